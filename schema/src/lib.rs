@@ -1,1 +1,10 @@
-//! stub
+//! What the services must agree on: ids, events, the envelope, names, migrations and grants.
+//!
+//! Guarantees that a writer and a reader of an event see the same thing. Relies on nothing that runs: no tokio
+//! runtime, no HTTP, no NATS client. Leaves out how rows and messages move; that belongs to the services.
+
+pub mod database;
+pub mod envelope;
+pub mod event;
+pub mod ids;
+pub mod names;

@@ -1,0 +1,4 @@
+fn main() {
+    // `sqlx::migrate!` embeds the files; cargo does not see new ones by itself.
+    println!("cargo:rerun-if-changed=migrations");
+}

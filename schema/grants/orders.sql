@@ -1,0 +1,21 @@
+-- Least-privilege users of the database `orders`. Run with that database selected: tables are unqualified on purpose.
+-- New users are locked: ALTER USER 'order_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
+
+-- order-svc writes orders and appends events; what happens to an event afterwards it may see but not change.
+CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
+GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
+GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
+GRANT SELECT ON relay_lease TO 'order_svc'@'%';
+
+-- outbox-relay settles events; it never sees an order. DELETE is for retention.
+CREATE USER IF NOT EXISTS 'outbox_relay'@'%' ACCOUNT LOCK;
+GRANT SELECT, UPDATE, DELETE ON outbox TO 'outbox_relay'@'%';
+GRANT SELECT, UPDATE ON relay_lease TO 'outbox_relay'@'%';
+
+-- Operators look; `inspect/orders/*.sql` needs no more than this.
+CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
+GRANT SELECT ON orders TO 'orders_inspector'@'%';
+GRANT SELECT ON outbox TO 'orders_inspector'@'%';
+GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
+GRANT SELECT ON orders_text TO 'orders_inspector'@'%';
+GRANT SELECT ON outbox_text TO 'orders_inspector'@'%';

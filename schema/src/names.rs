@@ -1,0 +1,29 @@
+//! The names that several programs, manifests and dashboards rely on.
+
+/// The stream that holds the order events.
+pub const STREAM: &str = "ORDERS";
+
+/// The subjects that the stream takes.
+pub const STREAM_SUBJECTS: &[&str] = &["order.>"];
+
+/// The durable consumer of notify-svc, and its name in the inbox.
+pub const NOTIFY_DURABLE: &str = "notify-svc";
+
+/// The aggregate type of orders.
+pub const ORDER: &str = "order";
+
+/// `ce-source` of the order events.
+pub const ORDERS_SOURCE: &str = "/web-store/orders";
+
+/// Core-NATS subject of the wake hint: an empty message after each commit that appended to the outbox of the orders
+/// database. It may be lost; the relay polls too.
+pub const ORDERS_WAKE_SUBJECT: &str = "outbox.wake.orders";
+
+/// The row of `relay_lease` that the relay of the outbox holds.
+pub const OUTBOX_LEASE: &str = "outbox";
+
+/// NATS header by which JetStream deduplicates within the stream's dedup window.
+pub const MSG_ID_HEADER: &str = "Nats-Msg-Id";
+
+/// W3C trace context, in the outbox row's `headers` and in the message.
+pub const TRACEPARENT_HEADER: &str = "traceparent";

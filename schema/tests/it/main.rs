@@ -1,0 +1,78 @@
+//! Holds the JSON Schemas, the examples, the AsyncAPI document and the Rust types together.
+
+use std::path::PathBuf;
+
+use schema::event::{EventType, OrderEvent};
+use serde_json::Value;
+
+fn read(file: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn json(file: &str) -> Value {
+    serde_json::from_str(&read(file)).unwrap()
+}
+
+fn schema_of(event_type: EventType) -> jsonschema::Validator {
+    jsonschema::options().should_validate_formats(true).build(&json(&format!("{event_type}.schema.json"))).unwrap()
+}
+
+#[test]
+fn every_event_type_has_a_schema_and_an_example_that_it_accepts() {
+    for event_type in EventType::ALL {
+        let example = json(&format!("{event_type}.example.json"));
+        let errors: Vec<_> = schema_of(event_type).iter_errors(&example).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{event_type}: {errors:?}");
+    }
+}
+
+#[test]
+fn the_rust_types_write_exactly_what_the_examples_show() {
+    for event_type in EventType::ALL {
+        let example = read(&format!("{event_type}.example.json"));
+        let event = OrderEvent::decode(event_type.as_str(), example.as_bytes()).unwrap();
+        let written: Value = serde_json::from_str(&event.payload().unwrap()).unwrap();
+        assert_eq!(written, json(&format!("{event_type}.example.json")));
+        assert_eq!(event.event_type(), event_type);
+    }
+}
+
+#[test]
+fn a_schema_refuses_what_an_order_can_not_be() {
+    let validator = schema_of(EventType::OrderCreated);
+    let broken = [
+        ("schema_version", Value::from(2)),
+        ("order_id", Value::from("not-a-uuid")),
+        ("product", Value::from("")),
+        ("quantity", Value::from(0)),
+        ("quantity", Value::from(1001)),
+        ("email", Value::from("nobody")),
+        ("placed_at", Value::from("yesterday")),
+    ];
+    for (field, value) in broken {
+        let mut payload = json("order.created.example.json");
+        payload[field] = value;
+        assert!(!validator.is_valid(&payload), "{payload}");
+    }
+}
+
+#[test]
+fn the_asyncapi_document_names_every_event_and_header() {
+    let document = read("asyncapi.yaml");
+    for event_type in EventType::ALL {
+        assert!(document.contains(&format!("$ref: {event_type}.schema.json")), "{event_type}");
+    }
+    let envelope = schema::envelope::Envelope {
+        event_id: schema::ids::EventId::generate(),
+        source: schema::names::ORDERS_SOURCE.to_owned(),
+        event_type: EventType::OrderCreated.to_string(),
+        aggregate_type: schema::names::ORDER.to_owned(),
+        aggregate_id: schema::ids::OrderId::generate().0,
+        aggregate_version: std::num::NonZeroU32::new(1),
+        occurred_at: chrono::Utc::now(),
+    };
+    for (header, _) in envelope.headers() {
+        assert!(document.contains(&format!("        {header}:\n")), "{header}");
+    }
+}
