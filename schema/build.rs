@@ -1,3 +1,5 @@
+//! Tells cargo to rebuild when a migration is added.
+
 fn main() {
     // `sqlx::migrate!` embeds the files; cargo does not see new ones by itself.
     println!("cargo:rerun-if-changed=migrations");

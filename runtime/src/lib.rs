@@ -1,1 +1,12 @@
-//! stub
+//! Process plumbing that every service needs and no business rule touches.
+//!
+//! Guarantees one way to start, to be watched and to stop. Knows nothing of orders, outbox or inbox.
+
+pub mod config;
+pub mod http;
+pub mod lifecycle;
+pub mod mysql;
+pub mod nats;
+pub mod readiness;
+pub mod retry;
+pub mod telemetry;

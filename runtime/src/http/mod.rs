@@ -1,0 +1,7 @@
+//! HTTP as every service speaks it: the server, its middleware, problem responses and the admin port.
+
+pub mod admin;
+pub mod layers;
+pub mod metrics;
+pub mod problem;
+pub mod server;

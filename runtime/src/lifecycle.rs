@@ -1,0 +1,173 @@
+//! The life of a process: named parts run until asked to stop, drain within a grace, and a crash is never exit 0.
+//!
+//! SIGTERM or SIGINT cancels the token that every part was given. A part that ends before it was asked to, with an
+//! error or by a panic, takes the others down in the same orderly way. The admin server is not a part: it answers
+//! until the parts are gone.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::chain;
+
+/// The parts of this process.
+#[derive(Debug)]
+pub struct Lifecycle {
+    shutdown: CancellationToken,
+    parts: JoinSet<anyhow::Result<()>>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Lifecycle {
+    /// No parts yet. Every part gets a clone of `shutdown` and ends soon after it is cancelled.
+    pub fn new(shutdown: CancellationToken) -> Self {
+        Self { shutdown, parts: JoinSet::new(), names: HashMap::new() }
+    }
+
+    /// Runs a part.
+    pub fn spawn(&mut self, name: &'static str, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let handle = self.parts.spawn(part);
+        self.names.insert(handle.id(), name);
+    }
+
+    /// Waits for SIGTERM, SIGINT or the crash of a part, then for all parts, at most `grace` after the stop began.
+    pub async fn run(mut self, grace: Duration) -> ExitCode {
+        let shutdown = self.shutdown.clone();
+        let mut stop = Stop::OnRequest;
+        let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+        let mut overdue = std::pin::pin!(overdue(shutdown.clone(), grace));
+        loop {
+            tokio::select! {
+                ended = self.parts.join_next_with_id() => match ended {
+                    None => break,
+                    Some(ended) => {
+                        if self.crashed(ended) {
+                            stop = Stop::AfterCrash;
+                            shutdown.cancel();
+                        }
+                    }
+                },
+                () = &mut overdue => {
+                    let stuck: Vec<_> = self.names.values().collect();
+                    tracing::error!(?stuck, ?grace, "parts did not stop within the grace");
+                    stop = Stop::AfterCrash;
+                    break;
+                }
+            }
+        }
+        signals.abort();
+        match stop {
+            Stop::OnRequest => {
+                tracing::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Stop::AfterCrash => ExitCode::FAILURE,
+        }
+    }
+
+    /// Whether a part's end was a crash; logs it if so.
+    fn crashed(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> bool {
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(panic) => (panic.id(), Err(anyhow::Error::new(panic))),
+        };
+        let part = self.names.remove(&id).unwrap_or("unnamed");
+        match result {
+            Ok(()) if self.shutdown.is_cancelled() => {
+                tracing::debug!(part, "part stopped");
+                false
+            }
+            Ok(()) => {
+                tracing::error!(part, "part ended without being asked to");
+                true
+            }
+            Err(error) => {
+                tracing::error!(part, error = chain(error.as_ref()), "part crashed");
+                true
+            }
+        }
+    }
+}
+
+enum Stop {
+    OnRequest,
+    AfterCrash,
+}
+
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("can't listen for signals; stop this process with SIGKILL");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
+    }
+    shutdown.cancel();
+}
+
+async fn overdue(shutdown: CancellationToken, grace: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_millis(50);
+
+    async fn exit_code(lifecycle: Lifecycle) -> String {
+        format!("{:?}", lifecycle.run(GRACE).await)
+    }
+
+    fn success() -> String {
+        format!("{:?}", ExitCode::SUCCESS)
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_was_asked_for_is_success() {
+        let shutdown = CancellationToken::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone());
+        let token = shutdown.clone();
+        lifecycle.spawn("loop", async move {
+            token.cancelled().await;
+            Ok(())
+        });
+        shutdown.cancel();
+        assert_eq!(exit_code(lifecycle).await, success());
+    }
+
+    #[tokio::test]
+    async fn a_panic_stops_the_others_and_is_a_failure() {
+        let shutdown = CancellationToken::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone());
+        lifecycle.spawn("other", async move {
+            shutdown.cancelled().await;
+            Ok(())
+        });
+        lifecycle.spawn("broken", async { panic!("on purpose") });
+        assert_ne!(exit_code(lifecycle).await, success());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_early_is_a_failure() {
+        let mut lifecycle = Lifecycle::new(CancellationToken::new());
+        lifecycle.spawn("early", async { Ok(()) });
+        assert_ne!(exit_code(lifecycle).await, success());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_does_not_stop_within_the_grace_is_a_failure() {
+        let shutdown = CancellationToken::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone());
+        lifecycle.spawn("stuck", std::future::pending());
+        shutdown.cancel();
+        assert_ne!(exit_code(lifecycle).await, success());
+    }
+}

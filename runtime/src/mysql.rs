@@ -1,0 +1,103 @@
+//! Connections to MySQL and MariaDB: session settings, and which faults pass by themselves.
+//!
+//! Guarantees READ COMMITTED, UTC and a bounded wait on row locks in every session. Under REPEATABLE READ a locking
+//! read that reaches the end of the outbox would block every INSERT.
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::{Executor, MySqlPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Secret;
+use crate::retry::Retry;
+use crate::telemetry::chain;
+
+const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+
+/// Server errors that pass by themselves when the transaction is tried again.
+const TRANSIENT: &[u16] = &[
+    1040, // too many connections
+    1053, // server shutdown in progress
+    1205, // lock wait timeout
+    1213, // deadlock
+    1290, // read-only after a failover
+    1317, // query interrupted
+    1792, // read-only transaction
+    1836, // read-only mode
+    1927, // connection killed (MariaDB)
+    3100, // rejected by replication, such as a group that lost its majority
+    3101, // rolled back by group replication's conflict check
+    4031, // disconnected after inactivity
+];
+
+/// Settings of a database connection.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatabaseConfig {
+    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of MySQL 8.4+ or MariaDB 10.6+.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+
+    /// Connections in the pool.
+    #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_connections_max: u32,
+
+    /// How long to wait for a free connection before the database counts as unavailable.
+    #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT", default_value = "3s", value_parser = crate::config::duration)]
+    pub database_acquire_timeout: Duration,
+}
+
+/// A pool that connects when first used.
+///
+/// # Errors
+/// If the URL can't be parsed.
+pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
+    let options: MySqlConnectOptions = config.database_url.expose().parse()?;
+    Ok(MySqlPoolOptions::new()
+        .max_connections(config.database_connections_max)
+        .acquire_timeout(config.database_acquire_timeout)
+        // A check before each use would cost a round trip a transaction; a dead connection shows as a transient error.
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SESSION).await?;
+                connection.execute(LOCK_WAIT).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// Waits until the database answers, however long it is away.
+///
+/// # Errors
+/// A fault that waiting can't mend, such as a wrong password, or a stop of the process.
+pub async fn wait_until_up(pool: &MySqlPool, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        match pool.acquire().await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_transient(&error) => {
+                tracing::warn!(error = chain(&error), "database is not reachable, trying again");
+                retry.wait(shutdown).await?;
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context("connecting to the database")),
+        }
+    }
+}
+
+/// Whether trying the whole transaction again, later, can succeed.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error
+            .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+            .is_some_and(|error| TRANSIENT.contains(&error.number())),
+        _ => false,
+    }
+}
