@@ -8,10 +8,14 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use prometheus::Registry;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::http;
+use crate::readiness::Readiness;
 use crate::telemetry::chain;
 
 /// The parts of this process.
@@ -20,12 +24,23 @@ pub struct Lifecycle {
     shutdown: CancellationToken,
     parts: JoinSet<anyhow::Result<()>>,
     names: HashMap<Id, &'static str>,
+    gone: CancellationToken,
 }
 
 impl Lifecycle {
     /// No parts yet. Every part gets a clone of `shutdown` and ends soon after it is cancelled.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { shutdown, parts: JoinSet::new(), names: HashMap::new() }
+        Self { shutdown, parts: JoinSet::new(), names: HashMap::new(), gone: CancellationToken::new() }
+    }
+
+    /// Serves the admin port until all parts are gone, so that a drain can be watched.
+    pub fn serve_admin(&self, listener: TcpListener, registry: Registry, readiness: Readiness) {
+        let server = http::server::serve(listener, http::admin::router(registry, readiness), self.gone.clone());
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::debug!(error = chain(error.as_ref()), "admin port closed");
+            }
+        });
     }
 
     /// Runs a part.
@@ -60,6 +75,7 @@ impl Lifecycle {
             }
         }
         signals.abort();
+        self.gone.cancel();
         match stop {
             Stop::OnRequest => {
                 tracing::info!("stopped");
