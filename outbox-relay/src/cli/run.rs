@@ -1,0 +1,72 @@
+//! `outbox-relay run`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use prometheus::Registry;
+use runtime::http::server;
+use runtime::lifecycle::Lifecycle;
+use runtime::readiness::Readiness;
+use runtime::{mysql, nats, telemetry};
+use schema::names::OUTBOX_LEASE;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::Rules;
+use crate::config::RunConfig;
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+use crate::relay::Relay;
+use crate::settler::Settler;
+use crate::stream::StreamMaker;
+use crate::{sampler, wake};
+
+/// Runs the relay until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
+    telemetry::init(config.process.log_format, &config.process.log_filter)?;
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry)?;
+    let shutdown = CancellationToken::new();
+    let readiness = Readiness::new(shutdown.clone());
+    let mut lifecycle = Lifecycle::new(shutdown.clone());
+
+    let admin = server::bind(config.process.admin_addr).await?;
+    let mysql_latch = readiness.latch("mysql");
+    lifecycle.serve_admin(admin, registry, readiness);
+
+    let pool = mysql::pool(&config.database)?;
+    let nats = nats::connect("outbox-relay", &config.nats).await?;
+    let hints = Arc::new(Notify::new());
+    lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
+    lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), shutdown.clone()));
+
+    let relay = Relay {
+        lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
+        stream: StreamMaker::new(nats.clone(), config.stream.clone()),
+        publisher: Publisher::new(nats, config.stream.name.clone(), config.publish_timeout, metrics.clone()),
+        settler: Settler {
+            pool: pool.clone(),
+            attempts_max: config.attempts_max.get(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+        },
+        rules: Rules { source: config.event_source.clone(), subjects: config.stream.subjects.clone() },
+        wake: hints,
+        poll_interval: config.poll_interval,
+        batch_size_max: config.batch_size_max.get(),
+        metrics,
+        pool: pool.clone(),
+    };
+    lifecycle.spawn("relay", async move {
+        if mysql::wait_until_up(&pool, &shutdown).await.is_err() && shutdown.is_cancelled() {
+            return Ok(());
+        }
+        mysql_latch.set();
+        relay.run(shutdown).await
+    });
+    Ok(lifecycle.run(config.process.shutdown_grace).await)
+}

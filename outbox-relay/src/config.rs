@@ -1,0 +1,138 @@
+//! Settings of the relay. The doc comments are the text of `--help`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use runtime::config::{ProcessConfig, Validate, duration};
+use runtime::mysql::DatabaseConfig;
+use runtime::nats::NatsConfig;
+
+use crate::subject::{self, Pattern};
+
+/// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Drain the outbox until SIGTERM. Several may run: one is active, the others stand by.
+    Run(Box<RunConfig>),
+    /// Show the backlog, the dead events and which relay is active; exits 1 if none is.
+    Status(StatusConfig),
+}
+
+/// Settings of `run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunConfig {
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    #[command(flatten)]
+    pub stream: StreamConfig,
+
+    /// Core-NATS subject of the writers' wake hints. Without hints the poll finds everything.
+    #[arg(long, env = "WAKE_SUBJECT", default_value = schema::names::ORDERS_WAKE_SUBJECT)]
+    pub wake_subject: String,
+
+    /// `ce-source` of the published events.
+    #[arg(long, env = "EVENT_SOURCE", default_value = schema::names::ORDERS_SOURCE)]
+    pub event_source: String,
+
+    /// How long a relay that died or hangs keeps the others waiting.
+    #[arg(long, env = "LEASE_TIME", default_value = "3s", value_parser = duration)]
+    pub lease_time: Duration,
+
+    /// How often to look for events without a wake hint.
+    #[arg(long, env = "POLL_INTERVAL", default_value = "500ms", value_parser = duration)]
+    pub poll_interval: Duration,
+
+    /// Events claimed at once.
+    #[arg(long, env = "BATCH_SIZE_MAX", default_value = "1000")]
+    pub batch_size_max: NonZeroU32,
+
+    /// How long the broker may take to acknowledge an event before it counts as away.
+    #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = duration)]
+    pub publish_timeout: Duration,
+
+    /// Failed attempts by an event's own fault after which it is dead. An outage spends none.
+    #[arg(long, env = "ATTEMPTS_MAX", default_value = "10")]
+    pub attempts_max: NonZeroU32,
+}
+
+/// The stream that the events go to.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StreamConfig {
+    /// Name of the stream.
+    #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM)]
+    pub name: String,
+
+    /// Subjects that the stream takes, separated by commas; an event for another subject is dead.
+    #[arg(long = "stream-subjects", env = "STREAM_SUBJECTS", default_value = "order.>", value_delimiter = ',', value_parser = subject::pattern)]
+    pub subjects: Vec<Pattern>,
+
+    /// Copies of each message in a cluster: 1, 3 or 5.
+    #[arg(long = "stream-replicas", env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: u8,
+
+    /// How long the stream recognises an event that is published again. Every id in it costs the broker memory.
+    #[arg(long = "dedup-window", env = "DEDUP_WINDOW", default_value = "2m", value_parser = duration)]
+    pub dedup_window: Duration,
+}
+
+/// Settings of `status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusConfig {
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Validate for Config {
+    fn validate(&self) -> Result<(), String> {
+        match &self.command {
+            Command::Run(config) => config.validate(),
+            Command::Status(_) => Ok(()),
+        }
+    }
+}
+
+impl Validate for RunConfig {
+    fn validate(&self) -> Result<(), String> {
+        if self.lease_time < Duration::from_secs(1) {
+            return Err("LEASE_TIME must be at least 1s: a lease that a busy database can outlast is no lease".into());
+        }
+        if self.poll_interval < Duration::from_millis(10) || self.publish_timeout < Duration::from_millis(100) {
+            return Err("POLL_INTERVAL must be at least 10ms and PUBLISH_TIMEOUT at least 100ms".into());
+        }
+        if self.batch_size_max.get() > 10_000 {
+            return Err("BATCH_SIZE_MAX must be at most 10000: a batch is held in memory".into());
+        }
+        if self.process.shutdown_grace < self.publish_timeout + self.lease_time {
+            return Err(
+                "SHUTDOWN_GRACE must be at least PUBLISH_TIMEOUT + LEASE_TIME: a stop settles what it published".into(),
+            );
+        }
+        // Until a takeover has published again what a crash left unsettled, the stream must remember the ids.
+        let replay = 2 * (self.publish_timeout + self.lease_time);
+        if self.stream.dedup_window < replay {
+            return Err(format!(
+                "DEDUP_WINDOW must be at least {}: twice PUBLISH_TIMEOUT + LEASE_TIME",
+                humantime::format_duration(replay)
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! From an outbox row to an event that can be published, or the reason why it never can.
+//!
+//! Pure. Any program may have written the row, so everything is checked here, before the broker sees a byte: a
+//! reason tells what to fix in the row.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use schema::envelope::{Envelope, is_reserved_header};
+use schema::ids::EventId;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::store::outbox::PendingRow;
+use crate::subject;
+
+/// What events are kept in order by.
+pub type Aggregate = (String, Uuid);
+
+/// A claimed event that is fit to be published.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub seq: u64,
+    pub envelope: Envelope,
+    pub subject: String,
+    pub payload: String,
+    /// Headers of the writer's own, such as `traceparent`.
+    pub headers: BTreeMap<String, String>,
+    pub attempts: u32,
+    pub heal_epoch: u32,
+}
+
+impl Event {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// What is wrong with the row, for a person to mend.
+    pub fn from_row(row: PendingRow, source: &str) -> Result<Self, String> {
+        if row.event_id.is_nil() || row.aggregate_id.is_nil() {
+            return Err("event_id and aggregate_id must not be the nil UUID".to_owned());
+        }
+        subject::check(&row.subject)?;
+        let version = row.aggregate_version.map(|version| {
+            NonZeroU32::new(version).ok_or_else(|| "aggregate_version must be at least 1, or NULL".to_owned())
+        });
+        for (column, text) in [("aggregate_type", &row.aggregate_type), ("event_type", &row.event_type)] {
+            check_header_text(column, text)?;
+            if text.is_empty() {
+                return Err(format!("{column} must not be empty"));
+            }
+        }
+        let payload = row.payload.0.get();
+        if !payload.trim_start().starts_with('{') {
+            return Err("payload must be a JSON object".to_owned());
+        }
+        Ok(Self {
+            seq: row.seq,
+            subject: row.subject,
+            payload: payload.to_owned(),
+            headers: row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?,
+            attempts: row.attempts,
+            heal_epoch: row.heal_epoch,
+            envelope: Envelope {
+                event_id: EventId(row.event_id),
+                source: source.to_owned(),
+                event_type: row.event_type,
+                aggregate_type: row.aggregate_type,
+                aggregate_id: row.aggregate_id,
+                aggregate_version: version.transpose()?,
+                occurred_at: row.occurred_at,
+            },
+        })
+    }
+
+    /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message.
+    pub fn msg_id(&self) -> String {
+        match self.heal_epoch {
+            0 => self.envelope.event_id.to_string(),
+            epoch => format!("{}.h{epoch}", self.envelope.event_id),
+        }
+    }
+
+    /// The aggregate it belongs to.
+    pub fn aggregate(&self) -> Aggregate {
+        (self.envelope.aggregate_type.clone(), self.envelope.aggregate_id)
+    }
+}
+
+fn own_headers(headers: &RawValue) -> Result<BTreeMap<String, String>, String> {
+    let headers: Option<BTreeMap<String, String>> = serde_json::from_str(headers.get())
+        .map_err(|error| format!("headers must be a JSON object of strings: {error}"))?;
+    let headers = headers.unwrap_or_default();
+    for (name, value) in &headers {
+        let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        if !is_token {
+            return Err(format!("header name {name:?} must be visible ASCII without a colon"));
+        }
+        if is_reserved_header(name) {
+            return Err(format!("header {name:?} is reserved for the envelope and NATS"));
+        }
+        check_header_text(name, value)?;
+    }
+    Ok(headers)
+}
+
+fn check_header_text(name: &str, text: &str) -> Result<(), String> {
+    if text.chars().any(char::is_control) {
+        return Err(format!("{name} {text:?} has control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::types::Json;
+
+    use super::*;
+
+    fn raw(json: &str) -> Json<Box<RawValue>> {
+        Json(RawValue::from_string(json.to_owned()).unwrap())
+    }
+
+    fn row() -> PendingRow {
+        PendingRow {
+            seq: 1,
+            event_id: Uuid::now_v7(),
+            aggregate_type: "order".to_owned(),
+            aggregate_id: Uuid::now_v7(),
+            aggregate_version: Some(1),
+            event_type: "order.created".to_owned(),
+            subject: "order.created".to_owned(),
+            payload: raw("{}"),
+            headers: None,
+            occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
+            attempts: 0,
+            heal_epoch: 0,
+            is_due: true,
+        }
+    }
+
+    fn fault(change: impl FnOnce(&mut PendingRow)) -> String {
+        let mut row = row();
+        change(&mut row);
+        Event::from_row(row, "/test").unwrap_err()
+    }
+
+    #[test]
+    fn a_reason_tells_what_to_fix() {
+        assert!(fault(|row| row.event_id = Uuid::nil()).contains("event_id"));
+        assert!(fault(|row| row.aggregate_version = Some(0)).contains("aggregate_version"));
+        assert!(fault(|row| row.subject = "order.*".to_owned()).contains("wildcard"));
+        assert!(fault(|row| row.event_type = "a\r\nb".to_owned()).contains("event_type"));
+        assert!(fault(|row| row.aggregate_type = String::new()).contains("aggregate_type"));
+        assert!(fault(|row| row.payload = raw("[1]")).contains("JSON object"));
+        assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"a":1}"#))).contains("headers"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"a":"x\r\ny"}"#))).contains("control"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"a\r\nb":"x"}"#))).contains("header name"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"nats-msg-id":"x"}"#))).contains("reserved"));
+    }
+
+    #[test]
+    fn a_json_null_means_no_headers() {
+        let row = PendingRow { headers: Some(raw("null")), ..row() };
+        assert!(Event::from_row(row, "/test").unwrap().headers.is_empty());
+    }
+
+    #[test]
+    fn a_healed_event_has_a_fresh_dedup_id_and_keeps_its_event_id() {
+        let healed = Event::from_row(PendingRow { heal_epoch: 2, ..row() }, "/test").unwrap();
+        assert_eq!(healed.msg_id(), format!("{}.h2", healed.envelope.event_id));
+    }
+}

@@ -1,0 +1,169 @@
+//! The relay's metrics. Labels come from closed sets and are all there at 0 from the start.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::event::Event;
+use crate::store::outbox::{State, StateCount};
+
+/// Bounds of the latency buckets, in seconds.
+const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+/// What ends an attempt other than success.
+const FAILURES: [&str; 5] = ["broker", "database", "retry", "dead", "forgotten"];
+
+/// Handles of the metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    claimed: IntCounter,
+    pubacks: IntCounterVec,
+    puback_seconds: Histogram,
+    event_seconds: Histogram,
+    failures: IntCounterVec,
+    paused: IntGauge,
+    lease_held: IntGauge,
+    lease_losses: IntCounter,
+    stale_settles: IntCounter,
+    backlog: IntGaugeVec,
+    oldest: GaugeVec,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    ///
+    /// # Errors
+    /// If one is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            claimed: IntCounter::new("relay_claimed_events_total", "Events claimed to be published.")?,
+            pubacks: IntCounterVec::new(
+                Opts::new("relay_pubacks_total", "PubAcks by whether the stream stored the event or had it already."),
+                &["result"],
+            )?,
+            puback_seconds: Histogram::with_opts(
+                HistogramOpts::new("relay_puback_duration_seconds", "From publish to PubAck.")
+                    .buckets(BUCKETS.to_vec()),
+            )?,
+            event_seconds: Histogram::with_opts(
+                HistogramOpts::new("relay_event_duration_seconds", "From the event's occurred_at to its settle.")
+                    .buckets(BUCKETS.to_vec()),
+            )?,
+            failures: IntCounterVec::new(
+                Opts::new("relay_failures_total", "What kept events from being published, by class."),
+                &["class"],
+            )?,
+            paused: IntGauge::new("relay_paused", "1 while the broker or the database is away.")?,
+            lease_held: IntGauge::new("relay_lease_held", "1 while this relay is the active one.")?,
+            lease_losses: IntCounter::new("relay_lease_losses_total", "Tenures that ended without a stop.")?,
+            stale_settles: IntCounter::new(
+                "relay_stale_settles_total",
+                "Batches that were not settled because another relay had taken over.",
+            )?,
+            backlog: IntGaugeVec::new(
+                Opts::new("outbox_events", "Events in the outbox by state; sampled by the active relay, else 0."),
+                &["state"],
+            )?,
+            oldest: GaugeVec::new(
+                Opts::new("outbox_oldest_age_seconds", "Age of the oldest event by state; 0 if there is none."),
+                &["state"],
+            )?,
+        };
+        metrics.start_at_zero();
+        metrics.collectors().into_iter().try_for_each(|collector| registry.register(collector))?;
+        Ok(metrics)
+    }
+
+    fn start_at_zero(&self) {
+        for result in ["stored", "duplicate"] {
+            self.pubacks.with_label_values(&[result]);
+        }
+        for class in FAILURES {
+            self.failures.with_label_values(&[class]);
+        }
+        for state in State::ALL {
+            self.backlog.with_label_values(&[state.as_str()]);
+            self.oldest.with_label_values(&[state.as_str()]);
+        }
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        vec![
+            Box::new(self.claimed.clone()),
+            Box::new(self.pubacks.clone()),
+            Box::new(self.puback_seconds.clone()),
+            Box::new(self.event_seconds.clone()),
+            Box::new(self.failures.clone()),
+            Box::new(self.paused.clone()),
+            Box::new(self.lease_held.clone()),
+            Box::new(self.lease_losses.clone()),
+            Box::new(self.stale_settles.clone()),
+            Box::new(self.backlog.clone()),
+            Box::new(self.oldest.clone()),
+        ]
+    }
+
+    /// Events were claimed to be published.
+    pub fn claimed(&self, events: usize) {
+        self.claimed.inc_by(events as u64);
+    }
+
+    /// The broker acknowledged an event.
+    pub fn puback(&self, duration: Duration, duplicate: bool) {
+        self.pubacks.with_label_values(&[if duplicate { "duplicate" } else { "stored" }]).inc();
+        self.puback_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A batch was settled.
+    pub fn settled(&self, published: &[Event], retries: usize, dead: usize, forgotten: usize) {
+        let now = Utc::now();
+        for event in published {
+            // A writer's clock may be ahead of ours.
+            let age = (now - event.envelope.occurred_at).to_std().unwrap_or_default();
+            self.event_seconds.observe(age.as_secs_f64());
+        }
+        for (class, events) in [("retry", retries), ("dead", dead), ("forgotten", forgotten)] {
+            self.failures.with_label_values(&[class]).inc_by(events as u64);
+        }
+    }
+
+    /// The relay pauses because the broker or the database is away.
+    pub fn outage(&self, class: &'static str) {
+        self.failures.with_label_values(&[class]).inc();
+        self.paused.set(1);
+    }
+
+    /// A batch went through.
+    pub fn outage_ended(&self) {
+        self.paused.set(0);
+    }
+
+    /// This relay became the active one.
+    pub fn lease_acquired(&self) {
+        self.lease_held.set(1);
+    }
+
+    /// Whether this relay is the active one.
+    pub fn is_active(&self) -> bool {
+        self.lease_held.get() == 1
+    }
+
+    /// This relay is no longer the active one.
+    pub fn lease_ended(&self, lost: bool) {
+        self.lease_held.set(0);
+        self.lease_losses.inc_by(u64::from(lost));
+    }
+
+    /// A batch was not settled because another relay had taken over.
+    pub fn stale_settle(&self) {
+        self.stale_settles.inc();
+    }
+
+    /// A sample of the table.
+    pub fn sample(&self, state: State, count: &StateCount) {
+        self.backlog.with_label_values(&[state.as_str()]).set(count.events);
+        self.oldest.with_label_values(&[state.as_str()]).set(count.oldest_seconds.unwrap_or(0.0));
+    }
+}

@@ -1,0 +1,37 @@
+//! Samples the outbox for the gauges, by indexed queries, on a timer, in the active relay only.
+
+use std::time::Duration;
+
+use runtime::telemetry::chain;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::store::outbox::{self, State, StateCount};
+
+/// How old a gauge may be.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Samples until shutdown. A standby reports 0, so that the sum over all relays is right.
+///
+/// # Errors
+/// Never; a failed sample is logged and the gauge keeps its value.
+pub async fn run(pool: MySqlPool, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        for state in State::ALL {
+            if !metrics.is_active() {
+                metrics.sample(state, &StateCount { events: 0, oldest_seconds: None });
+                continue;
+            }
+            match outbox::count(&pool, state).await {
+                Ok(count) => metrics.sample(state, &count),
+                Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
+            }
+        }
+    }
+}

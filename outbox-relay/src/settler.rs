@@ -1,0 +1,154 @@
+//! Writes outcomes back: one transaction a batch, fenced by the lease's epoch.
+//!
+//! Guarantees that a relay whose tenure is over changes nothing, and that what the broker acknowledged is settled
+//! however long the database is away, as long as no other relay took over. A crash before the commit leaves the rows
+//! pending; they are published again and the broker recognises them.
+
+use std::time::Duration;
+
+use runtime::mysql::is_transient;
+use runtime::retry::Retry;
+use runtime::telemetry::chain;
+use schema::names::OUTBOX_LEASE;
+use sqlx::{MySqlPool, MySqlTransaction};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+use crate::lease::Tenure;
+use crate::metrics::Metrics;
+use crate::publisher::Report;
+use crate::settlement::{Settlement, settle};
+use crate::store::{lease, outbox};
+
+/// Settles batches.
+#[derive(Clone, Debug)]
+pub struct Settler {
+    pub pool: MySqlPool,
+    pub attempts_max: u32,
+    pub metrics: Metrics,
+    pub shutdown: CancellationToken,
+}
+
+/// Why nothing was settled.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Another relay holds the lease.
+    #[error("another relay holds the lease")]
+    LeaseLost,
+    /// The database is away, or refuses.
+    #[error("settling")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What was settled.
+#[derive(Debug)]
+pub struct Settled {
+    /// Rows changed.
+    pub rows: u64,
+    /// Whether an event became dead.
+    pub any_dead: bool,
+}
+
+/// What to write back.
+#[derive(Debug, Default)]
+struct Plan<'a> {
+    published: Vec<(u64, u64)>,
+    retries: Vec<(u64, Duration, String)>,
+    forgotten: Vec<u64>,
+    dead: Vec<(u64, String)>,
+    held: &'a [u64],
+}
+
+impl Settler {
+    /// Settles a batch, trying again while the database is away.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; nothing was changed then.
+    pub async fn settle(
+        &self,
+        tenure: &Tenure,
+        report: Report,
+        faulty: &[(u64, String)],
+        held: &[u64],
+    ) -> Result<Settled, SettleError> {
+        let (plan, published) = self.plan(report, faulty, held);
+        let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(2));
+        let rows = loop {
+            match self.write(tenure, &plan).await {
+                Err(SettleError::Database(error)) if is_transient(&error) => {
+                    tracing::warn!(error = chain(&error), "can't settle, trying again");
+                    if retry.wait(&self.shutdown).await.is_err() {
+                        return Err(error.into());
+                    }
+                }
+                result => break result?,
+            }
+        };
+        let planned = plan.rows();
+        if rows != planned {
+            tracing::warn!(planned, rows, "some events were changed by someone else while they were published");
+        }
+        self.metrics.settled(&published, plan.retries.len(), plan.dead.len(), plan.forgotten.len());
+        for (seq, reason) in &plan.dead {
+            tracing::error!(seq, reason, "event is dead, its order stands still until somebody acts");
+        }
+        Ok(Settled { rows, any_dead: !plan.dead.is_empty() })
+    }
+
+    fn plan<'a>(&self, report: Report, faulty: &[(u64, String)], held: &'a [u64]) -> (Plan<'a>, Vec<Event>) {
+        let mut plan = Plan { dead: faulty.to_vec(), held, ..Plan::default() };
+        let mut published = Vec::with_capacity(report.outcomes.len());
+        for (event, outcome) in report.outcomes {
+            let seq = event.seq;
+            match settle(outcome, event.attempts, self.attempts_max) {
+                Settlement::Published { stream_seq } => {
+                    plan.published.push((seq, stream_seq));
+                    published.push(event);
+                }
+                Settlement::Retry { delay, reason } => plan.retries.push((seq, delay, reason)),
+                Settlement::Forgotten => plan.forgotten.push(seq),
+                Settlement::Dead { reason } => plan.dead.push((seq, reason)),
+            }
+        }
+        // Sorted by key, so that two transactions over the same rows meet in the same order.
+        plan.published.sort_unstable();
+        (plan, published)
+    }
+
+    async fn write(&self, tenure: &Tenure, plan: &Plan<'_>) -> Result<u64, SettleError> {
+        let mut tx = self.pool.begin().await?;
+        if !lease::fence(&mut tx, OUTBOX_LEASE, tenure.epoch).await? {
+            return Err(SettleError::LeaseLost);
+        }
+        let rows = plan.apply(&mut tx).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
+
+impl Plan<'_> {
+    fn rows(&self) -> u64 {
+        (self.published.len() + self.retries.len() + self.forgotten.len() + self.dead.len() + self.held.len()) as u64
+    }
+
+    async fn apply(&self, tx: &mut MySqlTransaction<'_>) -> sqlx::Result<u64> {
+        let mut rows = 0;
+        if !self.published.is_empty() {
+            rows += outbox::settle_published(tx, &self.published).await?;
+        }
+        for (seq, delay, reason) in &self.retries {
+            let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+            rows += outbox::settle_retry(tx, *seq, micros, reason).await?;
+        }
+        for seq in &self.forgotten {
+            rows += outbox::settle_forgotten(tx, *seq).await?;
+        }
+        for (seq, reason) in &self.dead {
+            rows += outbox::settle_dead(tx, *seq, reason).await?;
+        }
+        if !self.held.is_empty() {
+            rows += outbox::hold(tx, self.held).await?;
+        }
+        Ok(rows)
+    }
+}

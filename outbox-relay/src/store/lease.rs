@@ -1,0 +1,101 @@
+//! The table `relay_lease`: who drains the outbox.
+//!
+//! The database clock decides, so relays need not agree on the time. `epoch` grows with every change of holder and
+//! is the fencing token of every settle.
+
+use std::time::Duration;
+
+use sqlx::{MySqlPool, MySqlTransaction};
+
+/// The row as it is now.
+#[derive(Debug)]
+pub struct LeaseRow {
+    /// Who holds it; none when it was released.
+    pub holder: Option<String>,
+    /// How often the holder changed.
+    pub epoch: u64,
+    /// Whether it has not expired.
+    pub is_alive: bool,
+}
+
+/// Takes the lease if it is free or has expired; whether it was. Locks its row until the transaction ends.
+pub async fn take(tx: &mut MySqlTransaction<'_>, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
+    let taken = sqlx::query!(
+        "UPDATE relay_lease
+         SET holder     = ?,
+             epoch      = epoch + 1,
+             expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE name = ?
+           AND (holder IS NULL OR expires_at <= UTC_TIMESTAMP(6))",
+        holder,
+        micros(time),
+        name
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// The epoch of the lease; none if there is no lease of that name. Locks nothing.
+pub async fn epoch(tx: &mut MySqlTransaction<'_>, name: &str) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ?", name).fetch_optional(&mut **tx).await
+}
+
+/// Extends the lease; whether it was still ours. Locks its row for the statement.
+pub async fn renew(pool: &MySqlPool, name: &str, epoch: u64, time: Duration) -> sqlx::Result<bool> {
+    let renewed = sqlx::query!(
+        "UPDATE relay_lease
+         SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE name = ?
+           AND epoch = ?
+           AND holder IS NOT NULL",
+        micros(time),
+        name,
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// Gives the lease up, so that another relay takes over at once; whether it was still ours.
+pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<bool> {
+    let released = sqlx::query!(
+        "UPDATE relay_lease
+         SET holder     = NULL,
+             expires_at = UTC_TIMESTAMP(6)
+         WHERE name = ?
+           AND epoch = ?",
+        name,
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
+/// Whether the lease is still at our epoch. Keeps others from taking it until the transaction ends, so that no
+/// settle of ours can commit after another relay's first claim.
+pub async fn fence(tx: &mut MySqlTransaction<'_>, name: &str, epoch: u64) -> sqlx::Result<bool> {
+    let current = sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ? LOCK IN SHARE MODE", name)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(current == Some(epoch))
+}
+
+/// The lease for people to look at. Locks nothing.
+pub async fn look(pool: &MySqlPool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
+    sqlx::query_as!(
+        LeaseRow,
+        r#"SELECT holder, epoch, (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)) AS "is_alive!: bool"
+           FROM relay_lease
+           WHERE name = ?"#,
+        name
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,62 @@
+//! The stream: created with the properties that the promises rest on, if it is not there.
+//!
+//! `discard: new` makes a full stream push back into the outbox instead of dropping unread events; deny_delete and
+//! deny_purge keep people from making holes by hand. An existing stream is left as it is.
+
+use async_nats::Client;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self, context::CreateStreamError};
+
+use crate::config::StreamConfig;
+use crate::subject::Pattern;
+
+/// Makes sure that the stream exists.
+#[derive(Clone, Debug)]
+pub struct StreamMaker {
+    client: Client,
+    config: StreamConfig,
+}
+
+impl StreamMaker {
+    /// Nothing happens yet.
+    pub fn new(client: Client, config: StreamConfig) -> Self {
+        Self { client, config }
+    }
+
+    /// Creates the stream if the broker has none of its name.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses; worth another try.
+    pub async fn ensure(&self) -> Result<(), CreateStreamError> {
+        ensure(&self.client, &self.config).await
+    }
+}
+
+async fn ensure(client: &Client, config: &StreamConfig) -> Result<(), CreateStreamError> {
+    let stream = jetstream::new(client.clone()).get_or_create_stream(wanted(config)).await?;
+    let info = stream.cached_info();
+    tracing::info!(
+        stream = config.name,
+        created_at = %info.created,
+        messages = info.state.messages,
+        replicas = info.config.num_replicas,
+        "stream is there"
+    );
+    Ok(())
+}
+
+fn wanted(config: &StreamConfig) -> Config {
+    Config {
+        name: config.name.clone(),
+        subjects: config.subjects.iter().map(Pattern::as_str).map(str::to_owned).collect(),
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        num_replicas: config.replicas.into(),
+        duplicate_window: config.dedup_window,
+        deny_delete: true,
+        deny_purge: true,
+        allow_atomic_publish: true,
+        ..Config::default()
+    }
+}
