@@ -65,6 +65,9 @@ impl Lease {
     pub async fn acquire(&self, shutdown: &CancellationToken) -> Result<Tenure, Stopped> {
         let mut retry = Retry::new(self.time / 3, self.time / 3);
         loop {
+            if shutdown.is_cancelled() {
+                return Err(Stopped);
+            }
             // Counted from before the statement, so that our clock runs out before the database's does.
             let valid_until = Instant::now() + self.time;
             match self.take().await {

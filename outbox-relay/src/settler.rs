@@ -1,8 +1,9 @@
-//! Writes outcomes back: one transaction a batch, fenced by the lease's epoch.
+//! Writes outcomes back, guarded by the lease's epoch.
 //!
 //! Guarantees that a relay whose tenure is over changes nothing, and that what the broker acknowledged is settled
-//! however long the database is away, as long as no other relay took over. A crash before the commit leaves the rows
-//! pending; they are published again and the broker recognises them.
+//! however long the database is away, as long as no other relay took over. A crash in between leaves rows pending;
+//! they are published again and the broker recognises them. Each settle is a statement of its own: a dead event whose
+//! siblings were not held yet is found again by the next claim.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use runtime::mysql::is_transient;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 use schema::names::OUTBOX_LEASE;
-use sqlx::{MySqlPool, MySqlTransaction};
+use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
@@ -29,7 +30,7 @@ pub struct Settler {
     pub shutdown: CancellationToken,
 }
 
-/// Why nothing was settled.
+/// Why a batch was not settled, or not wholly.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
     /// Another relay holds the lease.
@@ -63,7 +64,7 @@ impl Settler {
     /// Settles a batch, trying again while the database is away.
     ///
     /// # Errors
-    /// See [`SettleError`]; nothing was changed then.
+    /// See [`SettleError`].
     pub async fn settle(
         &self,
         tenure: &Tenure,
@@ -84,10 +85,6 @@ impl Settler {
                 result => break result?,
             }
         };
-        let planned = plan.rows();
-        if rows != planned {
-            tracing::warn!(planned, rows, "some events were changed by someone else while they were published");
-        }
         self.metrics.settled(&published, plan.retries.len(), plan.dead.len(), plan.forgotten.len());
         for (seq, reason) in &plan.dead {
             tracing::error!(seq, reason, "event is dead, its order stands still until somebody acts");
@@ -116,12 +113,16 @@ impl Settler {
     }
 
     async fn write(&self, tenure: &Tenure, plan: &Plan<'_>) -> Result<u64, SettleError> {
-        let mut tx = self.pool.begin().await?;
-        if !lease::fence(&mut tx, OUTBOX_LEASE, tenure.epoch).await? {
-            return Err(SettleError::LeaseLost);
+        let rows = plan.apply(&self.pool, tenure.epoch).await?;
+        let planned = plan.rows();
+        if rows < planned {
+            // Somebody else changed the rows: another relay, an operator, or our own statement whose answer was lost.
+            let lease = lease::look(&self.pool, OUTBOX_LEASE).await?;
+            if lease.is_none_or(|lease| lease.epoch != tenure.epoch) {
+                return Err(SettleError::LeaseLost);
+            }
+            tracing::warn!(planned, rows, "some events had been changed by someone else");
         }
-        let rows = plan.apply(&mut tx).await?;
-        tx.commit().await?;
         Ok(rows)
     }
 }
@@ -131,23 +132,23 @@ impl Plan<'_> {
         (self.published.len() + self.retries.len() + self.forgotten.len() + self.dead.len() + self.held.len()) as u64
     }
 
-    async fn apply(&self, tx: &mut MySqlTransaction<'_>) -> sqlx::Result<u64> {
+    async fn apply(&self, pool: &MySqlPool, epoch: u64) -> sqlx::Result<u64> {
         let mut rows = 0;
         if !self.published.is_empty() {
-            rows += outbox::settle_published(tx, &self.published).await?;
+            rows += outbox::settle_published(pool, epoch, &self.published).await?;
         }
         for (seq, delay, reason) in &self.retries {
             let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-            rows += outbox::settle_retry(tx, *seq, micros, reason).await?;
+            rows += outbox::settle_retry(pool, epoch, *seq, micros, reason).await?;
         }
         for seq in &self.forgotten {
-            rows += outbox::settle_forgotten(tx, *seq).await?;
+            rows += outbox::settle_forgotten(pool, epoch, *seq).await?;
         }
         for (seq, reason) in &self.dead {
-            rows += outbox::settle_dead(tx, *seq, reason).await?;
+            rows += outbox::settle_dead(pool, epoch, *seq, reason).await?;
         }
         if !self.held.is_empty() {
-            rows += outbox::hold(tx, self.held).await?;
+            rows += outbox::hold(pool, epoch, self.held).await?;
         }
         Ok(rows)
     }

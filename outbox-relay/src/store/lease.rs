@@ -74,15 +74,6 @@ pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<b
     Ok(released.rows_affected() == 1)
 }
 
-/// Whether the lease is still at our epoch. Keeps others from taking it until the transaction ends, so that no
-/// settle of ours can commit after another relay's first claim.
-pub async fn fence(tx: &mut MySqlTransaction<'_>, name: &str, epoch: u64) -> sqlx::Result<bool> {
-    let current = sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ? LOCK IN SHARE MODE", name)
-        .fetch_optional(&mut **tx)
-        .await?;
-    Ok(current == Some(epoch))
-}
-
 /// The lease for people to look at. Locks nothing.
 pub async fn look(pool: &MySqlPool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     sqlx::query_as!(

@@ -1,13 +1,15 @@
 //! The table `outbox`: claim and settle.
 //!
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
-//! broker is asked. Every settle is guarded by the state it leaves, runs under [`super::lease::fence`], and returns
-//! how many rows it changed, for the caller to check.
+//! broker is asked. Every settle is one statement, guarded by the state that it leaves and by the epoch of the lease,
+//! and returns how many rows it changed, for the caller to check. No transaction spans two statements, so a relay that
+//! is frozen between them holds no lock that a takeover would wait for.
 
 use chrono::{DateTime, Utc};
+use schema::names::OUTBOX_LEASE;
 use serde_json::value::RawValue;
+use sqlx::MySqlPool;
 use sqlx::types::Json;
-use sqlx::{MySqlPool, MySqlTransaction};
 use uuid::Uuid;
 
 /// A pending row as it was written, rubbish included.
@@ -91,91 +93,101 @@ pub async fn any_dead(pool: &MySqlPool) -> sqlx::Result<bool> {
 }
 
 /// Settles acknowledged events, given as (seq, sequence in the stream). Locks their rows.
-pub async fn settle_published(tx: &mut MySqlTransaction<'_>, acknowledged: &[(u64, u64)]) -> sqlx::Result<u64> {
+pub async fn settle_published(pool: &MySqlPool, epoch: u64, acknowledged: &[(u64, u64)]) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
                                             stream_seq BIGINT UNSIGNED PATH '$[1]')) AS acknowledged
               ON acknowledged.seq = outbox.seq
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
          SET outbox.state           = 'published',
              outbox.published_at    = UTC_TIMESTAMP(6),
              outbox.stream_seq      = acknowledged.stream_seq,
              outbox.next_attempt_at = NULL,
              outbox.last_error      = NULL
          WHERE outbox.state = 'pending'",
-        Json(acknowledged)
+        Json(acknowledged),
+        OUTBOX_LEASE,
+        epoch
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(settled.rows_affected())
 }
 
 /// Spends an attempt of an event and puts its next one off. Locks its row.
-pub async fn settle_retry(
-    tx: &mut MySqlTransaction<'_>,
-    seq: u64,
-    delay_micros: u64,
-    error: &str,
-) -> sqlx::Result<u64> {
+pub async fn settle_retry(pool: &MySqlPool, epoch: u64, seq: u64, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
-         SET attempts        = attempts + 1,
-             next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-             last_error      = LEFT(?, 1000)
-         WHERE seq = ?
-           AND state = 'pending'",
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
+         SET outbox.attempts        = outbox.attempts + 1,
+             outbox.next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+             outbox.last_error      = LEFT(?, 1000)
+         WHERE outbox.seq = ?
+           AND outbox.state = 'pending'",
+        OUTBOX_LEASE,
+        epoch,
         delay_micros,
         error,
         seq
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(settled.rows_affected())
 }
 
 /// Marks an event that the broker acknowledged and then lost: it is published again under a fresh dedup id.
 /// Locks its row.
-pub async fn settle_forgotten(tx: &mut MySqlTransaction<'_>, seq: u64) -> sqlx::Result<u64> {
+pub async fn settle_forgotten(pool: &MySqlPool, epoch: u64, seq: u64) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
-         SET heal_epoch = heal_epoch + 1
-         WHERE seq = ?
-           AND state = 'pending'",
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
+         SET outbox.heal_epoch = outbox.heal_epoch + 1
+         WHERE outbox.seq = ?
+           AND outbox.state = 'pending'",
+        OUTBOX_LEASE,
+        epoch,
         seq
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(settled.rows_affected())
 }
 
 /// Gives an event up until a person decides. Locks its row.
-pub async fn settle_dead(tx: &mut MySqlTransaction<'_>, seq: u64, error: &str) -> sqlx::Result<u64> {
+pub async fn settle_dead(pool: &MySqlPool, epoch: u64, seq: u64, error: &str) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
-         SET state           = 'dead',
-             attempts        = attempts + 1,
-             next_attempt_at = NULL,
-             last_error      = LEFT(?, 1000)
-         WHERE seq = ?
-           AND state = 'pending'",
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
+         SET outbox.state           = 'dead',
+             outbox.attempts        = outbox.attempts + 1,
+             outbox.next_attempt_at = NULL,
+             outbox.last_error      = LEFT(?, 1000)
+         WHERE outbox.seq = ?
+           AND outbox.state = 'pending'",
+        OUTBOX_LEASE,
+        epoch,
         error,
         seq
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(settled.rows_affected())
 }
 
 /// Holds events back because an elder of their aggregate is dead. Locks their rows.
-pub async fn hold(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn hold(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
     let held = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
          SET outbox.state = 'held'
          WHERE outbox.state = 'pending'",
-        Json(seqs)
+        Json(seqs),
+        OUTBOX_LEASE,
+        epoch
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(held.rows_affected())
 }

@@ -1,5 +1,7 @@
 //! Holds the JSON Schemas, the examples, the AsyncAPI document and the Rust types together.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
+
 use std::path::PathBuf;
 
 use schema::event::{EventType, OrderEvent};

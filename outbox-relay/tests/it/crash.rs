@@ -1,0 +1,58 @@
+//! The relay dies between PubAck and settle.
+
+use stack::testing::eventually;
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::support::{World, metric};
+
+both_engines! {
+    async fn a_crash_after_puback_stores_no_second_message(engine: Engine) {
+        let world = World::new(engine).await;
+        let event = world.append(Uuid::now_v7(), 1).await;
+        // A lock on the row lets the relay claim and publish, but not settle.
+        let mut lock = world.pool.begin().await.unwrap();
+        sqlx::query("SELECT seq FROM outbox WHERE event_id = ? FOR UPDATE").bind(event).execute(&mut *lock).await.unwrap();
+
+        let mut relay = world.relay().start().await;
+        eventually("the broker acknowledged", async || {
+            metric(&relay, "relay_pubacks_total{result=\"stored\"}").await == 1.0
+        }).await;
+        relay.kill().await;
+        lock.rollback().await.unwrap();
+        assert_eq!(world.row(event).await.state, "pending");
+
+        relay.restart().await;
+        world.until_all_published().await;
+        assert_eq!(metric(&relay, "relay_pubacks_total{result=\"duplicate\"}").await, 1.0);
+        assert_eq!(world.messages().await.len(), 1);
+        assert_eq!(world.row(event).await.stream_seq, Some(1));
+    }
+
+    async fn a_duplicate_that_the_stream_does_not_hold_is_published_under_a_fresh_id(engine: Engine) {
+        let world = World::new(engine).await;
+        let event = Uuid::now_v7();
+        // The broker knows the id, and the message at that sequence is gone.
+        let jetstream = world.jetstream().await;
+        let stream = jetstream.create_stream(async_nats::jetstream::stream::Config {
+            name: schema::names::STREAM.to_owned(),
+            subjects: vec!["order.>".to_owned()],
+            ..Default::default()
+        }).await.unwrap();
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(schema::names::MSG_ID_HEADER, event.to_string());
+        let ack = jetstream.publish_with_headers("order.created", headers, "{}".into()).await.unwrap().await.unwrap();
+        stream.delete_message(ack.sequence).await.unwrap();
+
+        sqlx::query(
+            "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+             VALUES (?, 'order', ?, 1, 'order.created', 'order.created', '{}')",
+        ).bind(event).bind(Uuid::now_v7()).execute(&world.pool).await.unwrap();
+        let _relay = world.relay().start().await;
+        world.until_all_published().await;
+        let messages = world.messages().await;
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].msg_id, format!("{event}.h1"));
+        assert_eq!(messages[0].headers.get("ce-id").unwrap().as_str(), event.to_string());
+    }
+}

@@ -1,0 +1,84 @@
+//! Of any number of relays one is active, and one that lost the lease changes nothing.
+
+use stack::testing::{TcpProxy, eventually};
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::support::{World, metric};
+
+both_engines! {
+    async fn a_standby_takes_over_when_the_active_relay_stops_or_dies(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut first = world.relay().start().await;
+        eventually("the first is active", async || metric(&first, "relay_lease_held").await == 1.0).await;
+        let mut second = world.relay().start().await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+        assert_eq!(metric(&second, "relay_lease_held").await, 0.0);
+
+        assert!(first.terminate().await.success());
+        eventually("the second is active", async || metric(&second, "relay_lease_held").await == 1.0).await;
+        let third = world.relay().start().await;
+        second.kill().await;
+        eventually("the third is active", async || metric(&third, "relay_lease_held").await == 1.0).await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+        assert_eq!(world.messages().await.len(), 2);
+    }
+
+    async fn a_stop_releases_the_lease(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut relay = world.relay().start().await;
+        eventually("the relay is active", async || world.lease_epoch().await == 1).await;
+        assert!(relay.terminate().await.success());
+        assert!(world.lease_is_free().await);
+        assert_eq!(world.lease_epoch().await, 1);
+    }
+
+    async fn a_frozen_relay_that_wakes_up_stands_by(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut frozen = world.relay().start().await;
+        eventually("it is active", async || metric(&frozen, "relay_lease_held").await == 1.0).await;
+        frozen.freeze();
+        let successor = world.relay().start().await;
+        eventually("the successor is active", async || metric(&successor, "relay_lease_held").await == 1.0).await;
+        frozen.thaw();
+        eventually("the frozen one notices", async || metric(&frozen, "relay_lease_losses_total").await == 1.0).await;
+        let order = Uuid::now_v7();
+        for version in 1..=10 {
+            world.append(order, version).await;
+        }
+        world.until_all_published().await;
+        assert_eq!(world.messages().await.len(), 10);
+        assert_eq!(metric(&frozen, "relay_claimed_events_total").await, 0.0);
+    }
+
+    async fn a_stale_relay_settles_nothing(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut proxy = TcpProxy::start(world.database.port()).await;
+        let stale = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let stale = stale.start().await;
+        eventually("it is active", async || metric(&stale, "relay_lease_held").await == 1.0).await;
+        eventually("the stream is there", async || !world.jetstream().await.get_stream("ORDERS").await.is_err()).await;
+
+        // The broker holds its answer back until the relay's way to the database is blocked: the settle gets stuck.
+        world.nats.freeze();
+        let event = world.append(Uuid::now_v7(), 1).await;
+        eventually("it has claimed", async || metric(&stale, "relay_claimed_events_total").await == 1.0).await;
+        proxy.pause().await;
+        world.nats.thaw();
+        eventually("the broker acknowledged", async || {
+            metric(&stale, "relay_pubacks_total{result=\"stored\"}").await == 1.0
+        }).await;
+
+        let successor = world.relay().start().await;
+        world.until_all_published().await;
+        assert_eq!(metric(&successor, "relay_pubacks_total{result=\"duplicate\"}").await, 1.0);
+        let settled = world.row(event).await;
+
+        proxy.heal().await;
+        eventually("the stale relay notices", async || metric(&stale, "relay_stale_settles_total").await == 1.0).await;
+        assert_eq!(world.row(event).await, settled);
+        assert_eq!(world.messages().await.len(), 1);
+    }
+}

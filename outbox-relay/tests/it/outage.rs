@@ -1,0 +1,98 @@
+//! The broker or the database away: events wait, no attempt is spent, nothing needs a restart.
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use stack::testing::{MySql, TcpProxy, eventually};
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::support::{World, metric};
+
+both_engines! {
+    async fn events_wait_while_the_broker_is_away_and_spend_no_attempt(engine: Engine) {
+        let mut world = World::new(engine).await;
+        world.nats.stop().await;
+        let relay = world.relay().start().await;
+        let order = Uuid::now_v7();
+        let events = [world.append(order, 1).await, world.append(order, 2).await];
+        eventually("the relay notices", async || metric(&relay, "relay_paused").await == 1.0).await;
+
+        world.nats.restart().await;
+        world.until_all_published().await;
+        world.nats.kill().await;
+        let later = world.append(order, 3).await;
+        eventually("the relay notices again", async || metric(&relay, "relay_paused").await == 1.0).await;
+        world.nats.restart().await;
+        world.until_all_published().await;
+
+        for event in [events[0], events[1], later] {
+            assert_eq!(world.row(event).await.attempts, 0);
+        }
+        let sequences: Vec<_> = world.messages().await.iter().map(|message| message.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3]);
+    }
+}
+
+#[tokio::test]
+async fn a_full_stream_pushes_back_into_the_outbox_and_drops_nothing() {
+    let world = World::new(Engine::MySql).await;
+    let full = Config {
+        name: schema::names::STREAM.to_owned(),
+        subjects: vec!["order.>".to_owned()],
+        discard: DiscardPolicy::New,
+        max_messages: 1,
+        ..Config::default()
+    };
+    let jetstream = world.jetstream().await;
+    jetstream.create_stream(full.clone()).await.unwrap();
+    let relay = world.relay().start().await;
+    let (first, second) = (world.append(Uuid::now_v7(), 1).await, world.append(Uuid::now_v7(), 1).await);
+    eventually("the relay pauses", async || metric(&relay, "relay_paused").await == 1.0).await;
+
+    jetstream.update_stream(Config { max_messages: -1, ..full }).await.unwrap();
+    world.until_all_published().await;
+    assert_eq!((world.row(first).await.attempts, world.row(second).await.attempts), (0, 0));
+    assert_eq!(world.messages().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_database_that_restarts_needs_no_restart_of_the_relay() {
+    let mut server = MySql::start(Engine::MySql).await;
+    let database = stack::testing::Database::create_on(&server, &schema::database::ORDERS).await;
+    let nats = stack::testing::Nats::start().await;
+    let mut world = World { pool: database.admin_pool().await, database, nats };
+    let relay = world.relay().start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+
+    server.kill().await;
+    eventually("the relay notices", async || metric(&relay, "relay_failures_total{class=\"database\"}").await > 0.0)
+        .await;
+    server.restart().await;
+    world.pool = world.database.admin_pool().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    assert_eq!(world.messages().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_cut_while_events_are_in_flight_stores_each_once() {
+    let world = World::new(Engine::MySql).await;
+    let mut proxy = TcpProxy::start(world.nats.port()).await;
+    let relay = world.relay().env("NATS_URL", format!("nats://127.0.0.1:{}", proxy.port())).start().await;
+    let order = Uuid::now_v7();
+    for version in 1..=100 {
+        world.append(order, version).await;
+        if version % 25 == 0 {
+            proxy.cut().await;
+            eventually("the relay notices", async || metric(&relay, "relay_paused").await == 1.0).await;
+            proxy.heal().await;
+        }
+    }
+    world.until_all_published().await;
+    let messages = world.messages().await;
+    assert_eq!(messages.len(), 100);
+    let mut ids: Vec<_> = messages.into_iter().map(|message| message.msg_id).collect();
+    let unsorted = ids.clone();
+    ids.sort(); // UUIDv7 of one process: in the order of the appends
+    assert_eq!(ids, unsorted);
+}

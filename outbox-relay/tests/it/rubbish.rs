@@ -1,0 +1,76 @@
+//! Any program may write the outbox, rubbish included: it goes dead with a reason and stops nothing else.
+
+use stack::testing::eventually;
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::support::World;
+
+both_engines! {
+    async fn a_row_by_plain_sql_with_only_the_required_columns_is_published(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().start().await;
+        sqlx::query(
+            r#"INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
+               VALUES ('invoice', UNHEX(REPLACE(UUID(), '-', '')), 'order.invoiced', 'order.invoiced', '{"total": 12}')"#,
+        )
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        world.until_all_published().await;
+        assert_eq!(world.messages().await.len(), 1);
+    }
+
+    async fn rubbish_rows_go_dead_with_a_reason_and_stop_nothing_else(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().start().await;
+        let nil = Uuid::nil();
+        let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(2_000_000));
+        let rubbish: Vec<(Uuid, Uuid, &str, &str, Option<&str>, &str)> = vec![
+            (nil, Uuid::now_v7(), "order.created", "{}", None, "nil UUID"),
+            (Uuid::now_v7(), nil, "order.created", "{}", None, "nil UUID"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.*", "{}", None, "wildcard"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order created", "{}", None, "white space"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created\r\nPUB order.x 0", "{}", None, "control"),
+            (Uuid::now_v7(), Uuid::now_v7(), "invoice.created", "{}", None, "not one that the stream takes"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", "[1, 2]", None, "JSON object"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", &large, None, "max payload"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"a": 1}"#), "object of strings"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"a": "x\r\nb: y"}"#), "control"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"Nats-Msg-Id": "x"}"#), "reserved"),
+        ];
+        for (event_id, aggregate_id, subject, payload, headers, _) in &rubbish {
+            sqlx::query(
+                "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, subject, payload, headers)
+                 VALUES (?, 'order', ?, 'order.created', ?, ?, ?)",
+            )
+            .bind(event_id).bind(aggregate_id).bind(subject).bind(payload).bind(headers)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        }
+        let sound = world.append(Uuid::now_v7(), 1).await;
+
+        eventually("the sound event is published", async || world.row(sound).await.state == "published").await;
+        world.until_all_published().await;
+        for (event_id, .., reason) in &rubbish {
+            let row = world.row(*event_id).await;
+            let error = row.last_error.unwrap();
+            assert_eq!(row.state, "dead", "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
+        assert_eq!(world.messages().await.len(), 1);
+    }
+
+    async fn events_behind_a_dead_one_are_held_and_other_orders_flow(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().start().await;
+        let order = Uuid::now_v7();
+        let dead = world.append(order, 0).await; // version 0 is malformed
+        eventually("the event is dead", async || world.row(dead).await.state == "dead").await;
+
+        let (held, flowing) = (world.append(order, 1).await, world.append(Uuid::now_v7(), 1).await);
+        eventually("the other order flows", async || world.row(flowing).await.state == "published").await;
+        eventually("the sibling is held", async || world.row(held).await.state == "held").await;
+    }
+}
