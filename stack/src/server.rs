@@ -1,0 +1,10 @@
+//! The servers that the pipeline needs, each a child process on 127.0.0.1.
+
+mod mysql;
+mod mysql_data;
+mod nats;
+mod nginx;
+
+pub use mysql::{MySql, MySqlOptions, mysql_url};
+pub use nats::{Nats, NatsOptions};
+pub use nginx::{Gateway, Nginx};

@@ -1,0 +1,206 @@
+//! A MySQL or MariaDB server.
+//!
+//! Guarantees what the pipeline relies on: a commit is on disk when it returns (redo log and binary log), times are
+//! UTC. The transaction isolation stays at the server's default, REPEATABLE READ: sessions choose their own, and a
+//! test should notice one that does not.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use sqlx::Connection;
+
+use super::mysql_data;
+use crate::home::Home;
+use crate::process::{Launch, Output, Probe, Process};
+use crate::{Engine, account};
+
+/// Recovery after a crash is part of starting.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// How to run a server.
+#[derive(Clone, Debug)]
+pub struct MySqlOptions {
+    /// Which one.
+    pub engine: Engine,
+    /// Its data folder; initialised when it does not exist.
+    pub data: PathBuf,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The password of `root`: letters and digits.
+    pub password: String,
+    /// The InnoDB buffer pool, in MiB.
+    pub buffer_pool_mib: u32,
+    /// Where its output goes.
+    pub output: Output,
+    /// Which signal it gets when the launcher dies: SIGTERM for data to keep, SIGKILL for a test's.
+    pub on_launcher_death: Signal,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct MySql {
+    options: MySqlOptions,
+    launch: Launch,
+    process: Process,
+}
+
+impl MySql {
+    /// Starts it, and initialises its data folder first if there is none. When this returns it takes connections.
+    ///
+    /// # Errors
+    /// One line: its program is missing, its folder can't be written, it did not start, or `root` has another password.
+    pub async fn start(home: &Home, options: MySqlOptions) -> anyhow::Result<MySql> {
+        let program = home.program(options.engine.program())?;
+        if !options.data.exists() {
+            mysql_data::initialise(&program, &options).await?;
+        }
+        let launch = Launch::new(options.engine.name(), program)
+            .args(arguments(options.engine))
+            .arg(format!("--datadir={}", options.data.display()))
+            .arg(format!("--port={}", options.port))
+            .arg(format!("--innodb-buffer-pool-size={}M", options.buffer_pool_mib))
+            .output(options.output.clone())
+            .on_launcher_death(options.on_launcher_death);
+        let process = match mysql_data::first_start_script(&options.data) {
+            Some(script) => launch.clone().arg(format!("--init-file={}", script.display())).spawn()?,
+            None => launch.spawn()?,
+        };
+        let mut server = MySql { options, launch, process };
+        server.until_ready().await?;
+        mysql_data::first_start_is_over(&server.options.data)?;
+        Ok(server)
+    }
+
+    /// Starts one for tests in `folder`, on a copy of the template: data that nobody will miss.
+    ///
+    /// # Errors
+    /// As [`MySql::start`].
+    pub async fn start_from_template(home: &Home, engine: Engine, folder: &Path, port: u16) -> anyhow::Result<MySql> {
+        let data = folder.join(engine.name());
+        mysql_data::copy(&mysql_data::template(home, engine).await?, &data).await?;
+        let options = MySqlOptions {
+            engine,
+            data,
+            port,
+            password: mysql_data::TEST_PASSWORD.to_owned(),
+            buffer_pool_mib: 64,
+            output: Output::File(folder.join(format!("{engine}.log"))),
+            on_launcher_death: Signal::SIGKILL,
+        };
+        MySql::start(home, options).await
+    }
+
+    /// `mysql://` URL of a database for a user; `database` may be empty.
+    #[must_use]
+    pub fn url(&self, user: &str, password: &str, database: &str) -> String {
+        mysql_url(self.options.port, user, password, database)
+    }
+
+    /// `mysql://` URL of a database for `root`; `database` may be empty.
+    #[must_use]
+    pub fn admin_url(&self, database: &str) -> String {
+        self.url("root", &self.options.password, database)
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.options.engine
+    }
+
+    /// Stops it in an orderly way.
+    ///
+    /// # Errors
+    /// As [`Process::stop`].
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.process.stop(STOP_WITHIN).await.context("cannot stop the database")
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    /// As [`Process::kill`].
+    pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
+        self.process.kill().await.context("cannot kill the database")
+    }
+
+    /// Starts it again after [`MySql::stop`] or [`MySql::kill`], on the same data and port.
+    ///
+    /// # Errors
+    /// As [`MySql::start`].
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process = self.launch.spawn()?;
+        self.until_ready().await
+    }
+
+    /// The process, to signal it.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The process, for whoever watches it from now on.
+    #[must_use]
+    pub fn into_process(self) -> Process {
+        self.process
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let (url, data) = (self.admin_url(""), self.options.data.clone());
+        let probe = async || match account::connect(&url).await {
+            Ok(connection) => match connection.close().await {
+                Ok(()) => Probe::Ready,
+                Err(error) => Probe::NotYet(error.to_string()),
+            },
+            Err(error) if is_access_denied(&error) => Probe::Never(format!(
+                "the password kept for root is not the one of the data in {}: put the right one back, or forget the \
+                 data with `make reset`",
+                data.display()
+            )),
+            Err(error) => Probe::NotYet(error.to_string()),
+        };
+        self.process.until_ready(READY_WITHIN, probe).await
+    }
+}
+
+/// `mysql://` URL of a database on this machine.
+#[must_use]
+pub fn mysql_url(port: u16, user: &str, password: &str, database: &str) -> String {
+    format!("mysql://{user}:{password}@127.0.0.1:{port}/{database}")
+}
+
+fn is_access_denied(error: &sqlx::Error) -> bool {
+    const ER_ACCESS_DENIED: &str = "28000";
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(ER_ACCESS_DENIED))
+}
+
+/// Options that hold whenever the server runs. Relative paths are below the data folder.
+fn arguments(engine: Engine) -> Vec<String> {
+    let mut arguments = mysql_data::basic_arguments();
+    let both = [
+        "--bind-address=127.0.0.1",
+        "--socket=mysql.sock",
+        "--pid-file=mysql.pid",
+        "--skip-name-resolve",
+        "--default-time-zone=+00:00",
+        "--character-set-server=utf8mb4",
+        "--performance-schema=OFF",
+        "--max-connections=500",
+        "--innodb-flush-log-at-trx-commit=1",
+        "--log-bin=binlog",
+        "--server-id=1",
+        "--sync-binlog=1",
+        "--max-binlog-size=64M",
+        "--binlog-expire-logs-seconds=3600",
+    ];
+    let own: &[&str] = match engine {
+        Engine::MySql => &["--mysqlx=OFF", "--secure-file-priv=NULL", "--innodb-redo-log-capacity=96M"],
+        Engine::MariaDb => &["--binlog-format=ROW", "--innodb-log-file-size=96M"],
+    };
+    arguments.extend(both.iter().chain(own).map(|argument| (*argument).to_owned()));
+    arguments
+}

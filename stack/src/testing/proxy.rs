@@ -1,0 +1,130 @@
+//! A TCP proxy that breaks the connection between two processes on demand.
+
+use std::net::Ipv4Addr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::Port;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Bytes flow.
+    Open,
+    /// Connections stay, and new ones are taken, but no byte passes.
+    Paused,
+    /// Connections are closed and new ones refused.
+    Cut,
+}
+
+/// Listens on a port of its own and forwards to a port of this machine. Needs the runtime it was started on.
+#[derive(Debug)]
+pub struct TcpProxy {
+    port: Port,
+    wanted: watch::Sender<Mode>,
+    reached: watch::Receiver<Mode>,
+    accepting: JoinHandle<()>,
+}
+
+impl TcpProxy {
+    /// Starts to forward to `target` on 127.0.0.1. Nothing needs to listen there yet.
+    ///
+    /// # Panics
+    /// If it can't listen.
+    pub async fn start(target: u16) -> TcpProxy {
+        let port = Port::reserve();
+        let (wanted, requested) = watch::channel(Mode::Open);
+        let (reached, confirmed) = watch::channel(Mode::Cut);
+        let proxy = Proxy { port: port.number(), target, requested, reached };
+        let mut proxy = TcpProxy { port, wanted, reached: confirmed, accepting: tokio::spawn(proxy.run()) };
+        proxy.switch(Mode::Open).await;
+        proxy
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Closes all connections and refuses new ones. Both hold when this returns.
+    pub async fn cut(&mut self) {
+        self.switch(Mode::Cut).await;
+    }
+
+    /// Lets no byte through, without closing anything: what a dead network looks like.
+    pub async fn pause(&mut self) {
+        self.switch(Mode::Paused).await;
+    }
+
+    /// Forwards again. What a pause held back flows on; what a cut closed stays closed.
+    pub async fn heal(&mut self) {
+        self.switch(Mode::Open).await;
+    }
+
+    async fn switch(&mut self, mode: Mode) {
+        self.wanted.send(mode).expect("the proxy runs");
+        self.reached.wait_for(|reached| *reached == mode).await.expect("the proxy can listen on its port");
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+struct Proxy {
+    port: u16,
+    target: u16,
+    requested: watch::Receiver<Mode>,
+    reached: watch::Sender<Mode>,
+}
+
+impl Proxy {
+    /// One turn for each time that it is not cut.
+    async fn run(mut self) {
+        while self.requested.wait_for(|mode| *mode != Mode::Cut).await.is_ok() {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is reserved");
+            let mut connections = JoinSet::new();
+            loop {
+                let mode = *self.requested.borrow_and_update();
+                if mode == Mode::Cut {
+                    break;
+                }
+                self.reached.send_replace(mode);
+                tokio::select! {
+                    accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                        connections.spawn(forward(client, self.target, self.requested.clone()));
+                    },
+                    changed = self.requested.changed() => if changed.is_err() { return },
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+            drop(listener);
+            connections.shutdown().await;
+            self.reached.send_replace(Mode::Cut);
+        }
+    }
+}
+
+async fn forward(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
+    let ((client_read, client_write), (server_read, server_write)) = (client.into_split(), server.into_split());
+    tokio::join!(pump(client_read, server_write, mode.clone()), pump(server_read, client_write, mode));
+}
+
+/// Copies one direction until it ends, holding back whatever arrives while paused.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if mode.wait_for(|mode| *mode == Mode::Open).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+    // The end of the stream is news, too: it has to wait like bytes. Dropping `to` passes it on.
+    let _open_or_gone = mode.wait_for(|mode| *mode == Mode::Open).await;
+}

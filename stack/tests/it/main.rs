@@ -1,0 +1,9 @@
+//! The stack's own tests: what the other crates' tests stand on has to hold first.
+
+#![allow(clippy::unwrap_used)]
+
+mod database;
+mod ports;
+mod process;
+mod proxy;
+mod servers;

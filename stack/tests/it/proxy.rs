@@ -1,0 +1,73 @@
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use stack::testing::TcpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// A server that sends back what it gets; its port.
+async fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await
+            });
+        }
+    });
+    port
+}
+
+async fn says(stream: &mut TcpStream, word: &[u8; 4]) {
+    stream.write_all(word).await.unwrap();
+    hears(stream, word).await;
+}
+
+async fn hears(stream: &mut TcpStream, word: &[u8; 4]) {
+    let mut answer = [0; 4];
+    timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
+    assert_eq!(&answer, word);
+}
+
+#[tokio::test]
+async fn a_cut_closes_connections_and_refuses_new_ones_until_healed() {
+    let mut proxy = TcpProxy::start(echo().await).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    says(&mut stream, b"ping").await;
+
+    proxy.cut().await;
+    let end = timeout(Duration::from_secs(20), stream.read(&mut [0; 4])).await.expect("the end is noticed");
+    assert!(matches!(end, Ok(0) | Err(_)));
+    let refused = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+
+    proxy.heal().await;
+    says(&mut TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap(), b"pong").await;
+}
+
+#[tokio::test]
+async fn a_pause_holds_bytes_back_and_healing_lets_them_through() {
+    let mut proxy = TcpProxy::start(echo().await).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    says(&mut stream, b"ping").await;
+
+    proxy.pause().await;
+    stream.write_all(b"held").await.unwrap();
+    let silence = timeout(Duration::from_millis(200), stream.read(&mut [0; 4])).await;
+    assert!(silence.is_err(), "a byte came through a paused proxy");
+
+    proxy.heal().await;
+    hears(&mut stream, b"held").await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_closes_the_connection() {
+    let nobody = stack::port::Port::reserve();
+    let proxy = TcpProxy::start(nobody.number()).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    let end = timeout(Duration::from_secs(20), stream.read(&mut [0; 4])).await.expect("the end is noticed");
+    assert!(matches!(end, Ok(0) | Err(_)));
+}
