@@ -101,3 +101,10 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether the server refused a value itself, such as a text too long for its column: the same statement will never
+/// succeed, whoever runs it.
+pub fn is_data_fault(error: &sqlx::Error) -> bool {
+    let sql_state = error.as_database_error().and_then(|error| error.code());
+    sql_state.is_some_and(|code| code.starts_with("22"))
+}

@@ -25,13 +25,17 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::f
     Ok(())
 }
 
-/// An error with its causes in one line, for the boundary that logs it.
+/// An error with its causes in one line, for the boundary that logs it. A cause that its parent quotes, as sqlx's do, is
+/// not repeated.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
+        let cause_text = error.to_string();
+        if !line.ends_with(&cause_text) {
+            line.push_str(": ");
+            line.push_str(&cause_text);
+        }
         cause = error.source();
     }
     line
