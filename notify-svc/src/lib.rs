@@ -1,0 +1,11 @@
+//! notify-svc: turns order events into notifications and emails them.
+//!
+//! Guarantees exactly one effect of each event in its database, in the order of its order's versions, with any number
+//! of replicas; emails leave at least once. Relies on MySQL, on the stream that outbox-relay fills, and on nothing that
+//! the broker remembers: a full re-read is harmless. It is a library so that its parts can be tested one by one.
+
+pub mod event;
+pub mod message;
+pub mod notification;
+pub mod process;
+pub mod store;

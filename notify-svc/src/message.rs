@@ -1,0 +1,28 @@
+//! A message as it came from the stream, without the client that brought it.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+/// One delivery of a message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The subject it was published to.
+    pub subject: String,
+    /// Its headers; a name may occur more than once.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub payload: Bytes,
+    /// Its place in the stream.
+    pub stream_sequence: u64,
+    /// When the broker stored it.
+    pub stored_at: DateTime<Utc>,
+    /// How often it was delivered, this time included: above 1, it is a redelivery.
+    pub deliveries: u32,
+}
+
+impl Message {
+    /// A header's first value, by its exact name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}

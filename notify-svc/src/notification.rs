@@ -1,0 +1,114 @@
+//! The effect of an event, decided without a database: what is notified, and whether it can be.
+
+use schema::event::{EventType, OrderEvent};
+use schema::ids::{EventId, NotificationId, OrderId};
+
+use crate::event::Event;
+
+const RECIPIENT_CHARS_MAX: usize = 254;
+const PRODUCT_CHARS_MAX: usize = 200;
+
+/// Where a notification's email stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
+pub enum EmailState {
+    /// To be sent, or to be tried again.
+    Pending,
+    /// The transport took it.
+    Sent,
+    /// Refused too often, or impossible; needs a person.
+    Dead,
+}
+
+impl EmailState {
+    /// All of them, for metrics that start at 0.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Sent, Self::Dead];
+
+    /// The name in the database, in answers and in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A notification that is not written yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNotification {
+    /// Its id.
+    pub id: NotificationId,
+    /// The event that it is the effect of.
+    pub event_id: EventId,
+    /// What happened.
+    pub event_type: EventType,
+    /// The order it happened to.
+    pub order_id: OrderId,
+    /// The customer's address.
+    pub recipient: String,
+    /// What was ordered.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+/// Why an event that was decoded still can't be notified.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unnotifiable {
+    /// The field is empty or above the schema's limit.
+    #[error("{field} must have 1 to {chars_max} characters")]
+    Length {
+        /// The payload's field.
+        field: &'static str,
+        /// The limit.
+        chars_max: usize,
+    },
+    /// Nothing was ordered.
+    #[error("quantity must be at least 1")]
+    Quantity,
+}
+
+impl NewNotification {
+    /// The effect of an event.
+    ///
+    /// # Errors
+    /// If the payload breaks a limit of its JSON Schema: the column would refuse it.
+    pub fn of(event: &Event) -> Result<Self, Unnotifiable> {
+        let (recipient, product, quantity) = match &event.order_event {
+            OrderEvent::Created(created) => (&created.email, &created.product, created.quantity),
+            OrderEvent::Cancelled(cancelled) => (&cancelled.email, &cancelled.product, cancelled.quantity),
+        };
+        if quantity == 0 {
+            return Err(Unnotifiable::Quantity);
+        }
+        Ok(Self {
+            id: NotificationId::generate(),
+            event_id: event.envelope.event_id,
+            event_type: event.order_event.event_type(),
+            order_id: event.order_event.order_id(),
+            recipient: bounded("email", recipient, RECIPIENT_CHARS_MAX)?,
+            product: bounded("product", product, PRODUCT_CHARS_MAX)?,
+            quantity,
+        })
+    }
+}
+
+fn bounded(field: &'static str, text: &str, chars_max: usize) -> Result<String, Unnotifiable> {
+    let fits = (1..=chars_max).contains(&text.chars().count());
+    if fits { Ok(text.to_owned()) } else { Err(Unnotifiable::Length { field, chars_max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_bounded_by_characters_as_its_column_is() {
+        assert!(bounded("product", &"é".repeat(PRODUCT_CHARS_MAX), PRODUCT_CHARS_MAX).is_ok());
+        let error = bounded("product", &"e".repeat(PRODUCT_CHARS_MAX + 1), PRODUCT_CHARS_MAX).unwrap_err();
+        assert_eq!(error.to_string(), "product must have 1 to 200 characters");
+        assert!(bounded("product", "", PRODUCT_CHARS_MAX).is_err());
+    }
+}
