@@ -1,6 +1,6 @@
 //! The relay dies between PubAck and settle.
 
-use stack::testing::eventually;
+use stack::testing::{TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
@@ -9,17 +9,23 @@ use crate::support::{World, metric};
 both_engines! {
     async fn a_crash_after_puback_stores_no_second_message(engine: Engine) {
         let world = World::new(engine).await;
-        let event = world.append(Uuid::now_v7(), 1).await;
-        // A lock on the row lets the relay claim and publish, but not settle.
-        let mut lock = world.pool.begin().await.unwrap();
-        sqlx::query("SELECT seq FROM outbox WHERE event_id = ? FOR UPDATE").bind(event).execute(&mut *lock).await.unwrap();
+        let mut proxy = TcpProxy::start(world.database.port()).await;
+        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let mut relay = relay.start().await;
+        eventually("the stream is there", async || world.jetstream().await.get_stream("ORDERS").await.is_ok()).await;
 
-        let mut relay = world.relay().start().await;
+        // The broker holds its answer back until the relay's way to the database is blocked: the settle never arrives.
+        world.nats.freeze();
+        let event = world.append(Uuid::now_v7(), 1).await;
+        eventually("it has claimed", async || metric(&relay, "relay_claimed_events_total").await == 1.0).await;
+        proxy.pause().await;
+        world.nats.thaw();
         eventually("the broker acknowledged", async || {
             metric(&relay, "relay_pubacks_total{result=\"stored\"}").await == 1.0
         }).await;
         relay.kill().await;
-        lock.rollback().await.unwrap();
+        proxy.cut().await;
+        proxy.heal().await;
         assert_eq!(world.row(event).await.state, "pending");
 
         relay.restart().await;
