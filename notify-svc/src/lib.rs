@@ -4,8 +4,10 @@
 //! of replicas; emails leave at least once. Relies on MySQL, on the stream that outbox-relay fills, and on nothing that
 //! the broker remembers: a full re-read is harmless. It is a library so that its parts can be tested one by one.
 
+pub mod consumer;
 pub mod event;
 pub mod message;
+pub mod metrics;
 pub mod notification;
 pub mod process;
 pub mod store;

@@ -1,0 +1,55 @@
+//! What can keep messages from being processed, in words that may leave the process.
+
+use chrono::{DateTime, Utc};
+
+/// A fault that passes, or that an operator must mend; the log has its particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection to the broker, or JetStream does not answer.
+    BrokerUnreachable,
+    /// The relay has not made the stream yet, or it vanished.
+    StreamMissing,
+    /// The broker did not take the consumer's settings.
+    ConsumerRefused,
+    /// The broker ended the pull, or fell silent.
+    PullLost,
+    /// The database is away, read-only or overloaded.
+    DatabaseUnavailable,
+    /// The database answers with a fault that waiting won't mend, such as a missing grant.
+    DatabaseRefuses,
+}
+
+/// The last fault, and when it was last seen.
+#[derive(Clone, Copy, Debug)]
+pub struct LastFault {
+    /// What it was.
+    pub fault: Fault,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Fault {
+    /// Its name for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BrokerUnreachable => "broker-unreachable",
+            Self::StreamMissing => "stream-missing",
+            Self::ConsumerRefused => "consumer-refused",
+            Self::PullLost => "pull-lost",
+            Self::DatabaseUnavailable => "database-unavailable",
+            Self::DatabaseRefuses => "database-refuses",
+        }
+    }
+
+    /// The fault in words.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::BrokerUnreachable => "the broker is not reachable",
+            Self::StreamMissing => "the stream does not exist; the outbox relay makes it",
+            Self::ConsumerRefused => "the broker refused the consumer's settings",
+            Self::PullLost => "the broker ended a pull or fell silent",
+            Self::DatabaseUnavailable => "the database is not available; messages are held",
+            Self::DatabaseRefuses => "the database refuses to store effects; messages are held",
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The durable pull consumer: takes batches from the stream, has them processed and answers after the commit.
+//!
+//! Guarantees that an acknowledged message is committed or in `inbox_dead`; that a fault of the database costs no
+//! message an attempt: it is held, with in-progress beats, and nothing more is pulled; and that a stop finishes what is
+//! being written and naks the rest. Whatever goes wrong with the broker ends in attaching again. Relies on the inbox to
+//! make every redelivery harmless, so that no answer needs a confirmation.
+
+mod attachment;
+mod faults;
+mod monitor;
+mod pull;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use async_nats::connection::State;
+use async_nats::jetstream::AckKind;
+use chrono::Utc;
+use runtime::mysql;
+use runtime::readiness::Latch;
+use runtime::retry::Retry;
+use runtime::telemetry::chain;
+use sqlx::MySqlPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use attachment::Settings;
+pub use faults::{Fault, LastFault};
+pub use monitor::{Connection, ConsumerState, Monitor, Status, StreamState};
+
+use crate::message::Message;
+use crate::metrics::{Answer, Metrics};
+use crate::process::{Outcome, process};
+use crate::store::Receipt;
+use pull::{Acker, Delivery, Pull, Pulled};
+
+/// How long one attempt to process a batch may take before it is given up and tried again.
+pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Answers are small, but a broker that is away lets them pile up in front of the connection.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// An event ahead of its turn comes again soon at first, for its elder is usually on its way.
+const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// The consumer of this process.
+#[derive(Debug)]
+pub struct Consumer {
+    /// The connection to the broker.
+    pub client: Client,
+    /// The database `notifications`.
+    pub pool: MySqlPool,
+    /// How the durable consumer is set up and pulled.
+    pub settings: Settings,
+    /// Where faults are reported.
+    pub monitor: Monitor,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Wakes the email queue after a commit.
+    pub email_wake: Arc<Notify>,
+    /// The stop of the process.
+    pub shutdown: CancellationToken,
+}
+
+impl Consumer {
+    /// Consumes until the stop; `latch` is set when it first got hold of the stream.
+    pub async fn run(self, latch: Latch) {
+        let mut latch = Some(latch);
+        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
+        while !self.shutdown.is_cancelled() {
+            let attaching = Pull::attach(&self.client, &self.settings);
+            let fault = match self.shutdown.run_until_cancelled(attaching).await {
+                None => break,
+                Some(Ok(pull)) => {
+                    tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
+                    self.monitor.attached();
+                    latch.take().into_iter().for_each(Latch::set);
+                    self.consume(pull, &mut retry).await
+                }
+                Some(Err(fault)) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                self.monitor.report(fault);
+            }
+            if retry.wait(&self.shutdown).await.is_err() {
+                break;
+            }
+        }
+        self.flush().await;
+    }
+
+    /// Handles batch after batch until the stop, or until the pull is lost.
+    async fn consume(&self, mut pull: Pull, retry: &mut Retry) -> Option<Fault> {
+        let fault = loop {
+            match pull.next(&self.shutdown).await {
+                Pulled::Batch(batch) => {
+                    retry.reset();
+                    self.handle(batch).await;
+                }
+                Pulled::Lost(fault) => break Some(fault),
+                Pulled::Stopped => break None,
+            }
+        };
+        // What had arrived already need not wait for the end of the ack wait.
+        for delivery in pull.close().await {
+            self.answer(&delivery.acker, AckKind::Nak(None), Answer::Nak).await;
+        }
+        fault
+    }
+
+    /// Processes a batch, however long the database is away, and answers each message.
+    async fn handle(&self, batch: Vec<Delivery>) {
+        let started = Instant::now();
+        let (messages, ackers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
+        let mut outcomes = Vec::with_capacity(messages.len());
+        tokio::select! {
+            () = self.process_patiently(&messages, &mut outcomes) => {}
+            () = self.beat(&ackers) => {}
+        }
+        self.metrics.batch(started.elapsed());
+        self.count(&messages, &outcomes);
+        let answers = self.answer_all(&messages, &ackers, &outcomes);
+        if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {
+            tracing::warn!("broker takes no answers; what was committed will be delivered again as duplicates");
+        }
+    }
+
+    /// Returns when every message has an outcome, or at a stop.
+    async fn process_patiently(&self, messages: &[Message], outcomes: &mut Vec<Outcome>) {
+        let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
+        loop {
+            let attempt = process(&self.pool, messages, outcomes);
+            let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
+                Ok(Ok(())) => return self.monitor.processed(),
+                Ok(Err(error)) if mysql::is_transient(&error) => {
+                    tracing::warn!(error = chain(&error), held = messages.len(), "database fault, trying again");
+                    Fault::DatabaseUnavailable
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(error = chain(&error), held = messages.len(), "database refuses, trying again");
+                    Fault::DatabaseRefuses
+                }
+                Err(_) => {
+                    tracing::warn!(limit = ?ATTEMPT_TIME_MAX, held = messages.len(), "database hangs, trying again");
+                    Fault::DatabaseUnavailable
+                }
+            };
+            self.monitor.report(fault);
+            if retry.wait(&self.shutdown).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tells the broker again and again that the messages are being worked on. Never returns.
+    async fn beat(&self, ackers: &[Acker]) {
+        loop {
+            tokio::time::sleep(self.settings.ack_wait / 3).await;
+            for acker in ackers {
+                if let Err(error) = acker.ack_with(AckKind::Progress).await {
+                    tracing::debug!(error, "in-progress beat failed");
+                }
+            }
+        }
+    }
+
+    fn count(&self, messages: &[Message], outcomes: &[Outcome]) {
+        let now = Utc::now();
+        for (message, outcome) in messages.iter().zip(outcomes) {
+            self.metrics.processed(*outcome, (now - message.stored_at).to_std().unwrap_or_default());
+        }
+        messages.iter().filter(|message| message.deliveries > 1).for_each(|_| self.metrics.redelivered());
+        if outcomes.contains(&Outcome::Applied(Receipt::First)) {
+            self.email_wake.notify_one();
+        }
+    }
+
+    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Outcome]) {
+        for (index, acker) in ackers.iter().enumerate() {
+            match outcomes.get(index) {
+                Some(Outcome::Applied(_)) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
+                Some(Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
+                Some(Outcome::Early) => {
+                    let (first, longest) = EARLY_DELAY;
+                    let delay = Retry::delay_after(first, longest, messages[index].deliveries);
+                    self.answer(acker, AckKind::Nak(Some(delay)), Answer::Nak).await;
+                }
+                // The process is stopping: another one may have it at once.
+                None => self.answer(acker, AckKind::Nak(None), Answer::Nak).await,
+            }
+        }
+    }
+
+    async fn answer(&self, acker: &Acker, kind: AckKind, answer: Answer) {
+        match acker.ack_with(kind).await {
+            Ok(()) => self.metrics.answered(answer),
+            Err(error) => tracing::warn!(error, "answering the broker failed; the message will be delivered again"),
+        }
+    }
+
+    /// Answers wait in the client's buffer: a stop sends them before the process ends.
+    async fn flush(&self) {
+        let connected = self.client.connection_state() == State::Connected;
+        if !connected || tokio::time::timeout(ANSWER_TIME_MAX, self.client.flush()).await.is_err() {
+            tracing::warn!("broker takes no answers; they will be delivered again as duplicates");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What this service counts. Every label value is present at 0 from the start; ids and addresses are never labels.
+
+use std::time::Duration;
+
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::process::Outcome;
+use crate::store::Receipt;
+
+/// Bounds of the latency buckets, in seconds.
+const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// How a delivery was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Committed.
+    Ack,
+    /// Come again.
+    Nak,
+    /// Never again.
+    Term,
+}
+
+/// What became of one attempt to send an email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailAttempt {
+    /// The transport took it.
+    Sent,
+    /// The transport answered no; it is tried again.
+    Refused,
+    /// It is not tried again.
+    Dead,
+    /// There was no transport to try; no attempt is spent.
+    Unreachable,
+}
+
+/// The metrics of the inbox and the emails.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    messages: IntCounterVec,
+    answers: IntCounterVec,
+    redeliveries: IntCounter,
+    process_duration: Histogram,
+    event_age: Histogram,
+    emails: IntCounterVec,
+    /// Messages in the stream that the consumer has not delivered.
+    pub pending: IntGauge,
+    /// Messages delivered and not answered yet.
+    pub ack_pending: IntGauge,
+    /// Age of the oldest message that is not acknowledged.
+    pub lag: Gauge,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    ///
+    /// # Errors
+    /// If one is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let vec = |name, help, label| register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?);
+        let histogram = |name: &str, help: &str| {
+            register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?)
+        };
+        let metrics = Self {
+            messages: vec("inbox_messages_total", "Deliveries processed, by outcome.", "outcome")?,
+            answers: vec("inbox_answers_total", "Answers given to the broker.", "answer")?,
+            redeliveries: register(
+                registry,
+                IntCounter::new("inbox_redeliveries_total", "Deliveries of a message after its first.")?,
+            )?,
+            process_duration: histogram(
+                "inbox_process_duration_seconds",
+                "From a batch in hand to all of it committed, outages included.",
+            )?,
+            event_age: histogram(
+                "inbox_event_age_seconds",
+                "From stored in the stream to its effect committed, by the clocks of both machines.",
+            )?,
+            emails: vec("email_attempts_total", "Attempts to send an email, by outcome.", "outcome")?,
+            pending: register(
+                registry,
+                IntGauge::new("inbox_pending_messages", "Messages in the stream not delivered yet.")?,
+            )?,
+            ack_pending: register(
+                registry,
+                IntGauge::new("inbox_ack_pending_messages", "Messages delivered and not answered yet.")?,
+            )?,
+            lag: register(
+                registry,
+                Gauge::new("inbox_lag_seconds", "Age of the oldest message that is not acknowledged.")?,
+            )?,
+        };
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    fn start_at_zero(&self) {
+        for outcome in Outcome::ALL {
+            self.messages.with_label_values(&[outcome.label()]).inc_by(0);
+        }
+        for answer in Answer::ALL {
+            self.answers.with_label_values(&[answer.label()]).inc_by(0);
+        }
+        for attempt in EmailAttempt::ALL {
+            self.emails.with_label_values(&[attempt.label()]).inc_by(0);
+        }
+    }
+
+    /// Counts a message's outcome; `age` is the time since the broker stored it.
+    pub fn processed(&self, outcome: Outcome, age: Duration) {
+        self.messages.with_label_values(&[outcome.label()]).inc();
+        if outcome == Outcome::Applied(Receipt::First) {
+            self.event_age.observe(age.as_secs_f64());
+        }
+    }
+
+    /// Times a batch.
+    pub fn batch(&self, duration: Duration) {
+        self.process_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a delivery that was not the message's first.
+    pub fn redelivered(&self) {
+        self.redeliveries.inc();
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, answer: Answer) {
+        self.answers.with_label_values(&[answer.label()]).inc();
+    }
+
+    /// Counts an attempt to send an email.
+    pub fn emailed(&self, attempt: EmailAttempt) {
+        self.emails.with_label_values(&[attempt.label()]).inc();
+    }
+
+    /// Messages with this outcome since the process started.
+    pub fn messages(&self, outcome: Outcome) -> u64 {
+        self.messages.with_label_values(&[outcome.label()]).get()
+    }
+
+    /// Redeliveries since the process started.
+    pub fn redeliveries(&self) -> u64 {
+        self.redeliveries.get()
+    }
+
+    /// Such answers since the process started.
+    pub fn answers(&self, answer: Answer) -> u64 {
+        self.answers.with_label_values(&[answer.label()]).get()
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Applied(Receipt::First), Self::Applied(Receipt::Duplicate), Self::Early, Self::Dead];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Applied(Receipt::First) => "first",
+            Self::Applied(Receipt::Duplicate) => "duplicate",
+            Self::Early => "early",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl Answer {
+    const ALL: [Self; 3] = [Self::Ack, Self::Nak, Self::Term];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Nak => "nak",
+            Self::Term => "term",
+        }
+    }
+}
+
+impl EmailAttempt {
+    const ALL: [Self; 4] = [Self::Sent, Self::Refused, Self::Dead, Self::Unreachable];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+            Self::Dead => "dead",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
