@@ -1,0 +1,116 @@
+//! The email of a notification. Pure: the same notification makes the same email, Message-ID and date included.
+//!
+//! What a customer typed ends up in headers and text; line breaks and other control characters in it become spaces, and
+//! the rest is encoded by lettre.
+
+use std::time::SystemTime;
+
+use anyhow::Context;
+use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, Message};
+use schema::event::EventType;
+
+use super::SendError;
+use crate::store::email_queue::DueEmail;
+
+/// Composes the email.
+///
+/// # Errors
+/// [`SendError::Invalid`] if the recipient is no address, or the event type is of a newer version of the code.
+pub(super) fn compose(email: &DueEmail, from: &Mailbox) -> Result<Message, SendError> {
+    message(email, from).map_err(SendError::Invalid)
+}
+
+fn message(email: &DueEmail, from: &Mailbox) -> anyhow::Result<Message> {
+    let event_type: EventType = email.event_type.parse()?;
+    let recipient = email.recipient.parse().context("parsing the recipient's address")?;
+    let product = one_line(&email.product);
+    let message = Message::builder()
+        .message_id(Some(format!("<{}@{}>", email.id, from.email.domain())))
+        .date(SystemTime::from(email.created_at))
+        .from(from.clone())
+        .to(Mailbox::new(None, recipient))
+        .subject(subject(event_type, &product))
+        .header(ContentType::TEXT_PLAIN)
+        .body(text(event_type, &product, email))?;
+    Ok(message)
+}
+
+fn subject(event_type: EventType, product: &str) -> String {
+    match event_type {
+        EventType::OrderCreated => format!("Your order of {product}"),
+        EventType::OrderCancelled => format!("Your order of {product} was cancelled"),
+    }
+}
+
+fn text(event_type: EventType, product: &str, email: &DueEmail) -> String {
+    let opening = match event_type {
+        EventType::OrderCreated => "Thank you for your order.",
+        EventType::OrderCancelled => "Your order was cancelled.",
+    };
+    format!("{opening}\r\n\r\n{} x {product}\r\n\r\nOrder {}\r\n", email.quantity, email.order_id)
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use schema::ids::{NotificationId, OrderId};
+
+    use super::*;
+
+    fn email(product: &str) -> DueEmail {
+        DueEmail {
+            id: NotificationId::generate(),
+            event_type: "order.created".to_owned(),
+            order_id: OrderId::generate(),
+            recipient: "ada@example.com".to_owned(),
+            product: product.to_owned(),
+            quantity: 2,
+            created_at: Utc::now(),
+            attempts: 0,
+        }
+    }
+
+    fn headers(email: &DueEmail) -> String {
+        let from = "Web Store <orders@example.com>".parse().unwrap();
+        let whole = String::from_utf8(compose(email, &from).unwrap().formatted()).unwrap();
+        whole.split_once("\r\n\r\n").unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn the_message_id_is_the_notifications() {
+        let email = email("Espresso machine");
+        let headers = headers(&email);
+        assert!(headers.contains(&format!("Message-ID: <{}@example.com>", email.id)), "{headers}");
+        assert!(headers.contains("Subject: Your order of Espresso machine"), "{headers}");
+    }
+
+    #[test]
+    fn a_repeat_is_the_same_email() {
+        let email = email("Espresso machine");
+        assert_eq!(headers(&email), headers(&email));
+    }
+
+    #[test]
+    fn a_product_can_add_no_header() {
+        for product in ["x\r\nBcc: eve@example.com", "x\nBcc: eve@example.com", "é\r\n\r\nbody", "\u{85}\u{2028}"] {
+            let headers = headers(&email(product));
+            let names = headers.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(':'));
+            let names: Vec<_> = names.map(|(name, _)| name).collect();
+            let ours = ["Message-ID", "Date", "From", "To", "Subject", "Content-Type", "Content-Transfer-Encoding"];
+            assert!(names.iter().all(|name| ours.contains(name)), "{headers}");
+            assert_eq!(headers.lines().count(), headers.split("\r\n").count(), "{headers}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_that_is_no_address_is_invalid() {
+        let from = "orders@example.com".parse().unwrap();
+        let broken = DueEmail { recipient: "ada@example.com\r\nBcc: eve@example.com".to_owned(), ..email("x") };
+        assert!(matches!(compose(&broken, &from), Err(SendError::Invalid(_))));
+    }
+}
