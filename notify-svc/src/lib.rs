@@ -8,8 +8,27 @@ pub mod config;
 pub mod consumer;
 pub mod email;
 pub mod event;
+pub mod http;
 pub mod message;
 pub mod metrics;
+pub mod migrate;
 pub mod notification;
 pub mod process;
+pub mod run;
 pub mod store;
+
+use sqlx::MySqlPool;
+
+use consumer::Monitor;
+use metrics::Metrics;
+
+/// What the API needs. Made of handles: clone it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database `notifications`.
+    pub pool: MySqlPool,
+    /// What the consumer is doing.
+    pub monitor: Monitor,
+    /// What has been counted.
+    pub metrics: Metrics,
+}

@@ -1,0 +1,72 @@
+//! Every way in which a request can fail, in one closed enum, and what the client is told.
+//!
+//! Guarantees that the database's own words go to the log and never to a client.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use runtime::http::layers;
+use runtime::http::problem::{Problem, Violation};
+use runtime::mysql::is_transient;
+use runtime::telemetry::chain;
+
+use super::docs::{self, Responses};
+
+/// When to try again while the database is away: pools and failovers recover in seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// 400: `order_id` is missing, repeated or no UUID.
+    MalformedOrderId,
+    /// 503: the database is away, read-only or overloaded.
+    DatabaseUnavailable,
+    /// 500: our fault.
+    Internal,
+}
+
+impl ApiError {
+    /// What the client is told.
+    pub(super) fn problem(self) -> Problem {
+        match self {
+            Self::MalformedOrderId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
+                .errors(vec![Violation::new("order_id", "must be given once, as a UUID with hyphens")]),
+            Self::DatabaseUnavailable => {
+                let title = "The service can't reach its database";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title).retry_after(RETRY_AFTER)
+            }
+            Self::Internal => layers::internal_error(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.problem().into_response()
+    }
+}
+
+/// This is the boundary that logs a database fault, with all that the client is not told.
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) {
+            tracing::warn!(error = chain(&error), "database unavailable");
+            Self::DatabaseUnavailable
+        } else {
+            tracing::error!(error = chain(&error), "database access failed");
+            Self::Internal
+        }
+    }
+}
+
+/// The part of the API's documentation that lists these problems, grouped by status, each as it is really sent.
+pub(super) fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
+    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
+    for problem in problems {
+        by_status.entry(problem.status).or_default().push(problem);
+    }
+    by_status.into_iter().map(|(status, problems)| (status.to_string(), docs::problem_response(&problems))).collect()
+}

@@ -1,0 +1,230 @@
+//! How the events are doing on their way from the stream into the database and out as emails.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use runtime::http::layers;
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::docs::Responses;
+use super::error::{ApiError, documented};
+use crate::App;
+use crate::consumer::{Connection, LastFault, Status};
+use crate::metrics::Answer;
+use crate::notification::EmailState;
+use crate::process::Outcome;
+use crate::store::{Receipt, email_queue};
+use schema::names;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(stats))
+}
+
+/// The way of the events, as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+struct EventsStatus {
+    connection: ConnectionState,
+    /// Null if the broker does not tell.
+    stream: Option<Stream>,
+    /// Null if the broker does not tell.
+    consumer: Option<DurableConsumer>,
+    /// Age of the oldest message that is not acknowledged, 0 if there is none; null if the broker does not tell.
+    #[schema(example = 0.0, minimum = 0)]
+    lag_seconds: Option<f64>,
+    /// When this process last committed a batch; null if it has not yet.
+    last_processed_at: Option<DateTime<Utc>>,
+    /// What last kept this process from processing; null if nothing has. It may be over.
+    last_error: Option<LastError>,
+}
+
+/// The connection to the broker.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ConnectionState {
+    Connected,
+    Disconnected,
+}
+
+/// The stream of the order events.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stream {
+    #[schema(example = "ORDERS")]
+    name: &'static str,
+    /// Messages that it holds.
+    #[schema(example = 1200)]
+    messages: u64,
+    #[schema(example = 1)]
+    first_sequence: u64,
+    #[schema(example = 1200)]
+    last_sequence: u64,
+}
+
+/// The durable consumer, which all replicas share.
+#[derive(Debug, Serialize, ToSchema)]
+struct DurableConsumer {
+    #[schema(example = "notify-svc")]
+    name: &'static str,
+    /// Messages not delivered yet.
+    #[schema(example = 0)]
+    pending: u64,
+    /// Messages delivered and not answered.
+    #[schema(example = 0)]
+    ack_pending: u64,
+    /// Of those, delivered more than once.
+    #[schema(example = 0)]
+    redelivered: u64,
+    /// All messages up to this sequence are acknowledged.
+    #[schema(example = 1200)]
+    ack_floor: u64,
+}
+
+/// A fault that passes, or that an operator must mend; the log has its particulars.
+#[derive(Debug, Serialize, ToSchema)]
+struct LastError {
+    #[schema(example = "broker-unreachable")]
+    code: &'static str,
+    #[schema(example = "the broker is not reachable")]
+    message: &'static str,
+    /// When it was last seen.
+    at: DateTime<Utc>,
+}
+
+/// What this process has counted since it started, and what the database holds now.
+#[derive(Debug, Serialize, ToSchema)]
+struct EventsStats {
+    /// Events that had their effect.
+    #[schema(example = 1200)]
+    processed: u64,
+    /// Events that had had it before.
+    #[schema(example = 3)]
+    duplicates: u64,
+    /// Deliveries of events ahead of their turn, sent back to wait for their elders.
+    #[schema(example = 0)]
+    early: u64,
+    /// Deliveries of messages that can't be processed; they are kept in `inbox_dead`.
+    #[schema(example = 0)]
+    dead: u64,
+    /// Deliveries of a message after its first.
+    #[schema(example = 3)]
+    redelivered: u64,
+    #[schema(example = 1203)]
+    acks: u64,
+    #[schema(example = 0)]
+    naks: u64,
+    #[schema(example = 0)]
+    terms: u64,
+    emails: EmailCounts,
+}
+
+/// Emails in the database, of all replicas and for all time.
+#[derive(Debug, Serialize, ToSchema)]
+struct EmailCounts {
+    /// To be sent, or to be tried again.
+    #[schema(example = 0, minimum = 0)]
+    pending: i64,
+    /// Taken by the transport.
+    #[schema(example = 1200, minimum = 0)]
+    sent: i64,
+    /// Given up.
+    #[schema(example = 0, minimum = 0)]
+    dead: i64,
+    /// Where counting stops: a count that equals it means that many or more.
+    #[schema(example = 100_000)]
+    count_max: u32,
+}
+
+struct StatusProblems;
+
+impl IntoResponses for StatusProblems {
+    fn responses() -> Responses {
+        documented([layers::timed_out(), ApiError::Internal.problem()])
+    }
+}
+
+struct StatsProblems;
+
+impl IntoResponses for StatsProblems {
+    fn responses() -> Responses {
+        let database = ApiError::DatabaseUnavailable.problem();
+        documented([database, layers::timed_out(), ApiError::Internal.problem()])
+    }
+}
+
+/// Do the events arrive?
+///
+/// Asks the broker, for at most two seconds; answers without it, too.
+#[utoipa::path(
+    get,
+    path = "/api/events/status",
+    tag = "operations",
+    responses((status = 200, description = "The way of the events", body = EventsStatus), StatusProblems)
+)]
+async fn status(State(app): State<App>) -> Json<EventsStatus> {
+    Json(app.monitor.status().await.into())
+}
+
+/// How many events and emails?
+///
+/// Messages are counted since this process started; emails are counted in the database.
+#[utoipa::path(
+    get,
+    path = "/api/events/stats",
+    tag = "operations",
+    responses((status = 200, description = "The counts", body = EventsStats), StatsProblems)
+)]
+async fn stats(State(app): State<App>) -> Result<Json<EventsStats>, ApiError> {
+    let metrics = &app.metrics;
+    let emails = EmailCounts {
+        pending: email_queue::count(&app.pool, EmailState::Pending).await?,
+        sent: email_queue::count(&app.pool, EmailState::Sent).await?,
+        dead: email_queue::count(&app.pool, EmailState::Dead).await?,
+        count_max: email_queue::COUNT_MAX,
+    };
+    Ok(Json(EventsStats {
+        processed: metrics.messages(Outcome::Applied(Receipt::First)),
+        duplicates: metrics.messages(Outcome::Applied(Receipt::Duplicate)),
+        early: metrics.messages(Outcome::Early),
+        dead: metrics.messages(Outcome::Dead),
+        redelivered: metrics.redeliveries(),
+        acks: metrics.answers(Answer::Ack),
+        naks: metrics.answers(Answer::Nak),
+        terms: metrics.answers(Answer::Term),
+        emails,
+    }))
+}
+
+impl From<Status> for EventsStatus {
+    fn from(status: Status) -> Self {
+        Self {
+            connection: match status.connection {
+                Connection::Connected => ConnectionState::Connected,
+                Connection::Disconnected => ConnectionState::Disconnected,
+            },
+            stream: status.stream.map(|stream| Stream {
+                name: names::STREAM,
+                messages: stream.messages,
+                first_sequence: stream.first_sequence,
+                last_sequence: stream.last_sequence,
+            }),
+            consumer: status.consumer.map(|consumer| DurableConsumer {
+                name: names::NOTIFY_DURABLE,
+                pending: consumer.pending,
+                ack_pending: consumer.ack_pending,
+                redelivered: consumer.redelivered,
+                ack_floor: consumer.ack_floor,
+            }),
+            lag_seconds: status.lag.map(|lag| lag.as_secs_f64()),
+            last_processed_at: status.last_processed_at,
+            last_error: status.last_fault.map(LastError::from),
+        }
+    }
+}
+
+impl From<LastFault> for LastError {
+    fn from(last: LastFault) -> Self {
+        Self { code: last.fault.code(), message: last.fault.describe(), at: last.at }
+    }
+}

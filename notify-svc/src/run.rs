@@ -1,0 +1,80 @@
+//! `notify-svc run`: the consumer, the email queue, the API and the admin port, which live and stop together.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use runtime::http::metrics::HttpMetrics;
+use runtime::http::server;
+use runtime::lifecycle::Lifecycle;
+use runtime::readiness::{Latch, Readiness};
+use runtime::{mysql, nats};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RunConfig;
+use crate::consumer::{Consumer, Monitor, Settings};
+use crate::email::{Mailer, Queue};
+use crate::metrics::Metrics;
+use crate::{App, http};
+
+/// Runs until asked to stop.
+///
+/// # Errors
+/// If an address is taken, a URL malformed or the folder of the emails not writable; later faults end the process
+/// through its lifecycle.
+pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
+    let shutdown = CancellationToken::new();
+    let readiness = Readiness::new(shutdown.clone());
+    let registry = prometheus::default_registry().clone();
+
+    let admin_listener = server::bind(config.process.admin_addr).await?;
+    let listener = server::bind(config.http_addr).await?;
+    let transport = config.email.transport().map_err(anyhow::Error::msg)?;
+    let mailer = Mailer::open(transport).await?;
+    let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
+    let client = nats::connect("notify-svc", &config.nats).await.context("NATS_URL is malformed")?;
+
+    let monitor = Monitor::new(client.clone());
+    let metrics = Metrics::register(&registry)?;
+    let email_wake = Arc::new(Notify::new());
+    let app = App { pool: pool.clone(), monitor: monitor.clone(), metrics: metrics.clone() };
+    let router = http::router(app, HttpMetrics::register(&registry)?);
+    let consumer = Consumer {
+        client,
+        pool: pool.clone(),
+        settings: Settings { ack_wait: config.ack_wait, batch_size_max: config.batch_size_max },
+        monitor: monitor.clone(),
+        metrics: metrics.clone(),
+        email_wake: Arc::clone(&email_wake),
+        shutdown: shutdown.clone(),
+    };
+    let emails = Queue {
+        pool,
+        mailer,
+        attempts_max: config.email.email_attempts_max,
+        wake: email_wake,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    };
+
+    let mut parts = Lifecycle::new(shutdown.clone());
+    parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
+    parts.spawn("emails", emails.run());
+    parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));
+    parts.spawn("http", server::serve(listener, router, shutdown));
+    parts.serve_admin(admin_listener, registry, readiness);
+    tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "notify-svc serves");
+    Ok(parts.run(config.process.shutdown_grace).await)
+}
+
+/// Consumes once the database has answered. The API answers meanwhile, with 503 where it must.
+async fn consume(consumer: Consumer, database: Latch, stream: Latch) -> anyhow::Result<()> {
+    match mysql::wait_until_up(&consumer.pool, &consumer.shutdown).await {
+        Ok(()) => database.set(),
+        Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    consumer.run(stream).await;
+    Ok(())
+}

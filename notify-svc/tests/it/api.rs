@@ -1,0 +1,109 @@
+//! The API and the admin port, as clients see them.
+
+use serde_json::Value;
+use stack::testing::{TcpProxy, eventually};
+use stack::{Engine, both_engines};
+
+use crate::setting::{Published, Setting, get};
+
+both_engines! {
+    async fn the_api_tells_what_became_of_an_order(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().start().await;
+        let event = Published::created();
+        let path = format!("/api/notifications?order_id={}", event.order_id());
+        assert!(get(&service, &path).await["notifications"].as_array().unwrap().is_empty());
+        setting.publish(&[&event]).await;
+        eventually("the email is sent", async || {
+            get(&service, &path).await["notifications"][0]["email"]["state"] == "sent"
+        })
+        .await;
+        let listed = get(&service, &path).await;
+        let notification = &listed["notifications"][0];
+        assert_eq!(notification["event_id"], event.envelope.event_id.to_string());
+        assert_eq!(notification["order_id"], event.order_id().to_string());
+        assert_eq!(notification["recipient"], "ada@example.com");
+        assert_eq!(notification["quantity"], 2);
+        assert_eq!(notification["email"]["attempts"], 1);
+        assert!(notification["email"]["sent_at"].as_str().unwrap().ends_with('Z'));
+        setting.until_all_answered().await;
+        let status = get(&service, "/api/events/status").await;
+        assert_eq!((&status["connection"], &status["stream"]["messages"]), (&"connected".into(), &1.into()));
+        assert_eq!((&status["consumer"]["pending"], &status["consumer"]["ack_floor"]), (&0.into(), &1.into()));
+        assert_eq!(status["lag_seconds"], 0.0);
+        assert_eq!(status["last_error"], Value::Null);
+    }
+
+    async fn without_its_database_the_service_is_unhealthy_and_says_so(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let url = setting.database.url_through("notify_svc", to_database.port());
+        let service = setting.service().env("DATABASE_URL", url).start().await;
+        assert_eq!(get(&service, "/health").await["status"], "ok");
+        to_database.cut().await;
+        eventually("/health says so", async || get(&service, "/health").await["code"] == "database-unavailable").await;
+        let answer = reqwest::get(service.url("/api/events/stats")).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_eq!(reqwest::get(service.admin_url("/readyz")).await.unwrap().status(), 200);
+        to_database.heal().await;
+        eventually("it is well again", async || get(&service, "/health").await["status"] == "ok").await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_query_is_a_problem_that_names_the_parameter() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    for query in ["", "?order_id=", "?order_id=1", "?order_id=019aab1e5c3a7d529e1f3f2b8c6d4a10", "?order=1"] {
+        let answer = reqwest::get(service.url(&format!("/api/notifications{query}"))).await.unwrap();
+        assert_eq!(answer.status(), 400, "{query}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!((&problem["code"], &problem["errors"][0]["pointer"]), (&"malformed-id".into(), &"order_id".into()));
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_is_served_by_relative_urls() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    let text = async |path: &str| reqwest::get(service.url(path)).await.unwrap().text().await.unwrap();
+    assert!(text("/docs/").await.contains("swagger-initializer.js"));
+    assert!(text("/docs/swagger-initializer.js").await.contains(r#""openapi.json""#));
+    let committed: Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
+    assert_eq!(get(&service, "/docs/openapi.json").await, committed);
+}
+
+/// Every series that operators may build on is there before anything happened.
+#[tokio::test]
+async fn all_series_are_present_at_zero_from_the_start() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    let metrics = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
+    let ours = metrics.lines().filter(|line| line.starts_with("inbox_") || line.starts_with("email_"));
+    let mut series: Vec<_> = ours.filter(|line| !line.contains("_bucket")).collect();
+    series.sort_unstable();
+    let expected = [
+        r#"email_attempts_total{outcome="dead"} 0"#,
+        r#"email_attempts_total{outcome="refused"} 0"#,
+        r#"email_attempts_total{outcome="sent"} 0"#,
+        r#"email_attempts_total{outcome="unreachable"} 0"#,
+        "inbox_ack_pending_messages 0",
+        r#"inbox_answers_total{answer="ack"} 0"#,
+        r#"inbox_answers_total{answer="nak"} 0"#,
+        r#"inbox_answers_total{answer="term"} 0"#,
+        "inbox_event_age_seconds_count 0",
+        "inbox_event_age_seconds_sum 0",
+        "inbox_lag_seconds 0",
+        r#"inbox_messages_total{outcome="dead"} 0"#,
+        r#"inbox_messages_total{outcome="duplicate"} 0"#,
+        r#"inbox_messages_total{outcome="early"} 0"#,
+        r#"inbox_messages_total{outcome="first"} 0"#,
+        "inbox_pending_messages 0",
+        "inbox_process_duration_seconds_count 0",
+        "inbox_process_duration_seconds_sum 0",
+        "inbox_redeliveries_total 0",
+    ];
+    assert_eq!(series, expected);
+}

@@ -1,0 +1,133 @@
+//! Each notification is emailed: as a file, or to an SMTP server that may be away or say no.
+
+use schema::ids::OrderId;
+use sqlx::AssertSqlSafe;
+use stack::testing::{Service, eventually};
+use stack::{Engine, both_engines};
+
+use crate::setting::{Published, Setting, get};
+use crate::smtp_server::SmtpServer;
+
+fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
+    setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url())
+}
+
+async fn email(service: &Service, order_id: OrderId) -> serde_json::Value {
+    get(service, &format!("/api/notifications?order_id={order_id}")).await["notifications"][0]["email"].clone()
+}
+
+async fn until_email_is(service: &Service, order_id: OrderId, state: &str) {
+    eventually(&format!("the email is {state}"), async || email(service, order_id).await["state"] == state).await;
+}
+
+fn header<'a>(mail: &'a str, name: &str) -> &'a str {
+    let head = mail.split("\n\n").next().unwrap_or_default();
+    head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default()
+}
+
+both_engines! {
+    async fn an_email_file_appears_for_each_notification(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().start().await;
+        let events: Vec<_> = (0..30).map(|_| Published::created()).collect();
+        setting.publish(&events.iter().collect::<Vec<_>>()).await;
+        for event in &events {
+            until_email_is(&service, event.order_id(), "sent").await;
+            let listed = get(&service, &format!("/api/notifications?order_id={}", event.order_id())).await;
+            let id = listed["notifications"][0]["id"].as_str().unwrap().to_owned();
+            let mail = std::fs::read_to_string(setting.emails.path().join(format!("{id}.eml"))).unwrap();
+            assert!(mail.contains(&format!("Message-ID: <{id}@example.com>\r\n")), "{mail}");
+            assert!(mail.contains("\r\nTo: ada@example.com\r\n"), "{mail}");
+        }
+        assert_eq!(std::fs::read_dir(setting.emails.path()).unwrap().count(), 30);
+        assert!(!service.log().contains("ada@example.com"), "no address in the log");
+    }
+
+    async fn two_senders_send_each_email_once(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut server = SmtpServer::new();
+        server.start().await;
+        let (one, _other) = (smtp_service(&setting, &server).start().await, smtp_service(&setting, &server).start().await);
+        let events: Vec<_> = (0..100).map(|_| Published::created()).collect();
+        setting.publish(&events.iter().collect::<Vec<_>>()).await;
+        eventually("all are sent", async || get(&one, "/api/events/stats").await["emails"]["sent"] == 100).await;
+        let mut ids: Vec<_> = server.mails().iter().map(|mail| header(&mail.content, "Message-ID").to_owned()).collect();
+        assert_eq!(ids.len(), 100);
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 100);
+    }
+
+    async fn an_smtp_server_that_is_away_spends_no_attempt(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut server = SmtpServer::new();
+        let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "1").start().await;
+        let event = Published::created();
+        setting.publish(&[&event]).await;
+        eventually("sending was tried more than once", async || {
+            let metrics = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
+            let tries = metrics.lines().find_map(|line| {
+                line.strip_prefix("email_attempts_total{outcome=\"unreachable\"} ")
+            });
+            tries.unwrap().parse::<u32>().unwrap() > 1
+        })
+        .await;
+        assert_eq!(email(&service, event.order_id()).await["state"], "pending");
+        server.start().await;
+        until_email_is(&service, event.order_id(), "sent").await;
+        assert_eq!(server.mails().len(), 1);
+    }
+
+    async fn a_refused_email_is_tried_again_and_ends_dead(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut server = SmtpServer::new();
+        server.start().await;
+        server.refuse("ada@example.com", "550 no such mailbox");
+        let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
+        let event = Published::created();
+        setting.publish(&[&event]).await;
+        eventually("the first attempt is spent", async || email(&service, event.order_id()).await["attempts"] == 1).await;
+        assert_eq!(email(&service, event.order_id()).await["state"], "pending");
+        // Half a minute may pass until the next attempt: let it be due now.
+        let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6)";
+        sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
+        until_email_is(&service, event.order_id(), "dead").await;
+        let error: String =
+            sqlx::query_scalar("SELECT last_error FROM notifications").fetch_one(&setting.pool).await.unwrap();
+        assert!(error.contains("550") || error.contains("no such mailbox"), "{error}");
+        assert!(server.mails().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_email_by_smtp_says_what_was_ordered() {
+    let setting = Setting::new(Engine::MySql).await;
+    let mut server = SmtpServer::new();
+    server.start().await;
+    let service = smtp_service(&setting, &server).start().await;
+    let event = Published::created();
+    setting.publish(&[&event]).await;
+    until_email_is(&service, event.order_id(), "sent").await;
+    let [mail] = &server.mails()[..] else { panic!("one mail") };
+    assert_eq!(mail.recipients, ["ada@example.com"]);
+    assert_eq!(header(&mail.content, "Subject"), "Your order of Espresso machine");
+    assert_eq!(header(&mail.content, "To"), "ada@example.com");
+    assert!(mail.content.contains("2 x Espresso machine"), "{}", mail.content);
+    assert!(mail.content.contains(&event.order_id().to_string()), "{}", mail.content);
+}
+
+#[tokio::test]
+async fn a_product_adds_no_header_and_no_recipient() {
+    let setting = Setting::new(Engine::MySql).await;
+    let mut server = SmtpServer::new();
+    server.start().await;
+    let service = smtp_service(&setting, &server).start().await;
+    let product = "tea\r\nBcc: eve@example.com\r\n.\r\nRCPT TO:<eve@example.com>\r\n\r\n<script>☕";
+    let event = Published::created_of(OrderId::generate(), product);
+    setting.publish(&[&event]).await;
+    until_email_is(&service, event.order_id(), "sent").await;
+    let [mail] = &server.mails()[..] else { panic!("one mail") };
+    assert_eq!(mail.recipients, ["ada@example.com"]);
+    assert_eq!(header(&mail.content, "Bcc"), "");
+    assert!(header(&mail.content, "Subject").starts_with("Your order of"), "{}", mail.content);
+}

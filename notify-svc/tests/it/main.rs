@@ -1,0 +1,13 @@
+//! notify-svc against real servers: MySQL, MariaDB and nats-server. Run by `make test`.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
+
+mod api;
+mod consuming;
+mod emails;
+mod ordering;
+mod outages;
+mod poison;
+mod setting;
+mod smtp_server;
+mod starting;

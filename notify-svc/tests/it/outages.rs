@@ -1,0 +1,98 @@
+//! The database and the broker go away and come back; the service stays, and no message is lost, burned or repeated.
+
+use std::time::{Duration, Instant};
+
+use schema::names;
+use stack::testing::{Service, TcpProxy, eventually};
+use stack::{Engine, both_engines};
+
+use crate::setting::{Published, Setting, get, stat};
+
+async fn service_behind(setting: &Setting, proxy: &TcpProxy) -> Service {
+    setting.service().env("DATABASE_URL", setting.database.url_through("notify_svc", proxy.port())).start().await
+}
+
+async fn until_last_error(service: &Service, code: &str) {
+    eventually(&format!("the status says {code}"), async || {
+        get(service, "/api/events/status").await["last_error"]["code"] == code
+    })
+    .await;
+}
+
+both_engines! {
+    async fn a_database_outage_burns_no_message(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let service = service_behind(&setting, &to_database).await;
+        to_database.cut().await;
+        let events: Vec<_> = (0..20).map(|_| Published::created()).collect();
+        setting.publish(&events.iter().collect::<Vec<_>>()).await;
+        until_last_error(&service, "database-unavailable").await;
+        to_database.heal().await;
+        setting.until_count("notifications", 20).await;
+        setting.until_all_answered().await;
+        assert_eq!(setting.count("inbox_dead").await, 0);
+        assert_eq!((stat(&service, "processed").await, stat(&service, "naks").await), (20, 0));
+        assert_eq!(stat(&service, "redelivered").await, 0, "the messages were held, not sent back");
+    }
+
+    async fn a_database_that_hangs_is_given_up_and_tried_again(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let service = service_behind(&setting, &to_database).await;
+        to_database.pause().await;
+        setting.publish(&[&Published::created()]).await;
+        until_last_error(&service, "database-unavailable").await;
+        to_database.heal().await;
+        setting.until_count("notifications", 1).await;
+        setting.until_all_answered().await;
+        assert_eq!(stat(&service, "dead").await, 0);
+    }
+
+    async fn a_stop_gives_back_what_it_holds(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let mut service = service_behind(&setting, &to_database).await;
+        to_database.cut().await;
+        setting.publish(&[&Published::created()]).await;
+        until_last_error(&service, "database-unavailable").await;
+        assert!(service.terminate().await.success());
+        let stopped = Instant::now();
+        let _other = setting.service().start().await;
+        setting.until_count("notifications", 1).await;
+        assert!(stopped.elapsed() < Duration::from_secs(15), "nobody waited for the ack wait of 30 s");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_restart_needs_no_restart_of_the_service() {
+    let mut setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 1).await;
+    setting.nats.stop().await;
+    until_last_error(&service, "broker-unreachable").await;
+    assert_eq!(get(&service, "/api/events/status").await["connection"], "disconnected");
+    setting.nats.restart().await;
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 2).await;
+    setting.nats.kill().await;
+    setting.nats.restart().await;
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 3).await;
+    assert_eq!(get(&service, "/api/events/status").await["connection"], "connected");
+    assert_eq!(stat(&service, "processed").await, 3);
+}
+
+#[tokio::test]
+async fn a_deleted_consumer_is_made_again() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 1).await;
+    let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
+    stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 2).await;
+    assert_eq!(stat(&service, "duplicates").await, 1, "it starts over, and the inbox knows");
+}

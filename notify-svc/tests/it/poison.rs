@@ -1,0 +1,77 @@
+//! A message that can't be processed is kept whole, and costs no other message anything.
+
+use schema::names;
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use stack::testing::eventually;
+use stack::{Engine, both_engines};
+
+use crate::setting::{Published, Setting, stat};
+
+#[derive(Debug, sqlx::FromRow)]
+struct Dead {
+    subject: String,
+    headers: Json<Value>,
+    payload: Vec<u8>,
+    reason: String,
+}
+
+async fn dead(setting: &Setting) -> Vec<Dead> {
+    let rows = sqlx::query_as("SELECT subject, headers, payload, reason FROM inbox_dead ORDER BY stream_seq");
+    rows.fetch_all(&setting.pool).await.unwrap()
+}
+
+fn spoilt() -> [(Published, &'static str); 5] {
+    let bodies = [
+        (Published { body: "\u{0}no json".to_owned(), ..Published::created() }, "malformed payload"),
+        (Published { body: r#"{"schema_version":7}"#.to_owned(), ..Published::created() }, "unknown schema version 7"),
+    ];
+    let mut unknown = Published::created();
+    unknown.envelope.event_type = "order.shipped".to_owned();
+    unknown.subject = "order.shipped".to_owned();
+    let mut foreign = Published::created();
+    foreign.envelope.aggregate_type = "invoice".to_owned();
+    let endless = Published::created_of(Published::created().order_id(), &"x".repeat(201));
+    let [first, second] = bodies;
+    [
+        first,
+        second,
+        (unknown, r#"unknown event type "order.shipped""#),
+        (foreign, r#"aggregate type "invoice""#),
+        (endless, "product must have 1 to 200 characters"),
+    ]
+}
+
+both_engines! {
+    async fn a_poison_message_is_kept_whole_and_termed(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().start().await;
+        let spoilt = spoilt();
+        let good = Published::created();
+        setting.publish(&spoilt.iter().map(|(event, _)| event).chain([&good]).collect::<Vec<_>>()).await;
+        setting.until_count("inbox_dead", 5).await;
+        setting.until_all_answered().await;
+        for (dead, (event, reason)) in dead(&setting).await.iter().zip(&spoilt) {
+            assert!(dead.reason.contains(reason), "{}", dead.reason);
+            assert_eq!((dead.subject.as_str(), dead.payload.as_slice()), (event.subject.as_str(), event.body.as_bytes()));
+            let id = json!(["ce-id", event.envelope.event_id.to_string()]);
+            assert!(dead.headers.0.as_array().unwrap().contains(&id), "{:?}", dead.headers);
+        }
+        assert_eq!(setting.count("notifications").await, 1, "the good message had its effect");
+        assert_eq!((stat(&service, "dead").await, stat(&service, "terms").await), (5, 5));
+    }
+
+    async fn a_redelivered_poison_message_is_the_same_row(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut service = setting.service().start().await;
+        let [(event, _), ..] = spoilt();
+        setting.publish(&[&event]).await;
+        setting.until_count("inbox_dead", 1).await;
+        assert!(service.terminate().await.success());
+        let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
+        stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
+        service.restart().await;
+        eventually("it is termed again", async || stat(&service, "terms").await == 1).await;
+        assert_eq!(setting.count("inbox_dead").await, 1);
+    }
+}

@@ -1,0 +1,186 @@
+//! What every test here starts from: a database, a broker with the stream that the relay would make, and order events.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{self, PullConsumer};
+use async_nats::jetstream::{self, stream};
+use chrono::Utc;
+use schema::envelope::Envelope;
+use schema::event::{OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
+use schema::ids::{EventId, OrderId};
+use schema::names;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, MySqlPool};
+use stack::Engine;
+use stack::testing::{Database, MySql, Nats, Service, eventually};
+use tempfile::TempDir;
+
+pub(crate) struct Setting {
+    pub(crate) database: Database,
+    /// May do everything: a test looks where the service may not.
+    pub(crate) pool: MySqlPool,
+    pub(crate) nats: Nats,
+    pub(crate) emails: TempDir,
+}
+
+impl Setting {
+    /// A database and a broker with the stream.
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let setting = Self::without_stream(engine).await;
+        setting.create_stream().await;
+        setting
+    }
+
+    /// As [`Setting::new`], on a database server that no other test uses.
+    pub(crate) async fn on(server: &MySql) -> Self {
+        let setting = Self::with(Database::create_on(server, &schema::database::NOTIFICATIONS).await).await;
+        setting.create_stream().await;
+        setting
+    }
+
+    pub(crate) async fn without_stream(engine: Engine) -> Self {
+        Self::with(Database::create(engine, &schema::database::NOTIFICATIONS).await).await
+    }
+
+    async fn with(database: Database) -> Self {
+        let pool = database.admin_pool().await;
+        Self { database, pool, nats: Nats::start().await, emails: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) async fn create_stream(&self) {
+        let subjects = names::STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
+        let config = stream::Config { name: names::STREAM.to_owned(), subjects, ..stream::Config::default() };
+        self.jetstream().await.create_stream(config).await.unwrap();
+    }
+
+    /// The service, not started, writing emails into files.
+    pub(crate) fn service(&self) -> Service {
+        Service::new(Path::new(env!("CARGO_BIN_EXE_notify-svc")))
+            .env("DATABASE_URL", self.database.url("notify_svc"))
+            .env("NATS_URL", self.nats.url())
+            .env("EMAIL_TRANSPORT", "file")
+            .env("EMAIL_DIR", self.emails.path().to_str().unwrap())
+            .env("EMAIL_FROM", "Web Store <orders@example.com>")
+            .env("LOG_FILTER", "info,notify_svc=debug")
+    }
+
+    pub(crate) async fn jetstream(&self) -> jetstream::Context {
+        let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        jetstream::new(options.connect(self.nats.url()).await.unwrap())
+    }
+
+    pub(crate) async fn publish(&self, events: &[&Published]) {
+        let jetstream = self.jetstream().await;
+        for event in events {
+            let sent =
+                jetstream.publish_with_headers(event.subject.clone(), event.headers(), event.body.clone().into());
+            sent.await.unwrap().await.unwrap();
+        }
+    }
+
+    /// The durable consumer, which the service made.
+    pub(crate) async fn consumer(&self) -> PullConsumer {
+        let stream = self.jetstream().await.get_stream(names::STREAM).await.unwrap();
+        stream.get_consumer(names::NOTIFY_DURABLE).await.unwrap()
+    }
+
+    pub(crate) async fn consumer_info(&self) -> consumer::Info {
+        self.consumer().await.get_info().await.unwrap()
+    }
+
+    /// Waits until the broker has nothing left for the service and expects no answer.
+    pub(crate) async fn until_all_answered(&self) {
+        eventually("every message is answered", async || {
+            let info = self.consumer_info().await;
+            info.num_pending == 0 && info.num_ack_pending == 0
+        })
+        .await;
+    }
+
+    /// Rows of a table.
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub(crate) async fn until_count(&self, table: &str, rows: i64) {
+        eventually(&format!("{table} has {rows} rows"), async || self.count(table).await == rows).await;
+    }
+}
+
+/// A message as the relay would publish it, unless a test spoils it.
+#[derive(Clone)]
+pub(crate) struct Published {
+    pub(crate) subject: String,
+    pub(crate) envelope: Envelope,
+    pub(crate) body: String,
+}
+
+impl Published {
+    /// Version 1 of a new order.
+    pub(crate) fn created() -> Self {
+        Self::created_of(OrderId::generate(), "Espresso machine")
+    }
+
+    pub(crate) fn created_of(order_id: OrderId, product: &str) -> Self {
+        let event = OrderEvent::Created(OrderCreated {
+            schema_version: SCHEMA_VERSION,
+            order_id,
+            product: product.to_owned(),
+            quantity: 2,
+            email: "ada@example.com".to_owned(),
+            placed_at: Utc::now(),
+        });
+        Self::of(&event, 1)
+    }
+
+    /// Version 2 of the order.
+    pub(crate) fn cancelled_of(order_id: OrderId) -> Self {
+        let event = OrderEvent::Cancelled(OrderCancelled {
+            schema_version: SCHEMA_VERSION,
+            order_id,
+            product: "Espresso machine".to_owned(),
+            quantity: 2,
+            email: "ada@example.com".to_owned(),
+            cancelled_at: Utc::now(),
+        });
+        Self::of(&event, 2)
+    }
+
+    fn of(event: &OrderEvent, version: u32) -> Self {
+        let envelope = Envelope {
+            event_id: EventId::generate(),
+            source: names::ORDERS_SOURCE.to_owned(),
+            event_type: event.event_type().to_string(),
+            aggregate_type: names::ORDER.to_owned(),
+            aggregate_id: event.order_id().0,
+            aggregate_version: NonZeroU32::new(version),
+            occurred_at: Utc::now(),
+        };
+        Self { subject: event.event_type().to_string(), envelope, body: event.payload().unwrap() }
+    }
+
+    pub(crate) fn order_id(&self) -> OrderId {
+        OrderId(self.envelope.aggregate_id)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.envelope.headers() {
+            headers.insert(name, value.as_str());
+        }
+        headers
+    }
+}
+
+/// JSON from a path of the service.
+pub(crate) async fn get(service: &Service, path: &str) -> Value {
+    reqwest::get(service.url(path)).await.unwrap().json().await.unwrap()
+}
+
+/// A number of `/api/events/stats`.
+pub(crate) async fn stat(service: &Service, name: &str) -> u64 {
+    get(service, "/api/events/stats").await[name].as_u64().unwrap()
+}
