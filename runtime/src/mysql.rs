@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{Executor, MySqlPool};
+use sqlx::{Connection, Executor, MySqlPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
@@ -15,6 +15,9 @@ use crate::telemetry::chain;
 
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+
+/// A pooled connection that was idle for longer is checked before it is used again.
+pub const UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
 /// Server errors that pass by themselves when the transaction is tried again.
 const TRANSIENT: &[u16] = &[
@@ -57,8 +60,17 @@ pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
     Ok(MySqlPoolOptions::new()
         .max_connections(config.database_connections_max)
         .acquire_timeout(config.database_acquire_timeout)
-        // A check before each use would cost a round trip a transaction; a dead connection shows as a transient error.
+        // A check before each use would cost a round trip a transaction. Under load nothing idles, and a dead connection
+        // shows as a transient error; after a quiet time a restart of the database must not fail one request for each.
         .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for > UNCHECKED_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(SESSION).await?;
