@@ -66,9 +66,7 @@ fn is_well_formed(id: &[u8]) -> bool {
 async fn timeout(limit: Duration, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         tracing::warn!(?limit, "request timed out");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "The request took too long")
-            .retry_after(Duration::from_secs(1))
-            .into_response()
+        timed_out().into_response()
     })
 }
 
@@ -80,6 +78,12 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 /// The answer to a fault of ours; what it was is in the log, never in the answer.
 pub fn internal_error() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service has a fault")
+}
+
+/// The answer to a request that was not done within the limit. What it asked for may have happened.
+pub fn timed_out() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "The request took too long")
+        .retry_after(Duration::from_secs(1))
 }
 
 /// The answer where no route matches.

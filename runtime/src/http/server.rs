@@ -22,7 +22,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Open connections; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests in flight when a stop begins have this long to be answered.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Pause after an accept failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
