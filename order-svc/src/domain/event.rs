@@ -1,0 +1,91 @@
+//! An event that is about to be appended, and the trace that it belongs to.
+
+use std::num::NonZeroU32;
+
+use chrono::{DateTime, Utc};
+use schema::event::OrderEvent;
+use schema::ids::EventId;
+
+/// An event of an order, not yet in the outbox.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its identity, for ever.
+    pub id: EventId,
+    /// What happened.
+    pub event: OrderEvent,
+    /// The order's version that it makes.
+    pub aggregate_version: NonZeroU32,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// The trace of the request that caused it.
+    pub traceparent: Option<TraceParent>,
+}
+
+impl NewEvent {
+    /// An event with a fresh id, of no trace yet.
+    pub fn new(event: OrderEvent, aggregate_version: NonZeroU32, occurred_at: DateTime<Utc>) -> Self {
+        Self { id: EventId::generate(), event, aggregate_version, occurred_at, traceparent: None }
+    }
+
+    /// The event as part of a trace.
+    #[must_use]
+    pub fn traced(self, traceparent: Option<TraceParent>) -> Self {
+        Self { traceparent, ..self }
+    }
+}
+
+/// A well-formed `traceparent` of W3C Trace Context. It ends up in a message header, so nothing else passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceParent(String);
+
+impl TraceParent {
+    /// Reads a header's value; `None` if it is malformed, which by the specification means to go on without it.
+    pub fn parse(value: &str) -> Option<Self> {
+        let fields: Vec<_> = value.split('-').collect();
+        let [version, trace_id, parent_id, flags] = fields[..] else { return None };
+        let well_formed = is_hex(version, 2)
+            && version != "ff"
+            && is_hex(trace_id, 32)
+            && is_hex(parent_id, 16)
+            && is_hex(flags, 2)
+            && [trace_id, parent_id].iter().all(|id| id.bytes().any(|byte| byte != b'0'));
+        well_formed.then(|| Self(value.to_owned()))
+    }
+
+    /// The header's value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_well_formed_traceparent_is_kept() {
+        let value = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(TraceParent::parse(value).unwrap().as_str(), value);
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_ignored() {
+        let malformed = [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0\n",
+        ];
+        for value in malformed {
+            assert_eq!(TraceParent::parse(value), None, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! An order and its transitions. Each transition yields the order after it and the event that tells of it, so that
+//! neither can be written without the other.
+
+use std::num::NonZeroU32;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use schema::event::{OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
+use schema::ids::OrderId;
+
+use super::{NewEvent, NewOrder};
+
+/// An order as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its identity.
+    pub id: OrderId,
+    /// What is ordered.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u32,
+    /// The customer's address.
+    pub email: String,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// The version of its last event, from 1.
+    pub version: NonZeroU32,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When its last event happened.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderStatus {
+    /// Placed and not cancelled.
+    Placed,
+    /// Cancelled, for good.
+    Cancelled,
+}
+
+/// A status in the database that this version of the code does not know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column status of table orders has the unknown value {value:?} for id {id}")]
+pub struct UnknownStatus {
+    /// The order.
+    pub id: OrderId,
+    /// The column's text.
+    pub value: String,
+}
+
+/// What asking for a cancellation comes to.
+#[derive(Debug)]
+pub enum Cancellation {
+    /// The order is cancelled now, and the event says so.
+    Cancelled(Order, NewEvent),
+    /// The order had been cancelled before: nothing happens.
+    AlreadyCancelled(Order),
+}
+
+impl Order {
+    /// Places a new order. `at` loses what is finer than the microseconds that the database keeps.
+    pub fn place(id: OrderId, new: NewOrder, at: DateTime<Utc>) -> (Self, NewEvent) {
+        let at = at.trunc_subsecs(6);
+        let (product, quantity, email) = new.into_parts();
+        let version = NonZeroU32::MIN;
+        let event = OrderEvent::Created(OrderCreated {
+            schema_version: SCHEMA_VERSION,
+            order_id: id,
+            product: product.clone(),
+            quantity,
+            email: email.clone(),
+            placed_at: at,
+        });
+        let status = OrderStatus::Placed;
+        let order = Self { id, product, quantity, email, status, version, created_at: at, updated_at: at };
+        (order, NewEvent::new(event, version, at))
+    }
+
+    /// Cancels the order, unless that has happened before. Call it under the row lock: it assigns the next version.
+    pub fn cancel(mut self, at: DateTime<Utc>) -> Cancellation {
+        if self.status == OrderStatus::Cancelled {
+            return Cancellation::AlreadyCancelled(self);
+        }
+        // A clock that was set back must not make an order end before it began.
+        let at = at.trunc_subsecs(6).max(self.updated_at);
+        self.status = OrderStatus::Cancelled;
+        self.version = self.version.saturating_add(1);
+        self.updated_at = at;
+        let event = OrderEvent::Cancelled(OrderCancelled {
+            schema_version: SCHEMA_VERSION,
+            order_id: self.id,
+            product: self.product.clone(),
+            quantity: self.quantity,
+            email: self.email.clone(),
+            cancelled_at: at,
+        });
+        let event = NewEvent::new(event, self.version, at);
+        Cancellation::Cancelled(self, event)
+    }
+}
+
+impl OrderStatus {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Placed, Self::Cancelled];
+
+    /// The text in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the column `orders.status` of the order `id`.
+    ///
+    /// # Errors
+    /// [`UnknownStatus`] if a newer version of the code wrote it.
+    pub fn read(id: OrderId, value: &str) -> Result<Self, UnknownStatus> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == value);
+        known.ok_or_else(|| UnknownStatus { id, value: value.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed() -> (Order, NewEvent) {
+        let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
+        let at = "2026-11-22T11:30:00.123456789Z".parse().unwrap();
+        Order::place(OrderId::generate(), NewOrder::parse(body).unwrap(), at)
+    }
+
+    #[test]
+    fn a_placed_order_is_version_1_and_keeps_microseconds() {
+        let (order, event) = placed();
+        assert_eq!((order.version.get(), event.aggregate_version.get()), (1, 1));
+        assert_eq!(order.created_at.to_rfc3339(), "2026-11-22T11:30:00.123456+00:00");
+        assert_eq!(event.event.order_id(), order.id);
+    }
+
+    #[test]
+    fn only_the_first_cancellation_makes_an_event() {
+        let (order, _) = placed();
+        let at = order.created_at + chrono::TimeDelta::seconds(1);
+        let Cancellation::Cancelled(order, event) = order.cancel(at) else { panic!("not cancelled") };
+        assert_eq!((order.status, order.version.get()), (OrderStatus::Cancelled, 2));
+        assert_eq!((event.aggregate_version.get(), event.occurred_at), (2, at));
+        let Cancellation::AlreadyCancelled(again) = order.clone().cancel(at) else { panic!("cancelled twice") };
+        assert_eq!(again, order);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_reverse_an_orders_times() {
+        let (order, _) = placed();
+        let created_at = order.created_at;
+        let Cancellation::Cancelled(order, _) = order.cancel(created_at - chrono::TimeDelta::hours(1)) else {
+            panic!("not cancelled")
+        };
+        assert_eq!(order.updated_at, created_at);
+    }
+
+    #[test]
+    fn an_unknown_status_is_an_error_that_names_its_place() {
+        let id = OrderId::generate();
+        let error = OrderStatus::read(id, "shipped").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("column status of table orders has the unknown value \"shipped\" for id {id}")
+        );
+    }
+}
