@@ -1,3 +1,36 @@
 //! order-svc: takes orders and appends their events, in one transaction each.
+//!
+//! Guarantees that an order and its event commit together or not at all. Relies on MySQL alone: NATS only makes the
+//! relay quicker. Leaves publishing to outbox-relay. It is a library so that tests can serve the real router.
 
+pub mod cancel;
 pub mod domain;
+pub mod metrics;
+pub mod place;
+pub mod store;
+pub mod wake;
+
+use schema::event::EventType;
+use sqlx::MySqlPool;
+
+use metrics::Metrics;
+use wake::Wake;
+
+/// What the use cases need. Made of handles: clone it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database `orders`.
+    pub pool: MySqlPool,
+    /// Tells the relay.
+    pub wake: Wake,
+    /// Tells the operator.
+    pub metrics: Metrics,
+}
+
+impl App {
+    /// What follows a commit that appended an event. If the process dies just before, the relay polls.
+    fn committed(&self, event_type: EventType) {
+        self.metrics.appended(event_type);
+        self.metrics.wake_hint(self.wake.hint());
+    }
+}

@@ -1,0 +1,8 @@
+//! The SQL: one file per table, each function one statement whose doc says what it locks.
+//!
+//! What is written together is written through one `Transaction`; its fate is [`transaction`]'s.
+
+pub mod orders;
+pub mod outbox;
+pub mod relay_lease;
+pub mod transaction;

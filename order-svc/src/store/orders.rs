@@ -1,0 +1,123 @@
+//! The table `orders`.
+
+use std::num::NonZeroU32;
+
+use chrono::{DateTime, Utc};
+use schema::ids::OrderId;
+use sqlx::{MySql, MySqlPool, Transaction, query, query_as};
+
+use crate::domain::{Order, OrderStatus};
+
+/// Inserts an order. Locks its row, which nobody can see yet.
+///
+/// # Errors
+/// As the database has it.
+pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<()> {
+    query!(
+        "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        order.id,
+        order.product,
+        order.quantity,
+        order.email,
+        order.status.as_str(),
+        order.version.get(),
+        order.created_at,
+        order.updated_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Reads an order. Locks nothing.
+///
+/// # Errors
+/// As the database has it, or if the row holds what this version of the code does not know.
+pub async fn find(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Option<Order>> {
+    let row = query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders
+           WHERE id = ?"#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(Row::into_order).transpose()
+}
+
+/// Reads an order and locks its row until the transaction ends: whoever wants to change it too waits here.
+///
+/// # Errors
+/// As [`find`].
+pub async fn lock(tx: &mut Transaction<'_, MySql>, id: OrderId) -> sqlx::Result<Option<Order>> {
+    let row = query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders
+           WHERE id = ?
+           FOR UPDATE"#,
+        id
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(Row::into_order).transpose()
+}
+
+/// Writes the status, version and time of an order that [`lock`] read and a transition advanced by one version. Locks
+/// nothing more.
+///
+/// # Errors
+/// As the database has it; [`sqlx::Error::RowNotFound`] if the row is not at the version before.
+pub async fn advance(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<()> {
+    let result = query!(
+        "UPDATE orders
+         SET status = ?, version = ?, updated_at = ?
+         WHERE id = ?
+           AND version = ?",
+        order.status.as_str(),
+        order.version.get(),
+        order.updated_at,
+        order.id,
+        order.version.get() - 1,
+    )
+    .execute(&mut **tx)
+    .await?;
+    if result.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+struct Row {
+    id: OrderId,
+    product: String,
+    quantity: u32,
+    email: String,
+    status: String,
+    version: u32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// A row that says version 0, which no transition assigns.
+#[derive(Debug, thiserror::Error)]
+#[error("column version of table orders is 0 for id {0}")]
+struct NoVersion(OrderId);
+
+impl Row {
+    fn into_order(self) -> sqlx::Result<Order> {
+        let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
+        let version = NonZeroU32::new(self.version).ok_or_else(|| decode(NoVersion(self.id).into()))?;
+        Ok(Order {
+            status: OrderStatus::read(self.id, &self.status).map_err(|error| decode(error.into()))?,
+            version,
+            id: self.id,
+            product: self.product,
+            quantity: self.quantity,
+            email: self.email,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}

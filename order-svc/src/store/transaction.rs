@@ -1,0 +1,106 @@
+//! What became of a transaction that failed, and whether it may be tried again as a whole.
+//!
+//! Before COMMIT is sent nothing is committed, so a fault that passes by itself (deadlock, killed connection, failover)
+//! is tried again a few times. If the answer to COMMIT is lost, the order may or may not exist: trying again could
+//! place it twice, so the client gets 503 and decides; test `a_lost_answer_to_commit_is_not_tried_again`. Attempts keep the
+//! order's id and the event's, so they are the same transaction each time.
+
+use std::time::Duration;
+
+use runtime::mysql::is_transient;
+use runtime::retry::Retry;
+use tokio::time::Instant;
+
+/// Attempts of one request, the first included.
+const ATTEMPTS_MAX: u32 = 5;
+/// No attempt starts later than this: a client that waited so long had better hear the truth.
+const RETRY_WITHIN: Duration = Duration::from_secs(2);
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+const LONGEST_DELAY: Duration = Duration::from_millis(200);
+
+/// Where a transaction failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// COMMIT was not sent: nothing is committed.
+    #[error("running the transaction")]
+    BeforeCommit(#[from] sqlx::Error),
+    /// COMMIT was sent and not confirmed: everything is committed, or nothing.
+    #[error("committing the transaction")]
+    AtCommit(#[source] sqlx::Error),
+}
+
+/// The attempts of one transaction.
+#[derive(Debug)]
+pub struct Attempts {
+    made: u32,
+    began: Instant,
+    retry: Retry,
+}
+
+impl Attempts {
+    /// Starts with the first attempt.
+    pub fn begin() -> Self {
+        Self { made: 1, began: Instant::now(), retry: Retry::new(FIRST_DELAY, LONGEST_DELAY) }
+    }
+
+    /// Waits until the transaction may be tried again.
+    ///
+    /// # Errors
+    /// The same error, if trying again is unsafe, of no use or too late.
+    pub async fn next(&mut self, error: TransactionError) -> Result<(), TransactionError> {
+        if self.made == ATTEMPTS_MAX || !is_worth_retrying(&error) {
+            return Err(error);
+        }
+        let delay = self.retry.next_delay();
+        if self.began.elapsed() + delay > RETRY_WITHIN {
+            return Err(error);
+        }
+        tokio::time::sleep(delay).await;
+        self.made += 1;
+        Ok(())
+    }
+}
+
+/// The pool has waited its time already when it gives up; the rest fails fast and may pass fast.
+fn is_worth_retrying(error: &TransactionError) -> bool {
+    match error {
+        TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::AtCommit(_) => false,
+        TransactionError::BeforeCommit(error) => is_transient(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut() -> sqlx::Error {
+        sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_before_commit_is_tried_again_a_few_times() {
+        let mut attempts = Attempts::begin();
+        for _ in 1..ATTEMPTS_MAX {
+            attempts.next(cut().into()).await.unwrap();
+        }
+        attempts.next(cut().into()).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_to_commit_is_not_tried_again() {
+        Attempts::begin().next(TransactionError::AtCommit(cut())).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_pass_by_itself_is_not_tried_again() {
+        Attempts::begin().next(sqlx::Error::RowNotFound.into()).await.unwrap_err();
+        Attempts::begin().next(sqlx::Error::PoolTimedOut.into()).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_attempt_starts_late() {
+        let mut attempts = Attempts::begin();
+        tokio::time::advance(RETRY_WITHIN + Duration::from_millis(1)).await;
+        attempts.next(cut().into()).await.unwrap_err();
+    }
+}
