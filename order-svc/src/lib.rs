@@ -4,9 +4,13 @@
 //! relay quicker. Leaves publishing to outbox-relay. It is a library so that tests can serve the real router.
 
 pub mod cancel;
+pub mod config;
 pub mod domain;
+pub mod http;
 pub mod metrics;
+pub mod migrate;
 pub mod place;
+pub mod run;
 pub mod store;
 pub mod wake;
 

@@ -1,2 +1,30 @@
-//! stub
-fn main() {}
+//! The operator's checklist: read the settings, start logging, do what the verb says.
+
+use std::process::ExitCode;
+
+use order_svc::config::{Config, Verb};
+use order_svc::{migrate, run};
+use runtime::config::EXIT_CONFIG;
+use runtime::telemetry;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config: Config = match runtime::config::parse() {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    let done = match config.verb {
+        Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Run(config) => {
+            if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
+                eprintln!("error: LOG_FILTER: {error}");
+                return ExitCode::from(EXIT_CONFIG);
+            }
+            run::run(config).await
+        }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {}", telemetry::chain(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,132 @@
+//! What order-svc can be told, by flags or environment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use runtime::config::{ProcessConfig, Secret, Validate};
+use runtime::http::server::DRAIN_MAX;
+use runtime::mysql::DatabaseConfig;
+use runtime::nats::NatsConfig;
+
+/// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// A request is answered within this time, with 503 if need be: a wait for a connection and one for a row lock fit.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Takes orders and appends their events to the outbox.
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Serve the ordering API until SIGTERM.
+    Run(RunConfig),
+    /// Bring the database to the newest schema, then exit.
+    Migrate(MigrateConfig),
+}
+
+/// Settings of `order-svc run`.
+#[derive(Debug, clap::Args)]
+pub struct RunConfig {
+    /// Address of the API.
+    #[arg(long, env = "HTTP_ADDR")]
+    pub http_addr: SocketAddr,
+
+    /// See [`ProcessConfig`].
+    #[command(flatten)]
+    pub process: ProcessConfig,
+
+    /// See [`DatabaseConfig`]; its user is `order_svc`.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// See [`NatsConfig`]; used for wake hints only.
+    #[command(flatten)]
+    pub nats: NatsConfig,
+}
+
+/// Settings of `order-svc migrate`.
+#[derive(Debug, clap::Args)]
+pub struct MigrateConfig {
+    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user that may create tables; the database must exist.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+}
+
+impl Validate for Config {
+    fn validate(&self) -> Result<(), String> {
+        match &self.verb {
+            Verb::Run(config) => config.validate(),
+            Verb::Migrate(_) => Ok(()),
+        }
+    }
+}
+
+impl Validate for RunConfig {
+    fn validate(&self) -> Result<(), String> {
+        let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
+        if self.http_addr == admin_addr && self.http_addr.port() != 0 {
+            return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
+        }
+        if shutdown_grace <= DRAIN_MAX {
+            return Err(format!("SHUTDOWN_GRACE must be above {DRAIN_MAX:?}, which requests in flight are given"));
+        }
+        let acquire_timeout = self.database.database_acquire_timeout;
+        if acquire_timeout >= REQUEST_TIMEOUT || acquire_timeout.is_zero() {
+            return Err(format!(
+                "DATABASE_ACQUIRE_TIMEOUT must be above 0 and below {REQUEST_TIMEOUT:?}, the limit of a whole request"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn validated(flags: &[&str]) -> Result<(), String> {
+        let required = [
+            "order-svc",
+            "run",
+            "--http-addr=127.0.0.1:1",
+            "--admin-addr=127.0.0.1:2",
+            "--database-url=mysql://h/d",
+            "--nats-url=nats://h",
+        ];
+        let mut command = <Config as clap::CommandFactory>::command();
+        command = command.mut_subcommand("run", |run| run.args_override_self(true));
+        let matches = command.try_get_matches_from(required.iter().chain(flags)).unwrap();
+        <Config as clap::FromArgMatches>::from_arg_matches(&matches).unwrap().validate()
+    }
+
+    #[test]
+    fn combinations_that_can_not_work_are_refused_by_name() {
+        assert_eq!(validated(&[]), Ok(()));
+        let dangerous = [
+            ("--admin-addr=127.0.0.1:1", "HTTP_ADDR and ADMIN_ADDR"),
+            ("--shutdown-grace=10s", "SHUTDOWN_GRACE"),
+            ("--database-acquire-timeout=9s", "DATABASE_ACQUIRE_TIMEOUT"),
+            ("--database-acquire-timeout=0s", "DATABASE_ACQUIRE_TIMEOUT"),
+        ];
+        for (flag, named) in dangerous {
+            let reason = validated(&[flag]).unwrap_err();
+            assert!(reason.starts_with(named) && !reason.contains('\n'), "{reason}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let config = Config::try_parse_from(["order-svc", "migrate", "--database-url=mysql://u:hunter2@h/d"]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

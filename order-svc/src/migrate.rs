@@ -1,0 +1,30 @@
+//! `order-svc migrate`: brings the database `orders` to the newest schema. Safe to run again, and by several at once:
+//! sqlx holds a named lock meanwhile.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::config::MigrateConfig;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Applies the migrations that the database lacks.
+///
+/// # Errors
+/// If the database can't be reached or a migration fails or was changed after it had been applied.
+pub async fn migrate(config: &MigrateConfig) -> anyhow::Result<()> {
+    let options: MySqlConnectOptions = config.database_url.expose().parse().context("DATABASE_URL is malformed")?;
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    let options = options.disable_statement_logging();
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
+        .await
+        .with_context(|| format!("{place} did not answer within {CONNECT_TIMEOUT:?}"))?
+        .with_context(|| format!("connecting to the database at {place}"))?;
+    schema::database::ORDERS.migrator.run(&mut connection).await.context("migrating the database of DATABASE_URL")?;
+    connection.close().await.context("closing the connection")?;
+    println!("the database is at the newest schema");
+    Ok(())
+}

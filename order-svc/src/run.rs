@@ -1,0 +1,59 @@
+//! `order-svc run`: the API, its admin port, and the parts that live and stop together.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use prometheus::Registry;
+use runtime::http::metrics::HttpMetrics;
+use runtime::http::server;
+use runtime::lifecycle::Lifecycle;
+use runtime::mysql;
+use runtime::readiness::{Latch, Readiness};
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+use crate::config::RunConfig;
+use crate::metrics::Metrics;
+use crate::wake::Wake;
+
+/// Serves until asked to stop.
+///
+/// # Errors
+/// If an address is taken or a URL malformed; later faults end the process through its lifecycle.
+pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
+    let shutdown = CancellationToken::new();
+    let readiness = Readiness::new(shutdown.clone());
+    let registry = prometheus::default_registry().clone();
+
+    let admin_listener = server::bind(config.process.admin_addr).await?;
+    let listener = server::bind(config.http_addr).await?;
+    let app = app(&config, &registry).await?;
+    let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
+
+    let mut parts = Lifecycle::new(shutdown.clone());
+    parts.spawn("database", first_contact(app.pool, readiness.latch("database"), shutdown.clone()));
+    parts.spawn("http", server::serve(listener, router, shutdown));
+    parts.serve_admin(admin_listener, registry, readiness);
+    tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "order-svc serves");
+    Ok(parts.run(config.process.shutdown_grace).await)
+}
+
+async fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
+    Ok(App {
+        pool: mysql::pool(&config.database).context("DATABASE_URL is malformed")?,
+        wake: Wake::connect(&config.nats).await.context("NATS_URL is malformed")?,
+        metrics: Metrics::register(registry)?,
+    })
+}
+
+/// Sets the latch once the database has answered. Requests are served from the start: without it they get 503.
+async fn first_contact(pool: MySqlPool, latch: Latch, shutdown: CancellationToken) -> anyhow::Result<()> {
+    match mysql::wait_until_up(&pool, &shutdown).await {
+        Ok(()) => latch.set(),
+        Err(_) if shutdown.is_cancelled() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    shutdown.cancelled().await;
+    Ok(())
+}

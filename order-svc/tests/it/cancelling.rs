@@ -1,0 +1,72 @@
+use sqlx::MySqlPool;
+use stack::both_engines;
+use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
+
+use crate::api::{Api, NO_NATS, USER};
+
+const CANCELLED_EVENTS: &str =
+    "SELECT COUNT(*) FROM outbox WHERE event_type = 'order.cancelled' AND aggregate_version = 2";
+
+both_engines! {
+    async fn concurrent_cancels_append_one_event(engine: Engine) {
+        let api = Api::start(engine).await;
+        let path = format!("/api/orders/{}/cancel", api.placed().await);
+        let answers = futures::future::join_all((0..16).map(|_| api.post(&path))).await;
+        for answer in &answers {
+            assert_eq!((answer.status, &answer.body), (200, &answers[0].body), "{}", answer.text);
+            assert_eq!((&answer.body["status"], &answer.body["version"]), (&"cancelled".into(), &2.into()));
+        }
+        assert_eq!(api.rows().await, (1, 2));
+        assert_eq!(api.count(CANCELLED_EVENTS).await, 1);
+        assert!(api.shows(r#"outbox_events_appended_total{event_type="order.cancelled"} 1"#));
+        assert!(api.shows(r#"orders_cancel_total{outcome="done"} 16"#));
+    }
+
+    async fn a_cancelled_order_reads_back_as_it_was_answered(engine: Engine) {
+        let api = Api::start(engine).await;
+        let id = api.placed().await;
+        let cancelled = api.post(&format!("/api/orders/{id}/cancel")).await;
+        assert_eq!(cancelled.body, api.get(&format!("/api/orders/{id}")).await.body);
+        let payload = "SELECT CAST(JSON_UNQUOTE(JSON_EXTRACT(payload, '$.quantity')) AS SIGNED) FROM outbox
+                       WHERE event_type = 'order.cancelled'";
+        assert_eq!(api.count(payload).await, 2);
+    }
+
+    async fn cancelling_what_does_not_exist_writes_nothing(engine: Engine) {
+        let api = Api::start(engine).await;
+        api.placed().await;
+        let path = "/api/orders/019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
+        api.get(path).await.problem(404, "order-not-found");
+        api.post(&format!("{path}/cancel")).await.problem(404, "order-not-found");
+        assert_eq!(api.rows().await, (1, 1));
+        assert!(api.shows(r#"orders_cancel_total{outcome="refused"} 1"#));
+    }
+
+    async fn a_transaction_whose_connection_is_cut_is_tried_again_as_a_whole(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &schema::database::ORDERS).await;
+        let mut proxy = TcpProxy::start(server.port()).await;
+        let api = Api::over(database, |database| database.url_through(USER, proxy.port()), NO_NATS).await;
+        let path = format!("/api/orders/{}/cancel", api.placed().await);
+        let mut lock = api.pool.begin().await.unwrap();
+        sqlx::query("SELECT version FROM orders FOR UPDATE").execute(&mut *lock).await.unwrap();
+
+        let cut_and_release = async {
+            eventually("the cancellation waits for the row", async || row_lock_waits(&api.pool).await == 1).await;
+            proxy.cut().await;
+            proxy.heal().await;
+            lock.rollback().await.unwrap();
+        };
+        let (cancelled, ()) = tokio::join!(api.post(&path), cut_and_release);
+        assert_eq!(cancelled.status, 200, "{}", cancelled.text);
+        assert_eq!((api.rows().await, api.count(CANCELLED_EVENTS).await), ((1, 2), 1));
+        assert!(!api.shows("orders_transaction_retries_total 0"));
+    }
+}
+
+/// How many sessions of the server wait for a row.
+async fn row_lock_waits(pool: &MySqlPool) -> u32 {
+    let query = sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'");
+    let (_, waits): (String, String) = query.fetch_one(pool).await.unwrap();
+    waits.parse().unwrap()
+}

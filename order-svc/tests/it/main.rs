@@ -1,0 +1,11 @@
+//! order-svc against real servers: MySQL and MariaDB each, and nats-server where it matters. Run by `make test`.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
+
+mod api;
+mod cancelling;
+mod operating;
+mod outages;
+mod placing;
+mod process;
+mod refusing;

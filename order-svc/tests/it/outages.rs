@@ -1,0 +1,127 @@
+use std::time::Instant;
+
+use futures::StreamExt;
+use order_svc::config::REQUEST_TIMEOUT;
+use runtime::mysql::UNCHECKED_IDLE;
+use schema::names::ORDERS_WAKE_SUBJECT;
+use stack::both_engines;
+use stack::testing::{Database, Engine, MySql, Nats, TcpProxy, eventually};
+
+use crate::api::{ACQUIRE_TIMEOUT, Api, NO_NATS, USER};
+
+/// An API whose database is behind a proxy that can be cut.
+async fn behind_proxy(engine: Engine) -> (Api, TcpProxy) {
+    let database = Database::create(engine, &schema::database::ORDERS).await;
+    let proxy = TcpProxy::start(database.port()).await;
+    let api = Api::over(database, |database| database.url_through(USER, proxy.port()), NO_NATS).await;
+    (api, proxy)
+}
+
+both_engines! {
+    async fn a_database_that_is_away_is_503_within_the_bound_and_forgiven(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        let id = api.placed().await;
+        proxy.cut().await;
+        let began = Instant::now();
+        api.place().await.unavailable("database-unavailable");
+        assert!(began.elapsed() < ACQUIRE_TIMEOUT * 3, "{:?}", began.elapsed());
+        api.get(&format!("/api/orders/{id}")).await.unavailable("database-unavailable");
+        api.post(&format!("/api/orders/{id}/cancel")).await.unavailable("database-unavailable");
+        api.get("/api/orders/events/status").await.unavailable("database-unavailable");
+        api.get("/health").await.unavailable("database-unavailable");
+        assert!(api.shows(r#"orders_place_total{outcome="unavailable"} 1"#));
+        proxy.heal().await;
+        api.placed().await;
+        assert_eq!(api.rows().await, (2, 2));
+    }
+
+    async fn orders_survive_that_their_connections_died(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        let placed = futures::future::join_all((0..8).map(|_| api.place())).await;
+        assert!(placed.iter().all(|answer| answer.status == 201));
+        proxy.cut().await;
+        proxy.heal().await;
+        for _ in 0..8 {
+            api.placed().await;
+        }
+        assert_eq!(api.rows().await, (16, 16));
+    }
+
+    async fn connections_that_died_idle_fail_no_request(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        let placed = futures::future::join_all((0..8).map(|_| api.place())).await;
+        let path = placed[0].header("location");
+        proxy.cut().await;
+        proxy.heal().await;
+        let began = Instant::now();
+        eventually("the connections were idle", async || began.elapsed() > UNCHECKED_IDLE).await;
+        for _ in 0..8 {
+            assert_eq!(api.get(path).await.status, 200);
+        }
+        assert!(api.shows("orders_transaction_retries_total 0"));
+    }
+
+    async fn a_database_that_does_not_answer_is_503_within_the_bound(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        api.placed().await;
+        proxy.pause().await;
+        let began = Instant::now();
+        let (placed, health) = tokio::join!(api.place(), api.get("/health"));
+        assert!(began.elapsed() < REQUEST_TIMEOUT * 2, "{:?}", began.elapsed());
+        assert_eq!((placed.status, health.status), (503, 503), "{} {}", placed.text, health.text);
+        proxy.heal().await;
+        api.placed().await;
+        // What the pause held back may have committed afterwards, but then both or neither.
+        let (orders, events) = api.rows().await;
+        assert_eq!(orders, events);
+    }
+
+    async fn a_read_only_database_is_503_and_writes_nothing(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &schema::database::ORDERS).await;
+        let api = Api::over(database, |database| database.url(USER), NO_NATS).await;
+        api.placed().await;
+        api.execute("SET GLOBAL read_only = ON").await;
+        api.place().await.unavailable("database-unavailable");
+        api.execute("SET GLOBAL read_only = OFF").await;
+        api.placed().await;
+        assert_eq!(api.rows().await, (2, 2));
+    }
+
+    async fn orders_are_accepted_while_nats_is_away(engine: Engine) {
+        let mut nats = Nats::start().await;
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let api = Api::over(database, |database| database.url(USER), &nats.url()).await;
+        let listener = async_nats::connect(nats.url()).await.unwrap();
+        let mut hints = listener.subscribe(ORDERS_WAKE_SUBJECT).await.unwrap();
+        listener.flush().await.unwrap();
+        eventually("a commit wakes the relay", async || {
+            api.placed().await;
+            api.shows_hint("sent")
+        })
+        .await;
+        assert!(hints.next().await.unwrap().payload.is_empty());
+
+        nats.kill().await;
+        eventually("hints are dropped", async || {
+            api.placed().await;
+            api.shows_hint("dropped")
+        })
+        .await;
+        for _ in 0..10 {
+            api.placed().await;
+        }
+        let (orders, events) = api.rows().await;
+        assert_eq!(orders, events);
+
+        nats.restart().await;
+        let listener = async_nats::connect(nats.url()).await.unwrap();
+        let mut hints = listener.subscribe(ORDERS_WAKE_SUBJECT).await.unwrap();
+        listener.flush().await.unwrap();
+        eventually("a commit wakes the relay again", async || {
+            api.placed().await;
+            futures::FutureExt::now_or_never(hints.next()).is_some()
+        })
+        .await;
+    }
+}

@@ -1,0 +1,85 @@
+//! The program itself: settings, verbs and exit statuses.
+
+use std::process::{Command, Output};
+
+use stack::both_engines;
+use stack::testing::{Database, Engine, Port, Service};
+
+use crate::api::{Answer, NO_NATS, USER, good_order};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_order-svc");
+
+fn order_svc(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(PROGRAM).args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
+}
+
+/// The one line on standard error of a run that failed with this status.
+fn complaint(output: &Output, status: i32) -> String {
+    let line = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{line}");
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+    line
+}
+
+both_engines! {
+    async fn the_program_serves_until_asked_to_stop(engine: Engine) {
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let service = Service::new(PROGRAM).env("DATABASE_URL", database.url(USER)).env("NATS_URL", NO_NATS);
+        let mut service = service.start().await;
+        let client = reqwest::Client::new();
+        assert_eq!(Answer::to(client.post(service.url("/api/orders")).json(&good_order())).await.status, 201);
+        let metrics = Answer::to(client.get(service.admin_url("/metrics"))).await.text;
+        assert!(metrics.contains(r#"http_requests_total{method="POST",route="/api/orders",status="201"} 1"#), "{metrics}");
+        assert!(metrics.contains("process_resident_memory_bytes"), "{metrics}");
+        assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
+    }
+
+    async fn a_wrong_password_ends_the_program_with_its_reason(engine: Engine) {
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let url = database.url(USER).replace(&format!(":{}@", Database::PASSWORD), ":wrong@");
+        let mut service = Service::new(PROGRAM).env("DATABASE_URL", url).env("NATS_URL", NO_NATS);
+        service.spawn();
+        assert_eq!(service.exited().await.code(), Some(1));
+        assert!(service.log().contains("Access denied"), "{}", service.log());
+        assert!(!service.log().contains("wrong"), "{}", service.log());
+    }
+
+    async fn migrating_twice_is_migrating_once(engine: Engine) {
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let pool = database.admin_pool().await;
+        sqlx::query("DROP TABLE orders, outbox, relay_lease, _sqlx_migrations").execute(&pool).await.unwrap();
+        sqlx::query("DROP VIEW orders_text, outbox_text").execute(&pool).await.unwrap();
+        for _ in 0..2 {
+            let done = order_svc(&["migrate"], &[("DATABASE_URL", &database.admin_url())]);
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        let orders: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(&pool).await.unwrap();
+        assert_eq!(orders, 0);
+        let refused = order_svc(&["migrate"], &[("DATABASE_URL", &database.url(USER))]);
+        complaint(&refused, 1);
+    }
+}
+
+#[test]
+fn migrating_a_server_that_is_not_there_says_so_in_one_line() {
+    let nobody = Port::reserve();
+    let url = format!("mysql://root:hunter2@127.0.0.1:{}/orders", nobody.number());
+    let line = complaint(&order_svc(&["migrate"], &[("DATABASE_URL", &url)]), 1);
+    assert!(line.contains(&nobody.number().to_string()) && !line.contains("hunter2"), "{line}");
+    complaint(&order_svc(&["migrate"], &[("DATABASE_URL", "nonsense")]), 1);
+}
+
+#[test]
+fn settings_that_can_not_work_are_refused_before_anything_starts() {
+    let mut environment = vec![
+        ("HTTP_ADDR", "127.0.0.1:1"),
+        ("ADMIN_ADDR", "127.0.0.1:1"),
+        ("DATABASE_URL", "mysql://h/d"),
+        ("NATS_URL", "nats://h"),
+    ];
+    assert!(complaint(&order_svc(&["run"], &environment), 64).contains("ADMIN_ADDR"));
+    environment.push(("LOG_FILTER", "order_svc=nonsense"));
+    environment[1].1 = "127.0.0.1:2";
+    assert!(complaint(&order_svc(&["run"], &environment), 64).contains("LOG_FILTER"));
+    assert_eq!(order_svc(&["run"], &[]).status.code(), Some(64));
+}
