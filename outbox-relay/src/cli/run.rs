@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use prometheus::Registry;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::readiness::Readiness;
@@ -28,7 +27,7 @@ use crate::{sampler, wake};
 /// What kept it from starting.
 pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     telemetry::init(config.process.log_format, &config.process.log_filter)?;
-    let registry = Registry::new();
+    let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());

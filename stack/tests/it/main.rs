@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod inspect;
+mod pipeline;
 mod ports;
 mod process;
 mod proxy;
