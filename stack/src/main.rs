@@ -1,2 +1,51 @@
-//! stub
-fn main() {}
+//! `stack`: runs the pipeline on this machine, and tests it.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use stack::home::Home;
+
+/// Runs the pipeline on this machine, and tests it. `make help` lists the usual ways to call it.
+#[derive(Debug, Parser)]
+#[command(name = "stack")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Bring up database, NATS, services and gateway, and stay in the foreground; Ctrl-C stops it all.
+    Up(command::up::Settings),
+    /// Forget all data of `up`: databases, streams, mails, passwords.
+    Reset,
+    /// Run the tests against real servers that are started for them.
+    Test(command::test::Arguments),
+    /// Describe the services' SQL for builds without a database: writes `.sqlx`.
+    SqlxPrepare(command::sqlx_prepare::Arguments),
+}
+
+/// On one thread, because the kernel ends the children of a thread that ends.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.verb).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stack: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let home = Home::find()?;
+    match verb {
+        Verb::Up(settings) => command::up::run(&home, &settings).await,
+        Verb::Reset => command::reset::run(&home),
+        Verb::Test(arguments) => command::test::run(&home, &arguments).await,
+        Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,
+    }
+}

@@ -1,0 +1,44 @@
+# `make` or `make help` says what there is to do.
+
+.DEFAULT_GOAL := help
+DB     ?= mysql
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## Say this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make up DB=mariadb        on MariaDB instead of MySQL"
+	@echo "  make test ARGS=...        only some tests, such as ARGS=a_cut or ARGS='-p order-svc'"
+	@echo "  $(TARGET)/release/stack up --help    the ports, and how to change them"
+
+.PHONY: setup
+setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
+	@stack/setup run test check
+
+# One plain command a line: make hands SIGTERM to the program itself, not to a shell around it.
+.PHONY: up
+up: ## Run the pipeline in the foreground; Ctrl-C stops it
+	@stack/setup $(DB) nats nginx
+	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/release/stack up --db $(DB)
+
+.PHONY: reset
+reset: ## Forget all data of `make up`
+	@cargo run --release --quiet -p stack -- reset
+
+.PHONY: test
+test: ## Run all tests against MySQL, MariaDB and NATS servers that are started for them
+	@stack/setup test
+	@cargo build --quiet --workspace --bins
+	@$(TARGET)/debug/stack test -- $(ARGS)
+
+.PHONY: check
+check: ## Formatting, lints, docs, layering, .sqlx, licences
+	@stack/setup check
+	@.ci/check
+
+.PHONY: sqlx-prepare
+sqlx-prepare: ## Describe the services' SQL anew after changing a query or a migration
+	@stack/setup mysql
+	@cargo run --quiet -p stack -- sqlx-prepare

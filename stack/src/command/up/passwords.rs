@@ -1,0 +1,103 @@
+//! The database users' passwords, made at the first start and kept in a file that only its owner may read.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+/// By user. Not `Debug`: it would print them.
+pub(crate) struct Passwords(BTreeMap<String, String>);
+
+impl Passwords {
+    /// Reads the file, and makes it, or what it lacks, at a first start.
+    ///
+    /// # Errors
+    /// If the file can't be read or written, or is gone although the database that it opens is there.
+    pub(crate) fn open<'a>(
+        path: &Path,
+        database_exists: bool,
+        users: impl Iterator<Item = &'a str>,
+    ) -> anyhow::Result<Passwords> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && !database_exists => String::new(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read the passwords in {}", path.display()));
+            }
+        };
+        let lines = text.lines().filter_map(|line| line.split_once('='));
+        let mut passwords: BTreeMap<String, String> = lines.map(|(user, pass)| (user.into(), pass.into())).collect();
+        if database_exists && !passwords.contains_key("root") {
+            bail!("{} has no password for root: put it back, or forget the data with `make reset`", path.display());
+        }
+        if let Some((user, _)) = passwords.iter().find(|(_, password)| !is_plain(password)) {
+            bail!("the password of {user} in {} has to be letters and digits", path.display());
+        }
+        let known = passwords.len();
+        for user in std::iter::once("root").chain(users) {
+            if !passwords.contains_key(user) {
+                passwords.insert(user.to_owned(), random().context("cannot read /dev/urandom")?);
+            }
+        }
+        let passwords = Passwords(passwords);
+        if passwords.0.len() > known {
+            passwords.write(path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(passwords)
+    }
+
+    /// A user's password.
+    pub(crate) fn of(&self, user: &str) -> String {
+        self.0.get(user).cloned().expect("every user was given one when the file was opened")
+    }
+
+    /// By way of a new file, so that a full disk can't leave half of it.
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        for (user, password) in &self.0 {
+            writeln!(file, "{user}={password}")?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)
+    }
+}
+
+/// 128 random bits.
+fn random() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn is_plain(password: &str) -> bool {
+    !password.is_empty() && password.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::Passwords;
+
+    #[test]
+    fn passwords_are_found_again_and_only_their_owner_may_read_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords");
+        let first = Passwords::open(&path, false, ["order_svc"].into_iter()).unwrap();
+        let second = Passwords::open(&path, true, ["order_svc", "notify_svc"].into_iter()).unwrap();
+        assert_eq!(first.of("root"), second.of("root"));
+        assert_eq!(first.of("order_svc"), second.of("order_svc"));
+        assert_ne!(second.of("notify_svc"), second.of("order_svc"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_new_password_is_made_for_a_database_that_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Passwords::open(&folder.path().join("passwords"), true, [].into_iter()).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! The services: which there are, what each is told, and when it is ready.
+
+use std::env;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use stack::process::{Launch, Probe, Process, describe};
+use stack::server::mysql_url;
+
+use super::{Settings, Up};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
+
+const PROGRAMS: [&str; 3] = ["order-svc", "outbox-relay", "notify-svc"];
+
+/// One service to run.
+pub(crate) struct Service {
+    /// Its program, and its name in logs.
+    pub(crate) name: &'static str,
+    launch: anyhow::Result<Launch>,
+    admin_port: u16,
+}
+
+/// All of them, in the order in which they start: whoever is called comes before its caller.
+pub(crate) fn services(up: &Up<'_>) -> [Service; 3] {
+    let Settings { notify_svc_port, notify_svc_admin_port, .. } = *up.settings;
+    let Settings { order_svc_port, order_svc_admin_port, outbox_relay_admin_port, .. } = *up.settings;
+    let mail = up.data.join("mail").display().to_string();
+    [
+        Service::new(up, "notify-svc", "notify_svc", "notifications", notify_svc_admin_port)
+            .env("HTTP_ADDR", Settings::address(notify_svc_port))
+            .default("EMAIL_TRANSPORT", "file")
+            .default("EMAIL_DIR", &mail)
+            .default("EMAIL_FROM", "orders@example.com"),
+        Service::new(up, "outbox-relay", "outbox_relay", "orders", outbox_relay_admin_port),
+        Service::new(up, "order-svc", "order_svc", "orders", order_svc_admin_port)
+            .env("HTTP_ADDR", Settings::address(order_svc_port)),
+    ]
+}
+
+impl Service {
+    fn new(up: &Up<'_>, name: &'static str, user: &str, database: &str, admin_port: u16) -> Service {
+        let Settings { mysql_port, nats_port, .. } = *up.settings;
+        let launch = up.output(name).map(|output| {
+            Launch::new(name, up.programs.join(name))
+                .arg("run")
+                .env("DATABASE_URL", mysql_url(mysql_port, user, &up.passwords.of(user), database))
+                .env("NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
+                .env("ADMIN_ADDR", Settings::address(admin_port))
+                .output(output)
+        });
+        Service { name, launch, admin_port }.default("LOG_FORMAT", "text")
+    }
+
+    fn env(mut self, name: &str, value: String) -> Service {
+        self.launch = self.launch.map(|launch| launch.env(name, value));
+        self
+    }
+
+    /// For what the caller of `stack up` may have set otherwise.
+    fn default(self, name: &str, value: &str) -> Service {
+        match env::var(name) {
+            Ok(_) => self, // inherited
+            Err(_) => self.env(name, value.to_owned()),
+        }
+    }
+
+    /// Starts it; when this returns, its `/readyz` has answered 200.
+    pub(crate) async fn start(self) -> anyhow::Result<Process> {
+        let mut process = self.launch?.spawn()?;
+        let url = format!("http://{}/readyz", Settings::address(self.admin_port));
+        let client = reqwest::Client::new();
+        let probe = async || match client.get(&url).send().await {
+            Ok(answer) if answer.status().is_success() => Probe::Ready,
+            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+            Err(error) => Probe::NotYet(error.to_string()),
+        };
+        process.until_ready(READY_WITHIN, probe).await?;
+        Ok(process)
+    }
+
+    /// Whether all programs have been built.
+    pub(crate) fn check_programs(folder: &Path) -> anyhow::Result<()> {
+        for name in PROGRAMS {
+            if !folder.join(name).is_file() {
+                bail!("{name} is not built: run `make up`");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a service's verb `migrate` to its end.
+pub(crate) async fn migration(up: &Up<'_>, service: &'static str, admin_url: &str) -> anyhow::Result<()> {
+    let name = format!("{service}-migrate");
+    let output = up.output(&name)?;
+    let launch = Launch::new(&name, up.programs.join(service)).arg("migrate").env("DATABASE_URL", admin_url);
+    let mut process = launch.output(output).spawn()?;
+    let status = tokio::time::timeout(MIGRATE_WITHIN, process.wait()).await;
+    let status = status.with_context(|| format!("{service} took too long to migrate"))??;
+    if !status.success() {
+        bail!("{service} could not migrate its database ({}): {}", describe(status), process.last_words());
+    }
+    Ok(())
+}
