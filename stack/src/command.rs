@@ -1,7 +1,9 @@
 //! The verbs of `stack`.
 
 mod cargo;
+pub(crate) mod reset;
 mod scratch;
 mod signals;
 pub(crate) mod sqlx_prepare;
 pub(crate) mod test;
+pub(crate) mod up;

@@ -17,6 +17,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Bring up database, NATS, services and gateway, and stay in the foreground; Ctrl-C stops it all.
+    Up(command::up::Settings),
+    /// Forget all data of `up`: databases, streams, mails, passwords.
+    Reset,
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),
     /// Describe the services' SQL for builds without a database: writes `.sqlx`.
@@ -39,6 +43,8 @@ async fn main() -> ExitCode {
 async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     match verb {
+        Verb::Up(settings) => command::up::run(&home, &settings).await,
+        Verb::Reset => command::reset::run(&home),
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,
     }
