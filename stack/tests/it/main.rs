@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod gateway;
 mod inspect;
 mod pipeline;
 mod ports;

@@ -1,0 +1,168 @@
+//! The gateway: real nginx from the template, in front of services that write down what reaches them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stack::home::Home;
+use stack::port::Port;
+use stack::process::Output;
+use stack::server::{Gateway, Nginx};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// nginx and what its two services have seen: the request lines.
+struct Setup {
+    gateway: Port,
+    seen: Arc<Mutex<Vec<String>>>,
+    _nginx: Nginx,
+    _folder: TempDir,
+}
+
+impl Setup {
+    async fn start() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (gateway, folder) = (Port::reserve(), tempfile::tempdir().unwrap());
+        let settings = Gateway {
+            listen: format!("127.0.0.1:{}", gateway.number()),
+            order_svc: service("order-svc", Arc::clone(&seen)).await,
+            notify_svc: service("notify-svc", Arc::clone(&seen)).await,
+            folder: folder.path().join("gateway"),
+            output: Output::File(folder.path().join("nginx.log")),
+        };
+        let nginx = Nginx::start(&Home::find().unwrap(), &settings).await.unwrap();
+        Self { gateway, seen, _nginx: nginx, _folder: folder }
+    }
+
+    /// Sends bytes as they are; the answer's status and whole text.
+    async fn raw(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.gateway.number())).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
+        // A reset after the answer is how a connection with unread bytes ends.
+        read.await.expect("the gateway closes the connection").ok();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("no status in {answer:?}")), answer)
+    }
+
+    async fn get(&self, target: &str) -> (u16, String) {
+        self.raw(&format!("GET {target} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// A service that answers 200 with its name and writes down each request line.
+async fn service(name: &'static str, seen: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let mut head = vec![0; 64 * 1024];
+                let length = stream.read(&mut head).await.unwrap_or(0);
+                let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
+                seen.lock().unwrap().push(format!("{name} {line}"));
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len());
+                stream.write_all(answer.as_bytes()).await.ok();
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_public_paths_reach_their_service_unchanged() {
+    let setup = Setup::start().await;
+    let routes = [
+        ("/api/orders", "order-svc GET /api/orders HTTP/1.1"),
+        ("/api/orders/1/cancel?x=a/../b", "order-svc GET /api/orders/1/cancel?x=a/../b HTTP/1.1"),
+        ("/api/events/status", "notify-svc GET /api/events/status HTTP/1.1"),
+        ("/api/notifications?order_id=1", "notify-svc GET /api/notifications?order_id=1 HTTP/1.1"),
+        ("/docs/order-service/", "order-svc GET /docs/ HTTP/1.1"),
+        ("/docs/notification-service/openapi.json", "notify-svc GET /docs/openapi.json HTTP/1.1"),
+        ("/health/order-service", "order-svc GET /health HTTP/1.1"),
+        ("/health/notification-service", "notify-svc GET /health HTTP/1.1"),
+    ];
+    for (path, expected) in routes {
+        assert_eq!(setup.get(path).await.0, 200, "{path}");
+        assert_eq!(setup.seen().last().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_answers_for_itself() {
+    let setup = Setup::start().await;
+    for path in ["/", "/style.css", "/health"] {
+        assert_eq!(setup.get(path).await.0, 200, "{path}");
+    }
+    assert!(setup.get("/health").await.1.ends_with(r#"{"status":"ok"}"#));
+    assert!(setup.seen().is_empty());
+}
+
+#[tokio::test]
+async fn admin_paths_and_path_tricks_reach_no_service() {
+    let setup = Setup::start().await;
+    let refused = [
+        ("/metrics", 404),
+        ("/livez", 404),
+        ("/readyz", 404),
+        ("/docs/", 404),
+        ("/api/ordersx", 404),
+        ("http://127.0.0.1:9081/metrics", 404),
+        ("/api/orders/../../metrics", 400),
+        ("/api/orders/%2e%2e/metrics", 400),
+        ("/api/orders/..%2fmetrics", 400),
+        ("/api/orders//1", 400),
+        ("/api/orders/%00", 400),
+        ("/api/orders/%0d%0aX: y", 400),
+        ("/docs/order-service/../../metrics", 400),
+    ];
+    for (path, status) in refused {
+        let (answered, text) = setup.get(path).await;
+        assert_eq!(answered, status, "{path}");
+        assert!(text.contains("application/problem+json"), "{path}: {text}");
+    }
+    assert!(setup.seen().is_empty(), "{:?}", setup.seen());
+}
+
+#[tokio::test]
+async fn malformed_and_smuggled_requests_reach_no_service() {
+    let setup = Setup::start().await;
+    let head = "POST /api/orders HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n";
+    let refused = [
+        (format!("{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400),
+        (format!("{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), 400),
+        (format!("{head}Content-Length: +5\r\n\r\nhello"), 400),
+        (format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 501),
+        (format!("{head}Content-Length: 65537\r\n\r\n"), 413),
+        (format!("{head}X-Long: {}\r\n\r\n", "x".repeat(9000)), 431),
+        ("GET /api/orders HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), 400),
+        ("GET /api/orders HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(), 400),
+        ("TRACE /api/orders HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".to_owned(), 405),
+        (format!("GET /{} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n", "x".repeat(9000)), 414),
+    ];
+    for (request, status) in refused {
+        assert_eq!(setup.raw(&request).await.0, status, "{}", request.chars().take(120).collect::<String>());
+    }
+    assert!(setup.seen().is_empty(), "{:?}", setup.seen());
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_if_well_formed_and_returned_once() {
+    let setup = Setup::start().await;
+    for (sent, kept) in [("abc-1._x", true), ("not well formed", false)] {
+        let (_, text) = setup
+            .raw(&format!("GET /health HTTP/1.1\r\nHost: shop\r\nX-Request-Id: {sent}\r\nConnection: close\r\n\r\n"))
+            .await;
+        let ids: Vec<_> = text.lines().filter(|line| line.to_lowercase().starts_with("x-request-id: ")).collect();
+        assert_eq!(ids.len(), 1, "{text}");
+        assert_eq!(ids[0].ends_with(&format!(": {sent}")), kept, "{text}");
+    }
+}
