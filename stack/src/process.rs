@@ -224,8 +224,17 @@ impl Process {
     /// Waits until `probe` says that it serves.
     ///
     /// # Errors
-    /// If it exits, never becomes ready within `limit`, or the probe gives up: one line that says why.
+    /// If it exits, does not become ready within `limit`, or the probe gives up: one line that says why. It is gone
+    /// then, and its port is free.
     pub async fn until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Probe) -> anyhow::Result<()> {
+        let ready = self.probe_until_ready(limit, probe).await;
+        if ready.is_err() {
+            self.kill().await.context("cannot kill what did not start")?;
+        }
+        ready
+    }
+
+    async fn probe_until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Probe) -> anyhow::Result<()> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().context("cannot tell whether it runs")? {

@@ -3,7 +3,6 @@
 //! Guarantees that a missing server fails the run, that the run ends, and that its servers and their data are gone
 //! afterwards.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use futures::future::try_join_all;
 use stack::Engine;
 use stack::home::Home;
 use stack::port::Port;
-use stack::process::{Launch, Process};
+use stack::process::Launch;
 use stack::server::MySql;
 use stack::testing::{BINARIES_VARIABLE, FOLDER_VARIABLE};
 
@@ -66,7 +65,14 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
         cargo::run(&cargo(home, &["build", "--quiet", "--bins"]).args(arguments.scope())).await?;
         let binaries = Metadata::read(home).await?.debug_binaries();
         let mut servers = Servers::start(home, &scratch).await?;
-        let mut tests = servers.tests(home, nextest, binaries, arguments, &scratch)?;
+        let tests = Launch::new("nextest", nextest)
+            .args(["nextest", "run", "--manifest-path"])
+            .arg(home.root().join("Cargo.toml"))
+            .args(arguments.scope())
+            .args(arguments.others())
+            .env(BINARIES_VARIABLE, binaries)
+            .env(FOLDER_VARIABLE, scratch.path());
+        let mut tests = servers.introduce(tests).spawn()?;
         let status = tests.wait().await.context("cannot wait for the tests")?;
         servers.kill().await?;
         anyhow::Ok(status)
@@ -95,25 +101,12 @@ impl Servers {
         Ok(Servers { running: try_join_all(starting).await?, _ports: ports })
     }
 
-    fn tests(
-        &self,
-        home: &Home,
-        nextest: PathBuf,
-        binaries: PathBuf,
-        arguments: &Arguments,
-        scratch: &Scratch,
-    ) -> anyhow::Result<Process> {
-        let mut launch = Launch::new("nextest", nextest)
-            .args(["nextest", "run", "--manifest-path"])
-            .arg(home.root().join("Cargo.toml"))
-            .args(arguments.scope())
-            .args(arguments.others())
-            .env(BINARIES_VARIABLE, binaries)
-            .env(FOLDER_VARIABLE, scratch.path());
+    /// Tells tests where they are.
+    fn introduce(&self, mut tests: Launch) -> Launch {
         for server in &self.running {
-            launch = launch.env(server.engine().test_url_variable(), server.admin_url(""));
+            tests = tests.env(server.engine().test_url_variable(), server.admin_url(""));
         }
-        launch.spawn()
+        tests
     }
 
     async fn kill(&mut self) -> anyhow::Result<()> {

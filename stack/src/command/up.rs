@@ -64,9 +64,12 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
         let step = set_up_database(&up, &server_url, service, definition);
         supervisor.during(announced(&format!("database {}", definition.name), step)).await?;
     }
-    for service in services(&up) {
-        let process = supervisor.during(announced(service.name, service.start())).await?;
-        supervisor.adopt(process);
+    let services = services(&up);
+    for service in &services {
+        supervisor.adopt(service.spawn(&up)?);
+    }
+    for service in &services {
+        supervisor.during(announced(service.name, service.until_ready())).await?;
     }
     let nginx = supervisor.during(announced("nginx", start_gateway(&up))).await?;
     supervisor.adopt(nginx.into_process());

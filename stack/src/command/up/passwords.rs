@@ -23,7 +23,7 @@ impl Passwords {
     ) -> anyhow::Result<Passwords> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound && !database_exists => String::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read the passwords in {}", path.display()));
             }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use stack::process::{Launch, Probe, Process, describe};
+use nix::sys::signal::Signal;
+use stack::process::{Launch, Process, describe};
 use stack::server::mysql_url;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Settings, Up};
 
@@ -19,66 +21,74 @@ const PROGRAMS: [&str; 3] = ["order-svc", "outbox-relay", "notify-svc"];
 pub(crate) struct Service {
     /// Its program, and its name in logs.
     pub(crate) name: &'static str,
-    launch: anyhow::Result<Launch>,
+    launch: Launch,
     admin_port: u16,
 }
 
-/// All of them, in the order in which they start: whoever is called comes before its caller.
+/// All of them, in the order in which they start. None is waited for before all run: notify-svc is ready when the
+/// relay has made the stream.
 pub(crate) fn services(up: &Up<'_>) -> [Service; 3] {
     let Settings { notify_svc_port, notify_svc_admin_port, .. } = *up.settings;
     let Settings { order_svc_port, order_svc_admin_port, outbox_relay_admin_port, .. } = *up.settings;
     let mail = up.data.join("mail").display().to_string();
     [
         Service::new(up, "notify-svc", "notify_svc", "notifications", notify_svc_admin_port)
-            .env("HTTP_ADDR", Settings::address(notify_svc_port))
+            .env("HTTP_ADDR", &Settings::address(notify_svc_port))
             .default("EMAIL_TRANSPORT", "file")
             .default("EMAIL_DIR", &mail)
             .default("EMAIL_FROM", "orders@example.com"),
         Service::new(up, "outbox-relay", "outbox_relay", "orders", outbox_relay_admin_port),
         Service::new(up, "order-svc", "order_svc", "orders", order_svc_admin_port)
-            .env("HTTP_ADDR", Settings::address(order_svc_port)),
+            .env("HTTP_ADDR", &Settings::address(order_svc_port)),
     ]
 }
 
 impl Service {
     fn new(up: &Up<'_>, name: &'static str, user: &str, database: &str, admin_port: u16) -> Service {
         let Settings { mysql_port, nats_port, .. } = *up.settings;
-        let launch = up.output(name).map(|output| {
-            Launch::new(name, up.programs.join(name))
-                .arg("run")
-                .env("DATABASE_URL", mysql_url(mysql_port, user, &up.passwords.of(user), database))
-                .env("NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
-                .env("ADMIN_ADDR", Settings::address(admin_port))
-                .output(output)
-        });
+        let launch = Launch::new(name, up.programs.join(name))
+            .arg("run")
+            .env("DATABASE_URL", mysql_url(mysql_port, user, &up.passwords.of(user), database))
+            .env("NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
+            .env("ADMIN_ADDR", Settings::address(admin_port))
+            .on_launcher_death(Signal::SIGKILL); // with nobody left to read its logs, a drain could get stuck on them
         Service { name, launch, admin_port }.default("LOG_FORMAT", "text")
     }
 
-    fn env(mut self, name: &str, value: String) -> Service {
-        self.launch = self.launch.map(|launch| launch.env(name, value));
+    fn env(mut self, name: &str, value: &str) -> Service {
+        self.launch = self.launch.env(name, value);
         self
     }
 
     /// For what the caller of `stack up` may have set otherwise.
     fn default(self, name: &str, value: &str) -> Service {
-        match env::var(name) {
-            Ok(_) => self, // inherited
-            Err(_) => self.env(name, value.to_owned()),
+        match env::var_os(name) {
+            Some(_) => self, // inherited
+            None => self.env(name, value),
         }
     }
 
-    /// Starts it; when this returns, its `/readyz` has answered 200.
-    pub(crate) async fn start(self) -> anyhow::Result<Process> {
-        let mut process = self.launch?.spawn()?;
+    /// Starts it.
+    pub(crate) fn spawn(&self, up: &Up<'_>) -> anyhow::Result<Process> {
+        self.launch.clone().output(up.output(self.name)?).spawn()
+    }
+
+    /// Waits until its `/readyz` answers 200. That its process lives is the supervisor's concern.
+    pub(crate) async fn until_ready(&self) -> anyhow::Result<()> {
         let url = format!("http://{}/readyz", Settings::address(self.admin_port));
-        let client = reqwest::Client::new();
-        let probe = async || match client.get(&url).send().await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-            Err(error) => Probe::NotYet(error.to_string()),
-        };
-        process.until_ready(READY_WITHIN, probe).await?;
-        Ok(process)
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let why = match client.get(&url).send().await {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) => format!("{url} answered {}", answer.status()),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                bail!("{} was not ready within {} s: {why}", self.name, READY_WITHIN.as_secs());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Whether all programs have been built.
@@ -94,11 +104,10 @@ impl Service {
 
 /// Runs a service's verb `migrate` to its end.
 pub(crate) async fn migration(up: &Up<'_>, service: &'static str, admin_url: &str) -> anyhow::Result<()> {
-    let name = format!("{service}-migrate");
-    let output = up.output(&name)?;
-    let launch = Launch::new(&name, up.programs.join(service)).arg("migrate").env("DATABASE_URL", admin_url);
+    let output = up.output(&format!("{service}-migrate"))?;
+    let launch = Launch::new(service, up.programs.join(service)).arg("migrate").env("DATABASE_URL", admin_url);
     let mut process = launch.output(output).spawn()?;
-    let status = tokio::time::timeout(MIGRATE_WITHIN, process.wait()).await;
+    let status = timeout(MIGRATE_WITHIN, process.wait()).await;
     let status = status.with_context(|| format!("{service} took too long to migrate"))??;
     if !status.success() {
         bail!("{service} could not migrate its database ({}): {}", describe(status), process.last_words());

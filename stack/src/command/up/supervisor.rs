@@ -1,5 +1,6 @@
 //! Who watches the children of `stack up` and ends them.
 
+use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -56,13 +57,7 @@ impl Supervisor {
     pub(crate) async fn watch(&mut self) -> Ending {
         tokio::select! {
             () = self.signals.arrive() => Ending::Asked,
-            (name, status, last_lines) = first_to_end(&mut self.children) => {
-                println!("{:<12} | {name} ended ({status}); the last it said:", "stack");
-                for line in last_lines {
-                    println!("{:<12} |   {line}", "stack");
-                }
-                Ending::Failed(anyhow!("{name} ended ({status}), so the stack was stopped"))
-            }
+            (index, status) = first_to_end(&mut self.children) => Ending::Failed(report(&self.children.remove(index), status)),
         }
     }
 
@@ -79,13 +74,25 @@ impl Supervisor {
     }
 }
 
-async fn first_to_end(children: &mut [Process]) -> (String, String, Vec<String>) {
+async fn first_to_end(children: &mut [Process]) -> (usize, io::Result<ExitStatus>) {
     if children.is_empty() {
         return pending().await;
     }
     let waits = children.iter_mut().map(|child| Box::pin(child.wait()));
     let (status, index, _) = select_all(waits).await;
-    let status = status.map_or_else(|error| error.to_string(), |status: ExitStatus| describe(status));
-    let child = &children[index];
-    (child.name().to_owned(), status, child.tail(LAST_LINES))
+    (index, status)
+}
+
+/// Shows what the child said last. A child that exited by itself has said why; one that a signal ended has not.
+fn report(child: &Process, status: io::Result<ExitStatus>) -> anyhow::Error {
+    let name = child.name();
+    println!("{:<12} | {name} ended; the last it said:", "stack");
+    for line in child.tail(LAST_LINES) {
+        println!("{:<12} |   {line}", "stack");
+    }
+    match status {
+        Ok(status) if status.code().is_some() => anyhow!("{name} ended ({}): {}", describe(status), child.last_words()),
+        Ok(status) => anyhow!("{name} was ended by {}", describe(status)),
+        Err(error) => anyhow!("{name} can't be watched: {error}"),
+    }
 }
