@@ -27,7 +27,7 @@ pub struct ProcessConfig {
     pub log_format: LogFormat,
 
     /// Which log lines appear, for example info,outbox_relay=debug.
-    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    #[arg(long, env = "LOG_FILTER", default_value = "info,async_nats=warn")]
     pub log_filter: String,
 
     /// How long a stop may take before the process gives up and exits 1.

@@ -120,11 +120,12 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
         tracing::error!("can't listen for signals; stop this process with SIGKILL");
         return;
     };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
-    }
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
     shutdown.cancel();
+    tracing::info!(signal, "stopping");
 }
 
 async fn overdue(shutdown: CancellationToken, grace: Duration) {

@@ -17,7 +17,10 @@ pub enum LogFormat {
 /// What is wrong with the filter.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // Reporting a closed standard output on a closed standard error would panic, and end the task that logs.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

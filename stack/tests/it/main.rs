@@ -10,3 +10,4 @@ mod ports;
 mod process;
 mod proxy;
 mod servers;
+mod stopping;
