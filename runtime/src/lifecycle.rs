@@ -5,13 +5,14 @@
 //! until the parts are gone.
 
 use std::collections::HashMap;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
@@ -25,12 +26,18 @@ pub struct Lifecycle {
     parts: JoinSet<anyhow::Result<()>>,
     names: HashMap<Id, &'static str>,
     gone: CancellationToken,
+    signals: AbortHandle,
 }
 
 impl Lifecycle {
-    /// No parts yet. Every part gets a clone of `shutdown` and ends soon after it is cancelled.
+    /// No parts yet; from here on SIGTERM and SIGINT begin a stop. Every part gets a clone of `shutdown` and ends soon
+    /// after it is cancelled.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { shutdown, parts: JoinSet::new(), names: HashMap::new(), gone: CancellationToken::new() }
+        let signals = tokio::spawn(cancel_on_signal(signals(), shutdown.clone())).abort_handle();
+        Self { shutdown, parts: JoinSet::new(), names: HashMap::new(), gone: CancellationToken::new(), signals }
     }
 
     /// Serves the admin port until all parts are gone, so that a drain can be watched.
@@ -53,7 +60,6 @@ impl Lifecycle {
     pub async fn run(mut self, grace: Duration) -> ExitCode {
         let shutdown = self.shutdown.clone();
         let mut stop = Stop::OnRequest;
-        let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
         let mut overdue = std::pin::pin!(overdue(shutdown.clone(), grace));
         loop {
             tokio::select! {
@@ -74,7 +80,7 @@ impl Lifecycle {
                 }
             }
         }
-        signals.abort();
+        self.signals.abort();
         self.gone.cancel();
         match stop {
             Stop::OnRequest => {
@@ -114,11 +120,18 @@ enum Stop {
     AfterCrash,
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("can't listen for signals; stop this process with SIGKILL");
-        return;
+/// Registered at once, lest a signal that comes early kill the process.
+fn signals() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+async fn cancel_on_signal(signals: io::Result<(Signal, Signal)>, shutdown: CancellationToken) {
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "can't listen for signals; stop this process with SIGKILL");
+            return;
+        }
     };
     let signal = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
