@@ -33,6 +33,12 @@ test: ## Run all tests against MySQL, MariaDB and NATS servers that are started 
 	@cargo build --quiet --workspace --bins
 	@$(TARGET)/debug/stack test -- $(ARGS)
 
+.PHONY: bench
+bench: ## Measure, as ratios to limits measured in the same run; ARGS='--json'
+	@stack/setup $(DB) nats
+	@cargo build --release --quiet -p stack -p order-svc
+	@$(TARGET)/release/stack bench write --db $(DB) $(ARGS)
+
 .PHONY: check
 check: ## Formatting, lints, docs, layering, .sqlx, licences
 	@stack/setup check

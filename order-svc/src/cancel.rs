@@ -1,56 +1,58 @@
 //! Cancel an order: its new status and `order.cancelled` in one transaction.
 //!
-//! Idempotent: cancelling a cancelled order changes nothing and appends nothing. Of several that cancel at once, the row
-//! lock lets one do it and the others find it done; test `concurrent_cancels_append_one_event`.
+//! Idempotent: cancelling a cancelled order changes nothing and appends nothing, so an attempt whose COMMIT got no answer
+//! may be repeated. Of several that cancel at once, the row lock lets one do it and the others find it done; test
+//! `concurrent_cancels_append_one_event`.
 
 use chrono::Utc;
 use schema::ids::OrderId;
 
 use crate::App;
-use crate::domain::{Cancellation, Order, TraceParent};
+use crate::domain::{Cancellation, Order, OrderStatus, TraceParent};
 use crate::metrics::Outcome;
 use crate::store::transaction::{Attempts, TransactionError};
 use crate::store::{orders, outbox};
 
-/// Cancels the order and returns it as it is now; `None` if there is none.
+/// What became of a request to cancel.
+#[derive(Clone, Debug)]
+pub enum Cancelled {
+    /// The order is cancelled, now or since earlier.
+    Done(Order),
+    /// The order stands where it can't be cancelled any more.
+    TooLate(OrderStatus),
+    /// There is no such order.
+    NotFound,
+}
+
+/// Cancels the order.
 ///
 /// # Errors
-/// [`TransactionError`], after a few attempts if trying again was safe.
+/// [`TransactionError`], after a few attempts if trying again was of use.
 #[tracing::instrument(name = "order.cancel", skip_all, fields(aggregate.id = %id))]
-pub async fn cancel(
-    app: &App,
-    id: OrderId,
-    traceparent: Option<TraceParent>,
-) -> Result<Option<Order>, TransactionError> {
+pub async fn cancel(app: &App, id: OrderId, traceparent: Option<TraceParent>) -> Result<Cancelled, TransactionError> {
     let mut attempts = Attempts::begin();
     let cancellation = loop {
         match commit(app, id, traceparent.as_ref()).await {
             Ok(cancellation) => break cancellation,
             Err(error) => {
-                if let Err(error) = attempts.next(error).await {
-                    app.metrics.cancelled(Outcome::of_error(&error));
-                    return Err(error);
-                }
+                let again = attempts.next(error).await;
+                again.inspect_err(|error| app.metrics.cancelled(Outcome::of_error(error)))?;
                 app.metrics.retried();
             }
         }
     };
-    Ok(match cancellation {
+    let (outcome, cancelled) = match cancellation {
         Some(Cancellation::Cancelled(order, event)) => {
             app.committed(event.event.event_type());
-            app.metrics.cancelled(Outcome::Done);
             tracing::debug!(event.id = %event.id, "order cancelled");
-            Some(order)
+            (Outcome::Done, Cancelled::Done(order))
         }
-        Some(Cancellation::AlreadyCancelled(order)) => {
-            app.metrics.cancelled(Outcome::Done);
-            Some(order)
-        }
-        None => {
-            app.metrics.cancelled(Outcome::Refused);
-            None
-        }
-    })
+        Some(Cancellation::AlreadyCancelled(order)) => (Outcome::Repeated, Cancelled::Done(order)),
+        Some(Cancellation::TooLate(status)) => (Outcome::Refused, Cancelled::TooLate(status)),
+        None => (Outcome::Refused, Cancelled::NotFound),
+    };
+    app.metrics.cancelled(outcome);
+    Ok(cancelled)
 }
 
 async fn commit(
@@ -67,11 +69,11 @@ async fn commit(
         Cancellation::Cancelled(order, event) => {
             let event = event.traced(traceparent.cloned());
             orders::advance(&mut tx, &order).await?;
-            outbox::append(&mut tx, &event).await?;
+            outbox::append(&mut tx, &event, app.event_bytes_max).await?;
             tx.commit().await.map_err(TransactionError::AtCommit)?;
             Ok(Some(Cancellation::Cancelled(order, event)))
         }
-        unchanged @ Cancellation::AlreadyCancelled(_) => {
+        unchanged @ (Cancellation::AlreadyCancelled(_) | Cancellation::TooLate(_)) => {
             tx.rollback().await?;
             Ok(Some(unchanged))
         }

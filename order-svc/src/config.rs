@@ -1,6 +1,7 @@
 //! What order-svc can be told, by flags or environment.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use runtime::config::{ProcessConfig, Secret, Validate};
@@ -13,6 +14,37 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// A request is answered within this time, with 503 if need be: a wait for a connection and one for a row lock fit.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// A client that sends a body has this long to finish it.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an `Idempotency-Key` is kept: a client that repeats a request does so within hours.
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes that a message may have at the broker: payload, headers and envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventBytesMax(NonZeroUsize);
+
+impl EventBytesMax {
+    /// The number.
+    pub const fn get(self) -> usize {
+        self.0.get()
+    }
+}
+
+impl std::str::FromStr for EventBytesMax {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl std::fmt::Display for EventBytesMax {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Takes orders and appends their events to the outbox.
 #[derive(Debug, clap::Parser)]
@@ -46,6 +78,10 @@ pub struct RunConfig {
     /// See [`DatabaseConfig`]; its user is `order_svc`.
     #[command(flatten)]
     pub database: DatabaseConfig,
+
+    /// The broker's max_payload in bytes: a larger event is refused with its order, because it could never be published.
+    #[arg(long, env = "EVENT_BYTES_MAX", default_value = "1048576")]
+    pub event_bytes_max: EventBytesMax,
 
     /// See [`NatsConfig`]; used for wake hints only.
     #[command(flatten)]

@@ -10,6 +10,7 @@ pub mod http;
 pub mod metrics;
 pub mod migrate;
 pub mod place;
+pub mod purge;
 pub mod run;
 pub mod store;
 pub mod wake;
@@ -17,6 +18,7 @@ pub mod wake;
 use schema::event::EventType;
 use sqlx::MySqlPool;
 
+use config::EventBytesMax;
 use metrics::Metrics;
 use wake::Wake;
 
@@ -29,6 +31,8 @@ pub struct App {
     pub wake: Wake,
     /// Tells the operator.
     pub metrics: Metrics,
+    /// What the broker takes.
+    pub event_bytes_max: EventBytesMax,
 }
 
 impl App {

@@ -20,8 +20,10 @@ pub struct Metrics {
 /// What became of a request to place or to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As asked; for a cancellation also when it was cancelled before.
+    /// As asked.
     Done,
+    /// As asked, and done by an earlier request.
+    Repeated,
     /// The request was at fault.
     Refused,
     /// The database was.
@@ -32,12 +34,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Unavailable, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Done, Self::Repeated, Self::Refused, Self::Unavailable, Self::Failed];
 
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Repeated => "repeated",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",
             Self::Failed => "failed",
@@ -48,7 +51,10 @@ impl Outcome {
     pub fn of_error(error: &TransactionError) -> Self {
         match error {
             TransactionError::BeforeCommit(error) if !is_transient(error) => Self::Failed,
-            TransactionError::BeforeCommit(_) | TransactionError::AtCommit(_) => Self::Unavailable,
+            TransactionError::EventTooLarge { .. } => Self::Refused,
+            TransactionError::BeforeCommit(_) | TransactionError::AtCommit(_) | TransactionError::KeyContended => {
+                Self::Unavailable
+            }
         }
     }
 }
@@ -132,10 +138,12 @@ mod tests {
             r#"orders_cancel_total{outcome="done"} 0"#,
             r#"orders_cancel_total{outcome="failed"} 0"#,
             r#"orders_cancel_total{outcome="refused"} 0"#,
+            r#"orders_cancel_total{outcome="repeated"} 0"#,
             r#"orders_cancel_total{outcome="unavailable"} 0"#,
             r#"orders_place_total{outcome="done"} 0"#,
             r#"orders_place_total{outcome="failed"} 0"#,
             r#"orders_place_total{outcome="refused"} 0"#,
+            r#"orders_place_total{outcome="repeated"} 0"#,
             r#"orders_place_total{outcome="unavailable"} 0"#,
             "orders_transaction_retries_total 0",
             r#"outbox_events_appended_total{event_type="order.cancelled"} 0"#,

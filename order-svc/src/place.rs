@@ -1,41 +1,116 @@
-//! Place an order: the order and `order.created` in one transaction.
+//! Place an order: the order, `order.created` and the client's key in one transaction.
+//!
+//! A key that was used before gives the first answer again, made of the order itself: what it keeps of its request never
+//! changes. The key is taken first, so that of two requests at once the second waits for the first and then finds its
+//! order; test `two_requests_with_one_key_at_once_make_one_order`.
 
 use chrono::Utc;
 use schema::ids::OrderId;
 
 use crate::App;
-use crate::domain::{NewEvent, NewOrder, Order, TraceParent};
+use crate::domain::{IdempotencyKey, NewEvent, NewOrder, Order, TraceParent};
 use crate::metrics::Outcome;
 use crate::store::transaction::{Attempts, TransactionError};
-use crate::store::{orders, outbox};
+use crate::store::{Receipt, idempotency_keys, orders, outbox};
 
-/// Places the order under a fresh id.
+/// A request to place an order.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to order.
+    pub new: NewOrder,
+    /// The client's name for the request.
+    pub key: Option<IdempotencyKey>,
+    /// The trace that the client is in.
+    pub traceparent: Option<TraceParent>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub enum Placed {
+    /// The order is new.
+    First(Order),
+    /// An earlier request with the same key placed it: the order as it was then.
+    Repeated(Order),
+    /// An earlier request with the same key asked for something else.
+    KeyReused,
+}
+
+/// Places the order under a fresh id, unless its key says that it was placed before.
 ///
 /// # Errors
-/// [`TransactionError`], after a few attempts if trying again was safe.
+/// [`TransactionError`], after a few attempts if trying again was of use.
 #[tracing::instrument(name = "order.place", skip_all, fields(aggregate.id))]
-pub async fn place(app: &App, new: NewOrder, traceparent: Option<TraceParent>) -> Result<Order, TransactionError> {
+pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionError> {
+    let Request { new, key, traceparent } = request;
     let (order, event) = Order::place(OrderId::generate(), new, Utc::now());
     let event = event.traced(traceparent);
     tracing::Span::current().record("aggregate.id", tracing::field::display(order.id));
 
     let mut attempts = Attempts::begin();
-    while let Err(error) = commit(app, &order, &event).await {
-        if let Err(error) = attempts.next(error).await {
-            app.metrics.placed(Outcome::of_error(&error));
-            return Err(error);
+    let earlier = loop {
+        match commit(app, &order, &event, key.as_ref()).await {
+            Ok(earlier) => break earlier,
+            Err(error) => {
+                let again = attempts.next(error).await;
+                again.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))?;
+                app.metrics.retried();
+            }
         }
-        app.metrics.retried();
+    };
+    match earlier {
+        Some(earlier) if !earlier.asks_for_the_same(&order) => {
+            app.metrics.placed(Outcome::Refused);
+            Ok(Placed::KeyReused)
+        }
+        Some(earlier) => {
+            app.metrics.placed(Outcome::Repeated);
+            Ok(Placed::Repeated(earlier.as_placed()))
+        }
+        None => {
+            app.committed(event.event.event_type());
+            app.metrics.placed(Outcome::Done);
+            tracing::debug!(event.id = %event.id, "order placed");
+            Ok(Placed::First(order))
+        }
     }
-    app.committed(event.event.event_type());
-    app.metrics.placed(Outcome::Done);
-    tracing::debug!(event.id = %event.id, "order placed");
-    Ok(order)
 }
 
-async fn commit(app: &App, order: &Order, event: &NewEvent) -> Result<(), TransactionError> {
+/// One attempt. `None`: this order is committed, by this attempt or by an earlier one whose answer was lost.
+async fn commit(
+    app: &App,
+    order: &Order,
+    event: &NewEvent,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Order>, TransactionError> {
     let mut tx = app.pool.begin().await?;
-    orders::insert(&mut tx, order).await?;
-    outbox::append(&mut tx, event).await?;
-    tx.commit().await.map_err(TransactionError::AtCommit)
+    if let Some(key) = key
+        && idempotency_keys::take(&mut tx, key, order.id).await? == Receipt::Duplicate
+    {
+        tx.rollback().await?;
+        return earlier(app, order, key).await;
+    }
+    if orders::insert(&mut tx, order).await? == Receipt::Duplicate {
+        // Nobody else makes our id: an earlier attempt has committed it, and its event with it.
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    outbox::append(&mut tx, event, app.event_bytes_max).await?;
+    tx.commit().await.map_err(TransactionError::AtCommit)?;
+    Ok(None)
+}
+
+/// What a taken key has placed.
+async fn earlier(app: &App, order: &Order, key: &IdempotencyKey) -> Result<Option<Order>, TransactionError> {
+    match idempotency_keys::find(&app.pool, key).await? {
+        Some(taken) if taken.order_id == order.id => Ok(None),
+        Some(taken) if !taken.expired => {
+            let earlier = orders::find(&app.pool, taken.order_id).await?;
+            earlier.map(Some).ok_or(TransactionError::BeforeCommit(sqlx::Error::RowNotFound))
+        }
+        Some(_) => {
+            idempotency_keys::free_expired(&app.pool, key).await?;
+            Err(TransactionError::KeyContended)
+        }
+        None => Err(TransactionError::KeyContended),
+    }
 }

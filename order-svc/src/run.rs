@@ -8,14 +8,15 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::mysql;
+use runtime::pool_metrics::PoolMetrics;
 use runtime::readiness::{Latch, Readiness};
 use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::App;
 use crate::config::RunConfig;
 use crate::metrics::Metrics;
 use crate::wake::Wake;
+use crate::{App, purge};
 
 /// Serves until asked to stop.
 ///
@@ -32,7 +33,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
-    parts.spawn("database", first_contact(app.pool, readiness.latch("database"), shutdown.clone()));
+    parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
+    parts.spawn("purge", purge::run(app.pool, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "order-svc serves");
@@ -40,10 +42,13 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
+    let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
+    registry.register(Box::new(PoolMetrics::new(pool.clone())?))?;
     Ok(App {
-        pool: mysql::pool(&config.database).context("DATABASE_URL is malformed")?,
+        pool,
         wake: Wake::connect(&config.nats).await.context("NATS_URL is malformed")?,
         metrics: Metrics::register(registry)?,
+        event_bytes_max: config.event_bytes_max,
     })
 }
 

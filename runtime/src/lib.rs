@@ -7,6 +7,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod mysql;
 pub mod nats;
+pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;

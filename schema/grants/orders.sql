@@ -6,6 +6,8 @@ CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
 GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
 GRANT SELECT ON relay_lease TO 'order_svc'@'%';
+-- DELETE is for keys that expired.
+GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 
 -- outbox-relay settles events; it never sees an order. DELETE is for retention.
 CREATE USER IF NOT EXISTS 'outbox_relay'@'%' ACCOUNT LOCK;
@@ -17,5 +19,6 @@ CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
+GRANT SELECT ON idempotency_keys TO 'orders_inspector'@'%';
 GRANT SELECT ON orders_text TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_text TO 'orders_inspector'@'%';

@@ -6,6 +6,14 @@ use chrono::{DateTime, Utc};
 use schema::event::OrderEvent;
 use schema::ids::EventId;
 
+/// Bytes that a message has beside its payload and the row's own headers: the envelope, the dedup id, the protocol.
+const ENVELOPE_BYTES_MAX: usize = 1024;
+
+/// Bytes that the message of an event may take at the broker, at most: payload, own headers and envelope.
+pub fn message_bytes_max(payload: &str, headers: Option<&str>) -> usize {
+    payload.len() + headers.map_or(0, str::len) + ENVELOPE_BYTES_MAX
+}
+
 /// An event of an order, not yet in the outbox.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -65,6 +73,27 @@ fn is_hex(text: &str, length: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_envelope_fits_into_what_is_set_aside_for_it() {
+        let envelope = schema::envelope::Envelope {
+            event_id: EventId::generate(),
+            source: schema::names::ORDERS_SOURCE.to_owned(),
+            event_type: schema::event::EventType::OrderCancelled.as_str().to_owned(),
+            aggregate_type: schema::names::ORDER.to_owned(),
+            aggregate_id: uuid::Uuid::max(),
+            aggregate_version: NonZeroU32::new(u32::MAX),
+            occurred_at: Utc::now(),
+        };
+        let line = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
+        let headers: usize = envelope.headers().iter().map(|(name, value)| line(name, value)).sum();
+        let dedup_id = line(schema::names::MSG_ID_HEADER, &format!("{}.h{}", envelope.event_id, u32::MAX));
+        let batch = line("Nats-Batch-Id", &"x".repeat(64))
+            + line("Nats-Batch-Sequence", "1000")
+            + line("Nats-Batch-Commit", "1");
+        let total = "NATS/1.0\r\n\r\n".len() + headers + dedup_id + batch;
+        assert!(total <= ENVELOPE_BYTES_MAX, "{total}");
+    }
 
     #[test]
     fn a_well_formed_traceparent_is_kept() {

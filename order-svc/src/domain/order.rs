@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU32;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use schema::event::{OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
 use schema::ids::OrderId;
 
@@ -37,6 +37,8 @@ pub enum OrderStatus {
     Placed,
     /// Cancelled, for good.
     Cancelled,
+    /// On its way to the customer. Written by whoever ships, never by us.
+    Shipped,
 }
 
 /// A status in the database that this version of the code does not know.
@@ -56,12 +58,15 @@ pub enum Cancellation {
     Cancelled(Order, NewEvent),
     /// The order had been cancelled before: nothing happens.
     AlreadyCancelled(Order),
+    /// The order stands where no cancellation is possible any more.
+    TooLate(OrderStatus),
 }
 
 impl Order {
-    /// Places a new order. `at` loses what is finer than the microseconds that the database keeps.
+    /// Places a new order. `at` loses what is finer than the microseconds that the database keeps, and stays within the
+    /// millisecond that the id names: lists find orders of a time by their ids.
     pub fn place(id: OrderId, new: NewOrder, at: DateTime<Utc>) -> (Self, NewEvent) {
-        let at = at.trunc_subsecs(6);
+        let at = within_millisecond_of(id, at.trunc_subsecs(6));
         let (product, quantity, email) = new.into_parts();
         let version = NonZeroU32::MIN;
         let event = OrderEvent::Created(OrderCreated {
@@ -77,10 +82,24 @@ impl Order {
         (order, NewEvent::new(event, version, at))
     }
 
+    /// The order as it was when it was placed: what the first answer said. No transition changes what was ordered.
+    #[must_use]
+    pub fn as_placed(self) -> Self {
+        Self { status: OrderStatus::Placed, version: NonZeroU32::MIN, updated_at: self.created_at, ..self }
+    }
+
+    /// Whether the two ask for the same: what an order keeps of its request never changes.
+    pub fn asks_for_the_same(&self, other: &Self) -> bool {
+        let asked = |order: &Self| (order.product.clone(), order.quantity, order.email.clone());
+        asked(self) == asked(other)
+    }
+
     /// Cancels the order, unless that has happened before. Call it under the row lock: it assigns the next version.
     pub fn cancel(mut self, at: DateTime<Utc>) -> Cancellation {
-        if self.status == OrderStatus::Cancelled {
-            return Cancellation::AlreadyCancelled(self);
+        match self.status {
+            OrderStatus::Placed => {}
+            OrderStatus::Cancelled => return Cancellation::AlreadyCancelled(self),
+            OrderStatus::Shipped => return Cancellation::TooLate(self.status),
         }
         // A clock that was set back must not make an order end before it began.
         let at = at.trunc_subsecs(6).max(self.updated_at);
@@ -100,15 +119,23 @@ impl Order {
     }
 }
 
+/// The id counts on where clocks stand still or go back; the order's time follows it.
+fn within_millisecond_of(id: OrderId, at: DateTime<Utc>) -> DateTime<Utc> {
+    let named = id.0.get_timestamp().map(|stamp| stamp.to_unix());
+    let named = named.and_then(|(seconds, nanos)| DateTime::from_timestamp(seconds.cast_signed(), nanos));
+    named.map_or(at, |first| at.clamp(first, first + TimeDelta::microseconds(999)))
+}
+
 impl OrderStatus {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Placed, Self::Cancelled];
+    pub const ALL: [Self; 3] = [Self::Placed, Self::Cancelled, Self::Shipped];
 
     /// The text in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Placed => "placed",
             Self::Cancelled => "cancelled",
+            Self::Shipped => "shipped",
         }
     }
 
@@ -129,7 +156,12 @@ mod tests {
     fn placed() -> (Order, NewEvent) {
         let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
         let at = "2026-11-22T11:30:00.123456789Z".parse().unwrap();
-        Order::place(OrderId::generate(), NewOrder::parse(body).unwrap(), at)
+        Order::place(id_of_millisecond(at), NewOrder::parse(body).unwrap(), at)
+    }
+
+    fn id_of_millisecond(at: DateTime<Utc>) -> OrderId {
+        let millis = u64::try_from(at.timestamp_millis()).unwrap();
+        OrderId(uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid())
     }
 
     #[test]
@@ -141,9 +173,35 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_of_the_millisecond_that_its_id_names() {
+        let (order, _) = placed();
+        let new = || NewOrder::parse(br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#).unwrap();
+        for (clock, micros) in [(-5_000, "123000"), (5_000, "123999")] {
+            let at = order.created_at + TimeDelta::microseconds(clock);
+            let (order, event) = Order::place(order.id, new(), at);
+            assert_eq!(order.created_at.format("%6f").to_string(), micros);
+            assert_eq!(event.occurred_at, order.created_at);
+        }
+    }
+
+    #[test]
+    fn a_shipped_order_is_not_cancelled() {
+        let (order, _) = placed();
+        let shipped = Order { status: OrderStatus::Shipped, ..order };
+        assert!(matches!(shipped.cancel(Utc::now()), Cancellation::TooLate(OrderStatus::Shipped)));
+    }
+
+    #[test]
+    fn a_cancelled_order_remembers_how_it_was_placed() {
+        let (order, _) = placed();
+        let Cancellation::Cancelled(cancelled, _) = order.clone().cancel(Utc::now()) else { panic!("not cancelled") };
+        assert_eq!(cancelled.as_placed(), order);
+    }
+
+    #[test]
     fn only_the_first_cancellation_makes_an_event() {
         let (order, _) = placed();
-        let at = order.created_at + chrono::TimeDelta::seconds(1);
+        let at = order.created_at + TimeDelta::seconds(1);
         let Cancellation::Cancelled(order, event) = order.cancel(at) else { panic!("not cancelled") };
         assert_eq!((order.status, order.version.get()), (OrderStatus::Cancelled, 2));
         assert_eq!((event.aggregate_version.get(), event.occurred_at), (2, at));
@@ -155,7 +213,7 @@ mod tests {
     fn a_clock_that_was_set_back_does_not_reverse_an_orders_times() {
         let (order, _) = placed();
         let created_at = order.created_at;
-        let Cancellation::Cancelled(order, _) = order.cancel(created_at - chrono::TimeDelta::hours(1)) else {
+        let Cancellation::Cancelled(order, _) = order.cancel(created_at - TimeDelta::hours(1)) else {
             panic!("not cancelled")
         };
         assert_eq!(order.updated_at, created_at);
@@ -164,10 +222,10 @@ mod tests {
     #[test]
     fn an_unknown_status_is_an_error_that_names_its_place() {
         let id = OrderId::generate();
-        let error = OrderStatus::read(id, "shipped").unwrap_err();
+        let error = OrderStatus::read(id, "lost").unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("column status of table orders has the unknown value \"shipped\" for id {id}")
+            format!("column status of table orders has the unknown value \"lost\" for id {id}")
         );
     }
 }

@@ -38,6 +38,8 @@ struct Document;
 pub(super) fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(super::orders::router())
+        .merge(super::order_list::router())
+        .merge(super::order_events::router())
         .merge(super::events::router())
         .merge(super::health::router())
 }

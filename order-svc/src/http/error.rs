@@ -13,8 +13,8 @@ use runtime::mysql::is_transient;
 use runtime::telemetry::chain;
 use schema::ids::OrderId;
 
-use crate::config::BODY_BYTES_MAX;
-use crate::domain::{ParseError, Violation};
+use crate::config::{BODY_BYTES_MAX, BODY_TIMEOUT};
+use crate::domain::{OrderStatus, ParseError, Violation};
 use crate::store::transaction::TransactionError;
 
 /// When to try again while the database is away: pools and failovers recover in seconds.
@@ -27,14 +27,26 @@ pub(super) enum ApiError {
     MalformedBody(String),
     /// 400: the id in the path is no UUID.
     MalformedId,
+    /// 400: the Idempotency-Key is none.
+    MalformedKey,
+    /// 400: the parameters of a list break rules.
+    InvalidQuery(Vec<Violation>),
     /// 404: no such order.
     OrderNotFound(OrderId),
+    /// 408: the body did not arrive in time.
+    SlowBody,
+    /// 409: the order stands where it can't be cancelled.
+    NotCancellable(OrderStatus),
     /// 413: the body is above the limit.
     TooLarge,
     /// 415: the body does not call itself JSON.
     UnsupportedMediaType,
     /// 422: the order breaks rules.
     InvalidOrder(Vec<Violation>),
+    /// 422: an earlier request with the same key asked for something else.
+    KeyReused,
+    /// 422: the broker would refuse the event.
+    EventTooLarge,
     /// 503: the database is away, read-only or overloaded.
     DatabaseUnavailable,
     /// 503: the database went away while it committed; what was asked may have happened.
@@ -52,8 +64,28 @@ impl ApiError {
             }
             Self::MalformedId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
                 .errors(vec![problem::Violation::new("id", "must be a UUID with hyphens")]),
+            Self::MalformedKey => {
+                let errors =
+                    vec![problem::Violation::new("Idempotency-Key", "must be 1 to 128 visible ASCII characters")];
+                Problem::new(StatusCode::BAD_REQUEST, "malformed-idempotency-key", "The Idempotency-Key is malformed")
+                    .errors(errors)
+            }
+            Self::InvalidQuery(violations) => {
+                Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule")
+                    .errors(all(violations))
+            }
             Self::OrderNotFound(id) => Problem::new(StatusCode::NOT_FOUND, "order-not-found", "There is no such order")
                 .detail(format!("There is no order {id}")),
+            Self::SlowBody => {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time")
+                    .detail(format!("A body is sent within {} seconds", BODY_TIMEOUT.as_secs()))
+            }
+            Self::NotCancellable(status) => {
+                let errors = vec![problem::Violation::new("/status", format!("is {}", status.as_str()))];
+                Problem::new(StatusCode::CONFLICT, "order-not-cancellable", "The order can't be cancelled any more")
+                    .detail(format!("The order is {}", status.as_str()))
+                    .errors(errors)
+            }
             Self::TooLarge => layers::too_large().detail(format!("A body has at most {BODY_BYTES_MAX} bytes")),
             Self::UnsupportedMediaType => {
                 let title = "The body must be JSON";
@@ -61,10 +93,17 @@ impl ApiError {
                     .detail("Content-Type must be application/json")
             }
             Self::InvalidOrder(violations) => {
-                let errors =
-                    violations.into_iter().map(|broken| problem::Violation::new(broken.pointer, broken.detail));
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-order", "The order breaks a rule")
-                    .errors(errors.collect())
+                    .errors(all(violations))
+            }
+            Self::KeyReused => {
+                let title = "The Idempotency-Key was used for another order";
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
+                    .detail("A key names one request: take a fresh one for another")
+            }
+            Self::EventTooLarge => {
+                let title = "The order's event is larger than the broker takes";
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "event-too-large", title)
             }
             Self::DatabaseUnavailable => {
                 let title = "The service can't reach its database";
@@ -73,12 +112,16 @@ impl ApiError {
             Self::OutcomeUnknown => {
                 let title = "The service can't tell whether the request took effect";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title)
-                    .detail("The database went away while it committed: look before you repeat")
+                    .detail("The database went away while it committed: repeat with the same Idempotency-Key, or look first")
                     .retry_after(RETRY_AFTER)
             }
             Self::Internal => layers::internal_error(),
         }
     }
+}
+
+fn all(violations: Vec<Violation>) -> Vec<problem::Violation> {
+    violations.into_iter().map(|broken| problem::Violation::new(broken.pointer, broken.detail)).collect()
 }
 
 impl IntoResponse for ApiError {
@@ -116,6 +159,14 @@ impl From<TransactionError> for ApiError {
             TransactionError::AtCommit(_) => {
                 tracing::warn!(error = chain(&error), "the outcome of a transaction is unknown");
                 Self::OutcomeUnknown
+            }
+            TransactionError::EventTooLarge { .. } => {
+                tracing::warn!(error = chain(&error), "an order is refused for its event");
+                Self::EventTooLarge
+            }
+            TransactionError::KeyContended => {
+                tracing::warn!(error = chain(&error), "giving up on an idempotency key");
+                Self::DatabaseUnavailable
             }
         }
     }

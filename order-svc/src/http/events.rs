@@ -1,8 +1,8 @@
-//! What the outbox holds back. Published events are not counted: there are as many as there were orders, and counting
-//! them would read them all; the relay's metrics have their number.
+//! How the outbox stands, in a bounded number of rows at any size.
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::docs::Responses;
 use super::error::{ApiError, documented};
 use crate::App;
-use crate::store::{outbox, relay_lease};
+use crate::store::{outbox_status, relay_lease};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(status))
@@ -23,22 +23,35 @@ struct OutboxStatus {
     /// Events to be published.
     #[schema(example = 3)]
     pending: u64,
+    /// Published events that are still in the outbox. Exact below `count_max`; from there on the width of their sequence
+    /// numbers, which is a few more than there are.
+    #[schema(example = 4711)]
+    published: u64,
+    /// Published events that are proven to be in the stream; null: nothing proves events yet.
+    #[schema(example = json!(null))]
+    proven: Option<u64>,
     /// Events that wait behind a dead event of their order.
     #[schema(example = 0)]
     held: u64,
     /// Events that need a person.
     #[schema(example = 0)]
     dead: u64,
-    /// Where counting stops: a count that equals it means that many or more.
+    /// Where counting stops: a count of pending, held or dead events that equals it means that many or more.
     #[schema(example = 100_000)]
     count_max: u64,
     /// Age of the first pending event; null when none is pending.
     #[schema(example = 0.042, minimum = 0)]
     oldest_pending_age_seconds: Option<f64>,
+    /// Events published a second over the last minute; at high rates, over the newest thousand.
+    #[schema(example = 12.5, minimum = 0)]
+    publish_rate_per_second: f64,
+    /// When an event was last published; null when none is left in the outbox.
+    #[schema(example = "2026-11-22T11:30:00.125123Z")]
+    last_published_at: Option<DateTime<Utc>>,
     /// Why the first pending event could not be published yet, else why the youngest dead event was given up.
     #[schema(example = json!(null))]
     last_error: Option<String>,
-    /// Whether an outbox-relay holds the lease now.
+    /// Whether an outbox-relay holds the lease now: alive and publishing.
     #[schema(example = true)]
     relay_active: bool,
 }
@@ -47,17 +60,13 @@ struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> Responses {
-        documented([
-            ApiError::DatabaseUnavailable.problem(),
-            runtime::http::layers::timed_out(),
-            ApiError::Internal.problem(),
-        ])
+        documented(super::orders::faults())
     }
 }
 
 /// How does the outbox stand?
 ///
-/// Counts what is not published yet. Published events are not counted.
+/// Cheap at any size of the outbox: large numbers are bounded or derived, as each field says.
 #[utoipa::path(
     get,
     path = "/api/orders/events/status",
@@ -65,15 +74,25 @@ impl IntoResponses for Problems {
     responses((status = 200, description = "The state of the outbox", body = OutboxStatus), Problems)
 )]
 async fn status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> {
-    let backlog = outbox::backlog(&app.pool).await?;
-    let oldest = outbox::oldest_pending(&app.pool).await?;
-    let dead_error = if backlog.dead > 0 { outbox::youngest_dead_error(&app.pool).await? } else { None };
+    let counts = outbox_status::counts(&app.pool).await?;
+    let oldest = outbox_status::oldest_pending(&app.pool).await?;
+    let dead_error = if counts.dead > 0 { outbox_status::youngest_dead_error(&app.pool).await? } else { None };
+    let published = if counts.published < outbox_status::COUNT_MAX {
+        counts.published
+    } else {
+        outbox_status::published_span(&app.pool).await?.max(counts.published)
+    };
+    let publishing = outbox_status::publishing(&app.pool).await?;
     Ok(Json(OutboxStatus {
-        pending: backlog.pending,
-        held: backlog.held,
-        dead: backlog.dead,
-        count_max: outbox::COUNT_MAX,
+        pending: counts.pending,
+        published,
+        proven: None,
+        held: counts.held,
+        dead: counts.dead,
+        count_max: outbox_status::COUNT_MAX,
         oldest_pending_age_seconds: oldest.as_ref().map(|oldest| oldest.age.as_secs_f64()),
+        publish_rate_per_second: publishing.rate,
+        last_published_at: publishing.last_at,
         last_error: oldest.and_then(|oldest| oldest.last_error).or(dead_error),
         relay_active: relay_lease::is_held(&app.pool).await?,
     }))

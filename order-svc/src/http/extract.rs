@@ -11,9 +11,10 @@ use schema::names;
 use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
-use crate::domain::TraceParent;
+use crate::config::BODY_TIMEOUT;
+use crate::domain::{IdempotencyKey, TraceParent};
 
-/// The bytes of a body that calls itself JSON and is within the limit.
+/// The bytes of a body that calls itself JSON and is within the limits of size and time.
 pub(super) struct JsonBody(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -23,7 +24,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        Bytes::from_request(request, state).await.map(Self).map_err(unreadable)
+        let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        body.map_err(|_| ApiError::SlowBody)?.map(Self).map_err(unreadable)
     }
 }
 
@@ -56,4 +58,12 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderIdInPath {
 /// The trace that the client is in.
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
     headers.get(names::TRACEPARENT_HEADER)?.to_str().ok().and_then(TraceParent::parse)
+}
+
+/// The client's name for the request, if it gives one.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let key = IdempotencyKey::parse(key.as_bytes()).filter(|_| keys.next().is_none());
+    key.map(Some).ok_or(ApiError::MalformedKey)
 }

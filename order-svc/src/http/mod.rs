@@ -6,6 +6,9 @@ mod error;
 mod events;
 mod extract;
 mod health;
+mod order_events;
+mod order_list;
+mod order_response;
 mod orders;
 
 use axum::Router;

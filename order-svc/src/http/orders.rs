@@ -1,14 +1,11 @@
 //! Place, read and cancel orders.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse};
-use chrono::{DateTime, Utc};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use runtime::http::layers;
 use runtime::http::problem::Problem;
 use schema::ids::OrderId;
-use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,12 +13,13 @@ use uuid::Uuid;
 
 use super::docs::Responses;
 use super::error::{ApiError, documented};
-use super::extract::{JsonBody, OrderIdInPath, traceparent};
+use super::extract::{JsonBody, OrderIdInPath, idempotency_key, traceparent};
+use super::order_response::{Etag, OrderResponse, not_modified, shown};
 use crate::App;
-use crate::cancel::cancel;
-use crate::domain::{NewOrder, Order, OrderStatus, Violation};
+use crate::cancel::{Cancelled, cancel};
+use crate::domain::{NewOrder, OrderStatus, Violation};
 use crate::metrics::Outcome;
-use crate::place::place;
+use crate::place::{Placed, Request, place};
 use crate::store::orders;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -50,74 +48,27 @@ struct OrderRequest {
     email: String,
 }
 
-/// An order as it stands.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Order)]
-struct OrderResponse {
-    /// Its identity.
-    #[schema(value_type = Uuid, example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")]
-    id: OrderId,
-    /// What is ordered.
-    #[schema(example = "Espresso machine")]
-    product: String,
-    /// How many of it.
-    #[schema(minimum = 1, maximum = 1000, example = 2)]
-    quantity: u32,
-    /// The customer's address.
-    #[schema(format = Email, example = "ada@example.com")]
-    email: String,
-    /// Where it stands.
-    status: StatusResponse,
-    /// Grows by one with every event of the order.
-    #[schema(minimum = 1, example = 1)]
-    version: u32,
-    /// When it was placed.
-    #[schema(example = "2026-11-22T11:30:00.123456Z")]
-    created_at: DateTime<Utc>,
-    /// When its last event happened.
-    #[schema(example = "2026-11-22T11:30:00.123456Z")]
-    updated_at: DateTime<Utc>,
-}
-
-/// Where an order stands.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderStatus, example = "placed")]
-#[serde(rename_all = "snake_case")]
-enum StatusResponse {
-    Placed,
-    Cancelled,
-}
-
-impl From<Order> for OrderResponse {
-    fn from(order: Order) -> Self {
-        Self {
-            id: order.id,
-            product: order.product,
-            quantity: order.quantity,
-            email: order.email,
-            status: match order.status {
-                OrderStatus::Placed => StatusResponse::Placed,
-                OrderStatus::Cancelled => StatusResponse::Cancelled,
-            },
-            version: order.version.get(),
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
-    }
-}
-
 /// Place an order
 ///
 /// The order and its event `order.created` are committed together before the answer. After 503 `outcome-unknown` or
-/// `timeout` the order may exist.
+/// `timeout` the order may exist: repeat the request with the same Idempotency-Key, and it is placed once.
 #[utoipa::path(
     post,
     path = "/api/orders",
     tag = "orders",
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "Names the request: repeated within 24 hours it gets the first answer again and places nothing",
+        min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    )),
     request_body(content = OrderRequest, content_type = "application/json", description = "At most 16384 bytes"),
     responses(
-        (status = 201, description = "Placed", body = OrderResponse,
-         headers(("Location" = String, description = "Path of the order"))),
+        (status = 201, description = "Placed, now or by an earlier request with the same key", body = OrderResponse,
+         headers(
+             ("Location" = String, description = "Path of the order"),
+             ("ETag" = String, description = "Names the state that the body shows"),
+             ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request placed the order"),
+         )),
         PlaceProblems,
     )
 )]
@@ -125,11 +76,22 @@ async fn place_order(
     State(app): State<App>,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
-    let new = NewOrder::parse(&body).inspect_err(|_| app.metrics.placed(Outcome::Refused))?;
-    let order = place(&app, new, traceparent(&headers)).await?;
-    let location = AppendHeaders([(header::LOCATION, format!("/api/orders/{}", order.id))]);
-    Ok((StatusCode::CREATED, location, Json(OrderResponse::from(order))))
+) -> Result<Response, ApiError> {
+    let refused = |_: &ApiError| app.metrics.placed(Outcome::Refused);
+    let key = idempotency_key(&headers).inspect_err(refused)?;
+    let new = NewOrder::parse(&body).map_err(ApiError::from).inspect_err(refused)?;
+    let (order, replayed) = match place(&app, Request { new, key, traceparent: traceparent(&headers) }).await? {
+        Placed::First(order) => (order, false),
+        Placed::Repeated(order) => (order, true),
+        Placed::KeyReused => return Err(ApiError::KeyReused),
+    };
+    let location = HeaderValue::from_str(&format!("/api/orders/{}", order.id)).expect("a UUID is a valid header value");
+    let mut response = shown(StatusCode::CREATED, order);
+    response.headers_mut().insert(header::LOCATION, location);
+    if replayed {
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// Read an order
@@ -137,32 +99,53 @@ async fn place_order(
     get,
     path = "/api/orders/{id}",
     tag = "orders",
-    params(("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
-    responses((status = 200, description = "The order", body = OrderResponse), ReadProblems)
+    params(
+        ("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
+        ("If-None-Match" = Option<String>, Header, description = "ETags of states that the client has", example = "\"1-placed\""),
+    ),
+    responses(
+        (status = 200, description = "The order", body = OrderResponse,
+         headers(("ETag" = String, description = "Names the state that the body shows"))),
+        (status = 304, description = "The client has this state",
+         headers(("ETag" = String, description = "Names the state"))),
+        ReadProblems,
+    )
 )]
-async fn get_order(State(app): State<App>, OrderIdInPath(id): OrderIdInPath) -> Result<Json<OrderResponse>, ApiError> {
-    let order = orders::find(&app.pool, id).await?;
-    order.map(|order| Json(order.into())).ok_or(ApiError::OrderNotFound(id))
+async fn get_order(
+    State(app): State<App>,
+    OrderIdInPath(id): OrderIdInPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let order = orders::find(&app.pool, id).await?.ok_or(ApiError::OrderNotFound(id))?;
+    let etag = Etag::of(&order);
+    Ok(if etag.is_known_to(&headers) { not_modified(&etag) } else { shown(StatusCode::OK, order) })
 }
 
 /// Cancel an order
 ///
 /// Commits the cancellation and its event `order.cancelled` together. Repeating it is harmless: a cancelled order stays
-/// as it is, and no second event is made.
+/// as it is, and no second event is made. A shipped order is not cancelled.
 #[utoipa::path(
     post,
     path = "/api/orders/{id}/cancel",
     tag = "orders",
     params(("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
-    responses((status = 200, description = "The cancelled order", body = OrderResponse), CancelProblems)
+    responses(
+        (status = 200, description = "The cancelled order", body = OrderResponse,
+         headers(("ETag" = String, description = "Names the state that the body shows"))),
+        CancelProblems,
+    )
 )]
 async fn cancel_order(
     State(app): State<App>,
     OrderIdInPath(id): OrderIdInPath,
     headers: HeaderMap,
-) -> Result<Json<OrderResponse>, ApiError> {
-    let order = cancel(&app, id, traceparent(&headers)).await?;
-    order.map(|order| Json(order.into())).ok_or(ApiError::OrderNotFound(id))
+) -> Result<Response, ApiError> {
+    match cancel(&app, id, traceparent(&headers)).await? {
+        Cancelled::Done(order) => Ok(shown(StatusCode::OK, order)),
+        Cancelled::TooLate(status) => Err(ApiError::NotCancellable(status)),
+        Cancelled::NotFound => Err(ApiError::OrderNotFound(id)),
+    }
 }
 
 struct PlaceProblems;
@@ -172,9 +155,13 @@ impl IntoResponses for PlaceProblems {
         let violation = Violation { pointer: "/quantity".to_owned(), detail: "must be an integer from 1 to 1000" };
         let refusals = [
             ApiError::MalformedBody("expected value at line 1 column 1".to_owned()),
+            ApiError::MalformedKey,
+            ApiError::SlowBody,
             ApiError::TooLarge,
             ApiError::UnsupportedMediaType,
             ApiError::InvalidOrder(vec![violation]),
+            ApiError::KeyReused,
+            ApiError::EventTooLarge,
         ];
         documented(refusals.map(ApiError::problem).into_iter().chain(write_faults()))
     }
@@ -192,16 +179,17 @@ struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> Responses {
-        documented(refused_ids().into_iter().chain(write_faults()))
+        let refusals = [ApiError::NotCancellable(OrderStatus::Shipped), ApiError::EventTooLarge];
+        documented(refused_ids().into_iter().chain(refusals.map(ApiError::problem)).chain(write_faults()))
     }
 }
 
-fn refused_ids() -> [Problem; 2] {
+pub(super) fn refused_ids() -> [Problem; 2] {
     let unknown = Uuid::from_u128(0x019aab1e_5c3a_7d52_9e1f_3f2b8c6d4a10);
     [ApiError::MalformedId.problem(), ApiError::OrderNotFound(OrderId(unknown)).problem()]
 }
 
-fn faults() -> [Problem; 3] {
+pub(super) fn faults() -> [Problem; 3] {
     [ApiError::DatabaseUnavailable.problem(), layers::timed_out(), ApiError::Internal.problem()]
 }
 

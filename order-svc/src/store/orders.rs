@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use schema::ids::OrderId;
 use sqlx::{MySql, MySqlPool, Transaction, query, query_as};
 
+use super::Receipt;
 use crate::domain::{Order, OrderStatus};
 
 /// Inserts an order. Locks its row, which nobody can see yet.
 ///
 /// # Errors
-/// As the database has it.
-pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<()> {
-    query!(
+/// As the database has it; an order that is there is a [`Receipt::Duplicate`].
+pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<Receipt> {
+    let inserted = query!(
         "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         order.id,
@@ -26,8 +27,8 @@ pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Res
         order.updated_at,
     )
     .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .await;
+    Receipt::of(inserted)
 }
 
 /// Reads an order. Locks nothing.
@@ -89,15 +90,16 @@ pub async fn advance(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Re
     if result.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
-struct Row {
-    id: OrderId,
-    product: String,
-    quantity: u32,
-    email: String,
-    status: String,
-    version: u32,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+/// A row as it is read, its words not yet understood.
+pub(super) struct Row {
+    pub(super) id: OrderId,
+    pub(super) product: String,
+    pub(super) quantity: u32,
+    pub(super) email: String,
+    pub(super) status: String,
+    pub(super) version: u32,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
 }
 
 /// A row that says version 0, which no transition assigns.
@@ -106,7 +108,7 @@ struct Row {
 struct NoVersion(OrderId);
 
 impl Row {
-    fn into_order(self) -> sqlx::Result<Order> {
+    pub(super) fn into_order(self) -> sqlx::Result<Order> {
         let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
         let version = NonZeroU32::new(self.version).ok_or_else(|| decode(NoVersion(self.id).into()))?;
         Ok(Order {

@@ -1,23 +1,27 @@
-//! The table `outbox`, as a writer sees it: append, and look at what waits. What happens to an event afterwards is
+//! The table `outbox`, as a writer sees it: append, and read one order's events. What happens to an event afterwards is
 //! outbox-relay's, and the grants of our user say so too.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use schema::event::OrderEvent;
+use schema::ids::{EventId, OrderId};
 use schema::names;
-use sqlx::{MySql, MySqlPool, Transaction, query};
+use sqlx::{MySql, MySqlPool, Transaction, query, query_as};
 
-use crate::domain::NewEvent;
+use super::transaction::TransactionError;
+use crate::config::EventBytesMax;
+use crate::domain::{NewEvent, message_bytes_max};
 
-/// Where [`backlog`] stops counting: about what an index gives in ten milliseconds.
-pub const COUNT_MAX: u64 = 100_000;
+/// Where [`story`] stops: orders have two events, foreign writers might append more.
+const STORY_MAX: u32 = 100;
 
 /// Appends an event to the outbox. Takes a transaction, because an event must commit with what it tells of. Locks its
 /// row, which nobody can see yet, and never the end of the table.
 ///
 /// # Errors
-/// As the database has it.
+/// [`TransactionError::EventTooLarge`] before the broker would have to refuse it, when it is too late; else as the
+/// database has it.
 #[tracing::instrument(
     name = "outbox.append",
     skip_all,
@@ -27,8 +31,17 @@ pub const COUNT_MAX: u64 = 100_000;
         aggregate.id = %event.event.order_id(),
     ),
 )]
-pub async fn append(tx: &mut Transaction<'_, MySql>, event: &NewEvent) -> sqlx::Result<()> {
+pub async fn append(
+    tx: &mut Transaction<'_, MySql>,
+    event: &NewEvent,
+    limit: EventBytesMax,
+) -> Result<(), TransactionError> {
     let event_type = event.event.event_type().as_str();
+    let (payload, headers) = (payload(&event.event)?, headers(event)?);
+    let bytes = message_bytes_max(&payload, headers.as_deref());
+    if bytes > limit.get() {
+        return Err(TransactionError::EventTooLarge { bytes, limit });
+    }
     query!(
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject,
                              payload, headers, occurred_at)
@@ -39,8 +52,8 @@ pub async fn append(tx: &mut Transaction<'_, MySql>, event: &NewEvent) -> sqlx::
         event.aggregate_version.get(),
         event_type,
         event_type,
-        payload(&event.event)?,
-        headers(event)?,
+        payload,
+        headers,
         event.occurred_at,
     )
     .execute(&mut **tx)
@@ -59,78 +72,50 @@ fn headers(event: &NewEvent) -> sqlx::Result<Option<String>> {
     serde_json::to_string(&headers).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-/// How many events wait in each state; none is counted beyond [`COUNT_MAX`].
-#[derive(Clone, Copy, Debug)]
-pub struct Backlog {
-    /// To be published.
-    pub pending: u64,
-    /// Behind a dead event of their order.
-    pub held: u64,
-    /// In need of a person.
-    pub dead: u64,
-}
-
-/// Counts by the index `claim`, which holds nothing but state and seq. Locks nothing.
-///
-/// # Errors
-/// As the database has it.
-pub async fn backlog(pool: &MySqlPool) -> sqlx::Result<Backlog> {
-    let row = query!(
-        r#"SELECT
-             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'pending' LIMIT ?) AS p) AS "pending!: i64",
-             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'held' LIMIT ?) AS h) AS "held!: i64",
-             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'dead' LIMIT ?) AS d) AS "dead!: i64""#,
-        COUNT_MAX,
-        COUNT_MAX,
-        COUNT_MAX,
-    )
-    .fetch_one(pool)
-    .await?;
-    let [pending, held, dead] = [row.pending, row.held, row.dead].map(i64::unsigned_abs);
-    Ok(Backlog { pending, held, dead })
-}
-
-/// The event that is claimed next.
+/// An event of an order, and what became of it.
 #[derive(Clone, Debug)]
-pub struct OldestPending {
-    /// Since it happened, by the database clock.
-    pub age: Duration,
-    /// Why it could not be published, if that was tried.
+pub struct StoredEvent {
+    /// Its identity.
+    pub event_id: EventId,
+    /// The order's version that it made; none if a foreign writer keeps none.
+    pub aggregate_version: Option<u32>,
+    /// What happened.
+    pub event_type: String,
+    /// pending, published, held or dead.
+    pub state: String,
+    /// Failed publishes that were its own fault.
+    pub attempts: u32,
+    /// Why it could not be published.
     pub last_error: Option<String>,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// When it is tried again.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When its PubAck was settled.
+    pub published_at: Option<DateTime<Utc>>,
+    /// Its place in the stream.
+    pub stream_seq: Option<u64>,
 }
 
-/// Reads the first pending row of the index `claim`. Locks nothing.
+/// Reads the first hundred events of an order in version order, by the index `aggregate`. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPending>> {
-    let row = query!(
-        r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us!: i64", last_error
+pub async fn story(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Vec<StoredEvent>> {
+    query_as!(
+        StoredEvent,
+        r#"SELECT event_id AS "event_id: EventId", aggregate_version, event_type, state, attempts, last_error,
+                  occurred_at AS "occurred_at: DateTime<Utc>", next_attempt_at AS "next_attempt_at: DateTime<Utc>",
+                  published_at AS "published_at: DateTime<Utc>", stream_seq
            FROM outbox
-           WHERE state = 'pending'
-           ORDER BY seq
-           LIMIT 1"#
+           WHERE aggregate_type = ?
+             AND aggregate_id = ?
+           ORDER BY aggregate_version
+           LIMIT ?"#,
+        names::ORDER,
+        id,
+        STORY_MAX,
     )
-    .fetch_optional(pool)
-    .await?;
-    // The clocks of the writer and of the database may differ: an event from the future is of age 0.
-    let age = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
-    Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
-}
-
-/// The reason of the youngest dead row of the index `claim`. Locks nothing.
-///
-/// # Errors
-/// As the database has it.
-pub async fn youngest_dead_error(pool: &MySqlPool) -> sqlx::Result<Option<String>> {
-    let row = query!(
-        "SELECT last_error
-         FROM outbox
-         WHERE state = 'dead'
-         ORDER BY seq DESC
-         LIMIT 1"
-    )
-    .fetch_optional(pool)
-    .await?;
-    Ok(row.and_then(|row| row.last_error))
+    .fetch_all(pool)
+    .await
 }

@@ -1,15 +1,17 @@
 //! What became of a transaction that failed, and whether it may be tried again as a whole.
 //!
 //! Before COMMIT is sent nothing is committed, so a fault that passes by itself (deadlock, killed connection, failover)
-//! is tried again a few times. If the answer to COMMIT is lost, the order may or may not exist: trying again could
-//! place it twice, so the client gets 503 and decides; test `a_lost_answer_to_commit_is_not_tried_again`. Attempts keep the
-//! order's id and the event's, so they are the same transaction each time.
+//! is tried again a few times. If the answer to COMMIT is lost, the next attempt finds out: attempts keep the ids of the
+//! order and the event, so what is there is ours, and what the server is still committing makes the attempt wait. Only if
+//! the database stays away is the outcome unknown. Test `a_lost_answer_to_commit_is_found_out`.
 
 use std::time::Duration;
 
 use runtime::mysql::is_transient;
 use runtime::retry::Retry;
 use tokio::time::Instant;
+
+use crate::config::EventBytesMax;
 
 /// Attempts of one request, the first included.
 const ATTEMPTS_MAX: u32 = 5;
@@ -27,6 +29,17 @@ pub enum TransactionError {
     /// COMMIT was sent and not confirmed: everything is committed, or nothing.
     #[error("committing the transaction")]
     AtCommit(#[source] sqlx::Error),
+    /// The broker would refuse the event: nothing is committed.
+    #[error("the event may take {bytes} bytes as a message, more than {limit}")]
+    EventTooLarge {
+        /// Payload, headers and envelope.
+        bytes: usize,
+        /// What the broker takes.
+        limit: EventBytesMax,
+    },
+    /// An idempotency key was taken when it was tried and free when it was looked up: nothing is committed.
+    #[error("taking an idempotency key that others take and free")]
+    KeyContended,
 }
 
 /// The attempts of one transaction.
@@ -35,37 +48,49 @@ pub struct Attempts {
     made: u32,
     began: Instant,
     retry: Retry,
+    /// An attempt sent COMMIT and nobody knows yet what became of it.
+    in_doubt: bool,
 }
 
 impl Attempts {
     /// Starts with the first attempt.
     pub fn begin() -> Self {
-        Self { made: 1, began: Instant::now(), retry: Retry::new(FIRST_DELAY, LONGEST_DELAY) }
+        Self { made: 1, began: Instant::now(), retry: Retry::new(FIRST_DELAY, LONGEST_DELAY), in_doubt: false }
     }
 
     /// Waits until the transaction may be tried again.
     ///
     /// # Errors
-    /// The same error, if trying again is unsafe, of no use or too late.
+    /// The same error, if trying again is of no use or too late; as [`TransactionError::AtCommit`] if an attempt may have
+    /// committed.
     pub async fn next(&mut self, error: TransactionError) -> Result<(), TransactionError> {
+        self.in_doubt |= matches!(error, TransactionError::AtCommit(_));
         if self.made == ATTEMPTS_MAX || !is_worth_retrying(&error) {
-            return Err(error);
+            return Err(self.doubt(error));
         }
         let delay = self.retry.next_delay();
         if self.began.elapsed() + delay > RETRY_WITHIN {
-            return Err(error);
+            return Err(self.doubt(error));
         }
         tokio::time::sleep(delay).await;
         self.made += 1;
         Ok(())
+    }
+
+    fn doubt(&self, error: TransactionError) -> TransactionError {
+        match error {
+            TransactionError::BeforeCommit(error) if self.in_doubt => TransactionError::AtCommit(error),
+            error => error,
+        }
     }
 }
 
 /// The pool has waited its time already when it gives up; the rest fails fast and may pass fast.
 fn is_worth_retrying(error: &TransactionError) -> bool {
     match error {
-        TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::AtCommit(_) => false,
-        TransactionError::BeforeCommit(error) => is_transient(error),
+        TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::EventTooLarge { .. } => false,
+        TransactionError::BeforeCommit(error) | TransactionError::AtCommit(error) => is_transient(error),
+        TransactionError::KeyContended => true,
     }
 }
 
@@ -86,9 +111,13 @@ mod tests {
         attempts.next(cut().into()).await.unwrap_err();
     }
 
-    #[tokio::test]
-    async fn a_lost_answer_to_commit_is_not_tried_again() {
-        Attempts::begin().next(TransactionError::AtCommit(cut())).await.unwrap_err();
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_to_commit_leaves_doubt_until_an_attempt_succeeds() {
+        let mut attempts = Attempts::begin();
+        attempts.next(TransactionError::AtCommit(cut())).await.unwrap();
+        attempts.next(cut().into()).await.unwrap();
+        let given_up = attempts.next(sqlx::Error::PoolTimedOut.into()).await.unwrap_err();
+        assert!(matches!(given_up, TransactionError::AtCommit(sqlx::Error::PoolTimedOut)), "{given_up:?}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use runtime::mysql::{self, DatabaseConfig};
 use runtime::nats::NatsConfig;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool};
-use stack::testing::{Database, Engine};
+use stack::testing::{Database, Engine, MySql};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long the service under test waits for a connection.
@@ -44,8 +44,25 @@ impl Api {
         Self::over(database, |database| database.url(USER), NO_NATS).await
     }
 
+    /// Over a server of its own, which dies with the second value.
+    pub async fn alone(engine: Engine) -> (Self, MySql) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &schema::database::ORDERS).await;
+        (Self::over(database, |database| database.url(USER), NO_NATS).await, server)
+    }
+
     /// Over a database that is reached at the URL that `database_url` makes.
     pub async fn over(database: Database, database_url: impl FnOnce(&Database) -> String, nats_url: &str) -> Self {
+        Self::with_event_bytes_max(database, database_url, nats_url, "1048576").await
+    }
+
+    /// The same for a broker that takes no more than so many bytes.
+    pub async fn with_event_bytes_max(
+        database: Database,
+        database_url: impl FnOnce(&Database) -> String,
+        nats_url: &str,
+        event_bytes_max: &str,
+    ) -> Self {
         let config = DatabaseConfig {
             database_url: Secret::from(database_url(&database)),
             database_connections_max: 4,
@@ -56,6 +73,7 @@ impl Api {
             pool: mysql::pool(&config).unwrap(),
             wake: Wake::connect(&NatsConfig { nats_url: Secret::from(nats_url.to_owned()) }).await.unwrap(),
             metrics: Metrics::register(&registry).unwrap(),
+            event_bytes_max: event_bytes_max.parse().unwrap(),
         };
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,6 +88,11 @@ impl Api {
         format!("http://{}{path}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         Answer::to(self.client.get(self.url(path))).await
     }
@@ -81,6 +104,11 @@ impl Api {
     /// Asks to place a good order.
     pub async fn place(&self) -> Answer {
         Answer::to(self.client.post(self.url("/api/orders")).json(&good_order())).await
+    }
+
+    /// Asks to place an order under a key.
+    pub async fn place_as(&self, key: &str, order: &Value) -> Answer {
+        Answer::to(self.client.post(self.url("/api/orders")).header("idempotency-key", key).json(order)).await
     }
 
     /// Places a good order and returns its id.
@@ -98,6 +126,13 @@ impl Api {
     /// Runs a statement as the administrator.
     pub async fn execute(&self, statement: &str) {
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&self.pool).await.unwrap();
+    }
+
+    /// How many sessions wait for a row, on a server of the test's own.
+    pub async fn row_lock_waits(&self) -> u32 {
+        let query = sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'");
+        let (_, waits): (String, String) = query.fetch_one(&self.pool).await.unwrap();
+        waits.parse().unwrap()
     }
 
     /// Rows of `orders` and of `outbox`.

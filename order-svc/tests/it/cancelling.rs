@@ -1,4 +1,3 @@
-use sqlx::MySqlPool;
 use stack::both_engines;
 use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
 
@@ -19,7 +18,8 @@ both_engines! {
         assert_eq!(api.rows().await, (1, 2));
         assert_eq!(api.count(CANCELLED_EVENTS).await, 1);
         assert!(api.shows(r#"outbox_events_appended_total{event_type="order.cancelled"} 1"#));
-        assert!(api.shows(r#"orders_cancel_total{outcome="done"} 16"#));
+        assert!(api.shows(r#"orders_cancel_total{outcome="done"} 1"#));
+        assert!(api.shows(r#"orders_cancel_total{outcome="repeated"} 15"#));
     }
 
     async fn a_cancelled_order_reads_back_as_it_was_answered(engine: Engine) {
@@ -30,6 +30,18 @@ both_engines! {
         let payload = "SELECT CAST(JSON_UNQUOTE(JSON_EXTRACT(payload, '$.quantity')) AS SIGNED) FROM outbox
                        WHERE event_type = 'order.cancelled'";
         assert_eq!(api.count(payload).await, 2);
+    }
+
+    async fn a_shipped_order_is_not_cancelled(engine: Engine) {
+        let api = Api::start(engine).await;
+        let id = api.placed().await;
+        api.execute("UPDATE orders SET status = 'shipped'").await;
+        let refused = api.post(&format!("/api/orders/{id}/cancel")).await;
+        assert_eq!(refused.problem(409, "order-not-cancellable"), ["/status"]);
+        assert_eq!(refused.body["detail"], "The order is shipped");
+        assert_eq!(api.get(&format!("/api/orders/{id}")).await.body["status"], "shipped");
+        assert_eq!(api.rows().await, (1, 1));
+        assert!(api.shows(r#"orders_cancel_total{outcome="refused"} 1"#));
     }
 
     async fn cancelling_what_does_not_exist_writes_nothing(engine: Engine) {
@@ -52,7 +64,7 @@ both_engines! {
         sqlx::query("SELECT version FROM orders FOR UPDATE").execute(&mut *lock).await.unwrap();
 
         let cut_and_release = async {
-            eventually("the cancellation waits for the row", async || row_lock_waits(&api.pool).await == 1).await;
+            eventually("the cancellation waits for the row", async || api.row_lock_waits().await == 1).await;
             proxy.cut().await;
             proxy.heal().await;
             lock.rollback().await.unwrap();
@@ -62,11 +74,4 @@ both_engines! {
         assert_eq!((api.rows().await, api.count(CANCELLED_EVENTS).await), ((1, 2), 1));
         assert!(!api.shows("orders_transaction_retries_total 0"));
     }
-}
-
-/// How many sessions of the server wait for a row.
-async fn row_lock_waits(pool: &MySqlPool) -> u32 {
-    let query = sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'");
-    let (_, waits): (String, String) = query.fetch_one(pool).await.unwrap();
-    waits.parse().unwrap()
 }

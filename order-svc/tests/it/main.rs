@@ -4,8 +4,15 @@
 
 mod api;
 mod cancelling;
+mod commit_thief;
+mod doubt;
+mod edges;
+mod listing;
+mod metrics;
 mod operating;
 mod outages;
 mod placing;
 mod process;
 mod refusing;
+mod repeating;
+mod watching;

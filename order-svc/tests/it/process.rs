@@ -47,7 +47,7 @@ both_engines! {
     async fn migrating_twice_is_migrating_once(engine: Engine) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
         let pool = database.admin_pool().await;
-        sqlx::query("DROP TABLE orders, outbox, relay_lease, _sqlx_migrations").execute(&pool).await.unwrap();
+        sqlx::query("DROP TABLE orders, outbox, relay_lease, idempotency_keys, _sqlx_migrations").execute(&pool).await.unwrap();
         sqlx::query("DROP VIEW orders_text, outbox_text").execute(&pool).await.unwrap();
         for _ in 0..2 {
             let done = order_svc(&["migrate"], &[("DATABASE_URL", &database.admin_url())]);

@@ -98,6 +98,8 @@ async fn a_content_type_may_name_its_charset() {
 async fn what_does_not_exist_is_answered_with_a_problem() {
     let api = Api::start(Engine::MySql).await;
     api.get("/nowhere").await.problem(404, "not-found");
-    api.get("/api/orders").await.problem(405, "method-not-allowed");
+    let refused = Answer::to(api.client.delete(api.url("/api/orders"))).await;
+    refused.problem(405, "method-not-allowed");
+    assert_eq!(refused.header("allow"), "POST,GET,HEAD");
     api.get("/api/orders/019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10/cancel").await.problem(405, "method-not-allowed");
 }

@@ -1,0 +1,131 @@
+//! How an order looks to clients, and the ETag that names that look.
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use schema::ids::OrderId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{Order, OrderStatus};
+
+/// An order as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order)]
+pub(super) struct OrderResponse {
+    /// Its identity.
+    #[schema(value_type = Uuid, example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")]
+    id: OrderId,
+    /// What is ordered.
+    #[schema(example = "Espresso machine")]
+    product: String,
+    /// How many of it.
+    #[schema(minimum = 1, maximum = 1000, example = 2)]
+    quantity: u32,
+    /// The customer's address.
+    #[schema(format = Email, example = "ada@example.com")]
+    email: String,
+    /// Where it stands.
+    status: StatusResponse,
+    /// Grows by one with every event of the order.
+    #[schema(minimum = 1, example = 1)]
+    version: u32,
+    /// When it was placed.
+    #[schema(example = "2026-11-22T11:30:00.123456Z")]
+    created_at: DateTime<Utc>,
+    /// When its last event happened.
+    #[schema(example = "2026-11-22T11:30:00.123456Z")]
+    updated_at: DateTime<Utc>,
+}
+
+/// Where an order stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderStatus, example = "placed")]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StatusResponse {
+    Placed,
+    Cancelled,
+    Shipped,
+}
+
+impl From<Order> for OrderResponse {
+    fn from(order: Order) -> Self {
+        Self {
+            id: order.id,
+            product: order.product,
+            quantity: order.quantity,
+            email: order.email,
+            status: order.status.into(),
+            version: order.version.get(),
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+impl From<OrderStatus> for StatusResponse {
+    fn from(status: OrderStatus) -> Self {
+        match status {
+            OrderStatus::Placed => Self::Placed,
+            OrderStatus::Cancelled => Self::Cancelled,
+            OrderStatus::Shipped => Self::Shipped,
+        }
+    }
+}
+
+/// Names the state of an order: version and status, because whoever ships may append no event of ours.
+pub(super) struct Etag(String);
+
+impl Etag {
+    pub(super) fn of(order: &Order) -> Self {
+        Self(format!("\"{}-{}\"", order.version, order.status.as_str()))
+    }
+
+    /// Whether the client has this state already: If-None-Match lists it, weakly compared, or is `*`.
+    pub(super) fn is_known_to(&self, headers: &HeaderMap) -> bool {
+        let listed = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let mut listed = listed.flat_map(|list| list.split(',')).map(str::trim);
+        listed.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
+    }
+
+    fn header(&self) -> (HeaderName, HeaderValue) {
+        (header::ETAG, HeaderValue::from_str(&self.0).expect("digits and letters in quotes are a valid header value"))
+    }
+}
+
+/// An answer that shows an order.
+pub(super) fn shown(status: StatusCode, order: Order) -> Response {
+    let etag = Etag::of(&order).header();
+    (status, [etag], Json(OrderResponse::from(order))).into_response()
+}
+
+/// An answer to a client that has it already.
+pub(super) fn not_modified(etag: &Etag) -> Response {
+    (StatusCode::NOT_MODIFIED, [etag.header()]).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_known(lists: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append(header::IF_NONE_MATCH, list.parse().unwrap());
+        }
+        Etag("\"1-placed\"".to_owned()).is_known_to(&headers)
+    }
+
+    #[test]
+    fn if_none_match_is_a_list_compared_weakly() {
+        for lists in
+            [vec!["\"1-placed\""], vec!["W/\"1-placed\""], vec!["*"], vec!["\"x\", \"1-placed\""], vec!["\"x\"", "*"]]
+        {
+            assert!(is_known(&lists), "{lists:?}");
+        }
+        for lists in [vec![], vec!["1-placed"], vec!["\"2-cancelled\""], vec![""]] {
+            assert!(!is_known(&lists), "{lists:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The table `orders`, page by page.
+//!
+//! One statement for each index, named in it: with ORDER BY and LIMIT an optimizer that misjudges how many rows match
+//! walks the primary key instead, through all orders. Test `every_list_is_served_by_its_index`.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use schema::ids::OrderId;
+use sqlx::{MySqlPool, query_as};
+
+use super::orders::Row;
+use crate::domain::{Order, OrderFilter};
+
+/// Reads the orders of a page and one more if there is one, newest first. Locks nothing.
+///
+/// # Errors
+/// As the database has it, or if a row holds what this version of the code does not know.
+pub async fn page(pool: &MySqlPool, filter: &OrderFilter) -> sqlx::Result<Vec<Order>> {
+    let rows = match (&filter.email, filter.status) {
+        (Some(email), _) => by_email(pool, filter, email).await?,
+        (None, Some(status)) => by_status(pool, filter, status.as_str()).await?,
+        (None, None) => all(pool, filter).await?,
+    };
+    rows.into_iter().map(Row::into_order).collect()
+}
+
+async fn by_email(pool: &MySqlPool, filter: &OrderFilter, email: &str) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+    let status = filter.status.map(|status| status.as_str());
+    query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders FORCE INDEX (by_email)
+           WHERE email = ?
+             AND id >= ?
+             AND id < ?
+             AND created_at >= ?
+             AND created_at < ?
+             AND status = COALESCE(?, status)
+           ORDER BY id DESC
+           LIMIT ?"#,
+        email,
+        first,
+        end,
+        from,
+        to,
+        status,
+        filter.limit.get() + 1,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+async fn by_status(pool: &MySqlPool, filter: &OrderFilter, status: &str) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+    query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders FORCE INDEX (by_status)
+           WHERE status = ?
+             AND id >= ?
+             AND id < ?
+             AND created_at >= ?
+             AND created_at < ?
+           ORDER BY id DESC
+           LIMIT ?"#,
+        status,
+        first,
+        end,
+        from,
+        to,
+        filter.limit.get() + 1,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+async fn all(pool: &MySqlPool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+    query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders FORCE INDEX (PRIMARY)
+           WHERE id >= ?
+             AND id < ?
+             AND created_at >= ?
+             AND created_at < ?
+           ORDER BY id DESC
+           LIMIT ?"#,
+        first,
+        end,
+        from,
+        to,
+        filter.limit.get() + 1,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// The span of time to the microsecond; the span of ids, which finds the rows, is to the millisecond.
+fn span(filter: &OrderFilter) -> (DateTime<Utc>, DateTime<Utc>) {
+    let year =
+        |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("years have a first day").and_time(chrono::NaiveTime::MIN);
+    // What DATETIME can hold.
+    let (first, last) = (year(1000).and_utc(), year(9999).and_utc());
+    let bounded = |time: Option<DateTime<Utc>>, default: DateTime<Utc>| time.unwrap_or(default).clamp(first, last);
+    (bounded(filter.created_from, first), bounded(filter.created_to, last))
+}

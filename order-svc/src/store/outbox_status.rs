@@ -1,0 +1,148 @@
+//! The table `outbox`, as an operator asks for it: how much there is of each state, how old, how fast.
+//!
+//! Guarantees an answer in milliseconds at any size: every statement reads the index `claim` (state, seq) from one end
+//! and stops after a bounded number of rows. Test `the_status_reads_a_bounded_part_of_the_outbox`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlPool, query};
+
+/// Where counting stops: about what an index gives in ten milliseconds.
+pub const COUNT_MAX: u64 = 100_000;
+/// The span that [`publishing`] looks back over.
+pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// Where [`publishing`] stops reading: that many events say enough about a rate.
+const RATE_EVENTS_MAX: u32 = 1000;
+
+/// How many events are in each state; none is counted beyond [`COUNT_MAX`].
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// To be published.
+    pub pending: u64,
+    /// Behind a dead event of their order.
+    pub held: u64,
+    /// In need of a person.
+    pub dead: u64,
+    /// In the stream, as far as the relay knows.
+    pub published: u64,
+}
+
+/// Counts by the index `claim`, which holds nothing but state and seq. Locks nothing.
+///
+/// # Errors
+/// As the database has it.
+pub async fn counts(pool: &MySqlPool) -> sqlx::Result<Counts> {
+    let row = query!(
+        r#"SELECT
+             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'pending' LIMIT ?) AS p) AS "pending!: i64",
+             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'held' LIMIT ?) AS h) AS "held!: i64",
+             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'dead' LIMIT ?) AS d) AS "dead!: i64",
+             (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'published' LIMIT ?) AS u) AS "published!: i64""#,
+        COUNT_MAX,
+        COUNT_MAX,
+        COUNT_MAX,
+        COUNT_MAX,
+    )
+    .fetch_one(pool)
+    .await?;
+    let [pending, held, dead, published] = [row.pending, row.held, row.dead, row.published].map(i64::unsigned_abs);
+    Ok(Counts { pending, held, dead, published })
+}
+
+/// The numbers from the first published event's to the last one's, both included: at least as many as there are published
+/// events, and few more, because only inserts that were rolled back and events that are not published yet leave gaps.
+///
+/// # Errors
+/// As the database has it.
+pub async fn published_span(pool: &MySqlPool) -> sqlx::Result<u64> {
+    let row = query!(
+        r#"SELECT
+             (SELECT seq FROM outbox WHERE state = 'published' ORDER BY seq LIMIT 1) AS "first: u64",
+             (SELECT seq FROM outbox WHERE state = 'published' ORDER BY seq DESC LIMIT 1) AS "last: u64""#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(row.first.zip(row.last).map_or(0, |(first, last)| last.saturating_sub(first) + 1))
+}
+
+/// What was published lately.
+#[derive(Clone, Copy, Debug)]
+pub struct Publishing {
+    /// Events a second over the last minute; at high rates, over the newest thousand events.
+    pub rate: f64,
+    /// When the newest of them was settled.
+    pub last_at: Option<DateTime<Utc>>,
+}
+
+/// Reads the newest published rows of the index `claim`, a thousand at most, with their rows. Locks nothing.
+///
+/// # Errors
+/// As the database has it.
+pub async fn publishing(pool: &MySqlPool) -> sqlx::Result<Publishing> {
+    let row = query!(
+        r#"SELECT COUNT(CASE WHEN published_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND THEN 1 END) AS "recent!: i64",
+                  COUNT(*) AS "read!: i64",
+                  TIMESTAMPDIFF(MICROSECOND, MIN(published_at), UTC_TIMESTAMP(6)) AS "span_us: i64",
+                  MAX(published_at) AS "last_at: DateTime<Utc>"
+           FROM (SELECT published_at
+                 FROM outbox
+                 WHERE state = 'published'
+                 ORDER BY seq DESC
+                 LIMIT ?) AS newest"#,
+        RATE_WINDOW.as_secs(),
+        RATE_EVENTS_MAX,
+    )
+    .fetch_one(pool)
+    .await?;
+    // If all that were read are recent, more may be: the rate is theirs, over the time that they took.
+    let all_recent = row.recent == row.read && row.read == i64::from(RATE_EVENTS_MAX);
+    let span = row.span_us.filter(|_| all_recent).map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+    let seconds = span.unwrap_or(RATE_WINDOW).max(Duration::from_millis(1)).as_secs_f64();
+    Ok(Publishing { rate: f64::from(i32::try_from(row.recent).unwrap_or(i32::MAX)) / seconds, last_at: row.last_at })
+}
+
+/// The event that is claimed next.
+#[derive(Clone, Debug)]
+pub struct OldestPending {
+    /// Since it happened, by the database clock.
+    pub age: Duration,
+    /// Why it could not be published, if that was tried.
+    pub last_error: Option<String>,
+}
+
+/// Reads the first pending row of the index `claim`. Locks nothing.
+///
+/// # Errors
+/// As the database has it.
+pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPending>> {
+    let row = query!(
+        r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us!: i64", last_error
+           FROM outbox
+           WHERE state = 'pending'
+           ORDER BY seq
+           LIMIT 1"#
+    )
+    .fetch_optional(pool)
+    .await?;
+    // The clocks of the writer and of the database may differ: an event from the future is of age 0.
+    let age = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
+    Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
+}
+
+/// The reason of the youngest dead row of the index `claim`. Locks nothing.
+///
+/// # Errors
+/// As the database has it.
+pub async fn youngest_dead_error(pool: &MySqlPool) -> sqlx::Result<Option<String>> {
+    let row = query!(
+        "SELECT last_error
+         FROM outbox
+         WHERE state = 'dead'
+         ORDER BY seq DESC
+         LIMIT 1"
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.and_then(|row| row.last_error))
+}

@@ -1,0 +1,93 @@
+//! `stack bench SECTION`: measures on this machine, as ratios to a limit measured in the same run.
+//!
+//! Guarantees that a figure says what it is compared with. Absolute rates belong to a machine; ratios carry over.
+//! Nothing here judges: the targets stand in the README beside the figures.
+
+mod bare;
+mod load;
+mod write;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde::Serialize;
+use stack::home::Home;
+
+use super::signals::Signals;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The section; each says with `--help` what it measures and against which limit.
+    #[command(subcommand)]
+    section: Section,
+    /// Print JSON for scripts instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// The sections, one file each.
+#[derive(Debug, clap::Subcommand)]
+enum Section {
+    /// What order-svc costs an order, against the bare transaction.
+    Write(write::Arguments),
+}
+
+/// One measured number.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    /// Its name in this README and in scripts.
+    pub(crate) name: &'static str,
+    /// The number.
+    pub(crate) value: f64,
+    /// Its unit, such as `orders/s` or `ms`.
+    pub(crate) unit: &'static str,
+    /// What the same machine reached in the same run without our code, in the same unit; none if there is no such limit.
+    pub(crate) limit: Option<f64>,
+    /// `value / limit`; for times, how many times the limit it took.
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Figure {
+    /// A number compared with its limit.
+    pub(crate) fn against(name: &'static str, value: f64, unit: &'static str, limit: f64) -> Figure {
+        Figure { name, value, unit, limit: Some(limit), ratio: Some(value / limit) }
+    }
+
+    /// A number that stands alone.
+    #[expect(dead_code, reason = "sections to come have such figures")]
+    pub(crate) fn alone(name: &'static str, value: f64, unit: &'static str) -> Figure {
+        Figure { name, value, unit, limit: None, ratio: None }
+    }
+}
+
+/// Prints figures as a table, or as the JSON that scripts rely on.
+pub(crate) fn print(figures: &[Figure], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(&serde_json::json!({ "figures": figures }))?);
+        return Ok(());
+    }
+    println!("{:<24} {:>12} {:<10} {:>12} {:>7}", "figure", "value", "unit", "limit", "ratio");
+    let number = |number: Option<f64>, digits: usize| number.map_or("-".to_owned(), |n| format!("{n:.digits$}"));
+    for figure in figures {
+        let (limit, ratio) = (number(figure.limit, 2), number(figure.ratio, 2));
+        println!("{:<24} {:>12.2} {:<10} {:>12} {:>7}", figure.name, figure.value, figure.unit, limit, ratio);
+    }
+    Ok(())
+}
+
+/// Measures a section.
+pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let measuring = async {
+        match &arguments.section {
+            Section::Write(arguments) => write::measure(home, arguments).await,
+        }
+    };
+    let figures = tokio::select! {
+        figures = measuring => figures?,
+        () = signals.arrive() => bail!("interrupted"),
+    };
+    print(&figures, arguments.json)?;
+    Ok(ExitCode::SUCCESS)
+}
