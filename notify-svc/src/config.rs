@@ -67,6 +67,10 @@ pub struct RunConfig {
     /// Messages that one transaction may hold.
     #[arg(long, env = "BATCH_SIZE_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub batch_size_max: u16,
+
+    /// Deliveries after which a message whose effect the database refuses is dead. Outages spend none.
+    #[arg(long, env = "DELIVERIES_MAX", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub deliveries_max: u32,
 }
 
 /// Settings of the emails.

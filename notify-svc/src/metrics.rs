@@ -159,13 +159,24 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Applied(Receipt::First), Self::Applied(Receipt::Duplicate), Self::Early, Self::Dead];
+    const ALL: [Self; 7] = [
+        Self::Applied(Receipt::First),
+        Self::Applied(Receipt::Duplicate),
+        Self::Tombstone,
+        Self::Early,
+        Self::Failed,
+        Self::Conflict,
+        Self::Dead,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
             Self::Applied(Receipt::First) => "first",
             Self::Applied(Receipt::Duplicate) => "duplicate",
+            Self::Tombstone => "tombstone",
             Self::Early => "early",
+            Self::Failed => "failed",
+            Self::Conflict => "conflict",
             Self::Dead => "dead",
         }
     }

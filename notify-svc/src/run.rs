@@ -16,6 +16,7 @@ use crate::config::RunConfig;
 use crate::consumer::{Consumer, Monitor, Settings};
 use crate::email::{Mailer, Queue};
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -42,7 +43,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let router = http::router(app, HttpMetrics::register(&registry)?);
     let consumer = Consumer {
         client,
-        pool: pool.clone(),
+        process: Process { pool: pool.clone(), deliveries_max: config.deliveries_max },
         settings: Settings { ack_wait: config.ack_wait, batch_size_max: config.batch_size_max },
         monitor: monitor.clone(),
         metrics: metrics.clone(),
@@ -70,7 +71,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
 /// Consumes once the database has answered. The API answers meanwhile, with 503 where it must.
 async fn consume(consumer: Consumer, database: Latch, stream: Latch) -> anyhow::Result<()> {
-    match mysql::wait_until_up(&consumer.pool, &consumer.shutdown).await {
+    match mysql::wait_until_up(&consumer.process.pool, &consumer.shutdown).await {
         Ok(()) => database.set(),
         Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
         Err(error) => return Err(error),

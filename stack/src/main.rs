@@ -25,6 +25,8 @@ enum Verb {
     Test(command::test::Arguments),
     /// Describe the services' SQL for builds without a database: writes `.sqlx`.
     SqlxPrepare(command::sqlx_prepare::Arguments),
+    /// Measure, as ratios to a limit measured in the same run.
+    Bench(command::bench::Arguments),
 }
 
 /// On one thread, because the kernel ends the children of a thread that ends.
@@ -47,5 +49,6 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Reset => command::reset::run(&home),
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,
+        Verb::Bench(arguments) => command::bench::run(&home, &arguments).await,
     }
 }

@@ -21,7 +21,6 @@ use runtime::mysql;
 use runtime::readiness::Latch;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,7 @@ pub use monitor::{Connection, ConsumerState, Monitor, Status, StreamState};
 
 use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
-use crate::process::{Outcome, process};
+use crate::process::{Outcome, Process};
 use crate::store::Receipt;
 use pull::{Acker, Delivery, Pull, Pulled};
 
@@ -39,7 +38,8 @@ use pull::{Acker, Delivery, Pull, Pulled};
 pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Answers are small, but a broker that is away lets them pile up in front of the connection.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// An event ahead of its turn comes again soon at first, for its elder is usually on its way.
+/// An event ahead of its turn comes again soon at first, for its elder is usually on its way. So does one whose effect
+/// the database refuses.
 const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// The consumer of this process.
@@ -47,8 +47,8 @@ const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration:
 pub struct Consumer {
     /// The connection to the broker.
     pub client: Client,
-    /// The database `notifications`.
-    pub pool: MySqlPool,
+    /// What makes effects of messages.
+    pub process: Process,
     /// How the durable consumer is set up and pulled.
     pub settings: Settings,
     /// Where faults are reported.
@@ -112,7 +112,7 @@ impl Consumer {
         let started = Instant::now();
         let (messages, ackers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
-        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut outcomes = vec![None; messages.len()];
         tokio::select! {
             () = self.process_patiently(&messages, &mut outcomes) => {}
             () = self.beat(&ackers) => {}
@@ -126,10 +126,10 @@ impl Consumer {
     }
 
     /// Returns when every message has an outcome, or at a stop.
-    async fn process_patiently(&self, messages: &[Message], outcomes: &mut Vec<Outcome>) {
+    async fn process_patiently(&self, messages: &[Message], outcomes: &mut [Option<Outcome>]) {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
         loop {
-            let attempt = process(&self.pool, messages, outcomes);
+            let attempt = self.process.batch(messages, outcomes);
             let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
                 Ok(Ok(())) => return self.monitor.processed(),
                 Ok(Err(error)) if mysql::is_transient(&error) => {
@@ -164,25 +164,27 @@ impl Consumer {
         }
     }
 
-    fn count(&self, messages: &[Message], outcomes: &[Outcome]) {
+    fn count(&self, messages: &[Message], outcomes: &[Option<Outcome>]) {
         let now = Utc::now();
-        for (message, outcome) in messages.iter().zip(outcomes) {
-            self.metrics.processed(*outcome, (now - message.stored_at).to_std().unwrap_or_default());
+        for (message, outcome) in
+            messages.iter().zip(outcomes).filter_map(|(message, outcome)| Some((message, (*outcome)?)))
+        {
+            self.metrics.processed(outcome, (now - message.stored_at).to_std().unwrap_or_default());
         }
         messages.iter().filter(|message| message.deliveries > 1).for_each(|_| self.metrics.redelivered());
-        if outcomes.contains(&Outcome::Applied(Receipt::First)) {
+        if outcomes.contains(&Some(Outcome::Applied(Receipt::First))) {
             self.email_wake.notify_one();
         }
     }
 
-    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Outcome]) {
-        for (index, acker) in ackers.iter().enumerate() {
-            match outcomes.get(index) {
-                Some(Outcome::Applied(_)) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
-                Some(Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
-                Some(Outcome::Early) => {
+    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Option<Outcome>]) {
+        for ((message, acker), outcome) in messages.iter().zip(ackers).zip(outcomes) {
+            match outcome {
+                Some(Outcome::Applied(_) | Outcome::Tombstone) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
+                Some(Outcome::Conflict | Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
+                Some(Outcome::Early | Outcome::Failed) => {
                     let (first, longest) = EARLY_DELAY;
-                    let delay = Retry::delay_after(first, longest, messages[index].deliveries);
+                    let delay = Retry::delay_after(first, longest, message.deliveries);
                     self.answer(acker, AckKind::Nak(Some(delay)), Answer::Nak).await;
                 }
                 // The process is stopping: another one may have it at once.

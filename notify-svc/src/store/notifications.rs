@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use schema::ids::{EventId, NotificationId, OrderId};
+use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{MySql, MySqlPool, Transaction};
+use uuid::fmt::Simple;
 
 use super::Receipt;
 use crate::notification::{EmailState, NewNotification};
@@ -37,22 +40,39 @@ pub struct Notification {
     pub sent_at: Option<DateTime<Utc>>,
 }
 
+/// A row, in the order of the columns of [`insert_all`].
+#[derive(Serialize)]
+struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
+
 /// Writes the effect of an event; a duplicate if the event has one already. Locks the keys of the notification and
 /// the event until the transaction ends.
 ///
 /// # Errors
 /// Any fault but a taken key.
 pub async fn insert(tx: &mut Transaction<'_, MySql>, notification: &NewNotification) -> sqlx::Result<Receipt> {
+    insert_all(tx, &[notification]).await
+}
+
+/// As [`insert`], for many events: all of them, or none if one of the keys is taken.
+///
+/// # Errors
+/// Any fault but a taken key.
+pub async fn insert_all(tx: &mut Transaction<'_, MySql>, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
+    let rows = notifications.iter().map(|new| {
+        let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
+        Row(id, event_id, new.event_type.as_str(), order_id, &new.recipient, &new.product, new.quantity)
+    });
     let inserted = sqlx::query!(
         "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-        notification.id,
-        notification.event_id,
-        notification.event_type.as_str(),
-        notification.order_id,
-        notification.recipient,
-        notification.product,
-        notification.quantity,
+         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), recipient, product, quantity
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                          PATH '$[0]',
+                                            event_id   CHAR(32)                          PATH '$[1]',
+                                            event_type VARCHAR(100)                      PATH '$[2]',
+                                            order_id   CHAR(32)                          PATH '$[3]',
+                                            recipient  VARCHAR(254) CHARACTER SET utf8mb4 PATH '$[4]',
+                                            product    VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]',
+                                            quantity   INT UNSIGNED                      PATH '$[6]')) AS list",
+        Json(rows.collect::<Vec<_>>()),
     )
     .execute(&mut **tx)
     .await;

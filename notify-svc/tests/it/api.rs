@@ -74,36 +74,3 @@ async fn the_documentation_is_served_by_relative_urls() {
     let committed: Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
     assert_eq!(get(&service, "/docs/openapi.json").await, committed);
 }
-
-/// Every series that operators may build on is there before anything happened.
-#[tokio::test]
-async fn all_series_are_present_at_zero_from_the_start() {
-    let setting = Setting::new(Engine::MySql).await;
-    let service = setting.service().start().await;
-    let metrics = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
-    let ours = metrics.lines().filter(|line| line.starts_with("inbox_") || line.starts_with("email_"));
-    let mut series: Vec<_> = ours.filter(|line| !line.contains("_bucket")).collect();
-    series.sort_unstable();
-    let expected = [
-        r#"email_attempts_total{outcome="dead"} 0"#,
-        r#"email_attempts_total{outcome="refused"} 0"#,
-        r#"email_attempts_total{outcome="sent"} 0"#,
-        r#"email_attempts_total{outcome="unreachable"} 0"#,
-        "inbox_ack_pending_messages 0",
-        r#"inbox_answers_total{answer="ack"} 0"#,
-        r#"inbox_answers_total{answer="nak"} 0"#,
-        r#"inbox_answers_total{answer="term"} 0"#,
-        "inbox_event_age_seconds_count 0",
-        "inbox_event_age_seconds_sum 0",
-        "inbox_lag_seconds 0",
-        r#"inbox_messages_total{outcome="dead"} 0"#,
-        r#"inbox_messages_total{outcome="duplicate"} 0"#,
-        r#"inbox_messages_total{outcome="early"} 0"#,
-        r#"inbox_messages_total{outcome="first"} 0"#,
-        "inbox_pending_messages 0",
-        "inbox_process_duration_seconds_count 0",
-        "inbox_process_duration_seconds_sum 0",
-        "inbox_redeliveries_total 0",
-    ];
-    assert_eq!(series, expected);
-}

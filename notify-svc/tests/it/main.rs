@@ -5,6 +5,7 @@
 mod api;
 mod consuming;
 mod emails;
+mod metrics;
 mod ordering;
 mod outages;
 mod poison;

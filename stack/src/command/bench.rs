@@ -3,6 +3,11 @@
 //! Guarantees that a figure says what it is compared with. Absolute rates belong to a machine; ratios carry over.
 //! Nothing here judges: the targets stand in the README beside the figures.
 
+mod events;
+mod inbox;
+mod latency;
+mod rig;
+
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -18,7 +23,10 @@ pub(crate) struct Arguments {
 
 /// The sections, one file each.
 #[derive(Debug, clap::Subcommand)]
-enum Section {}
+enum Section {
+    Inbox(inbox::Arguments),
+    Latency(latency::Arguments),
+}
 
 /// One measured number.
 #[derive(Debug, Serialize)]
@@ -63,6 +71,9 @@ pub(crate) fn print(figures: &[Figure], json: bool) -> anyhow::Result<()> {
 }
 
 /// Measures a section.
-pub(crate) async fn run(_home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    match arguments.section {}
+pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.section {
+        Section::Inbox(arguments) => inbox::run(home, arguments).await,
+        Section::Latency(arguments) => latency::run(home, arguments).await,
+    }
 }
