@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::consumer::{Consumer, Monitor, Settings};
-use crate::email::{Mailer, Queue};
+use crate::consumer::{Consumer, History, Monitor, Settings};
+use crate::email::{Mailer, Queue, Rate};
+use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::{App, http};
@@ -44,16 +45,29 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let consumer = Consumer {
         client,
         process: Process { pool: pool.clone(), deliveries_max: config.deliveries_max },
-        settings: Settings { ack_wait: config.ack_wait, batch_size_max: config.batch_size_max },
+        settings: Settings {
+            ack_wait: config.ack_wait,
+            batch_size_max: config.batch_size_max,
+            ack_pending_max: config.ack_pending_max,
+        },
+        history: History::default(),
         monitor: monitor.clone(),
         metrics: metrics.clone(),
         email_wake: Arc::clone(&email_wake),
+        shutdown: shutdown.clone(),
+    };
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        monitor: monitor.clone(),
+        metrics: metrics.clone(),
+        inbox_retention: config.inbox_retention,
         shutdown: shutdown.clone(),
     };
     let emails = Queue {
         pool,
         mailer,
         attempts_max: config.email.email_attempts_max,
+        rate: Rate::new(config.email.email_rate_max),
         wake: email_wake,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
@@ -62,6 +76,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
     parts.spawn("emails", emails.run());
+    parts.spawn("housekeeping", housekeeping.run());
     parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);

@@ -7,6 +7,7 @@
 
 mod attachment;
 mod faults;
+mod history;
 mod monitor;
 mod pull;
 
@@ -26,18 +27,22 @@ use tokio_util::sync::CancellationToken;
 
 pub use attachment::Settings;
 pub use faults::{Fault, LastFault};
+pub use history::{History, Repair};
 pub use monitor::{Connection, ConsumerState, Monitor, Status, StreamState};
 
 use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
 use crate::process::{Outcome, Process};
 use crate::store::Receipt;
+use attachment::Attached;
 use pull::{Acker, Delivery, Pull, Pulled};
 
 /// How long one attempt to process a batch may take before it is given up and tried again.
 pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Answers are small, but a broker that is away lets them pile up in front of the connection.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Twice this, and a repair, fit into ten seconds.
+const WATCH_PERIOD: Duration = Duration::from_secs(3);
 /// An event ahead of its turn comes again soon at first, for its elder is usually on its way. So does one whose effect
 /// the database refuses.
 const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -51,6 +56,8 @@ pub struct Consumer {
     pub process: Process,
     /// How the durable consumer is set up and pulled.
     pub settings: Settings,
+    /// What is remembered of the stream.
+    pub history: History,
     /// Where faults are reported.
     pub monitor: Monitor,
     /// What is counted.
@@ -67,14 +74,17 @@ impl Consumer {
         let mut latch = Some(latch);
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
         while !self.shutdown.is_cancelled() {
-            let attaching = Pull::attach(&self.client, &self.settings);
-            let fault = match self.shutdown.run_until_cancelled(attaching).await {
+            let fault = match self.shutdown.run_until_cancelled(self.attach()).await {
                 None => break,
-                Some(Ok(pull)) => {
+                Some(Ok((attached, pull))) => {
                     tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
                     self.monitor.attached();
                     latch.take().into_iter().for_each(Latch::set);
-                    self.consume(pull, &mut retry).await
+                    let alarm = CancellationToken::new();
+                    tokio::select! {
+                        fault = self.consume(pull, &mut retry, &alarm) => fault,
+                        () = self.watch(&attached, &alarm) => None,
+                    }
                 }
                 Some(Err(fault)) => Some(fault),
             };
@@ -88,10 +98,31 @@ impl Consumer {
         self.flush().await;
     }
 
+    async fn attach(&self) -> Result<(Attached, Pull), Fault> {
+        let attached = attachment::attach(&self.client, &self.settings, &self.history).await?;
+        if let Some(repair) = attached.repair {
+            self.metrics.repaired(repair);
+        }
+        let pull = Pull::open(&self.client, attached.consumer.clone(), &self.settings).await?;
+        Ok((attached, pull))
+    }
+
+    /// Raises the alarm when the consumer does not fit its stream any more. Never returns: a batch in hand is finished first.
+    async fn watch(&self, attached: &Attached, alarm: &CancellationToken) {
+        loop {
+            tokio::time::sleep(WATCH_PERIOD).await;
+            let looking = self.history.diagnose(&attached.stream);
+            if let Ok(Ok(Some(_))) = tokio::time::timeout(WATCH_PERIOD, looking).await {
+                alarm.cancel();
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Handles batch after batch until the stop, or until the pull is lost.
-    async fn consume(&self, mut pull: Pull, retry: &mut Retry) -> Option<Fault> {
+    async fn consume(&self, mut pull: Pull, retry: &mut Retry, alarm: &CancellationToken) -> Option<Fault> {
         let fault = loop {
-            match pull.next(&self.shutdown).await {
+            match pull.next(&self.shutdown, alarm).await {
                 Pulled::Batch(batch) => {
                     retry.reset();
                     self.handle(batch).await;
@@ -118,6 +149,8 @@ impl Consumer {
             () = self.beat(&ackers) => {}
         }
         self.metrics.batch(started.elapsed());
+        // Without an outcome for all of it the process is stopping, and remembers nothing.
+        messages.last().into_iter().for_each(|last| self.history.processed(last));
         self.count(&messages, &outcomes);
         let answers = self.answer_all(&messages, &ackers, &outcomes);
         if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {

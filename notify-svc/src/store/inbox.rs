@@ -1,12 +1,15 @@
 //! `inbox`: which events have had their effect.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use schema::ids::EventId;
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{MySql, MySqlPool, Transaction};
+use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::Receipt;
@@ -94,6 +97,58 @@ pub async fn payload_sha256(tx: &mut Transaction<'_, MySql>, event_id: EventId) 
     .fetch_optional(&mut **tx)
     .await?;
     found.map(digest).transpose()
+}
+
+/// An event's row, for people.
+#[derive(Clone, Debug)]
+pub struct InboxRow {
+    /// For example `order.created`.
+    pub event_type: String,
+    /// The order.
+    pub aggregate_id: Uuid,
+    /// None from a writer that keeps none.
+    pub aggregate_version: Option<u32>,
+    /// Its place in the stream when it was first received.
+    pub stream_sequence: u64,
+    /// When it was recorded.
+    pub received_at: DateTime<Utc>,
+}
+
+/// An event's row. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn show(pool: &MySqlPool, event_id: EventId) -> sqlx::Result<Option<InboxRow>> {
+    sqlx::query_as!(
+        InboxRow,
+        r#"SELECT event_type, aggregate_id AS "aggregate_id: Uuid", aggregate_version, stream_seq AS stream_sequence,
+                  received_at AS "received_at: DateTime<Utc>"
+           FROM inbox
+           WHERE consumer = ? AND event_id = ?"#,
+        names::NOTIFY_DURABLE,
+        event_id,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Deletes the oldest rows that were received longer ago than this, and says how many. The index `received` finds them
+/// at any size of the table. Locks them.
+///
+/// # Errors
+/// Any fault.
+pub async fn purge(pool: &MySqlPool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM inbox
+         WHERE received_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+         ORDER BY received_at
+         LIMIT ?",
+        age_min.as_secs(),
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// One row, in the order of the columns of [`record_all`].

@@ -10,9 +10,6 @@ use uuid::fmt::Simple;
 use super::Receipt;
 use crate::notification::{EmailState, NewNotification};
 
-/// Notifications that one answer lists at most. An order has a handful.
-const LISTED_MAX: u32 = 100;
-
 /// A notification and what became of its email.
 #[derive(Clone, Debug)]
 pub struct Notification {
@@ -79,11 +76,25 @@ pub async fn insert_all(tx: &mut Transaction<'_, MySql>, notifications: &[&NewNo
     Receipt::of(inserted)
 }
 
-/// The notifications of an order, oldest first. Locks nothing.
+/// Which notifications a page holds: those after an id, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The last one of the page before; nil for the first page.
+    pub after: NotificationId,
+    /// Rows at most.
+    pub rows_max: u32,
+}
+
+/// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
 /// # Errors
 /// Any fault; `ColumnDecode` if a state is none that this code knows.
-pub async fn list(pool: &MySqlPool, order_id: OrderId) -> sqlx::Result<Vec<Notification>> {
+pub async fn of_order(
+    pool: &MySqlPool,
+    order_id: OrderId,
+    state: Option<EmailState>,
+    page: Page,
+) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
@@ -91,12 +102,78 @@ pub async fn list(pool: &MySqlPool, order_id: OrderId) -> sqlx::Result<Vec<Notif
                   created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
                   sent_at AS "sent_at: DateTime<Utc>"
            FROM notifications
-           WHERE order_id = ?
+           WHERE order_id = ? AND id > ? AND state = COALESCE(?, state)
            ORDER BY id
            LIMIT ?"#,
         order_id,
-        LISTED_MAX,
+        page.after,
+        state.map(EmailState::as_str),
+        page.rows_max,
     )
     .fetch_all(pool)
+    .await
+}
+
+/// A page of the notifications in a state, by the index `state_id`. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn in_state(pool: &MySqlPool, state: EmailState, page: Page) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE state = ? AND id > ?
+           ORDER BY id
+           LIMIT ?"#,
+        state.as_str(),
+        page.after,
+        page.rows_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// A page of all notifications. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn all(pool: &MySqlPool, page: Page) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE id > ?
+           ORDER BY id
+           LIMIT ?"#,
+        page.after,
+        page.rows_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// One notification. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn find(pool: &MySqlPool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE id = ?"#,
+        id,
+    )
+    .fetch_optional(pool)
     .await
 }
