@@ -11,6 +11,10 @@ use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::dead::DeadVerb;
+use crate::cli::gaps::GapsConfig;
+use crate::cli::inbox::InboxVerb;
+use crate::cli::status::StatusConfig;
 use crate::{consumer, email};
 
 /// Bytes of a request body: no request of this API has one.
@@ -35,6 +39,16 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema and exit. Needs an administrator's DATABASE_URL.
     Migrate(MigrateConfig),
+    /// Show what waits, what is dead, and how the emails are.
+    Status(StatusConfig),
+    /// Look at dead messages, and decide about them.
+    #[command(subcommand)]
+    Dead(DeadVerb),
+    /// List the orders that wait for an elder version.
+    Gaps(GapsConfig),
+    /// Look into the inbox.
+    #[command(subcommand)]
+    Inbox(InboxVerb),
 }
 
 /// Settings of `run`.
@@ -67,6 +81,26 @@ pub struct RunConfig {
     /// Messages that one transaction may hold.
     #[arg(long, env = "BATCH_SIZE_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub batch_size_max: u16,
+
+    /// Messages delivered and not answered, over all replicas; events that wait for their elders are among them.
+    #[arg(long, env = "ACK_PENDING_MAX", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub ack_pending_max: u32,
+
+    /// Replicas of this service that may run at once: each may hold a whole batch.
+    #[arg(long, env = "REPLICAS_MAX", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub replicas_max: u16,
+
+    /// How long an inbox row is kept: longer than the stream's max_age, or nothing is purged.
+    #[arg(long, env = "INBOX_RETENTION", default_value = "30d", value_parser = duration)]
+    pub inbox_retention: Duration,
+
+    /// How long the relay keeps published events, which it may publish again: its own retention setting.
+    #[arg(long, env = "OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
+    pub outbox_retention: Duration,
+
+    /// Deliveries after which a message whose effect the database refuses is dead. Outages spend none.
+    #[arg(long, env = "DELIVERIES_MAX", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub deliveries_max: u32,
 }
 
 /// Settings of the emails.
@@ -88,9 +122,13 @@ pub struct EmailConfig {
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<Secret>,
 
-    /// Attempts before an email that the server refuses is dead. Outages of the server spend none.
+    /// Attempts before an email that the server puts off (4xx) is dead; one that it rejects (5xx) is dead at once. Outages of the server spend none.
     #[arg(long, env = "EMAIL_ATTEMPTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub email_attempts_max: u32,
+
+    /// Emails a second that this process hands to the transport at most.
+    #[arg(long, env = "EMAIL_RATE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub email_rate_max: u32,
 }
 
 /// Kinds of email transport.
@@ -162,7 +200,7 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(run) => run.validate(),
-            Verb::Migrate(_) => Ok(()),
+            Verb::Migrate(_) | Verb::Status(_) | Verb::Dead(_) | Verb::Gaps(_) | Verb::Inbox(_) => Ok(()),
         }
     }
 }
@@ -179,6 +217,19 @@ impl Validate for RunConfig {
                 "ACK_WAIT {:?} is too short: two batches may take {batch_time_max:?}, and what waits for them would be \
                  delivered again",
                 self.ack_wait
+            ));
+        }
+        let held_max = u32::from(self.batch_size_max) * u32::from(self.replicas_max);
+        if self.ack_pending_max < held_max {
+            return Err(format!(
+                "ACK_PENDING_MAX {} is too small: REPLICAS_MAX {} batches of BATCH_SIZE_MAX {} are {held_max} messages",
+                self.ack_pending_max, self.replicas_max, self.batch_size_max
+            ));
+        }
+        if self.inbox_retention <= self.outbox_retention {
+            return Err(format!(
+                "INBOX_RETENTION {:?} is too short: the relay may publish again what is OUTBOX_RETENTION {:?} old",
+                self.inbox_retention, self.outbox_retention
             ));
         }
         let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
@@ -224,6 +275,21 @@ mod tests {
     fn an_ack_wait_that_a_batch_can_outlast_is_refused() {
         let reason = refusal(&["--email-transport", "log", "--ack-wait", "19s"]);
         assert!(reason.starts_with("ACK_WAIT 19s is too short"), "{reason}");
+    }
+
+    #[test]
+    fn batches_of_all_replicas_must_fit_into_what_may_be_unanswered() {
+        let log = ["--email-transport", "log"];
+        let reason = refusal(&[&log[..], &["--batch-size-max", "1000", "--replicas-max", "5"]].concat());
+        assert!(reason.starts_with("ACK_PENDING_MAX 4096 is too small"), "{reason}");
+        let roomy = ["--batch-size-max", "1000", "--replicas-max", "5", "--ack-pending-max", "5000"];
+        assert_eq!(refusal(&[&log[..], &roomy].concat()), "");
+    }
+
+    #[test]
+    fn an_inbox_that_a_replay_can_outlive_is_refused() {
+        let reason = refusal(&["--email-transport", "log", "--inbox-retention", "7d"]);
+        assert!(reason.starts_with("INBOX_RETENTION 604800s is too short"), "{reason}");
     }
 
     #[test]

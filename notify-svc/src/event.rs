@@ -9,15 +9,27 @@ use uuid::Uuid;
 
 use crate::message::Message;
 
+/// The body of every tombstone.
+const TOMBSTONE_BODY: &[u8] = b"{}";
+
 /// An event of an order, with what the inbox keeps of it.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// Its attributes.
     pub envelope: Envelope,
-    /// What happened.
-    pub order_event: OrderEvent,
+    /// What it says.
+    pub content: Content,
     /// Tells a redelivery from another event under a used id.
     pub payload_sha256: [u8; 32],
+}
+
+/// What an event says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// What happened to the order.
+    Order(OrderEvent),
+    /// Nothing: a person discarded the event, and only its version counts. Of whatever type it was.
+    Tombstone,
 }
 
 /// Why a message is no event for this service.
@@ -52,12 +64,24 @@ impl Event {
         if envelope.aggregate_type != names::ORDER {
             return Err(Undecodable::AggregateType(envelope.aggregate_type));
         }
+        let payload_sha256 = Sha256::digest(&message.payload).into();
+        if message.header(names::TOMBSTONE_HEADER) == Some("true") {
+            return Ok(Self { envelope, content: Content::Tombstone, payload_sha256 });
+        }
         let order_event = OrderEvent::decode(&envelope.event_type, &message.payload)?;
         let order_id = order_event.order_id().0;
         if order_id != envelope.aggregate_id {
             return Err(Undecodable::Order { payload: order_id, envelope: envelope.aggregate_id });
         }
-        Ok(Self { envelope, order_event, payload_sha256: Sha256::digest(&message.payload).into() })
+        Ok(Self { envelope, content: Content::Order(order_event), payload_sha256 })
+    }
+
+    /// Whether the event that is recorded under this id, with this digest, is another one. A tombstone and the event that it
+    /// stands for have one id and two bodies: whichever came first stays.
+    pub fn is_in_conflict_with(&self, recorded_sha256: [u8; 32]) -> bool {
+        let tombstone: [u8; 32] = Sha256::digest(TOMBSTONE_BODY).into();
+        let is_tombstone = matches!(self.content, Content::Tombstone) || recorded_sha256 == tombstone;
+        !is_tombstone && recorded_sha256 != self.payload_sha256
     }
 }
 
@@ -107,7 +131,22 @@ mod tests {
     #[test]
     fn the_example_event_is_decoded() {
         let event = Event::decode(&message(CREATED, |_| ())).unwrap();
-        assert_eq!(event.order_event.event_type(), EventType::OrderCreated);
+        assert!(matches!(event.content, Content::Order(event) if event.event_type() == EventType::OrderCreated));
+    }
+
+    #[test]
+    fn a_tombstone_needs_an_envelope_and_no_payload() {
+        let mut message = message("{}", |envelope| envelope.event_type = "order.shipped".to_owned());
+        assert!(Event::decode(&message).is_err());
+        message.headers.push((names::TOMBSTONE_HEADER.to_owned(), "true".to_owned()));
+        let tombstone = Event::decode(&message).unwrap();
+        assert!(matches!(tombstone.content, Content::Tombstone));
+        let event = Event::decode(&self::message(CREATED, |_| ())).unwrap();
+        assert!(
+            !event.is_in_conflict_with(tombstone.payload_sha256)
+                && !tombstone.is_in_conflict_with(event.payload_sha256)
+        );
+        assert!(event.is_in_conflict_with([0; 32]));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! of replicas; emails leave at least once. Relies on MySQL, on the stream that outbox-relay fills, and on nothing that
 //! the broker remembers: a full re-read is harmless. It is a library so that its parts can be tested one by one.
 
+pub mod cli;
 pub mod config;
 pub mod consumer;
 pub mod email;
 pub mod event;
+pub mod housekeeping;
 pub mod http;
 pub mod message;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use notify_svc::config::{Config, Verb};
-use notify_svc::{migrate, run};
+use notify_svc::{cli, migrate, run};
 use runtime::config::EXIT_CONFIG;
 use runtime::telemetry;
 
@@ -15,6 +15,10 @@ async fn main() -> ExitCode {
     };
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Status(config) => cli::status::status(config).await,
+        Verb::Dead(verb) => cli::dead::dead(verb).await,
+        Verb::Gaps(config) => cli::gaps::gaps(config).await,
+        Verb::Inbox(verb) => cli::inbox::inbox(verb).await,
         Verb::Run(config) => {
             if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
                 eprintln!("error: LOG_FILTER: {error}");

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::consumer::Repair;
 use crate::process::Outcome;
 use crate::store::Receipt;
 
@@ -43,6 +45,11 @@ pub struct Metrics {
     process_duration: Histogram,
     event_age: Histogram,
     emails: IntCounterVec,
+    repairs: IntCounterVec,
+    /// Events ahead of their turn.
+    pub waiting: IntGauge,
+    /// Dead messages that nobody has decided about.
+    pub dead: IntGauge,
     /// Messages in the stream that the consumer has not delivered.
     pub pending: IntGauge,
     /// Messages delivered and not answered yet.
@@ -77,6 +84,19 @@ impl Metrics {
                 "From stored in the stream to its effect committed, by the clocks of both machines.",
             )?,
             emails: vec("email_attempts_total", "Attempts to send an email, by outcome.", "outcome")?,
+            repairs: vec(
+                "inbox_consumer_repairs_total",
+                "Times the consumer was made again from the first message, by reason.",
+                "reason",
+            )?,
+            waiting: register(
+                registry,
+                IntGauge::new("inbox_waiting_events", "Events that wait for an elder version of their order.")?,
+            )?,
+            dead: register(
+                registry,
+                IntGauge::new("inbox_dead_messages", "Dead messages that nobody has decided about.")?,
+            )?,
             pending: register(
                 registry,
                 IntGauge::new("inbox_pending_messages", "Messages in the stream not delivered yet.")?,
@@ -101,6 +121,9 @@ impl Metrics {
         for answer in Answer::ALL {
             self.answers.with_label_values(&[answer.label()]).inc_by(0);
         }
+        for repair in Repair::ALL {
+            self.repairs.with_label_values(&[repair.label()]).inc_by(0);
+        }
         for attempt in EmailAttempt::ALL {
             self.emails.with_label_values(&[attempt.label()]).inc_by(0);
         }
@@ -124,6 +147,11 @@ impl Metrics {
         self.redeliveries.inc();
     }
 
+    /// Counts a repair of the consumer.
+    pub fn repaired(&self, repair: Repair) {
+        self.repairs.with_label_values(&[repair.label()]).inc();
+    }
+
     /// Counts an answer.
     pub fn answered(&self, answer: Answer) {
         self.answers.with_label_values(&[answer.label()]).inc();
@@ -144,6 +172,23 @@ impl Metrics {
         self.redeliveries.get()
     }
 
+    /// How long it took from stored in the stream to its effect committed, for this share of the events, in seconds: by the
+    /// buckets' bounds, interpolated. None before the first.
+    pub fn event_age(&self, share: f64) -> Option<f64> {
+        let histogram = self.event_age.metric();
+        let buckets = histogram.get_histogram().get_bucket();
+        let wanted = share * self.event_age.get_sample_count() as f64;
+        let (mut below, mut from) = (0.0, 0.0);
+        for bucket in buckets {
+            let (count, to) = (bucket.cumulative_count() as f64, bucket.upper_bound());
+            if count > 0.0 && count >= wanted {
+                return Some(from + (to - from) * (wanted - below) / (count - below).max(1.0));
+            }
+            (below, from) = (count, to);
+        }
+        (self.event_age.get_sample_count() > 0).then_some(from)
+    }
+
     /// Such answers since the process started.
     pub fn answers(&self, answer: Answer) -> u64 {
         self.answers.with_label_values(&[answer.label()]).get()
@@ -159,13 +204,24 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Applied(Receipt::First), Self::Applied(Receipt::Duplicate), Self::Early, Self::Dead];
+    const ALL: [Self; 7] = [
+        Self::Applied(Receipt::First),
+        Self::Applied(Receipt::Duplicate),
+        Self::Tombstone,
+        Self::Early,
+        Self::Failed,
+        Self::Conflict,
+        Self::Dead,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
             Self::Applied(Receipt::First) => "first",
             Self::Applied(Receipt::Duplicate) => "duplicate",
+            Self::Tombstone => "tombstone",
             Self::Early => "early",
+            Self::Failed => "failed",
+            Self::Conflict => "conflict",
             Self::Dead => "dead",
         }
     }

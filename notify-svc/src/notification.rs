@@ -3,8 +3,6 @@
 use schema::event::{EventType, OrderEvent};
 use schema::ids::{EventId, NotificationId, OrderId};
 
-use crate::event::Event;
-
 const RECIPIENT_CHARS_MAX: usize = 254;
 const PRODUCT_CHARS_MAX: usize = 200;
 
@@ -71,12 +69,12 @@ pub enum Unnotifiable {
 }
 
 impl NewNotification {
-    /// The effect of an event.
+    /// The effect of what happened to an order.
     ///
     /// # Errors
     /// If the payload breaks a limit of its JSON Schema: the column would refuse it.
-    pub fn of(event: &Event) -> Result<Self, Unnotifiable> {
-        let (recipient, product, quantity) = match &event.order_event {
+    pub fn of(event_id: EventId, order_event: &OrderEvent) -> Result<Self, Unnotifiable> {
+        let (recipient, product, quantity) = match order_event {
             OrderEvent::Created(created) => (&created.email, &created.product, created.quantity),
             OrderEvent::Cancelled(cancelled) => (&cancelled.email, &cancelled.product, cancelled.quantity),
         };
@@ -85,9 +83,9 @@ impl NewNotification {
         }
         Ok(Self {
             id: NotificationId::generate(),
-            event_id: event.envelope.event_id,
-            event_type: event.order_event.event_type(),
-            order_id: event.order_event.order_id(),
+            event_id,
+            event_type: order_event.event_type(),
+            order_id: order_event.order_id(),
             recipient: bounded("email", recipient, RECIPIENT_CHARS_MAX)?,
             product: bounded("product", product, PRODUCT_CHARS_MAX)?,
             quantity,

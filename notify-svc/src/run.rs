@@ -13,9 +13,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::consumer::{Consumer, Monitor, Settings};
-use crate::email::{Mailer, Queue};
+use crate::consumer::{Consumer, History, Monitor, Settings};
+use crate::email::{Mailer, Queue, Rate};
+use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -42,17 +44,30 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let router = http::router(app, HttpMetrics::register(&registry)?);
     let consumer = Consumer {
         client,
-        pool: pool.clone(),
-        settings: Settings { ack_wait: config.ack_wait, batch_size_max: config.batch_size_max },
+        process: Process { pool: pool.clone(), deliveries_max: config.deliveries_max },
+        settings: Settings {
+            ack_wait: config.ack_wait,
+            batch_size_max: config.batch_size_max,
+            ack_pending_max: config.ack_pending_max,
+        },
+        history: History::default(),
         monitor: monitor.clone(),
         metrics: metrics.clone(),
         email_wake: Arc::clone(&email_wake),
+        shutdown: shutdown.clone(),
+    };
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        monitor: monitor.clone(),
+        metrics: metrics.clone(),
+        inbox_retention: config.inbox_retention,
         shutdown: shutdown.clone(),
     };
     let emails = Queue {
         pool,
         mailer,
         attempts_max: config.email.email_attempts_max,
+        rate: Rate::new(config.email.email_rate_max),
         wake: email_wake,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
@@ -61,6 +76,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
     parts.spawn("emails", emails.run());
+    parts.spawn("housekeeping", housekeeping.run());
     parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
@@ -70,7 +86,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
 /// Consumes once the database has answered. The API answers meanwhile, with 503 where it must.
 async fn consume(consumer: Consumer, database: Latch, stream: Latch) -> anyhow::Result<()> {
-    match mysql::wait_until_up(&consumer.pool, &consumer.shutdown).await {
+    match mysql::wait_until_up(&consumer.process.pool, &consumer.shutdown).await {
         Ok(()) => database.set(),
         Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
         Err(error) => return Err(error),

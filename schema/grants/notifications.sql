@@ -1,17 +1,20 @@
 -- Least-privilege users of the database `notifications`. Run with that database selected: tables are unqualified on purpose.
 -- New users are locked: ALTER USER 'notify_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
 
--- notify-svc owns the inbox and the notifications. DELETE is for retention and for requeued dead messages.
+-- notify-svc owns the inbox and the notifications. DELETE is for retention and for events that
+-- wait no longer; a dead message stays, with what a person decided about it.
 CREATE USER IF NOT EXISTS 'notify_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE ON inbox TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'notify_svc'@'%';
-GRANT SELECT, INSERT, DELETE ON inbox_dead TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_waiting TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
 
 -- Operators look; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'notifications_inspector'@'%';
+GRANT SELECT ON inbox_waiting TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_dead TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';

@@ -27,3 +27,7 @@ pub const MSG_ID_HEADER: &str = "Nats-Msg-Id";
 
 /// W3C trace context, in the outbox row's `headers` and in the message.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
+
+/// NATS header of a tombstone: it takes the place of an event that a person discarded, on the event's subject and with
+/// its envelope, and carries the body `{}`. A consumer's version gate moves on over it, without an effect.
+pub const TOMBSTONE_HEADER: &str = "ce-tombstone";

@@ -11,6 +11,8 @@ pub enum Fault {
     StreamMissing,
     /// The broker did not take the consumer's settings.
     ConsumerRefused,
+    /// The consumer does not fit its stream any more.
+    ConsumerAstray,
     /// The broker ended the pull, or fell silent.
     PullLost,
     /// The database is away, read-only or overloaded.
@@ -35,6 +37,7 @@ impl Fault {
             Self::BrokerUnreachable => "broker-unreachable",
             Self::StreamMissing => "stream-missing",
             Self::ConsumerRefused => "consumer-refused",
+            Self::ConsumerAstray => "consumer-astray",
             Self::PullLost => "pull-lost",
             Self::DatabaseUnavailable => "database-unavailable",
             Self::DatabaseRefuses => "database-refuses",
@@ -47,6 +50,7 @@ impl Fault {
             Self::BrokerUnreachable => "the broker is not reachable",
             Self::StreamMissing => "the stream does not exist; the outbox relay makes it",
             Self::ConsumerRefused => "the broker refused the consumer's settings",
+            Self::ConsumerAstray => "the consumer does not fit the stream; it is made again from the first message",
             Self::PullLost => "the broker ended a pull or fell silent",
             Self::DatabaseUnavailable => "the database is not available; messages are held",
             Self::DatabaseRefuses => "the database refuses to store effects; messages are held",

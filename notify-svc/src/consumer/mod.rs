@@ -7,6 +7,7 @@
 
 mod attachment;
 mod faults;
+mod history;
 mod monitor;
 mod pull;
 
@@ -21,25 +22,29 @@ use runtime::mysql;
 use runtime::readiness::Latch;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use attachment::Settings;
 pub use faults::{Fault, LastFault};
+pub use history::{History, Repair};
 pub use monitor::{Connection, ConsumerState, Monitor, Status, StreamState};
 
 use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
-use crate::process::{Outcome, process};
+use crate::process::{Outcome, Process};
 use crate::store::Receipt;
+use attachment::Attached;
 use pull::{Acker, Delivery, Pull, Pulled};
 
 /// How long one attempt to process a batch may take before it is given up and tried again.
 pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Answers are small, but a broker that is away lets them pile up in front of the connection.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// An event ahead of its turn comes again soon at first, for its elder is usually on its way.
+/// Twice this, and a repair, fit into ten seconds.
+const WATCH_PERIOD: Duration = Duration::from_secs(3);
+/// An event ahead of its turn comes again soon at first, for its elder is usually on its way. So does one whose effect
+/// the database refuses.
 const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// The consumer of this process.
@@ -47,10 +52,12 @@ const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration:
 pub struct Consumer {
     /// The connection to the broker.
     pub client: Client,
-    /// The database `notifications`.
-    pub pool: MySqlPool,
+    /// What makes effects of messages.
+    pub process: Process,
     /// How the durable consumer is set up and pulled.
     pub settings: Settings,
+    /// What is remembered of the stream.
+    pub history: History,
     /// Where faults are reported.
     pub monitor: Monitor,
     /// What is counted.
@@ -67,14 +74,17 @@ impl Consumer {
         let mut latch = Some(latch);
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
         while !self.shutdown.is_cancelled() {
-            let attaching = Pull::attach(&self.client, &self.settings);
-            let fault = match self.shutdown.run_until_cancelled(attaching).await {
+            let fault = match self.shutdown.run_until_cancelled(self.attach()).await {
                 None => break,
-                Some(Ok(pull)) => {
+                Some(Ok((attached, pull))) => {
                     tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
                     self.monitor.attached();
                     latch.take().into_iter().for_each(Latch::set);
-                    self.consume(pull, &mut retry).await
+                    let alarm = CancellationToken::new();
+                    tokio::select! {
+                        fault = self.consume(pull, &mut retry, &alarm) => fault,
+                        () = self.watch(&attached, &alarm) => None,
+                    }
                 }
                 Some(Err(fault)) => Some(fault),
             };
@@ -88,10 +98,31 @@ impl Consumer {
         self.flush().await;
     }
 
+    async fn attach(&self) -> Result<(Attached, Pull), Fault> {
+        let attached = attachment::attach(&self.client, &self.settings, &self.history).await?;
+        if let Some(repair) = attached.repair {
+            self.metrics.repaired(repair);
+        }
+        let pull = Pull::open(&self.client, attached.consumer.clone(), &self.settings).await?;
+        Ok((attached, pull))
+    }
+
+    /// Raises the alarm when the consumer does not fit its stream any more. Never returns: a batch in hand is finished first.
+    async fn watch(&self, attached: &Attached, alarm: &CancellationToken) {
+        loop {
+            tokio::time::sleep(WATCH_PERIOD).await;
+            let looking = self.history.diagnose(&attached.stream);
+            if let Ok(Ok(Some(_))) = tokio::time::timeout(WATCH_PERIOD, looking).await {
+                alarm.cancel();
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Handles batch after batch until the stop, or until the pull is lost.
-    async fn consume(&self, mut pull: Pull, retry: &mut Retry) -> Option<Fault> {
+    async fn consume(&self, mut pull: Pull, retry: &mut Retry, alarm: &CancellationToken) -> Option<Fault> {
         let fault = loop {
-            match pull.next(&self.shutdown).await {
+            match pull.next(&self.shutdown, alarm).await {
                 Pulled::Batch(batch) => {
                     retry.reset();
                     self.handle(batch).await;
@@ -112,12 +143,14 @@ impl Consumer {
         let started = Instant::now();
         let (messages, ackers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
-        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut outcomes = vec![None; messages.len()];
         tokio::select! {
             () = self.process_patiently(&messages, &mut outcomes) => {}
             () = self.beat(&ackers) => {}
         }
         self.metrics.batch(started.elapsed());
+        // Without an outcome for all of it the process is stopping, and remembers nothing.
+        messages.last().into_iter().for_each(|last| self.history.processed(last));
         self.count(&messages, &outcomes);
         let answers = self.answer_all(&messages, &ackers, &outcomes);
         if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {
@@ -126,10 +159,10 @@ impl Consumer {
     }
 
     /// Returns when every message has an outcome, or at a stop.
-    async fn process_patiently(&self, messages: &[Message], outcomes: &mut Vec<Outcome>) {
+    async fn process_patiently(&self, messages: &[Message], outcomes: &mut [Option<Outcome>]) {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
         loop {
-            let attempt = process(&self.pool, messages, outcomes);
+            let attempt = self.process.batch(messages, outcomes);
             let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
                 Ok(Ok(())) => return self.monitor.processed(),
                 Ok(Err(error)) if mysql::is_transient(&error) => {
@@ -164,25 +197,27 @@ impl Consumer {
         }
     }
 
-    fn count(&self, messages: &[Message], outcomes: &[Outcome]) {
+    fn count(&self, messages: &[Message], outcomes: &[Option<Outcome>]) {
         let now = Utc::now();
-        for (message, outcome) in messages.iter().zip(outcomes) {
-            self.metrics.processed(*outcome, (now - message.stored_at).to_std().unwrap_or_default());
+        for (message, outcome) in
+            messages.iter().zip(outcomes).filter_map(|(message, outcome)| Some((message, (*outcome)?)))
+        {
+            self.metrics.processed(outcome, (now - message.stored_at).to_std().unwrap_or_default());
         }
         messages.iter().filter(|message| message.deliveries > 1).for_each(|_| self.metrics.redelivered());
-        if outcomes.contains(&Outcome::Applied(Receipt::First)) {
+        if outcomes.contains(&Some(Outcome::Applied(Receipt::First))) {
             self.email_wake.notify_one();
         }
     }
 
-    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Outcome]) {
-        for (index, acker) in ackers.iter().enumerate() {
-            match outcomes.get(index) {
-                Some(Outcome::Applied(_)) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
-                Some(Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
-                Some(Outcome::Early) => {
+    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Option<Outcome>]) {
+        for ((message, acker), outcome) in messages.iter().zip(ackers).zip(outcomes) {
+            match outcome {
+                Some(Outcome::Applied(_) | Outcome::Tombstone) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
+                Some(Outcome::Conflict | Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
+                Some(Outcome::Early | Outcome::Failed) => {
                     let (first, longest) = EARLY_DELAY;
-                    let delay = Retry::delay_after(first, longest, messages[index].deliveries);
+                    let delay = Retry::delay_after(first, longest, message.deliveries);
                     self.answer(acker, AckKind::Nak(Some(delay)), Answer::Nak).await;
                 }
                 // The process is stopping: another one may have it at once.

@@ -67,6 +67,8 @@ pub struct StreamState {
     pub first_sequence: u64,
     /// Of the youngest that it ever held.
     pub last_sequence: u64,
+    /// How long it keeps a message; zero means for ever.
+    pub age_max: Duration,
 }
 
 /// The durable consumer.
@@ -133,6 +135,14 @@ impl Monitor {
         }
     }
 
+    /// As [`Monitor::status`], after the connection had a moment to open.
+    pub async fn status_once_connected(&self) -> Status {
+        if timeout(ASK_TIME_MAX, self.client.flush()).await.is_err() {
+            tracing::debug!("broker is not reachable");
+        }
+        self.status().await
+    }
+
     async fn ask(&self) -> Option<(StreamState, Option<ConsumerState>, Option<Duration>)> {
         let stream = jetstream::new(self.client.clone()).get_stream(names::STREAM).await.ok()?;
         let state = &stream.cached_info().state;
@@ -140,6 +150,7 @@ impl Monitor {
             messages: state.messages,
             first_sequence: state.first_sequence,
             last_sequence: state.last_sequence,
+            age_max: stream.cached_info().config.max_age,
         };
         let Ok(info) = stream.consumer_info(names::NOTIFY_DURABLE).await else {
             return Some((stream_state, None, None));

@@ -17,7 +17,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::attachment::{self, Settings};
+use super::attachment::Settings;
 use super::faults::Fault;
 use crate::message::Message;
 
@@ -27,6 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 const CONNECTION_CHECK: Duration = Duration::from_secs(1);
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+const CLOSE_QUIET: Duration = Duration::from_millis(100);
 
 pub(super) use async_nats::jetstream::message::Acker;
 
@@ -61,8 +62,7 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    pub(super) async fn attach(client: &Client, settings: &Settings) -> Result<Self, Fault> {
-        let consumer = attachment::attach(client, settings).await?;
+    pub(super) async fn open(client: &Client, consumer: PullConsumer, settings: &Settings) -> Result<Self, Fault> {
         let inbox = Subject::from(client.new_inbox());
         let replies = client.subscribe(inbox.clone()).await.map_err(|error| {
             tracing::warn!(%error, "subscribing to the pull's replies failed");
@@ -72,9 +72,9 @@ impl Pull {
         Ok(Self { client, consumer, inbox, replies, batch_size_max, outstanding: 0, connects: 0, lost: None })
     }
 
-    /// Waits for the first message, then takes those that have arrived with it.
-    pub(super) async fn next(&mut self, shutdown: &CancellationToken) -> Pulled {
-        let first = match self.first(shutdown).await {
+    /// Waits for the first message, then takes those that have arrived with it. An alarm loses the pull.
+    pub(super) async fn next(&mut self, shutdown: &CancellationToken, alarm: &CancellationToken) -> Pulled {
+        let first = match self.first(shutdown, alarm).await {
             Ok(Some(first)) => first,
             Ok(None) => return Pulled::Stopped,
             Err(fault) => return Pulled::Lost(fault),
@@ -97,7 +97,11 @@ impl Pull {
     }
 
     /// The first message; none at a stop.
-    async fn first(&mut self, shutdown: &CancellationToken) -> Result<Option<Delivery>, Fault> {
+    async fn first(
+        &mut self,
+        shutdown: &CancellationToken,
+        alarm: &CancellationToken,
+    ) -> Result<Option<Delivery>, Fault> {
         let mut heard = Instant::now();
         let mut connection_check = interval(CONNECTION_CHECK);
         loop {
@@ -110,6 +114,7 @@ impl Pull {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
+                () = alarm.cancelled() => return Err(Fault::ConsumerAstray),
                 reply = self.replies.next() => {
                     heard = Instant::now();
                     let reply = reply.ok_or(Fault::PullLost)?;
@@ -179,15 +184,26 @@ impl Pull {
     }
 
     /// Gives up the pull and returns what had been delivered and not been taken.
+    ///
+    /// What the broker sends to a subscription that has just ended is lost until the end of the ack wait: so the request
+    /// is left to be filled first, as it is at once under load, or until nothing comes for a moment.
     pub(super) async fn close(mut self) -> Vec<Delivery> {
+        let mut left = Vec::new();
+        let filling = async {
+            while self.outstanding > 0
+                && let Ok(Some(reply)) = timeout(CLOSE_QUIET, self.replies.next()).await
+            {
+                left.extend(self.read(reply).ok().flatten());
+            }
+        };
+        if timeout(CLOSE_TIME_MAX, filling).await.is_err() {
+            tracing::debug!("messages kept coming; those on their way may wait for the end of the ack wait");
+        }
         if let Err(error) = self.replies.drain().await {
             tracing::debug!(%error, "draining the pull failed");
         }
-        let mut left = Vec::new();
         while let Ok(Some(reply)) = timeout(CLOSE_TIME_MAX, self.replies.next()).await {
-            if let Ok(Some(delivery)) = self.read(reply) {
-                left.push(delivery);
-            }
+            left.extend(self.read(reply).ok().flatten());
         }
         left
     }

@@ -1,17 +1,20 @@
 //! The email of a notification. Pure: the same notification makes the same email, Message-ID and date included.
 //!
 //! What a customer typed ends up in headers and text; line breaks and other control characters in it become spaces, and
-//! the rest is encoded by lettre.
+//! the rest is encoded by lettre. In the HTML part it is escaped, and isolated so that right-to-left text stays in its place.
 
 use std::time::SystemTime;
 
 use anyhow::Context;
 use lettre::message::header::ContentType;
-use lettre::message::{Mailbox, Message};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use schema::event::EventType;
 
 use super::SendError;
 use crate::store::email_queue::DueEmail;
+
+const TEXT: &str = include_str!("templates/order.txt");
+const HTML: &str = include_str!("templates/order.html");
 
 /// Composes the email.
 ///
@@ -31,8 +34,7 @@ fn message(email: &DueEmail, from: &Mailbox) -> anyhow::Result<Message> {
         .from(from.clone())
         .to(Mailbox::new(None, recipient))
         .subject(subject(event_type, &product))
-        .header(ContentType::TEXT_PLAIN)
-        .body(text(event_type, &product, email))?;
+        .multipart(parts(event_type, &product, email))?;
     Ok(message)
 }
 
@@ -43,12 +45,51 @@ fn subject(event_type: EventType, product: &str) -> String {
     }
 }
 
-fn text(event_type: EventType, product: &str, email: &DueEmail) -> String {
+/// Both parts say the same. The boundary is the notification's, because lettre's own would differ from repeat to repeat.
+fn parts(event_type: EventType, product: &str, email: &DueEmail) -> MultiPart {
     let opening = match event_type {
         EventType::OrderCreated => "Thank you for your order.",
         EventType::OrderCancelled => "Your order was cancelled.",
     };
-    format!("{opening}\r\n\r\n{} x {product}\r\n\r\nOrder {}\r\n", email.quantity, email.order_id)
+    let (quantity, order) = (email.quantity.to_string(), email.order_id.to_string());
+    let values = [("opening", opening), ("quantity", &quantity), ("product", product), ("order", &order)];
+    let text = fill(TEXT, &values).replace('\n', "\r\n");
+    let escaped = values.map(|(name, value)| (name, escape(value)));
+    let html = fill(HTML, &escaped.each_ref().map(|(name, value)| (*name, value.as_str())));
+    MultiPart::alternative()
+        .boundary(format!("part-{}", email.id))
+        .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text))
+        .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(html))
+}
+
+/// Puts values into a template's `{{names}}`, in one pass: a value that looks like a name stays as it is.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(template.len() + 100);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        filled.push_str(before);
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        let value = values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        filled.push_str(value.expect("the templates are embedded, and a test fills each"));
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 fn one_line(text: &str) -> String {
@@ -96,12 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_customer_typed_is_text_in_the_html_part() {
+        let filled = fill(
+            HTML,
+            &[("opening", ""), ("quantity", ""), ("product", &escape("<script>'{{order}}'&")), ("order", "7")],
+        );
+        assert!(filled.contains("&lt;script&gt;&#39;{{order}}&#39;&amp;"), "{filled}");
+    }
+
+    #[test]
     fn a_product_can_add_no_header() {
         for product in ["x\r\nBcc: eve@example.com", "x\nBcc: eve@example.com", "é\r\n\r\nbody", "\u{85}\u{2028}"] {
             let headers = headers(&email(product));
             let names = headers.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(':'));
             let names: Vec<_> = names.map(|(name, _)| name).collect();
-            let ours = ["Message-ID", "Date", "From", "To", "Subject", "Content-Type", "Content-Transfer-Encoding"];
+            let ours = ["Message-ID", "Date", "From", "To", "Subject", "MIME-Version", "Content-Type"];
             assert!(names.iter().all(|name| ours.contains(name)), "{headers}");
             assert_eq!(headers.lines().count(), headers.split("\r\n").count(), "{headers}");
         }

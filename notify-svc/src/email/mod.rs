@@ -6,6 +6,7 @@
 mod file;
 mod message;
 mod queue;
+mod rate;
 mod smtp;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::config::Transport;
 use crate::store::email_queue::DueEmail;
 
 pub use queue::Queue;
+pub use rate::Rate;
 pub use smtp::check_url as check_smtp_url;
 
 /// How long one email may take; its lease is longer.
@@ -42,6 +44,9 @@ pub enum SendError {
     /// The transport was asked and said no to this email; later it may say yes.
     #[error("email was refused")]
     Refused(#[source] anyhow::Error),
+    /// The transport said no to this email for good: RFC 5321 forbids to repeat it as it is.
+    #[error("email was rejected")]
+    Rejected(#[source] anyhow::Error),
     /// No transport will ever take it.
     #[error("email can't be composed")]
     Invalid(#[source] anyhow::Error),

@@ -16,15 +16,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Mailer, SEND_TIME_MAX, SendError};
+use super::{Mailer, Rate, SEND_TIME_MAX, SendError};
 use crate::metrics::{EmailAttempt, Metrics};
 use crate::store::email_queue::{self, Claim, DueEmail, Settled};
 
 /// Emails in one claim, and of those at the same time on their way.
 const CLAIM_MAX: u32 = 16;
 const CONCURRENT_MAX: usize = 8;
-/// A claim is sent in two rounds; the rest of the lease is for settling them.
-const LEASE: Duration = Duration::from_secs(60);
+/// A claim is sent in two rounds, or as slowly as the rate of one a second makes it; the rest of the lease is for settling.
+const LEASE: Duration = Duration::from_secs(90);
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_secs(1);
 /// Between attempts of one email that the server refuses: the eighth comes after about an hour.
@@ -33,7 +33,7 @@ const REFUSED_DELAY: (Duration, Duration) = (Duration::from_secs(30), Duration::
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 const _: () = assert!(
-    LEASE.as_secs() >= 2 * SEND_TIME_MAX.as_secs() + 2 * SETTLE_TIME_MAX.as_secs(),
+    LEASE.as_secs() >= 2 * SEND_TIME_MAX.as_secs() + 2 * SETTLE_TIME_MAX.as_secs() + CLAIM_MAX as u64,
     "a claim must be sent and settled within its lease"
 );
 
@@ -46,6 +46,8 @@ pub struct Queue {
     pub mailer: Mailer,
     /// Refusals before an email is dead.
     pub attempts_max: u32,
+    /// How fast they go.
+    pub rate: Rate,
     /// Woken after a commit that made emails; carries nothing and may be lost, for the queue polls too.
     pub wake: Arc<Notify>,
     /// What is counted.
@@ -131,7 +133,8 @@ impl Queue {
 
     /// Sends one email and settles it; gives it back untried once `interrupted`.
     async fn deliver(&self, email: &DueEmail, claim: &Claim, interrupted: &CancellationToken) {
-        if self.shutdown.is_cancelled() || interrupted.is_cancelled() {
+        let turn = self.shutdown.run_until_cancelled(self.rate.turn()).await;
+        if turn.is_none() || interrupted.is_cancelled() {
             interrupted.cancel();
             return self.settle(email, claim, &Settlement::Release(Duration::ZERO)).await;
         }
@@ -157,7 +160,7 @@ impl Queue {
                 tracing::warn!(attempts, "email was refused, trying again later");
                 Settlement::Refused(Retry::delay_after(first, longest, attempts), chain(error))
             }
-            SendError::Refused(_) | SendError::Invalid(_) => {
+            SendError::Refused(_) | SendError::Rejected(_) | SendError::Invalid(_) => {
                 // A server's refusal may quote the address: it stays in the row.
                 tracing::error!(attempts, "email is dead; see notifications.last_error");
                 Settlement::Dead(chain(error))

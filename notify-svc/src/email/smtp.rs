@@ -47,7 +47,11 @@ impl Smtp {
     pub(super) async fn send(&self, message: Message) -> Result<(), SendError> {
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
-            Err(error) if error.status().is_some_and(is_about_the_email) => Err(SendError::Refused(error.into())),
+            Err(error) if error.status().is_some_and(is_about_the_email) => {
+                let is_permanent = error.is_permanent();
+                let error = error.into();
+                Err(if is_permanent { SendError::Rejected(error) } else { SendError::Refused(error) })
+            }
             Err(error) => Err(SendError::Unreachable(error.into())),
         }
     }

@@ -20,8 +20,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// 400: `order_id` is missing, repeated or no UUID.
-    MalformedOrderId,
+    /// 400: an id is no UUID.
+    MalformedId {
+        /// The parameter.
+        parameter: &'static str,
+    },
+    /// 400: a parameter of the query is repeated or not what it must be.
+    MalformedQuery {
+        /// The parameter.
+        parameter: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// 404: no notification has this id.
+    NotificationNotFound,
     /// 503: the database is away, read-only or overloaded.
     DatabaseUnavailable,
     /// 500: our fault.
@@ -32,8 +44,17 @@ impl ApiError {
     /// What the client is told.
     pub(super) fn problem(self) -> Problem {
         match self {
-            Self::MalformedOrderId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
-                .errors(vec![Violation::new("order_id", "must be given once, as a UUID with hyphens")]),
+            Self::MalformedId { parameter } => {
+                Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
+                    .errors(vec![Violation::new(parameter, "must be given once, as a UUID with hyphens")])
+            }
+            Self::MalformedQuery { parameter, rule } => {
+                Problem::new(StatusCode::BAD_REQUEST, "malformed-query", "The query can't be understood")
+                    .errors(vec![Violation::new(parameter, rule)])
+            }
+            Self::NotificationNotFound => {
+                Problem::new(StatusCode::NOT_FOUND, "notification-not-found", "There is no such notification")
+            }
             Self::DatabaseUnavailable => {
                 let title = "The service can't reach its database";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title).retry_after(RETRY_AFTER)

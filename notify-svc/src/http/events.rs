@@ -13,7 +13,7 @@ use super::docs::Responses;
 use super::error::{ApiError, documented};
 use crate::App;
 use crate::consumer::{Connection, LastFault, Status};
-use crate::metrics::Answer;
+use crate::metrics::{Answer, Metrics};
 use crate::notification::EmailState;
 use crate::process::Outcome;
 use crate::store::{Receipt, email_queue};
@@ -104,9 +104,26 @@ struct EventsStats {
     /// Deliveries of events ahead of their turn, sent back to wait for their elders.
     #[schema(example = 0)]
     early: u64,
+    /// Deliveries of events whose effect the database refused, to be tried again.
+    #[schema(example = 0)]
+    failed: u64,
+    /// Tombstones of events that a person discarded: their versions count, without an effect.
+    #[schema(example = 0)]
+    tombstones: u64,
+    /// Deliveries of events under a used id with another payload; they are kept in `inbox_dead`.
+    #[schema(example = 0)]
+    conflicts: u64,
     /// Deliveries of messages that can't be processed; they are kept in `inbox_dead`.
     #[schema(example = 0)]
     dead: u64,
+    /// Events that wait for their elders now, of all replicas, as of a few seconds ago.
+    #[schema(example = 0, minimum = 0)]
+    waiting: i64,
+    /// Messages in `inbox_dead` that nobody has decided about, as of a few seconds ago.
+    #[schema(example = 0, minimum = 0)]
+    dead_open: i64,
+    /// From stored in the stream to the effect committed; null before the first event.
+    latency: Option<Latency>,
     /// Deliveries of a message after its first.
     #[schema(example = 3)]
     redelivered: u64,
@@ -117,6 +134,17 @@ struct EventsStats {
     #[schema(example = 0)]
     terms: u64,
     emails: EmailCounts,
+}
+
+/// Percentiles, interpolated between the bounds of a histogram's buckets.
+#[derive(Debug, Serialize, ToSchema)]
+struct Latency {
+    #[schema(example = 0.0015)]
+    p50_seconds: f64,
+    #[schema(example = 0.004)]
+    p95_seconds: f64,
+    #[schema(example = 0.008)]
+    p99_seconds: f64,
 }
 
 /// Emails in the database, of all replicas and for all time.
@@ -187,13 +215,24 @@ async fn stats(State(app): State<App>) -> Result<Json<EventsStats>, ApiError> {
         processed: metrics.messages(Outcome::Applied(Receipt::First)),
         duplicates: metrics.messages(Outcome::Applied(Receipt::Duplicate)),
         early: metrics.messages(Outcome::Early),
+        failed: metrics.messages(Outcome::Failed),
+        tombstones: metrics.messages(Outcome::Tombstone),
+        conflicts: metrics.messages(Outcome::Conflict),
         dead: metrics.messages(Outcome::Dead),
+        waiting: metrics.waiting.get(),
+        dead_open: metrics.dead.get(),
+        latency: latency(metrics),
         redelivered: metrics.redeliveries(),
         acks: metrics.answers(Answer::Ack),
         naks: metrics.answers(Answer::Nak),
         terms: metrics.answers(Answer::Term),
         emails,
     }))
+}
+
+fn latency(metrics: &Metrics) -> Option<Latency> {
+    let age = |share| metrics.event_age(share);
+    Some(Latency { p50_seconds: age(0.5)?, p95_seconds: age(0.95)?, p99_seconds: age(0.99)? })
 }
 
 impl From<Status> for EventsStatus {

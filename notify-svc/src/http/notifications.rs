@@ -1,10 +1,10 @@
-//! What customers were told about an order.
+//! What customers were told: pages with filters, and one by one.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use chrono::{DateTime, Utc};
 use runtime::http::layers;
-use schema::ids::OrderId;
+use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,17 +16,24 @@ use super::docs::Responses;
 use super::error::{ApiError, documented};
 use crate::App;
 use crate::notification::EmailState;
-use crate::store::notifications;
+use crate::store::notifications::{self, Page};
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(find))
 }
 
-/// The notifications of an order.
+/// Notifications of a page.
+const LIMIT_DEFAULT: u32 = 50;
+const LIMIT_MAX: u32 = 100;
+
+/// A page of notifications.
 #[derive(Debug, Serialize, ToSchema)]
 struct NotificationList {
-    /// Oldest first; at most 100, where an order has a handful.
+    /// Oldest first.
     notifications: Vec<Notification>,
+    /// `after` of the next page; null if this is the last.
+    #[schema(example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")]
+    next: Option<Uuid>,
 }
 
 /// One thing that a customer was told.
@@ -63,12 +70,13 @@ struct Email {
     sent_at: Option<DateTime<Utc>>,
 }
 
-struct Problems;
+struct ListProblems;
 
-impl IntoResponses for Problems {
+impl IntoResponses for ListProblems {
     fn responses() -> Responses {
         documented([
-            ApiError::MalformedOrderId.problem(),
+            ApiError::MalformedId { parameter: "order_id" }.problem(),
+            ApiError::MalformedQuery { parameter: "limit", rule: LIMIT_RULE }.problem(),
             ApiError::DatabaseUnavailable.problem(),
             layers::timed_out(),
             ApiError::Internal.problem(),
@@ -76,28 +84,118 @@ impl IntoResponses for Problems {
     }
 }
 
-/// What was the customer told about an order?
+struct FindProblems;
+
+impl IntoResponses for FindProblems {
+    fn responses() -> Responses {
+        documented([
+            ApiError::MalformedId { parameter: "id" }.problem(),
+            ApiError::NotificationNotFound.problem(),
+            ApiError::DatabaseUnavailable.problem(),
+            layers::timed_out(),
+            ApiError::Internal.problem(),
+        ])
+    }
+}
+
+/// What were customers told?
 ///
-/// An order that is unknown here has no notifications: its event may still be on its way.
+/// Pages of notifications, oldest first, of one order, in one state, or all. An order that is unknown here has none: its
+/// event may still be on its way.
 #[utoipa::path(
     get,
     path = "/api/notifications",
     tag = "notifications",
-    params(("order_id" = Uuid, Query, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
-    responses((status = 200, description = "The order's notifications", body = NotificationList), Problems)
+    params(
+        ("order_id" = Option<Uuid>, Query, description = "Only of this order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
+        ("state" = Option<EmailState>, Query, description = "Only with their email in this state"),
+        ("limit" = Option<u32>, Query, description = "Notifications on the page, 50 unless given", minimum = 1, maximum = 100),
+        ("after" = Option<Uuid>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, description = "The page", body = NotificationList), ListProblems)
 )]
 async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<NotificationList>, ApiError> {
-    let order_id = order_id(query.as_deref().unwrap_or_default())?;
-    let found = notifications::list(&app.pool, order_id).await?;
-    Ok(Json(NotificationList { notifications: found.into_iter().map(Notification::from).collect() }))
+    let Filter { order_id, state, limit, after } = Filter::read(query.as_deref().unwrap_or_default())?;
+    let page = Page { after, rows_max: limit + 1 };
+    let mut found = match (order_id, state) {
+        (Some(order_id), state) => notifications::of_order(&app.pool, order_id, state, page).await?,
+        (None, Some(state)) => notifications::in_state(&app.pool, state, page).await?,
+        (None, None) => notifications::all(&app.pool, page).await?,
+    };
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_more).map(|last| last.id.0);
+    Ok(Json(NotificationList { notifications: found.into_iter().map(Notification::from).collect(), next }))
 }
 
-/// The one `order_id` of the query: a UUID with hyphens, in either case, and no other notation.
-fn order_id(query: &str) -> Result<OrderId, ApiError> {
-    let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("order_id="));
-    let (Some(value), None) = (values.next(), values.next()) else { return Err(ApiError::MalformedOrderId) };
-    let id: Hyphenated = value.parse().map_err(|_| ApiError::MalformedOrderId)?;
-    Ok(OrderId(id.into_uuid()))
+/// What was the customer told?
+#[utoipa::path(
+    get,
+    path = "/api/notifications/{id}",
+    tag = "notifications",
+    params(("id" = Uuid, Path, description = "The notification", example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")),
+    responses((status = 200, description = "The notification", body = Notification), FindProblems)
+)]
+async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Notification>, ApiError> {
+    let id = NotificationId(uuid("id", &id)?);
+    let found = notifications::find(&app.pool, id).await?;
+    found.map(|found| Json(Notification::from(found))).ok_or(ApiError::NotificationNotFound)
+}
+
+const LIMIT_RULE: &str = "must be a number from 1 to 100";
+const STATE_RULE: &str = "must be pending, sent or dead";
+
+/// What a query asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Filter {
+    order_id: Option<OrderId>,
+    state: Option<EmailState>,
+    limit: u32,
+    after: NotificationId,
+}
+
+impl Filter {
+    /// Parameters that are none of ours are left alone; one of ours that comes twice is refused.
+    fn read(query: &str) -> Result<Self, ApiError> {
+        let mut filter = Self { order_id: None, state: None, limit: LIMIT_DEFAULT, after: NotificationId(Uuid::nil()) };
+        let mut seen = Vec::new();
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let parameter = match name {
+                "order_id" => "order_id",
+                "state" => "state",
+                "limit" => "limit",
+                "after" => "after",
+                _ => continue,
+            };
+            if seen.contains(&parameter) {
+                return Err(ApiError::MalformedQuery { parameter, rule: "must be given once" });
+            }
+            seen.push(parameter);
+            match parameter {
+                "order_id" => filter.order_id = Some(OrderId(uuid(parameter, value)?)),
+                "state" => filter.state = Some(state(value)?),
+                "limit" => filter.limit = limit(value)?,
+                _ => filter.after = NotificationId(uuid(parameter, value)?),
+            }
+        }
+        Ok(filter)
+    }
+}
+
+/// A UUID with hyphens, in either case, and no other notation.
+fn uuid(parameter: &'static str, value: &str) -> Result<Uuid, ApiError> {
+    let id: Hyphenated = value.parse().map_err(|_| ApiError::MalformedId { parameter })?;
+    Ok(id.into_uuid())
+}
+
+fn state(value: &str) -> Result<EmailState, ApiError> {
+    let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
+    state.ok_or(ApiError::MalformedQuery { parameter: "state", rule: STATE_RULE })
+}
+
+fn limit(value: &str) -> Result<u32, ApiError> {
+    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or(ApiError::MalformedQuery { parameter: "limit", rule: LIMIT_RULE })
 }
 
 impl From<notifications::Notification> for Notification {
@@ -121,14 +219,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_id_is_one_uuid_with_hyphens() {
+    fn a_filter_takes_each_parameter_once_and_no_other_notation() {
         let id = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
-        assert_eq!(order_id(&format!("other=1&order_id={id}")).unwrap().to_string(), id);
+        let filter = Filter::read(&format!("other=1&order_id={id}&state=dead&limit=7&after={id}")).unwrap();
+        assert_eq!(filter.order_id.unwrap().to_string(), id);
+        assert_eq!((filter.state, filter.limit, filter.after.to_string()), (Some(EmailState::Dead), 7, id.to_owned()));
+        assert_eq!(Filter::read("").unwrap().limit, LIMIT_DEFAULT);
         let simple = id.replace('-', "");
-        for query in
-            ["", "order_id=", "order_id=1", &format!("order_id={simple}"), &format!("order_id={id}&order_id={id}")]
-        {
-            assert!(matches!(order_id(query), Err(ApiError::MalformedOrderId)), "{query}");
+        for query in [
+            "order_id=",
+            "after=1",
+            "limit=0",
+            "limit=101",
+            "limit=x",
+            "state=",
+            "state=Sent",
+            &format!("order_id={simple}"),
+            &format!("order_id={id}&order_id={id}"),
+        ] {
+            assert!(Filter::read(query).is_err(), "{query}");
         }
     }
 }

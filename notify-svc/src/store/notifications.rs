@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use schema::ids::{EventId, NotificationId, OrderId};
+use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{MySql, MySqlPool, Transaction};
+use uuid::fmt::Simple;
 
 use super::Receipt;
 use crate::notification::{EmailState, NewNotification};
-
-/// Notifications that one answer lists at most. An order has a handful.
-const LISTED_MAX: u32 = 100;
 
 /// A notification and what became of its email.
 #[derive(Clone, Debug)]
@@ -37,33 +37,64 @@ pub struct Notification {
     pub sent_at: Option<DateTime<Utc>>,
 }
 
+/// A row, in the order of the columns of [`insert_all`].
+#[derive(Serialize)]
+struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
+
 /// Writes the effect of an event; a duplicate if the event has one already. Locks the keys of the notification and
 /// the event until the transaction ends.
 ///
 /// # Errors
 /// Any fault but a taken key.
 pub async fn insert(tx: &mut Transaction<'_, MySql>, notification: &NewNotification) -> sqlx::Result<Receipt> {
+    insert_all(tx, &[notification]).await
+}
+
+/// As [`insert`], for many events: all of them, or none if one of the keys is taken.
+///
+/// # Errors
+/// Any fault but a taken key.
+pub async fn insert_all(tx: &mut Transaction<'_, MySql>, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
+    let rows = notifications.iter().map(|new| {
+        let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
+        Row(id, event_id, new.event_type.as_str(), order_id, &new.recipient, &new.product, new.quantity)
+    });
     let inserted = sqlx::query!(
         "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-        notification.id,
-        notification.event_id,
-        notification.event_type.as_str(),
-        notification.order_id,
-        notification.recipient,
-        notification.product,
-        notification.quantity,
+         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), recipient, product, quantity
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                          PATH '$[0]',
+                                            event_id   CHAR(32)                          PATH '$[1]',
+                                            event_type VARCHAR(100)                      PATH '$[2]',
+                                            order_id   CHAR(32)                          PATH '$[3]',
+                                            recipient  VARCHAR(254) CHARACTER SET utf8mb4 PATH '$[4]',
+                                            product    VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]',
+                                            quantity   INT UNSIGNED                      PATH '$[6]')) AS list",
+        Json(rows.collect::<Vec<_>>()),
     )
     .execute(&mut **tx)
     .await;
     Receipt::of(inserted)
 }
 
-/// The notifications of an order, oldest first. Locks nothing.
+/// Which notifications a page holds: those after an id, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The last one of the page before; nil for the first page.
+    pub after: NotificationId,
+    /// Rows at most.
+    pub rows_max: u32,
+}
+
+/// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
 /// # Errors
 /// Any fault; `ColumnDecode` if a state is none that this code knows.
-pub async fn list(pool: &MySqlPool, order_id: OrderId) -> sqlx::Result<Vec<Notification>> {
+pub async fn of_order(
+    pool: &MySqlPool,
+    order_id: OrderId,
+    state: Option<EmailState>,
+    page: Page,
+) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
@@ -71,12 +102,78 @@ pub async fn list(pool: &MySqlPool, order_id: OrderId) -> sqlx::Result<Vec<Notif
                   created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
                   sent_at AS "sent_at: DateTime<Utc>"
            FROM notifications
-           WHERE order_id = ?
+           WHERE order_id = ? AND id > ? AND state = COALESCE(?, state)
            ORDER BY id
            LIMIT ?"#,
         order_id,
-        LISTED_MAX,
+        page.after,
+        state.map(EmailState::as_str),
+        page.rows_max,
     )
     .fetch_all(pool)
+    .await
+}
+
+/// A page of the notifications in a state, by the index `state_id`. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn in_state(pool: &MySqlPool, state: EmailState, page: Page) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE state = ? AND id > ?
+           ORDER BY id
+           LIMIT ?"#,
+        state.as_str(),
+        page.after,
+        page.rows_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// A page of all notifications. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn all(pool: &MySqlPool, page: Page) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE id > ?
+           ORDER BY id
+           LIMIT ?"#,
+        page.after,
+        page.rows_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// One notification. Locks nothing.
+///
+/// # Errors
+/// As [`of_order`].
+pub async fn find(pool: &MySqlPool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
+                  order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
+                  sent_at AS "sent_at: DateTime<Utc>"
+           FROM notifications
+           WHERE id = ?"#,
+        id,
+    )
+    .fetch_optional(pool)
     .await
 }

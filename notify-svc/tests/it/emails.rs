@@ -82,7 +82,7 @@ both_engines! {
         let setting = Setting::new(engine).await;
         let mut server = SmtpServer::new();
         server.start().await;
-        server.refuse("ada@example.com", "550 no such mailbox");
+        server.refuse("ada@example.com", "451 mailbox is busy");
         let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
         let event = Published::created();
         setting.publish(&[&event]).await;
@@ -94,9 +94,56 @@ both_engines! {
         until_email_is(&service, event.order_id(), "dead").await;
         let error: String =
             sqlx::query_scalar("SELECT last_error FROM notifications").fetch_one(&setting.pool).await.unwrap();
-        assert!(error.contains("550") || error.contains("no such mailbox"), "{error}");
+        assert!(error.contains("451") || error.contains("mailbox is busy"), "{error}");
         assert!(server.mails().is_empty());
     }
+}
+
+#[tokio::test]
+async fn an_email_that_is_rejected_for_good_is_dead_at_once() {
+    let setting = Setting::new(Engine::MySql).await;
+    let mut server = SmtpServer::new();
+    server.start().await;
+    server.refuse("ada@example.com", "550 no such mailbox");
+    let service = smtp_service(&setting, &server).start().await;
+    let event = Published::created();
+    setting.publish(&[&event]).await;
+    until_email_is(&service, event.order_id(), "dead").await;
+    assert_eq!(email(&service, event.order_id()).await["attempts"], 1);
+}
+
+/// The crash window is between the server's yes and the settlement; the lease of the dead process is cut short.
+#[tokio::test]
+async fn a_kill_in_mid_send_repeats_one_email_with_the_same_message_id() {
+    let setting = Setting::new(Engine::MySql).await;
+    let mut server = SmtpServer::new();
+    server.start().await;
+    server.keep_silent_after_data(true);
+    let mut service = smtp_service(&setting, &server).start().await;
+    let event = Published::created();
+    setting.publish(&[&event]).await;
+    eventually("the server has the email", async || server.mails().len() == 1).await;
+    service.kill().await;
+    server.keep_silent_after_data(false);
+    let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6)";
+    sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
+    service.restart().await;
+    until_email_is(&service, event.order_id(), "sent").await;
+    let [first, second] = &server.mails()[..] else { panic!("two mails: {:?}", server.mails()) };
+    assert_eq!(header(&first.content, "Message-ID"), header(&second.content, "Message-ID"));
+    assert_eq!(first.content, second.content, "the repeat is the same email");
+}
+
+#[tokio::test]
+async fn emails_leave_no_faster_than_the_rate() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().env("EMAIL_RATE_MAX", "10").start().await;
+    let events: Vec<_> = (0..15).map(|_| Published::created()).collect();
+    setting.publish(&events.iter().collect::<Vec<_>>()).await;
+    eventually("all are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 15).await;
+    let span = "SELECT TIMESTAMPDIFF(MICROSECOND, MIN(sent_at), MAX(sent_at)) FROM notifications";
+    let micros: i64 = sqlx::query_scalar(span).fetch_one(&setting.pool).await.unwrap();
+    assert!(micros >= 1_200_000, "15 emails at 10 a second took {micros} us");
 }
 
 #[tokio::test]
@@ -130,4 +177,6 @@ async fn a_product_adds_no_header_and_no_recipient() {
     assert_eq!(mail.recipients, ["ada@example.com"]);
     assert_eq!(header(&mail.content, "Bcc"), "");
     assert!(header(&mail.content, "Subject").starts_with("Your order of"), "{}", mail.content);
+    let (_, html) = mail.content.split_once("text/html").unwrap();
+    assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
 }

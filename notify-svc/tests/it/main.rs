@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
 mod api;
+mod conflicts;
 mod consuming;
+mod deciding;
 mod emails;
+mod metrics;
 mod ordering;
 mod outages;
 mod poison;
+mod random;
+mod repairing;
+mod retention;
 mod setting;
 mod smtp_server;
 mod starting;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use schema::names;
 use stack::testing::{Service, TcpProxy, eventually};
 use stack::{Engine, both_engines};
 
@@ -84,15 +83,27 @@ async fn a_broker_restart_needs_no_restart_of_the_service() {
     assert_eq!(stat(&service, "processed").await, 3);
 }
 
+/// What the next process sees tells how the last one stopped.
 #[tokio::test]
-async fn a_deleted_consumer_is_made_again() {
+async fn a_stop_under_load_leaves_no_wait_and_no_duplicate_to_the_next_process() {
     let setting = Setting::new(Engine::MySql).await;
-    let service = setting.service().start().await;
-    setting.publish(&[&Published::created()]).await;
-    setting.until_count("notifications", 1).await;
-    let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
-    stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
-    setting.publish(&[&Published::created()]).await;
-    setting.until_count("notifications", 2).await;
-    assert_eq!(stat(&service, "duplicates").await, 1, "it starts over, and the inbox knows");
+    let mut service = setting.service().env("BATCH_SIZE_MAX", "20").env("EMAIL_TRANSPORT", "log").start().await;
+    let events: Vec<_> = (0..2000).map(|_| Published::created()).collect();
+    let (first, rest) = events.split_at(500);
+    setting.publish(&first.iter().collect::<Vec<_>>()).await;
+    let publishing = async { setting.publish(&rest.iter().collect::<Vec<_>>()).await };
+    let stopping = async {
+        eventually("it is at work", async || stat(&service, "processed").await > 100).await;
+        assert!(service.terminate().await.success());
+    };
+    tokio::join!(publishing, stopping);
+    let before = setting.count("notifications").await;
+    assert!(before < 2000, "it was stopped in the middle");
+    let stopped = Instant::now();
+    service.restart().await;
+    setting.until_count("notifications", 2000).await;
+    setting.until_all_answered().await;
+    assert!(stopped.elapsed() < Duration::from_secs(20), "nobody waited for the ack wait of 30 s");
+    assert_eq!(stat(&service, "duplicates").await, 0, "all acknowledgements of the last process arrived");
+    assert_eq!(i64::try_from(stat(&service, "processed").await).unwrap(), 2000 - before);
 }

@@ -116,6 +116,8 @@ pub(crate) struct Published {
     pub(crate) subject: String,
     pub(crate) envelope: Envelope,
     pub(crate) body: String,
+    /// Whether it takes the place of a discarded event.
+    pub(crate) is_tombstone: bool,
 }
 
 impl Published {
@@ -159,7 +161,12 @@ impl Published {
             aggregate_version: NonZeroU32::new(version),
             occurred_at: Utc::now(),
         };
-        Self { subject: event.event_type().to_string(), envelope, body: event.payload().unwrap() }
+        Self { subject: event.event_type().to_string(), envelope, body: event.payload().unwrap(), is_tombstone: false }
+    }
+
+    /// What the relay publishes when this event is discarded.
+    pub(crate) fn tombstone(&self) -> Self {
+        Self { body: "{}".to_owned(), is_tombstone: true, ..self.clone() }
     }
 
     pub(crate) fn order_id(&self) -> OrderId {
@@ -170,6 +177,9 @@ impl Published {
         let mut headers = HeaderMap::new();
         for (name, value) in self.envelope.headers() {
             headers.insert(name, value.as_str());
+        }
+        if self.is_tombstone {
+            headers.insert(names::TOMBSTONE_HEADER, "true");
         }
         headers
     }
@@ -183,4 +193,26 @@ pub(crate) async fn get(service: &Service, path: &str) -> Value {
 /// A number of `/api/events/stats`.
 pub(crate) async fn stat(service: &Service, name: &str) -> u64 {
     get(service, "/api/events/stats").await[name].as_u64().unwrap()
+}
+
+/// A series of /metrics, by its name with labels.
+pub(crate) async fn metric(service: &Service, series: &str) -> f64 {
+    let text = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_else(|| panic!("no {series}"));
+    value.trim().parse().unwrap()
+}
+
+/// The program with another verb, under the service's own user: its status, and what it printed.
+pub(crate) fn verb(setting: &Setting, arguments: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_notify-svc"));
+    command.args(arguments).env("DATABASE_URL", setting.database.url("notify_svc")).env("NATS_URL", setting.nats.url());
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// As [`verb`], with `--json`.
+pub(crate) fn verb_json(setting: &Setting, arguments: &[&str]) -> (bool, Value) {
+    let (is_success, said) = verb(setting, &[arguments, &["--json"]].concat());
+    (is_success, serde_json::from_str(&said).unwrap_or_else(|error| panic!("{said}: {error}")))
 }

@@ -1,6 +1,7 @@
 //! The one stand-in of these tests: an SMTP server that speaks the protocol and keeps what it is sent.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stack::testing::Port;
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 struct Shared {
     mails: Arc<Mutex<Vec<Mail>>>,
     refusals: Arc<Mutex<HashMap<String, &'static str>>>,
+    is_silent: Arc<AtomicBool>,
 }
 
 /// A mail that was taken.
@@ -52,6 +54,11 @@ impl SmtpServer {
     /// Answers RCPT for this address with `reply`.
     pub(crate) fn refuse(&self, recipient: &str, reply: &'static str) {
         self.shared.refusals.lock().unwrap().insert(recipient.to_owned(), reply);
+    }
+
+    /// Takes mails, but says nothing when it has one.
+    pub(crate) fn keep_silent_after_data(&self, is_silent: bool) {
+        self.shared.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
     pub(crate) fn mails(&self) -> Vec<Mail> {
@@ -101,6 +108,11 @@ async fn serve(client: TcpStream, shared: Shared) {
                     content.push('\n');
                 }
                 shared.mails.lock().unwrap().push(Mail { recipients: std::mem::take(&mut recipients), content });
+                if shared.is_silent.load(Ordering::SeqCst) {
+                    // Until the client hangs up.
+                    while let Ok(Some(_)) = lines.next_line().await {}
+                    return;
+                }
                 "250 taken".to_owned()
             }
             "NOOP" => "250 fine".to_owned(),

@@ -4,7 +4,11 @@
 //! Nothing here judges: the targets stand in the README beside the figures.
 
 mod bare;
+mod events;
+mod inbox;
+mod latency;
 mod load;
+mod rig;
 mod write;
 
 use std::process::ExitCode;
@@ -29,8 +33,9 @@ pub(crate) struct Arguments {
 /// The sections, one file each.
 #[derive(Debug, clap::Subcommand)]
 enum Section {
-    /// What order-svc costs an order, against the bare transaction.
     Write(write::Arguments),
+    Inbox(inbox::Arguments),
+    Latency(latency::Arguments),
 }
 
 /// One measured number.
@@ -55,7 +60,6 @@ impl Figure {
     }
 
     /// A number that stands alone.
-    #[expect(dead_code, reason = "sections to come have such figures")]
     pub(crate) fn alone(name: &'static str, value: f64, unit: &'static str) -> Figure {
         Figure { name, value, unit, limit: None, ratio: None }
     }
@@ -82,6 +86,8 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
     let measuring = async {
         match &arguments.section {
             Section::Write(arguments) => write::measure(home, arguments).await,
+            Section::Inbox(arguments) => inbox::measure(home, arguments).await,
+            Section::Latency(arguments) => latency::measure(home, arguments).await,
         }
     };
     let figures = tokio::select! {

@@ -1,0 +1,204 @@
+//! `notify-svc dead`: messages that could not be processed, and what a person decides about them.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{Operator, plain, time};
+use crate::process::{self, Requeued};
+use crate::store::inbox_dead::{self, Dead, DeadId, DeadLine};
+
+/// What to do with dead messages.
+#[derive(Debug, Subcommand)]
+pub enum DeadVerb {
+    /// List those that nobody has decided about, oldest first.
+    List(ListConfig),
+    /// Show one whole: subject, headers, body and reason.
+    Show(OneConfig),
+    /// Process one again, now, as if it had just come; exits 1 if it still can't be processed.
+    Requeue(OneConfig),
+    /// Give one up. If it was a version of an order, the order's later versions no longer wait for it.
+    Discard(DiscardConfig),
+}
+
+/// Settings of `dead list`.
+#[derive(Debug, Args)]
+pub struct ListConfig {
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// Lines at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+
+    /// Only ids above this one: the last of the page before.
+    #[arg(long, default_value_t = 0)]
+    pub after: DeadId,
+}
+
+/// Settings of `dead show` and `dead requeue`.
+#[derive(Debug, Args)]
+pub struct OneConfig {
+    /// The id that `dead list` shows.
+    pub id: DeadId,
+
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+/// Settings of `dead discard`.
+#[derive(Debug, Args)]
+pub struct DiscardConfig {
+    /// The id that `dead list` shows.
+    pub id: DeadId,
+
+    /// Why; it is kept with the message.
+    #[arg(long)]
+    pub reason: String,
+
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: DeadId,
+    stream_sequence: u64,
+    subject: String,
+    reason: String,
+    dead_at: chrono::DateTime<chrono::Utc>,
+}
+
+#[derive(Serialize)]
+struct Whole {
+    id: DeadId,
+    stream_sequence: u64,
+    subject: String,
+    headers: Vec<(String, String)>,
+    /// With replacement characters where it is no UTF-8; the row has the bytes.
+    body: String,
+    reason: String,
+    dead_at: chrono::DateTime<chrono::Utc>,
+    resolution: Option<String>,
+    note: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Decided {
+    id: DeadId,
+    outcome: &'static str,
+    reason: Option<String>,
+}
+
+/// Does what the verb says.
+///
+/// # Errors
+/// If the database can't be read or written.
+pub async fn dead(verb: DeadVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        DeadVerb::List(config) => list(config).await,
+        DeadVerb::Show(config) => show(config).await,
+        DeadVerb::Requeue(config) => requeue(config).await,
+        DeadVerb::Discard(config) => discard(config).await,
+    }
+}
+
+async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let found = inbox_dead::list(&pool, config.after, config.limit).await.context("reading inbox_dead")?;
+    let lines: Vec<_> = found
+        .into_iter()
+        .map(|DeadLine { id, stream_sequence, subject, reason, dead_at }| Line {
+            id,
+            stream_sequence,
+            subject,
+            reason,
+            dead_at,
+        })
+        .collect();
+    config.operator.print(&lines, || {
+        let mut table = format!("{:>8} {:>10} {:<19} {:<20} reason\n", "id", "sequence", "dead at", "subject");
+        for Line { id, stream_sequence, subject, reason, dead_at } in &lines {
+            let (at, subject, reason) = (time(*dead_at), plain(subject), plain(reason));
+            table.push_str(&format!("{id:>8} {stream_sequence:>10} {at:<19} {subject:<20} {reason}\n"));
+        }
+        table
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(config: OneConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let found = inbox_dead::show(&pool, config.id).await.context("reading inbox_dead")?;
+    let Some(Dead { message, reason, dead_at, resolution, note }) = found else {
+        eprintln!("no dead message has the id {}", config.id);
+        return Ok(ExitCode::FAILURE);
+    };
+    let whole = Whole {
+        id: config.id,
+        stream_sequence: message.stream_sequence,
+        subject: message.subject,
+        headers: message.headers,
+        body: String::from_utf8_lossy(&message.payload).into_owned(),
+        reason,
+        dead_at,
+        resolution,
+        note,
+    };
+    config.operator.print(&whole, || table(&whole))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(whole: &Whole) -> String {
+    let mut table = format!(
+        "id         {}\nsequence   {}\nsubject    {}\ndead at    {}\nreason     {}\n",
+        whole.id,
+        whole.stream_sequence,
+        plain(&whole.subject),
+        time(whole.dead_at),
+        plain(&whole.reason),
+    );
+    if let Some(resolution) = &whole.resolution {
+        let note = whole.note.as_deref().map(plain).unwrap_or_default();
+        table.push_str(&format!("decision   {resolution} {note}\n"));
+    }
+    for (name, value) in &whole.headers {
+        table.push_str(&format!("header     {}: {}\n", plain(name), plain(value)));
+    }
+    table.push_str(&format!("body       {}\n", plain(&whole.body)));
+    table
+}
+
+async fn requeue(OneConfig { id, operator }: OneConfig) -> anyhow::Result<ExitCode> {
+    let pool = operator.pool().context("DATABASE_URL is malformed")?;
+    let (outcome, reason) = match process::requeue(&pool, id).await.context("processing the message")? {
+        Requeued::Applied => ("applied", None),
+        Requeued::Refused(reason) => ("refused", Some(reason)),
+        Requeued::Unknown => ("unknown", Some("no open dead message has this id".to_owned())),
+    };
+    tell(&operator, Decided { id, outcome, reason })
+}
+
+async fn discard(DiscardConfig { id, reason, operator }: DiscardConfig) -> anyhow::Result<ExitCode> {
+    let pool = operator.pool().context("DATABASE_URL is malformed")?;
+    let decided = match process::discard(&pool, id, &reason).await {
+        Ok(()) => Decided { id, outcome: "discarded", reason: None },
+        Err(process::Failure::Database(error)) => return Err(error).context("writing the decision"),
+        Err(refusal) => Decided { id, outcome: "refused", reason: Some(refusal.to_string()) },
+    };
+    tell(&operator, decided)
+}
+
+/// A decision that was refused is exit 1.
+fn tell(operator: &Operator, decided: Decided) -> anyhow::Result<ExitCode> {
+    operator.print(&decided, || {
+        let reason = decided.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+        format!("message {} {}{reason}\n", decided.id, decided.outcome)
+    })?;
+    Ok(if decided.reason.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

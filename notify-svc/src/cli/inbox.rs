@@ -1,0 +1,75 @@
+//! `notify-svc inbox show`: whether an event has had its effect.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use schema::ids::EventId;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Operator, plain, time};
+use crate::store::inbox;
+
+/// What to do with the inbox.
+#[derive(Debug, Subcommand)]
+pub enum InboxVerb {
+    /// Tell whether an event has had its effect; exits 1 if it has not.
+    Show(ShowConfig),
+}
+
+/// Settings of `inbox show`.
+#[derive(Debug, Args)]
+pub struct ShowConfig {
+    /// The event: its ce-id, the outbox's event_id.
+    pub event_id: Uuid,
+
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Serialize)]
+struct Row {
+    event_id: Uuid,
+    event_type: String,
+    order_id: Uuid,
+    version: Option<u32>,
+    stream_sequence: u64,
+    received_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Prints the event's row.
+///
+/// # Errors
+/// If the database can't be read.
+pub async fn inbox(verb: InboxVerb) -> anyhow::Result<ExitCode> {
+    let InboxVerb::Show(ShowConfig { event_id, operator }) = verb;
+    let pool = operator.pool().context("DATABASE_URL is malformed")?;
+    let Some(row) = inbox::show(&pool, EventId(event_id)).await.context("reading the inbox")? else {
+        eprintln!("event {event_id} has had no effect here, or so long ago that its row is purged");
+        return Ok(ExitCode::FAILURE);
+    };
+    let row = Row {
+        event_id,
+        event_type: row.event_type,
+        order_id: row.aggregate_id,
+        version: row.aggregate_version,
+        stream_sequence: row.stream_sequence,
+        received_at: row.received_at,
+    };
+    operator.print(&row, || table(&row))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(row: &Row) -> String {
+    let version = row.version.map_or("-".to_owned(), |version| version.to_string());
+    format!(
+        "event     {}\ntype      {}\norder     {}\nversion   {version}\nsequence  {}\nreceived  {}\n",
+        row.event_id,
+        plain(&row.event_type),
+        row.order_id,
+        row.stream_sequence,
+        time(row.received_at),
+    )
+}

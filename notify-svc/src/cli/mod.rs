@@ -1,0 +1,60 @@
+//! The verbs for operators: each opens the database, says what it found and ends. Tables for people, `--json` for programs.
+
+pub mod dead;
+pub mod gaps;
+pub mod inbox;
+pub mod status;
+
+use std::time::Duration;
+
+use clap::Args;
+use runtime::config::{Secret, duration};
+use runtime::mysql::DatabaseConfig;
+use serde::Serialize;
+use sqlx::MySqlPool;
+
+/// What every verb for operators needs.
+#[derive(Clone, Debug, Args)]
+pub struct Operator {
+    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE; its user is notify_svc.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+
+    /// How long to wait for the database.
+    #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT", default_value = "3s", value_parser = duration)]
+    pub database_acquire_timeout: Duration,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Operator {
+    fn pool(&self) -> sqlx::Result<MySqlPool> {
+        runtime::mysql::pool(&DatabaseConfig {
+            database_url: self.database_url.clone(),
+            database_connections_max: 1,
+            database_acquire_timeout: self.database_acquire_timeout,
+        })
+    }
+
+    /// Prints rows as one JSON value, or as a table.
+    fn print<T: Serialize>(&self, rows: &T, table: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(rows)?);
+        } else {
+            print!("{}", table());
+        }
+        Ok(())
+    }
+}
+
+/// Text of others on a terminal: without line breaks and escape sequences.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+/// A time as operators' SQL shows it, in UTC.
+fn time(moment: chrono::DateTime<chrono::Utc>) -> String {
+    moment.format("%Y-%m-%d %H:%M:%S").to_string()
+}

@@ -1,0 +1,103 @@
+//! `notify-svc status`: what waits, what is dead, how the emails are, and what the broker says if it is asked.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use runtime::config::Secret;
+use runtime::nats::{self, NatsConfig};
+use serde::Serialize;
+
+use super::Operator;
+use crate::consumer::Monitor;
+use crate::notification::EmailState;
+use crate::store::{email_queue, inbox_dead, inbox_waiting};
+
+/// Settings of `status`.
+#[derive(Debug, Args)]
+pub struct StatusConfig {
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// nats://HOST:PORT; without it the broker is not asked.
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<Secret>,
+}
+
+#[derive(Serialize)]
+struct Status {
+    waiting_events: i64,
+    dead_messages: i64,
+    emails: Vec<Emails>,
+    consumer: Option<Consumer>,
+}
+
+#[derive(Serialize)]
+struct Emails {
+    state: &'static str,
+    emails: i64,
+}
+
+#[derive(Serialize)]
+struct Consumer {
+    pending: u64,
+    ack_pending: u64,
+    redelivered: u64,
+    ack_floor: u64,
+    lag_seconds: Option<f64>,
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// If the database can't be read; a broker that does not answer is told as one.
+pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let mut emails = Vec::new();
+    for state in EmailState::ALL {
+        let count = email_queue::count(&pool, state).await.context("counting the emails")?;
+        emails.push(Emails { state: state.as_str(), emails: count });
+    }
+    let status = Status {
+        waiting_events: inbox_waiting::count(&pool).await.context("counting the events that wait")?,
+        dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
+        emails,
+        consumer: match config.nats_url {
+            Some(nats_url) => ask(NatsConfig { nats_url }).await?,
+            None => None,
+        },
+    };
+    config.operator.print(&status, || table(&status))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(config: NatsConfig) -> anyhow::Result<Option<Consumer>> {
+    let client = nats::connect("notify-svc status", &config).await.context("NATS_URL is malformed")?;
+    let status = Monitor::new(client).status_once_connected().await;
+    Ok(status.consumer.map(|consumer| Consumer {
+        pending: consumer.pending,
+        ack_pending: consumer.ack_pending,
+        redelivered: consumer.redelivered,
+        ack_floor: consumer.ack_floor,
+        lag_seconds: status.lag.map(|lag| lag.as_secs_f64()),
+    }))
+}
+
+fn table(status: &Status) -> String {
+    let mut table = format!("waiting events   {:>10}\n", status.waiting_events);
+    table.push_str(&format!("dead messages    {:>10}\n", status.dead_messages));
+    for Emails { state, emails } in &status.emails {
+        table.push_str(&format!("emails {state:<9} {emails:>10}\n"));
+    }
+    match &status.consumer {
+        Some(consumer) => {
+            let lag = consumer.lag_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
+            table.push_str(&format!("pending          {:>10}\n", consumer.pending));
+            table.push_str(&format!("ack pending      {:>10}\n", consumer.ack_pending));
+            table.push_str(&format!("lag              {lag:>10}\n"));
+        }
+        None => table.push_str("consumer         does not answer, or NATS_URL is not set\n"),
+    }
+    table
+}

@@ -1,0 +1,160 @@
+//! The consumer repairs itself when it no longer fits its stream: each fault is done to a real nats-server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use schema::names;
+use stack::Engine;
+use stack::testing::{Service, eventually, eventually_within};
+
+use crate::setting::{Published, Setting, get, metric, stat};
+
+/// What the issue asks for.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
+
+async fn repairs(service: &Service, reason: &str) -> f64 {
+    metric(service, &format!(r#"inbox_consumer_repairs_total{{reason="{reason}"}}"#)).await
+}
+
+async fn until_repaired(service: &Service, reason: &str) {
+    eventually_within(REPAIRED_WITHIN, &format!("repaired: {reason}"), async || repairs(service, reason).await >= 1.0)
+        .await;
+    assert!(service.log().contains("the consumer starts over from the first message"));
+}
+
+fn events(count: usize) -> Vec<Published> {
+    (0..count).map(|_| Published::created()).collect()
+}
+
+/// Five events, processed and acknowledged.
+async fn processed(setting: &Setting) -> Vec<Published> {
+    let events = events(5);
+    setting.publish(&events.iter().collect::<Vec<_>>()).await;
+    setting.until_count("notifications", 5).await;
+    setting.until_all_answered().await;
+    events
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            fs::copy(entry.path(), target).map(drop).unwrap()
+        }
+    }
+}
+
+/// The folder of the stream in a broker's store.
+fn stream_folder(store: &Path) -> PathBuf {
+    store.join("jetstream/$G/streams").join(names::STREAM)
+}
+
+#[tokio::test]
+async fn a_deleted_consumer_is_made_again_and_reads_from_the_first_message() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    processed(&setting).await;
+    let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
+    stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
+    until_repaired(&service, "consumer_gone").await;
+    eventually("the re-read is recognised", async || stat(&service, "duplicates").await == 5).await;
+    setting.publish(&[&Published::created()]).await;
+    setting.until_count("notifications", 6).await;
+}
+
+#[tokio::test]
+async fn a_recreated_stream_is_read_from_its_first_message() {
+    let setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    let old = processed(&setting).await;
+    setting.jetstream().await.delete_stream(names::STREAM).await.unwrap();
+    setting.create_stream().await;
+    // What the relay's healing does: the lost events again, then new ones.
+    let new = events(3);
+    setting.publish(&old.iter().chain(&new).collect::<Vec<_>>()).await;
+    until_repaired(&service, "stream_recreated").await;
+    setting.until_count("notifications", 8).await;
+    setting.until_all_answered().await;
+    assert_eq!(stat(&service, "duplicates").await, 5);
+}
+
+#[tokio::test]
+async fn another_broker_under_the_service_is_read_from_its_first_message() {
+    let mut setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    let old = processed(&setting).await;
+    setting.nats.stop().await;
+    fs::remove_dir_all(setting.nats.store()).unwrap();
+    setting.nats.restart().await;
+    setting.create_stream().await;
+    setting.publish(&old[2..].iter().chain(&events(1)).collect::<Vec<_>>()).await;
+    until_repaired(&service, "stream_recreated").await;
+    setting.until_count("notifications", 6).await;
+    setting.until_all_answered().await;
+}
+
+/// The stream is rewound, and the consumer is not: it would wait for messages that it believes to have read.
+#[tokio::test]
+async fn a_consumer_that_has_read_further_than_its_rewound_stream_starts_over() {
+    let mut setting = Setting::new(Engine::MySql).await;
+    let service = setting.service().start().await;
+    processed(&setting).await;
+    let earlier = tempfile::tempdir().unwrap();
+    setting.nats.stop().await;
+    copy(&stream_folder(&setting.nats.store()).join("msgs"), earlier.path());
+    setting.nats.restart().await;
+    setting.publish(&events(4).iter().collect::<Vec<_>>()).await;
+    setting.until_count("notifications", 9).await;
+    setting.until_all_answered().await;
+
+    setting.nats.stop().await;
+    let messages = stream_folder(&setting.nats.store()).join("msgs");
+    fs::remove_dir_all(&messages).unwrap();
+    copy(earlier.path(), &messages);
+    setting.nats.restart().await;
+    // Sequences that had been read before carry other events now.
+    setting.publish(&events(2).iter().collect::<Vec<_>>()).await;
+    eventually_within(REPAIRED_WITHIN, "the new events have their effect", async || {
+        setting.count("notifications").await == 11
+    })
+    .await;
+    setting.until_all_answered().await;
+    assert_eq!(stat(&service, "processed").await, 11);
+}
+
+#[tokio::test]
+async fn changed_settings_are_applied_to_the_consumer() {
+    let setting = Setting::new(Engine::MySql).await;
+    let mut service = setting.service().env("ACK_WAIT", "40s").start().await;
+    assert!(service.terminate().await.success());
+    let _service = setting.service().env("ACK_WAIT", "50s").env("ACK_PENDING_MAX", "2000").start().await;
+    let config = setting.consumer_info().await.config;
+    assert_eq!((config.ack_wait, config.max_ack_pending), (Duration::from_secs(50), 2000));
+}
+
+#[tokio::test]
+async fn a_consumer_that_can_not_be_updated_is_refused_with_a_clear_line() {
+    let setting = Setting::new(Engine::MySql).await;
+    let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
+    let foreign = pull::Config {
+        durable_name: Some(names::NOTIFY_DURABLE.to_owned()),
+        deliver_policy: DeliverPolicy::New,
+        ack_policy: AckPolicy::All,
+        ..pull::Config::default()
+    };
+    stream.create_consumer(foreign).await.unwrap();
+    let mut service = setting.service();
+    service.spawn();
+    eventually("the service says so", async || match reqwest::get(service.url("/api/events/status")).await {
+        Ok(answer) => answer.json::<serde_json::Value>().await.unwrap()["last_error"]["code"] == "consumer-refused",
+        Err(_) => false,
+    })
+    .await;
+    assert!(service.log().contains("broker refuses the consumer's settings"), "{}", service.log());
+    assert_eq!(get(&service, "/api/events/stats").await["processed"], 0);
+}

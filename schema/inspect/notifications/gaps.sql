@@ -1,0 +1,10 @@
+-- Which orders wait for an elder version, since when, and for which?
+-- Healthy: no rows, or rows that are seconds old.
+SELECT LOWER(HEX(w.aggregate_id)) AS order_id, COALESCE(g.version, 0) + 1 AS missing_version, w.aggregate_version AS waiting_version,
+       w.stream_seq, w.deliveries, w.since
+FROM inbox_waiting AS w
+LEFT JOIN inbox_gate AS g
+       ON g.consumer = w.consumer AND g.aggregate_type = w.aggregate_type AND g.aggregate_id = w.aggregate_id
+WHERE w.aggregate_version > COALESCE(g.version, 0)
+ORDER BY w.since
+LIMIT 100;

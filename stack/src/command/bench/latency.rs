@@ -1,0 +1,150 @@
+//! `stack bench latency`: from an order's commit to the commit of its effect, at a steady rate.
+//!
+//! The order transaction is the benchmark's own, so that its moment is known: the clock starts before COMMIT is sent, and
+//! stops when notify-svc's acknowledgement, which follows its commit, is seen on its way to the broker. Both ends make
+//! the time longer than what is asked for, never shorter. The relay and notify-svc are release builds of the real ones.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::event::{OrderCreated, OrderEvent, SCHEMA_VERSION};
+use schema::ids::{EventId, OrderId};
+use schema::names;
+use sqlx::MySqlPool;
+use stack::Engine;
+use stack::home::Home;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::rig::Rig;
+use super::Figure;
+
+const WITHIN: Duration = Duration::from_secs(30);
+/// Orders at the beginning that don't count: connections open, plans and caches fill.
+const WARM_UP: usize = 200;
+
+/// Milliseconds from the commit of an order to the commit of its effect.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The database server.
+    #[arg(long, value_enum, default_value_t = Engine::MySql)]
+    db: Engine,
+    /// Orders a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Orders that count.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..))]
+    orders: u32,
+}
+
+/// Measures.
+pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+    let rig = Rig::start(home, arguments.db).await?;
+    let orders = rig.database("orders", &ORDERS).await?;
+    let _notifications = rig.database("notifications", &NOTIFICATIONS).await?;
+    let client = async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?;
+    let mut acknowledgements = client.subscribe(format!("$JS.ACK.{}.>", names::STREAM)).await?;
+
+    let _relay = rig.service("outbox-relay", &[("DATABASE_URL", &rig.url("outbox_relay", "orders"))]).await?;
+    let url = rig.url("notify_svc", "notifications");
+    let settings = [("DATABASE_URL", url.as_str()), ("EMAIL_TRANSPORT", "log")];
+    let _notify_svc = rig.service("notify-svc", &settings).await?;
+
+    let count = WARM_UP + usize::try_from(arguments.orders)?;
+    let placing = tokio::spawn(place_all(orders.clone(), client, count, arguments.rate));
+    let mut seen = HashMap::new();
+    while seen.len() < count {
+        let acknowledgement = timeout(WITHIN, acknowledgements.next()).await.context("an order had no effect")?;
+        let acknowledgement = acknowledgement.context("NATS closed the connection")?;
+        if acknowledgement.payload.starts_with(b"+ACK") {
+            let sequence = acknowledgement.subject.rsplit('.').nth(3).and_then(|token| token.parse::<u64>().ok());
+            seen.insert(sequence.context("an acknowledgement names no message")?, Instant::now());
+        }
+    }
+    let committed = placing.await??;
+    figures(&orders, &committed, &seen).await
+}
+
+async fn figures(
+    orders: &MySqlPool,
+    committed: &[(EventId, Instant)],
+    seen: &HashMap<u64, Instant>,
+) -> anyhow::Result<Vec<Figure>> {
+    let rows: Vec<(EventId, Option<u64>)> =
+        sqlx::query_as("SELECT event_id, stream_seq FROM outbox").fetch_all(orders).await?;
+    let sequences: HashMap<_, _> = rows.into_iter().collect();
+    let mut times = Vec::new();
+    for (event_id, start) in &committed[WARM_UP..] {
+        let sequence = sequences.get(event_id).copied().flatten().context("an event was not settled")?;
+        let end = seen.get(&sequence).context("an effect was not acknowledged")?;
+        times.push(end.saturating_duration_since(*start).as_secs_f64() * 1000.0);
+    }
+    if times.is_empty() {
+        bail!("nothing was measured");
+    }
+    times.sort_by(f64::total_cmp);
+    let percentile = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+    Ok(vec![
+        Figure::alone("commit_to_effect_p50", percentile(50), "ms"),
+        Figure::alone("commit_to_effect_p99", percentile(99), "ms"),
+        Figure::alone("commit_to_effect_max", times[times.len() - 1], "ms"),
+    ])
+}
+
+/// Places orders at a steady rate, whether or not earlier ones are done; their events and when each began to commit.
+async fn place_all(
+    pool: MySqlPool,
+    client: async_nats::Client,
+    count: usize,
+    rate: u32,
+) -> anyhow::Result<Vec<(EventId, Instant)>> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut placing = JoinSet::new();
+    for number in 0..count {
+        ticks.tick().await;
+        let (pool, client) = (pool.clone(), client.clone());
+        placing.spawn(async move { anyhow::Ok((number, place(&pool, &client).await?)) });
+    }
+    let mut placed = placing.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    placed.sort_by_key(|(number, _)| *number);
+    Ok(placed.into_iter().map(|(_, placed)| placed).collect())
+}
+
+/// The statements of order-svc, and its wake hint.
+async fn place(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result<(EventId, Instant)> {
+    let (order_id, event_id) = (OrderId::generate(), EventId::generate());
+    let event = OrderEvent::Created(OrderCreated {
+        schema_version: SCHEMA_VERSION,
+        order_id,
+        product: "Espresso machine".to_owned(),
+        quantity: 2,
+        email: "ada@example.com".to_owned(),
+        placed_at: chrono::Utc::now(),
+    });
+    let mut tx = pool.begin().await?;
+    sqlx::query(
+        "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
+         VALUES (?, 'Espresso machine', 2, 'ada@example.com', 'placed', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+    )
+    .bind(order_id)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+         VALUES (?, 'order', ?, 1, 'order.created', 'order.created', ?)",
+    )
+    .bind(event_id)
+    .bind(order_id)
+    .bind(event.payload()?)
+    .execute(&mut *tx)
+    .await?;
+    let start = Instant::now();
+    tx.commit().await?;
+    client.publish(names::ORDERS_WAKE_SUBJECT, Vec::new().into()).await?;
+    client.flush().await?;
+    Ok((event_id, start))
+}

@@ -1,0 +1,120 @@
+//! What a measurement stands on: a database server, a broker that flushes before it acknowledges, and release builds of
+//! the services, all of one run's own and gone after it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use schema::database::Definition;
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::{Connection, MySqlPool};
+use stack::home::Home;
+use stack::port::Port;
+use stack::process::{Launch, Output, Probe, Process};
+use stack::server::{MySql, MySqlOptions, Nats, NatsOptions};
+use stack::{Engine, account};
+
+use super::super::scratch::Scratch;
+
+const PASSWORD: &str = "bench";
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The servers of one measurement.
+pub(super) struct Rig {
+    pub(super) mysql: MySql,
+    pub(super) nats: Nats,
+    programs: PathBuf,
+    scratch: Scratch,
+    _ports: Vec<Port>,
+}
+
+impl Rig {
+    /// Starts both servers, empty.
+    pub(super) async fn start(home: &Home, engine: Engine) -> anyhow::Result<Self> {
+        let programs = std::env::current_exe().context("cannot tell where this program is")?;
+        let programs = programs.parent().context("a program lies in a folder")?.to_owned();
+        let scratch = Scratch::new(home)?;
+        let ports: Vec<Port> = (0..3).map(|_| Port::reserve()).collect();
+        let database = MySqlOptions {
+            engine,
+            data: scratch.path().join("database"),
+            port: ports[0].number(),
+            password: PASSWORD.to_owned(),
+            buffer_pool_mib: 256,
+            output: Output::File(scratch.path().join("database.log")),
+            on_launcher_death: Signal::SIGKILL,
+        };
+        let broker = NatsOptions {
+            data: scratch.path().join("nats"),
+            port: ports[1].number(),
+            monitor_port: ports[2].number(),
+            sync_always: true,
+            output: Output::File(scratch.path().join("nats.log")),
+            on_launcher_death: Signal::SIGKILL,
+        };
+        let mysql = MySql::start(home, database).await?;
+        let nats = Nats::start(home, broker).await?;
+        Ok(Self { mysql, nats, programs, scratch, _ports: ports })
+    }
+
+    /// A fresh database `name` with the schema and the users of a definition, and a pool of its administrator.
+    pub(super) async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
+        let mut admin = account::connect(&self.mysql.admin_url("")).await.context("cannot connect")?;
+        account::create_database(&mut admin, name).await.context("cannot create a database")?;
+        admin.close().await.context("cannot disconnect")?;
+        let url = self.mysql.admin_url(name);
+        let mut connection = account::connect(&url).await.context("cannot connect")?;
+        account::migrate(&mut connection, definition).await?;
+        account::grant(&mut connection, definition, |_| PASSWORD.to_owned()).await?;
+        connection.close().await.context("cannot disconnect")?;
+        MySqlPoolOptions::new().max_connections(4).connect(&url).await.context("cannot connect")
+    }
+
+    /// URL of a database for one of its users.
+    pub(super) fn url(&self, user: &str, database: &str) -> String {
+        self.mysql.url(user, PASSWORD, database)
+    }
+
+    /// Starts a service that lies beside this program, with further settings, and waits until it is ready.
+    pub(super) async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        let program = self.programs.join(name);
+        if !program.is_file() {
+            bail!("{name} is not built: cargo build --release -p {name}");
+        }
+        let (http, admin) = (Port::reserve(), Port::reserve());
+        let mut launch = Launch::new(name, program)
+            .arg("run")
+            .env("HTTP_ADDR", format!("127.0.0.1:{}", http.number()))
+            .env("ADMIN_ADDR", format!("127.0.0.1:{}", admin.number()))
+            .env("NATS_URL", self.nats.url())
+            .env("LOG_FILTER", "warn")
+            .output(Output::File(self.scratch.path().join(format!("{name}.log"))))
+            .on_launcher_death(Signal::SIGKILL);
+        for (variable, value) in settings {
+            launch = launch.env(*variable, value);
+        }
+        let mut process = launch.spawn()?;
+        let ready = format!("http://127.0.0.1:{}/readyz", admin.number());
+        let probe = async || match reqwest::get(&ready).await {
+            Ok(answer) if answer.status().is_success() => Probe::Ready,
+            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+            Err(error) => Probe::NotYet(error.to_string()),
+        };
+        process.until_ready(READY_WITHIN, probe).await?;
+        Ok(Service { process, _ports: [http, admin] })
+    }
+}
+
+/// A service that runs.
+pub(super) struct Service {
+    process: Process,
+    _ports: [Port; 2],
+}
+
+impl Service {
+    /// Ends it.
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        self.process.kill().await.context("cannot kill a service").map(drop)
+    }
+}
