@@ -1,11 +1,12 @@
 //! Sorts a claimed batch: what may be published now, what waits, and what never can be.
 //!
-//! Pure. Guarantees that nothing overtakes an elder of its aggregate: behind an event that waits for its next attempt
-//! the younger ones wait, behind one that is dead or faulty they are held.
+//! Guarantees that nothing overtakes an elder of its aggregate: behind an event that waits for its next attempt the
+//! younger ones wait, behind one that is dead, faulty or paused they are held.
 
 use std::collections::HashSet;
 
 use crate::event::{Aggregate, Event};
+use crate::pause::Pauses;
 use crate::store::outbox::PendingRow;
 use crate::subject::Pattern;
 
@@ -16,7 +17,7 @@ pub struct Claimed {
     pub due: Vec<Event>,
     /// Never to be published: (seq, what to fix).
     pub faulty: Vec<(u64, String)>,
-    /// To be held behind a dead elder.
+    /// To be held: paused, or behind an elder that is dead or held.
     pub held: Vec<u64>,
 }
 
@@ -27,6 +28,8 @@ pub struct Rules {
     pub source: String,
     /// Subjects that the stream takes.
     pub subjects: Vec<Pattern>,
+    /// Subjects that are paused now.
+    pub pauses: Pauses,
 }
 
 impl Claimed {
@@ -35,9 +38,10 @@ impl Claimed {
         let mut sorted = Self::default();
         let mut waiting: HashSet<Aggregate> = HashSet::new();
         let mut stopped: HashSet<Aggregate> = HashSet::new();
+        let paused = rules.pauses.now();
         for row in rows {
             let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
-            if behind_dead.contains(&row.seq) || stopped.contains(&aggregate) {
+            if behind_dead.contains(&row.seq) || stopped.contains(&aggregate) || paused.include(&row.subject) {
                 sorted.held.push(row.seq);
                 stopped.insert(aggregate);
             } else if !row.is_due || waiting.contains(&aggregate) {
@@ -99,12 +103,14 @@ mod tests {
             occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
             attempts: 0,
             heal_epoch: 0,
+            is_discarded: false,
             is_due: true,
         }
     }
 
     fn sort(rows: Vec<PendingRow>, behind_dead: &[u64]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
-        let rules = Rules { source: "/test".to_owned(), subjects: vec!["order.>".parse().unwrap()] };
+        let subjects = vec!["order.>".parse().unwrap()];
+        let rules = Rules { source: "/test".to_owned(), subjects, pauses: Pauses::default() };
         let sorted = Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules);
         (
             sorted.due.iter().map(|event| event.seq).collect(),

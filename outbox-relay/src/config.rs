@@ -8,6 +8,12 @@ use runtime::config::{ProcessConfig, Validate, duration};
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::discard::DiscardConfig;
+use crate::cli::list::ListConfig;
+use crate::cli::pause::PauseConfig;
+use crate::cli::requeue::RequeueConfig;
+use crate::cli::resume::ResumeConfig;
+use crate::cli::show::ShowConfig;
 use crate::subject::{self, Pattern};
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
@@ -26,6 +32,18 @@ pub enum Command {
     Run(Box<RunConfig>),
     /// Show the backlog, the dead events and which relay is active; exits 1 if none is.
     Status(StatusConfig),
+    /// List events, newest first.
+    List(ListConfig),
+    /// Show all of one event, and what it was if it was discarded.
+    Show(ShowConfig),
+    /// Publish dead events after all; what was held behind them follows.
+    Requeue(RequeueConfig),
+    /// Give dead or held events up for good; what was held behind them goes on.
+    Discard(DiscardConfig),
+    /// Keep events for a subject from being published; without a subject, show what is paused.
+    Pause(PauseConfig),
+    /// Publish events for a paused subject again.
+    Resume(ResumeConfig),
 }
 
 /// Settings of `run`.
@@ -104,7 +122,7 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.command {
             Command::Run(config) => config.validate(),
-            Command::Status(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 }

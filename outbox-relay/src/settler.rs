@@ -46,7 +46,7 @@ pub enum SettleError {
 pub struct Settled {
     /// Rows changed.
     pub rows: u64,
-    /// Whether an event became dead.
+    /// Whether an event became dead or held.
     pub any_dead: bool,
 }
 
@@ -89,7 +89,7 @@ impl Settler {
         for (seq, reason) in &plan.dead {
             tracing::error!(seq, reason, "event is dead, its order stands still until somebody acts");
         }
-        Ok(Settled { rows, any_dead: !plan.dead.is_empty() })
+        Ok(Settled { rows, any_dead: !plan.dead.is_empty() || !held.is_empty() })
     }
 
     fn plan<'a>(&self, report: Report, faulty: &[(u64, String)], held: &'a [u64]) -> (Plan<'a>, Vec<Event>) {

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Rules;
 use crate::config::RunConfig;
+use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
+use crate::pause::Pauses;
 use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::settler::Settler;
@@ -29,6 +31,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     telemetry::init(config.process.log_format, &config.process.log_filter)?;
     let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
+    let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());
     let mut lifecycle = Lifecycle::new(shutdown.clone());
@@ -42,6 +45,14 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), shutdown.clone()));
+    let pauses = Pauses::default();
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        pauses: pauses.clone(),
+        metrics: housekeeping_metrics,
+        relay: metrics.clone(),
+    };
+    housekeeping.spawn(&mut lifecycle, &shutdown);
 
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
@@ -53,7 +64,11 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         },
-        rules: Rules { source: config.event_source.clone(), subjects: config.stream.subjects.clone() },
+        rules: Rules {
+            source: config.event_source.clone(),
+            subjects: config.stream.subjects.clone(),
+            pauses: pauses.clone(),
+        },
         wake: hints,
         poll_interval: config.poll_interval,
         batch_size_max: config.batch_size_max.get(),
@@ -65,6 +80,10 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
             return Ok(());
         }
         mysql_latch.set();
+        match pauses.first_look(&pool, &shutdown).await {
+            Err(_) if shutdown.is_cancelled() => return Ok(()),
+            result => result?,
+        }
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)

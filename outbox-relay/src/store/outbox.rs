@@ -27,6 +27,8 @@ pub struct PendingRow {
     pub occurred_at: DateTime<Utc>,
     pub attempts: u32,
     pub heal_epoch: u32,
+    /// A person gave the event up: a tombstone is published in its place.
+    pub is_discarded: bool,
     /// False while the row waits for its next attempt.
     pub is_due: bool,
 }
@@ -56,6 +58,7 @@ pub async fn claim(pool: &MySqlPool, limit: u32) -> sqlx::Result<Vec<PendingRow>
                   occurred_at AS "occurred_at: DateTime<Utc>",
                   attempts,
                   heal_epoch,
+                  (discarded_at IS NOT NULL) AS "is_discarded!: bool",
                   (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6)) AS "is_due!: bool"
            FROM outbox
            WHERE state = 'pending'
@@ -85,9 +88,9 @@ pub async fn behind_dead(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<u64
     .await
 }
 
-/// Whether any event is dead, which is the only reason to call [`behind_dead`]. Locks nothing.
+/// Whether any event is dead or held, which is the only reason to call [`behind_dead`]. Locks nothing.
 pub async fn any_dead(pool: &MySqlPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'dead') AS "any: bool""#)
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state IN ('dead', 'held')) AS "any: bool""#)
         .fetch_one(pool)
         .await
 }
