@@ -14,6 +14,7 @@ use crate::cli::pause::PauseConfig;
 use crate::cli::requeue::RequeueConfig;
 use crate::cli::resume::ResumeConfig;
 use crate::cli::show::ShowConfig;
+use crate::publisher::PublishPath;
 use crate::subject::{self, Pattern};
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
@@ -81,6 +82,10 @@ pub struct RunConfig {
     /// How long the broker may take to acknowledge an event before it counts as away.
     #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub publish_timeout: Duration,
+
+    /// auto publishes many events as one atomic batch where server and stream allow it; careful never does.
+    #[arg(long, env = "PUBLISH_PATH", value_enum, default_value = "auto")]
+    pub publish_path: PublishPath,
 
     /// Failed attempts by an event's own fault after which it is dead. An outage spends none.
     #[arg(long, env = "ATTEMPTS_MAX", default_value = "10")]

@@ -52,7 +52,10 @@ impl Event {
                 return Err(format!("{column} must not be empty"));
             }
         }
-        let payload = row.payload.0.get();
+        let Some(payload) = row.payload else {
+            return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
+        };
+        let payload = payload.0.get();
         if !payload.trim_start().starts_with('{') {
             return Err("payload must be a JSON object".to_owned());
         }
@@ -142,13 +145,12 @@ mod tests {
             aggregate_version: Some(1),
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),
-            payload: raw("{}"),
+            payload: Some(raw("{}")),
             headers: None,
             occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
             attempts: 0,
             heal_epoch: 0,
             is_discarded: false,
-            is_due: true,
         }
     }
 
@@ -165,7 +167,8 @@ mod tests {
         assert!(fault(|row| row.subject = "order.*".to_owned()).contains("wildcard"));
         assert!(fault(|row| row.event_type = "a\r\nb".to_owned()).contains("event_type"));
         assert!(fault(|row| row.aggregate_type = String::new()).contains("aggregate_type"));
-        assert!(fault(|row| row.payload = raw("[1]")).contains("JSON object"));
+        assert!(fault(|row| row.payload = Some(raw("[1]"))).contains("JSON object"));
+        assert!(fault(|row| row.payload = None).contains("max payload"));
         assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":1}"#))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":"x\r\ny"}"#))).contains("control"));

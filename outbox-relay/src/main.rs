@@ -8,6 +8,7 @@ mod housekeeping;
 mod lease;
 mod metrics;
 mod pause;
+mod pipeline;
 mod publisher;
 mod relay;
 mod release;

@@ -57,7 +57,13 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
         stream: StreamMaker::new(nats.clone(), config.stream.clone()),
-        publisher: Publisher::new(nats, config.stream.name.clone(), config.publish_timeout, metrics.clone()),
+        publisher: Publisher::new(
+            nats,
+            config.stream.name.clone(),
+            config.publish_path,
+            config.publish_timeout,
+            metrics.clone(),
+        ),
         settler: Settler {
             pool: pool.clone(),
             attempts_max: config.attempts_max.get(),

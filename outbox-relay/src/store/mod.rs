@@ -1,5 +1,5 @@
-//! All SQL of the relay: one file per table, each function one statement. `outbox` has a
-//! file for each of those who use it.
+//! All SQL of the relay: one file per table, each function one statement. `outbox` has a file for each
+//! of those who use it.
 
 pub mod action;
 pub mod discarded;
@@ -7,5 +7,6 @@ pub mod lease;
 pub mod outbox;
 pub mod outbox_held;
 pub mod outbox_operator;
+pub mod outbox_settle;
 pub mod outbox_view;
 pub mod pause;

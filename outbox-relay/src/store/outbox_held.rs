@@ -11,7 +11,7 @@ pub struct HeldRow {
     pub aggregate_type: String,
     pub aggregate_id: Uuid,
     pub subject: String,
-    /// Whether an elder of its aggregate is dead.
+    /// Whether an elder of its aggregate is dead or waits for its next attempt.
     pub is_behind_dead: bool,
 }
 
@@ -31,8 +31,10 @@ pub async fn window(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Ve
                  ORDER BY seq
                  LIMIT ?) AS held
            LEFT JOIN (SELECT aggregate_type, aggregate_id, MIN(seq) AS seq
-                      FROM outbox
-                      WHERE state = 'dead'
+                      FROM (SELECT aggregate_type, aggregate_id, seq FROM outbox WHERE state = 'dead'
+                            UNION ALL
+                            SELECT aggregate_type, aggregate_id, seq FROM outbox WHERE next_attempt_at IS NOT NULL
+                           ) AS obstacle
                       GROUP BY aggregate_type, aggregate_id) AS dead
                 ON dead.aggregate_type = held.aggregate_type
                AND dead.aggregate_id = held.aggregate_id

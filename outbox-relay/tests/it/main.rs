@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
+mod batch;
 mod cli;
 mod config;
 mod crash;
+mod faults;
 mod lease;
 mod looking;
 mod mending;
