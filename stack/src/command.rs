@@ -1,5 +1,6 @@
 //! The verbs of `stack`.
 
+pub(crate) mod bench;
 mod cargo;
 pub(crate) mod reset;
 mod scratch;

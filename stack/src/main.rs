@@ -23,6 +23,8 @@ enum Verb {
     Reset,
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),
+    /// Measure on this machine, as ratios to what its servers reach without our code. Build `stack` with --release.
+    Bench(command::bench::Arguments),
     /// Describe the services' SQL for builds without a database: writes `.sqlx`.
     SqlxPrepare(command::sqlx_prepare::Arguments),
 }
@@ -46,6 +48,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Up(settings) => command::up::run(&home, &settings).await,
         Verb::Reset => command::reset::run(&home),
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
+        Verb::Bench(arguments) => command::bench::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,
     }
 }

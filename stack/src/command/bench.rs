@@ -3,6 +3,8 @@
 //! Guarantees that a figure says what it is compared with. Absolute rates belong to a machine; ratios carry over.
 //! Nothing here judges: the targets stand in the README beside the figures.
 
+mod relay;
+
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -18,7 +20,10 @@ pub(crate) struct Arguments {
 
 /// The sections, one file each.
 #[derive(Debug, clap::Subcommand)]
-enum Section {}
+enum Section {
+    /// The relay's throughput, latency and scale against bare publishing to the same broker.
+    Relay(relay::Arguments),
+}
 
 /// One measured number.
 #[derive(Debug, Serialize)]
@@ -63,6 +68,8 @@ pub(crate) fn print(figures: &[Figure], json: bool) -> anyhow::Result<()> {
 }
 
 /// Measures a section.
-pub(crate) async fn run(_home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    match arguments.section {}
+pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.section {
+        Section::Relay(arguments) => relay::run(home, arguments).await,
+    }
 }
