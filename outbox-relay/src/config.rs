@@ -8,9 +8,12 @@ use runtime::config::{ProcessConfig, Validate, duration};
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::check::CheckConfig;
 use crate::cli::discard::DiscardConfig;
 use crate::cli::list::ListConfig;
 use crate::cli::pause::PauseConfig;
+use crate::cli::purge::PurgeConfig;
+use crate::cli::replay::ReplayConfig;
 use crate::cli::requeue::RequeueConfig;
 use crate::cli::resume::ResumeConfig;
 use crate::cli::show::ShowConfig;
@@ -45,6 +48,12 @@ pub enum Command {
     Pause(PauseConfig),
     /// Publish events for a paused subject again.
     Resume(ResumeConfig),
+    /// Publish events again that were published before, to their own subjects or to another.
+    Replay(ReplayConfig),
+    /// Delete published events now.
+    Purge(PurgeConfig),
+    /// Look whether database, stream and settings are what the promises rest on.
+    Check(CheckConfig),
 }
 
 /// Settings of `run`.
@@ -90,6 +99,14 @@ pub struct RunConfig {
     /// Failed attempts by an event's own fault after which it is dead. An outage spends none.
     #[arg(long, env = "ATTEMPTS_MAX", default_value = "10")]
     pub attempts_max: NonZeroU32,
+
+    /// How long published events are kept; 0s keeps them for ever.
+    #[arg(long, env = "RETENTION", default_value = "7d", value_parser = duration)]
+    pub retention: Duration,
+
+    /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay check`.
+    #[arg(long, env = "STRICT")]
+    pub strict: bool,
 }
 
 /// The stream that the events go to.
@@ -146,6 +163,11 @@ impl Validate for RunConfig {
         if self.process.shutdown_grace < self.publish_timeout + self.lease_time {
             return Err(
                 "SHUTDOWN_GRACE must be at least PUBLISH_TIMEOUT + LEASE_TIME: a stop settles what it published".into(),
+            );
+        }
+        if !self.retention.is_zero() && self.retention < self.stream.dedup_window {
+            return Err(
+                "RETENTION must be at least DEDUP_WINDOW, or 0s: what is deleted can't be published again".into()
             );
         }
         // Until a takeover has published again what a crash left unsettled, the stream must remember the ids.

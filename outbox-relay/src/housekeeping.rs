@@ -2,6 +2,8 @@
 //!
 //! Each is a loop of its own that can fail without stopping the relay.
 
+use std::time::Duration;
+
 use prometheus::{IntCounter, IntGauge, Registry};
 use runtime::lifecycle::Lifecycle;
 use sqlx::MySqlPool;
@@ -9,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::pause::{self, Pauses};
-use crate::release;
+use crate::{release, retention};
 
 /// Handles of the metrics of these loops.
 #[derive(Clone, Debug)]
@@ -52,13 +54,16 @@ pub struct Housekeeping {
     pub metrics: HousekeepingMetrics,
     /// Tells whether this relay is the active one.
     pub relay: Metrics,
+    /// How long published events are kept.
+    pub retention: Duration,
 }
 
 impl Housekeeping {
     /// Starts the loops.
     pub fn spawn(self, lifecycle: &mut Lifecycle, shutdown: &CancellationToken) {
-        let Self { pool, pauses, metrics, relay } = self;
+        let Self { pool, pauses, metrics, relay, retention } = self;
         lifecycle.spawn("pauses", pause::follow(pool.clone(), pauses.clone(), metrics.clone(), shutdown.clone()));
         lifecycle.spawn("release", release::run(pool.clone(), pauses, relay.clone(), shutdown.clone()));
+        lifecycle.spawn("retention", retention::run(pool, retention, relay, metrics, shutdown.clone()));
     }
 }

@@ -9,9 +9,12 @@ mod lease;
 mod metrics;
 mod pause;
 mod pipeline;
+mod preflight;
 mod publisher;
 mod relay;
 mod release;
+mod replay;
+mod retention;
 mod sampler;
 mod settlement;
 mod settler;
@@ -41,6 +44,9 @@ async fn main() -> ExitCode {
         Command::Discard(config) => cli::discard::discard(config).await,
         Command::Pause(config) => cli::pause::pause(config).await,
         Command::Resume(config) => cli::resume::resume(config).await,
+        Command::Replay(config) => cli::replay::replay(config).await,
+        Command::Purge(config) => cli::purge::purge(config).await,
+        Command::Check(config) => cli::check::check(config).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", telemetry::chain(error.as_ref()));

@@ -8,6 +8,7 @@ use runtime::lifecycle::Lifecycle;
 use runtime::readiness::Readiness;
 use runtime::{mysql, nats, telemetry};
 use schema::names::OUTBOX_LEASE;
+use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::pause::Pauses;
+use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::settler::Settler;
@@ -32,6 +34,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
     let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
+    let findings = FindingsGauge::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());
     let mut lifecycle = Lifecycle::new(shutdown.clone());
@@ -51,8 +54,11 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         pauses: pauses.clone(),
         metrics: housekeeping_metrics,
         relay: metrics.clone(),
+        retention: config.retention,
     };
     housekeeping.spawn(&mut lifecycle, &shutdown);
+    let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));
+    lifecycle.spawn("preflight", preflight.clone().run(findings, config.strict, shutdown.clone()));
 
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
@@ -81,6 +87,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         metrics,
         pool: pool.clone(),
     };
+    let is_strict = config.strict;
     lifecycle.spawn("relay", async move {
         if mysql::wait_until_up(&pool, &shutdown).await.is_err() && shutdown.is_cancelled() {
             return Ok(());
@@ -90,7 +97,13 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
             Err(_) if shutdown.is_cancelled() => return Ok(()),
             result => result?,
         }
+        preflight.admit(is_strict).await?;
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
+}
+
+fn preflight(config: &RunConfig, pool: MySqlPool, broker: Broker) -> Preflight {
+    let worst_replay = worst_replay(config.publish_timeout, config.lease_time);
+    Preflight { pool, broker, demands: Demands { stream: config.stream.clone(), worst_replay } }
 }

@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use crate::support::World;
 
+/// Event id, aggregate id, subject, payload, headers, and what the reason is to say.
+type Rubbish<'a> = (Uuid, Uuid, &'a str, &'a str, Option<&'a str>, &'a str);
+
 both_engines! {
     async fn a_row_by_plain_sql_with_only_the_required_columns_is_published(engine: Engine) {
         let world = World::new(engine).await;
@@ -26,7 +29,7 @@ both_engines! {
         let _relay = world.relay().start().await;
         let nil = Uuid::nil();
         let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(2_000_000));
-        let rubbish: Vec<(Uuid, Uuid, &str, &str, Option<&str>, &str)> = vec![
+        let rubbish: Vec<Rubbish> = vec![
             (nil, Uuid::now_v7(), "order.created", "{}", None, "nil UUID"),
             (Uuid::now_v7(), nil, "order.created", "{}", None, "nil UUID"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.*", "{}", None, "wildcard"),
