@@ -65,7 +65,7 @@ impl Event {
             return Err(Undecodable::AggregateType(envelope.aggregate_type));
         }
         let payload_sha256 = Sha256::digest(&message.payload).into();
-        if message.header(names::TOMBSTONE_HEADER) == Some("true") {
+        if message.header(names::TOMBSTONE_HEADER) == Some(names::TOMBSTONE) {
             return Ok(Self { envelope, content: Content::Tombstone, payload_sha256 });
         }
         let order_event = OrderEvent::decode(&envelope.event_type, &message.payload)?;

@@ -1,11 +1,12 @@
 //! Sorts a claimed batch: what may be published now, what waits, and what never can be.
 //!
-//! Pure. Guarantees that nothing overtakes an elder of its aggregate: behind an event that waits for its next attempt
-//! the younger ones wait, behind one that is dead or faulty they are held.
+//! Guarantees that nothing overtakes an elder of its aggregate: behind one that waits for its next attempt, is dead,
+//! faulty or paused they are held, so that a claim is never filled with what can't be published.
 
 use std::collections::HashSet;
 
 use crate::event::{Aggregate, Event};
+use crate::pause::Pauses;
 use crate::store::outbox::PendingRow;
 use crate::subject::Pattern;
 
@@ -16,7 +17,7 @@ pub struct Claimed {
     pub due: Vec<Event>,
     /// Never to be published: (seq, what to fix).
     pub faulty: Vec<(u64, String)>,
-    /// To be held behind a dead elder.
+    /// To be held: paused, or behind an elder that is dead or held.
     pub held: Vec<u64>,
 }
 
@@ -27,21 +28,22 @@ pub struct Rules {
     pub source: String,
     /// Subjects that the stream takes.
     pub subjects: Vec<Pattern>,
+    /// Subjects that are paused now.
+    pub pauses: Pauses,
 }
 
 impl Claimed {
-    /// Sorts rows given in `seq` order; `behind_dead` are the seqs that have a dead or held elder in the table.
-    pub fn sort(rows: Vec<PendingRow>, behind_dead: &HashSet<u64>, rules: &Rules) -> Self {
+    /// Sorts rows given in `seq` order; `behind` are the seqs that have an elder in the table that is not to be
+    /// published now.
+    pub fn sort(rows: Vec<PendingRow>, behind: &HashSet<u64>, rules: &Rules) -> Self {
         let mut sorted = Self::default();
-        let mut waiting: HashSet<Aggregate> = HashSet::new();
         let mut stopped: HashSet<Aggregate> = HashSet::new();
+        let paused = rules.pauses.now();
         for row in rows {
             let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
-            if behind_dead.contains(&row.seq) || stopped.contains(&aggregate) {
+            if behind.contains(&row.seq) || stopped.contains(&aggregate) || paused.include(&row.subject) {
                 sorted.held.push(row.seq);
                 stopped.insert(aggregate);
-            } else if !row.is_due || waiting.contains(&aggregate) {
-                waiting.insert(aggregate);
             } else {
                 let seq = row.seq;
                 match rules.event(row) {
@@ -94,17 +96,18 @@ mod tests {
             aggregate_version: None,
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),
-            payload: Json(RawValue::from_string("{}".to_owned()).unwrap()),
+            payload: Some(Json(RawValue::from_string("{}".to_owned()).unwrap())),
             headers: None,
             occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
             attempts: 0,
             heal_epoch: 0,
-            is_due: true,
+            is_discarded: false,
         }
     }
 
     fn sort(rows: Vec<PendingRow>, behind_dead: &[u64]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
-        let rules = Rules { source: "/test".to_owned(), subjects: vec!["order.>".parse().unwrap()] };
+        let rules =
+            Rules { source: "/test".to_owned(), subjects: vec!["order.>".parse().unwrap()], pauses: Pauses::default() };
         let sorted = Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules);
         (
             sorted.due.iter().map(|event| event.seq).collect(),
@@ -114,19 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn younger_events_wait_behind_one_that_is_not_due() {
-        let waiting = PendingRow { is_due: false, ..row(1, 1) };
-        assert_eq!(sort(vec![waiting, row(2, 2), row(3, 1)], &[]), (vec![2], vec![], vec![]));
-    }
-
-    #[test]
     fn younger_events_are_held_behind_a_faulty_one() {
         let faulty = PendingRow { subject: "order.*".to_owned(), ..row(1, 1) };
         assert_eq!(sort(vec![faulty, row(2, 2), row(3, 1), row(4, 1)], &[]), (vec![2], vec![1], vec![3, 4]));
     }
 
     #[test]
-    fn events_behind_a_dead_one_in_the_table_are_held_with_all_that_follow() {
+    fn events_behind_an_elder_in_the_table_are_held_with_all_that_follow() {
         assert_eq!(sort(vec![row(5, 1), row(6, 1), row(7, 2)], &[5]), (vec![7], vec![], vec![5, 6]));
     }
 

@@ -8,6 +8,16 @@ use runtime::config::{ProcessConfig, Validate, duration};
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::check::CheckConfig;
+use crate::cli::discard::DiscardConfig;
+use crate::cli::list::ListConfig;
+use crate::cli::pause::PauseConfig;
+use crate::cli::purge::PurgeConfig;
+use crate::cli::replay::ReplayConfig;
+use crate::cli::requeue::RequeueConfig;
+use crate::cli::resume::ResumeConfig;
+use crate::cli::show::ShowConfig;
+use crate::publisher::PublishPath;
 use crate::subject::{self, Pattern};
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
@@ -26,6 +36,24 @@ pub enum Command {
     Run(Box<RunConfig>),
     /// Show the backlog, the dead events and which relay is active; exits 1 if none is.
     Status(StatusConfig),
+    /// List events, newest first.
+    List(ListConfig),
+    /// Show all of one event, and what it was if it was discarded.
+    Show(ShowConfig),
+    /// Publish dead events after all; what was held behind them follows.
+    Requeue(RequeueConfig),
+    /// Give dead or held events up for good; what was held behind them goes on.
+    Discard(DiscardConfig),
+    /// Keep events for a subject from being published; without a subject, show what is paused.
+    Pause(PauseConfig),
+    /// Publish events for a paused subject again.
+    Resume(ResumeConfig),
+    /// Publish events again that were published before, to their own subjects or to another.
+    Replay(ReplayConfig),
+    /// Delete published events now.
+    Purge(PurgeConfig),
+    /// Look whether database, stream and settings are what the promises rest on.
+    Check(CheckConfig),
 }
 
 /// Settings of `run`.
@@ -64,9 +92,21 @@ pub struct RunConfig {
     #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub publish_timeout: Duration,
 
+    /// auto publishes many events as one atomic batch where server and stream allow it; careful never does.
+    #[arg(long, env = "PUBLISH_PATH", value_enum, default_value = "auto")]
+    pub publish_path: PublishPath,
+
     /// Failed attempts by an event's own fault after which it is dead. An outage spends none.
     #[arg(long, env = "ATTEMPTS_MAX", default_value = "10")]
     pub attempts_max: NonZeroU32,
+
+    /// How long published events are kept; 0s keeps them for ever.
+    #[arg(long, env = "RETENTION", default_value = "7d", value_parser = duration)]
+    pub retention: Duration,
+
+    /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay check`.
+    #[arg(long, env = "STRICT")]
+    pub strict: bool,
 }
 
 /// The stream that the events go to.
@@ -104,7 +144,7 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.command {
             Command::Run(config) => config.validate(),
-            Command::Status(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -123,6 +163,11 @@ impl Validate for RunConfig {
         if self.process.shutdown_grace < self.publish_timeout + self.lease_time {
             return Err(
                 "SHUTDOWN_GRACE must be at least PUBLISH_TIMEOUT + LEASE_TIME: a stop settles what it published".into(),
+            );
+        }
+        if !self.retention.is_zero() && self.retention < self.stream.dedup_window {
+            return Err(
+                "RETENTION must be at least DEDUP_WINDOW, or 0s: what is deleted can't be published again".into()
             );
         }
         // Until a takeover has published again what a crash left unsettled, the stream must remember the ids.

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use schema::envelope::{Envelope, is_reserved_header};
 use schema::ids::EventId;
+use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -24,10 +25,12 @@ pub struct Event {
     pub envelope: Envelope,
     pub subject: String,
     pub payload: String,
-    /// Headers of the writer's own, such as `traceparent`.
+    /// Headers beside the envelope's: the writer's own, such as `traceparent`, and the tombstone's.
     pub headers: BTreeMap<String, String>,
     pub attempts: u32,
     pub heal_epoch: u32,
+    /// A person gave it up: consumers are to step over its version.
+    pub is_tombstone: bool,
 }
 
 impl Event {
@@ -49,17 +52,25 @@ impl Event {
                 return Err(format!("{column} must not be empty"));
             }
         }
-        let payload = row.payload.0.get();
+        let Some(payload) = row.payload else {
+            return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
+        };
+        let payload = payload.0.get();
         if !payload.trim_start().starts_with('{') {
             return Err("payload must be a JSON object".to_owned());
+        }
+        let mut headers = row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?;
+        if row.is_discarded {
+            headers.insert(TOMBSTONE_HEADER.to_owned(), TOMBSTONE.to_owned());
         }
         Ok(Self {
             seq: row.seq,
             subject: row.subject,
             payload: payload.to_owned(),
-            headers: row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?,
+            headers,
             attempts: row.attempts,
             heal_epoch: row.heal_epoch,
+            is_tombstone: row.is_discarded,
             envelope: Envelope {
                 event_id: EventId(row.event_id),
                 source: source.to_owned(),
@@ -72,12 +83,17 @@ impl Event {
         })
     }
 
-    /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message.
+    /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message;
+    /// so has a tombstone, because the broker may have stored the event before it was given up.
     pub fn msg_id(&self) -> String {
-        match self.heal_epoch {
-            0 => self.envelope.event_id.to_string(),
-            epoch => format!("{}.h{epoch}", self.envelope.event_id),
+        let mut id = self.envelope.event_id.to_string();
+        if self.is_tombstone {
+            id.push_str(".discarded");
         }
+        if self.heal_epoch > 0 {
+            id.push_str(&format!(".h{}", self.heal_epoch));
+        }
+        id
     }
 
     /// The aggregate it belongs to.
@@ -129,12 +145,12 @@ mod tests {
             aggregate_version: Some(1),
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),
-            payload: raw("{}"),
+            payload: Some(raw("{}")),
             headers: None,
             occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
             attempts: 0,
             heal_epoch: 0,
-            is_due: true,
+            is_discarded: false,
         }
     }
 
@@ -151,7 +167,8 @@ mod tests {
         assert!(fault(|row| row.subject = "order.*".to_owned()).contains("wildcard"));
         assert!(fault(|row| row.event_type = "a\r\nb".to_owned()).contains("event_type"));
         assert!(fault(|row| row.aggregate_type = String::new()).contains("aggregate_type"));
-        assert!(fault(|row| row.payload = raw("[1]")).contains("JSON object"));
+        assert!(fault(|row| row.payload = Some(raw("[1]"))).contains("JSON object"));
+        assert!(fault(|row| row.payload = None).contains("max payload"));
         assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":1}"#))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":"x\r\ny"}"#))).contains("control"));
@@ -169,5 +186,13 @@ mod tests {
     fn a_healed_event_has_a_fresh_dedup_id_and_keeps_its_event_id() {
         let healed = Event::from_row(PendingRow { heal_epoch: 2, ..row() }, "/test").unwrap();
         assert_eq!(healed.msg_id(), format!("{}.h2", healed.envelope.event_id));
+    }
+
+    #[test]
+    fn a_tombstone_has_a_dedup_id_of_its_own_and_says_what_it_is() {
+        let tombstone = Event::from_row(PendingRow { is_discarded: true, ..row() }, "/test").unwrap();
+        assert_eq!(tombstone.msg_id(), format!("{}.discarded", tombstone.envelope.event_id));
+        assert_eq!(tombstone.headers[TOMBSTONE_HEADER], TOMBSTONE);
+        assert!(fault(|row| row.headers = Some(raw(r#"{"ce-tombstone":"true"}"#))).contains("reserved"));
     }
 }

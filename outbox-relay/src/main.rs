@@ -4,16 +4,24 @@ mod claim;
 mod cli;
 mod config;
 mod event;
+mod housekeeping;
 mod lease;
 mod metrics;
+mod pause;
+mod pipeline;
+mod preflight;
 mod publisher;
 mod relay;
+mod release;
+mod replay;
+mod retention;
 mod sampler;
 mod settlement;
 mod settler;
 mod store;
 mod stream;
 mod subject;
+mod timeline;
 mod wake;
 
 use std::process::ExitCode;
@@ -30,6 +38,15 @@ async fn main() -> ExitCode {
     let result = match config.command {
         Command::Run(config) => cli::run::run(config).await,
         Command::Status(config) => cli::status::status(config).await,
+        Command::List(config) => cli::list::list(config).await,
+        Command::Show(config) => cli::show::show(config).await,
+        Command::Requeue(config) => cli::requeue::requeue(config).await,
+        Command::Discard(config) => cli::discard::discard(config).await,
+        Command::Pause(config) => cli::pause::pause(config).await,
+        Command::Resume(config) => cli::resume::resume(config).await,
+        Command::Replay(config) => cli::replay::replay(config).await,
+        Command::Purge(config) => cli::purge::purge(config).await,
+        Command::Check(config) => cli::check::check(config).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", telemetry::chain(error.as_ref()));

@@ -15,11 +15,40 @@ const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 /// What ends an attempt other than success.
 const FAILURES: [&str; 5] = ["broker", "database", "retry", "dead", "forgotten"];
 
+/// Bounds of the batch size buckets, in events.
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
+
+/// How a batch was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// As one atomic batch.
+    Atomic,
+    /// One by one, by choice.
+    Careful,
+    /// One by one, after the broker had refused the batch.
+    AfterRefusal,
+}
+
+impl Path {
+    const ALL: [Self; 3] = [Self::Atomic, Self::Careful, Self::AfterRefusal];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Atomic => "atomic",
+            Self::Careful => "careful",
+            Self::AfterRefusal => "after_refusal",
+        }
+    }
+}
+
 /// Handles of the metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     claimed: IntCounter,
     pubacks: IntCounterVec,
+    batches: IntCounterVec,
+    batch_events: Histogram,
+    recovered: IntCounter,
     puback_seconds: Histogram,
     event_seconds: Histogram,
     failures: IntCounterVec,
@@ -43,9 +72,23 @@ impl Metrics {
                 Opts::new("relay_pubacks_total", "PubAcks by whether the stream stored the event or had it already."),
                 &["result"],
             )?,
+            batches: IntCounterVec::new(
+                Opts::new("relay_batches_total", "Batches that were published, by the path that they took."),
+                &["path"],
+            )?,
+            batch_events: Histogram::with_opts(
+                HistogramOpts::new("relay_batch_events", "Events in a batch.").buckets(BATCH_BUCKETS.to_vec()),
+            )?,
+            recovered: IntCounter::new(
+                "relay_recovered_events_total",
+                "Events that were found in the stream though nobody had settled them.",
+            )?,
             puback_seconds: Histogram::with_opts(
-                HistogramOpts::new("relay_puback_duration_seconds", "From publish to PubAck.")
-                    .buckets(BUCKETS.to_vec()),
+                HistogramOpts::new(
+                    "relay_puback_duration_seconds",
+                    "From publish to PubAck, of an event or of an atomic batch.",
+                )
+                .buckets(BUCKETS.to_vec()),
             )?,
             event_seconds: Histogram::with_opts(
                 HistogramOpts::new("relay_event_duration_seconds", "From the event's occurred_at to its settle.")
@@ -80,6 +123,9 @@ impl Metrics {
         for result in ["stored", "duplicate"] {
             self.pubacks.with_label_values(&[result]);
         }
+        for path in Path::ALL {
+            self.batches.with_label_values(&[path.as_str()]);
+        }
         for class in FAILURES {
             self.failures.with_label_values(&[class]);
         }
@@ -93,6 +139,9 @@ impl Metrics {
         vec![
             Box::new(self.claimed.clone()),
             Box::new(self.pubacks.clone()),
+            Box::new(self.batches.clone()),
+            Box::new(self.batch_events.clone()),
+            Box::new(self.recovered.clone()),
             Box::new(self.puback_seconds.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.failures.clone()),
@@ -114,6 +163,23 @@ impl Metrics {
     pub fn puback(&self, duration: Duration, duplicate: bool) {
         self.pubacks.with_label_values(&[if duplicate { "duplicate" } else { "stored" }]).inc();
         self.puback_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// The broker acknowledged a batch at once.
+    pub fn batch_puback(&self, duration: Duration, events: u64) {
+        self.pubacks.with_label_values(&["stored"]).inc_by(events);
+        self.puback_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A batch is published.
+    pub fn batch(&self, path: Path, events: usize) {
+        self.batches.with_label_values(&[path.as_str()]).inc();
+        self.batch_events.observe(events as f64);
+    }
+
+    /// Events were found in the stream.
+    pub fn recovered(&self, events: u64) {
+        self.recovered.inc_by(events);
     }
 
     /// A batch was settled.

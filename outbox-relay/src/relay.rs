@@ -1,10 +1,10 @@
-//! The relay loop: claim, publish, settle, one batch after the other, while this relay is the active one.
+//! The relay loop: claim, publish, settle, while this relay is the active one.
 //!
 //! Relies on the lease for being alone and on the publisher for the order. The loop reads the table whether woken or
-//! polling, so a lost hint costs a poll interval and nothing else. Shutdown is heeded between batches, never between
-//! publish and settle.
+//! polling, so a lost hint costs a poll interval and nothing else. One step publishes a batch while the next one is
+//! claimed and the last one is settled; see [`crate::pipeline`] for when that is safe. Shutdown is heeded between steps,
+//! never between publish and settle.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +15,16 @@ use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{Claimed, Rules};
+use crate::claim::Rules;
 use crate::lease::{Lease, Tenure};
 use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, Turn};
 use crate::publisher::{Outage, Publisher};
 use crate::settler::{SettleError, Settler};
-use crate::store::outbox::{self, PendingRow};
 use crate::stream::StreamMaker;
+
+/// The first poll after work comes this soon; each further one twice as late, up to the poll interval.
+const POLL_FIRST: Duration = Duration::from_millis(20);
 
 /// Everything that the loop works with.
 #[derive(Debug)]
@@ -38,18 +41,9 @@ pub struct Relay {
     pub metrics: Metrics,
 }
 
-/// What a look at the table led to.
-#[derive(Debug, PartialEq, Eq)]
-enum Turn {
-    /// There may be more: look again at once.
-    More,
-    /// Nothing more to do before a hint, a poll or a next attempt.
-    Idle,
-}
-
 /// Why the loop has to pause, or to end.
 #[derive(Debug, thiserror::Error)]
-enum TurnError {
+pub enum TurnError {
     #[error(transparent)]
     Outage(#[from] Outage),
     #[error("reading the outbox")]
@@ -82,96 +76,58 @@ impl Relay {
 
     async fn drain(&self, tenure: &Tenure, shutdown: &CancellationToken) -> Result<(), TurnError> {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
-        // After an outage one event probes; the whole batch follows when the broker took it.
-        let mut limit = self.batch_size_max;
-        let mut stream_is_there = false;
-        let mut any_dead = true;
+        let mut pipeline = Pipeline::new(self.batch_size_max);
+        let mut poll = POLL_FIRST;
         while tenure.is_valid() && !shutdown.is_cancelled() {
-            match self.turn(tenure, limit, &mut stream_is_there, &mut any_dead).await {
+            match self.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
-                    if limit < self.batch_size_max {
+                    if pipeline.probe_succeeded(self.batch_size_max) {
                         tracing::info!("publishing again");
                     }
                     self.metrics.outage_ended();
-                    limit = self.batch_size_max;
                     retry.reset();
-                    if turn == Turn::Idle {
-                        self.idle(tenure, shutdown).await;
-                    }
+                    poll = self.after(turn, poll, tenure, shutdown).await;
                 }
                 Err(error) if error.passes() => {
                     tracing::warn!(error = chain(&error), "paused, trying again");
                     self.metrics.outage(error.class());
-                    limit = 1;
-                    stream_is_there = false;
+                    pipeline = Pipeline::probing();
                     if retry.wait(shutdown).await.is_err() {
                         break;
                     }
                 }
-                Err(TurnError::Settle(SettleError::LeaseLost)) => {
-                    tracing::error!(epoch = tenure.epoch, "another relay took over, nothing was settled");
-                    self.metrics.stale_settle();
-                    break;
-                }
+                Err(TurnError::Settle(SettleError::LeaseLost)) => return self.was_replaced(tenure),
                 Err(error) => return Err(error),
             }
         }
+        match self.finish(tenure, pipeline).await {
+            Err(TurnError::Settle(SettleError::LeaseLost)) => self.was_replaced(tenure),
+            result => result,
+        }
+    }
+
+    fn was_replaced(&self, tenure: &Tenure) -> Result<(), TurnError> {
+        tracing::error!(epoch = tenure.epoch, "another relay took over, nothing was settled");
+        self.metrics.stale_settle();
         Ok(())
     }
 
-    /// Claims, publishes and settles one batch.
-    async fn turn(
-        &self,
-        tenure: &Tenure,
-        limit: u32,
-        stream_is_there: &mut bool,
-        any_dead: &mut bool,
-    ) -> Result<Turn, TurnError> {
-        if !*stream_is_there {
-            self.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
-            *stream_is_there = true;
-        }
-        let rows = outbox::claim(&self.pool, limit).await.map_err(TurnError::Claim)?;
-        let is_full = u32::try_from(rows.len()).is_ok_and(|rows| rows == limit);
-        let behind_dead = self.behind_dead(&rows, any_dead).await.map_err(TurnError::Claim)?;
-        let claimed = Claimed::sort(rows, &behind_dead, &self.rules);
-        if claimed.is_empty() {
-            return Ok(Turn::Idle);
-        }
-        self.metrics.claimed(claimed.due.len());
-        let report = self.publisher.publish(claimed.due, tenure).await;
-        let outage = report.outage.clone();
-        let settled = self.settler.settle(tenure, report, &claimed.faulty, &claimed.held).await?;
-        *any_dead |= settled.any_dead;
-        match outage {
-            Some(outage) => Err(outage.into()),
-            None if is_full && settled.rows > 0 => Ok(Turn::More),
-            None => Ok(Turn::Idle),
-        }
-    }
-
-    /// Only the active relay makes events dead, so once there are none the question need not be asked again before
-    /// this tenure made one.
-    async fn behind_dead(&self, rows: &[PendingRow], any_dead: &mut bool) -> sqlx::Result<HashSet<u64>> {
-        if !*any_dead || rows.is_empty() {
-            return Ok(HashSet::new());
-        }
-        *any_dead = outbox::any_dead(&self.pool).await?;
-        if !*any_dead {
-            return Ok(HashSet::new());
-        }
-        let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
-        Ok(outbox::behind_dead(&self.pool, &seqs).await?.into_iter().collect())
-    }
-
-    /// A hint that came since the last wait ends this one at once.
-    async fn idle(&self, tenure: &Tenure, shutdown: &CancellationToken) {
+    /// Waits for a reason to look again; how long the wait after that is to be at most. A hint that came since the last
+    /// wait ends this one at once.
+    async fn after(&self, turn: Turn, poll: Duration, tenure: &Tenure, shutdown: &CancellationToken) -> Duration {
+        let poll = match turn {
+            Turn::More => return POLL_FIRST,
+            Turn::Worked => POLL_FIRST,
+            Turn::Idle => poll,
+        };
+        let poll = poll.min(self.poll_interval);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tenure.over.cancelled() => {}
             () = self.wake.notified() => {}
-            () = tokio::time::sleep(self.poll_interval) => {}
+            () = tokio::time::sleep(poll) => {}
         }
+        poll * 2
     }
 }
 

@@ -19,7 +19,8 @@ use crate::lease::Tenure;
 use crate::metrics::Metrics;
 use crate::publisher::Report;
 use crate::settlement::{Settlement, settle};
-use crate::store::{lease, outbox};
+use crate::store::lease;
+use crate::store::outbox_settle::{self, Run};
 
 /// Settles batches.
 #[derive(Clone, Debug)]
@@ -46,8 +47,8 @@ pub enum SettleError {
 pub struct Settled {
     /// Rows changed.
     pub rows: u64,
-    /// Whether an event became dead.
-    pub any_dead: bool,
+    /// Whether an event now stands in the way of its younger siblings.
+    pub any_obstacle: bool,
 }
 
 /// What to write back.
@@ -89,7 +90,7 @@ impl Settler {
         for (seq, reason) in &plan.dead {
             tracing::error!(seq, reason, "event is dead, its order stands still until somebody acts");
         }
-        Ok(Settled { rows, any_dead: !plan.dead.is_empty() })
+        Ok(Settled { rows, any_obstacle: plan.retries.len() + plan.dead.len() + held.len() > 0 })
     }
 
     fn plan<'a>(&self, report: Report, faulty: &[(u64, String)], held: &'a [u64]) -> (Plan<'a>, Vec<Event>) {
@@ -134,22 +135,62 @@ impl Plan<'_> {
 
     async fn apply(&self, pool: &MySqlPool, epoch: u64) -> sqlx::Result<u64> {
         let mut rows = 0;
-        if !self.published.is_empty() {
-            rows += outbox::settle_published(pool, epoch, &self.published).await?;
+        match runs(&self.published) {
+            Some(runs) => {
+                for run in runs {
+                    rows += outbox_settle::settle_run(pool, epoch, &run).await?;
+                }
+            }
+            None => rows += outbox_settle::settle_published(pool, epoch, &self.published).await?,
         }
         for (seq, delay, reason) in &self.retries {
             let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-            rows += outbox::settle_retry(pool, epoch, *seq, micros, reason).await?;
+            rows += outbox_settle::settle_retry(pool, epoch, *seq, micros, reason).await?;
         }
         for seq in &self.forgotten {
-            rows += outbox::settle_forgotten(pool, epoch, *seq).await?;
+            rows += outbox_settle::settle_forgotten(pool, epoch, *seq).await?;
         }
         for (seq, reason) in &self.dead {
-            rows += outbox::settle_dead(pool, epoch, *seq, reason).await?;
+            rows += outbox_settle::settle_dead(pool, epoch, *seq, reason).await?;
         }
         if !self.held.is_empty() {
-            rows += outbox::hold(pool, epoch, self.held).await?;
+            rows += outbox_settle::hold(pool, epoch, self.held).await?;
         }
         Ok(rows)
+    }
+}
+
+/// More gaps than this are settled faster row by row, in one statement.
+const RUNS_MAX: usize = 8;
+
+/// The runs of acknowledged events given as (seq, sequence in the stream) in the order of `seq`; none if there are too
+/// many. A row that commits late can't be inside a run, because a run has no gap.
+fn runs(acknowledged: &[(u64, u64)]) -> Option<Vec<Run>> {
+    let mut runs: Vec<Run> = Vec::with_capacity(RUNS_MAX);
+    for &(seq, stream_seq) in acknowledged {
+        let last = runs.last_mut();
+        match last.filter(|run| seq == run.last + 1 && stream_seq == run.stream_seq + (seq - run.first)) {
+            Some(run) => run.last = seq,
+            None => runs.push(Run { first: seq, last: seq, stream_seq }),
+        }
+        if runs.len() > RUNS_MAX {
+            return None;
+        }
+    }
+    Some(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_at_a_gap_on_either_side() {
+        let run = |first, last, stream_seq| Run { first, last, stream_seq };
+        assert_eq!(runs(&[]), Some(vec![]));
+        assert_eq!(runs(&[(5, 1), (6, 2), (7, 3)]), Some(vec![run(5, 7, 1)]));
+        assert_eq!(runs(&[(5, 1), (7, 2), (8, 4)]), Some(vec![run(5, 5, 1), run(7, 7, 2), run(8, 8, 4)]));
+        let scattered: Vec<_> = (0..100).map(|n| (n * 2, n)).collect();
+        assert_eq!(runs(&scattered), None);
     }
 }

@@ -10,6 +10,15 @@ use async_nats::jetstream::{self, context::CreateStreamError};
 use crate::config::StreamConfig;
 use crate::subject::Pattern;
 
+/// What the stream takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Atomic batches; never true on a server that can't do them.
+    pub allows_atomic: bool,
+    /// The largest message, in bytes, if the stream has a limit of its own.
+    pub message_bytes_max: Option<u64>,
+}
+
 /// Makes sure that the stream exists.
 #[derive(Clone, Debug)]
 pub struct StreamMaker {
@@ -27,12 +36,12 @@ impl StreamMaker {
     ///
     /// # Errors
     /// If the broker is away or refuses; worth another try.
-    pub async fn ensure(&self) -> Result<(), CreateStreamError> {
+    pub async fn ensure(&self) -> Result<Terms, CreateStreamError> {
         ensure(&self.client, &self.config).await
     }
 }
 
-async fn ensure(client: &Client, config: &StreamConfig) -> Result<(), CreateStreamError> {
+async fn ensure(client: &Client, config: &StreamConfig) -> Result<Terms, CreateStreamError> {
     let stream = jetstream::new(client.clone()).get_or_create_stream(wanted(config)).await?;
     let info = stream.cached_info();
     tracing::info!(
@@ -40,9 +49,13 @@ async fn ensure(client: &Client, config: &StreamConfig) -> Result<(), CreateStre
         created_at = %info.created,
         messages = info.state.messages,
         replicas = info.config.num_replicas,
+        allows_atomic = info.config.allow_atomic_publish,
         "stream is there"
     );
-    Ok(())
+    Ok(Terms {
+        allows_atomic: info.config.allow_atomic_publish,
+        message_bytes_max: u64::try_from(info.config.max_message_size).ok().filter(|bytes| *bytes > 0),
+    })
 }
 
 fn wanted(config: &StreamConfig) -> Config {

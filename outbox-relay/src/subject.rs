@@ -21,8 +21,10 @@ impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let literal = text.strip_suffix(".>").unwrap_or(text).replace('*', "any");
-        check(&literal)?;
+        let literal = text.strip_suffix(".>").unwrap_or(text);
+        if literal != ">" {
+            check(&literal.replace('*', "any"))?;
+        }
         Ok(Self(text.to_owned()))
     }
 }
@@ -91,6 +93,7 @@ mod tests {
         let takes = |text: &str, subject| text.parse::<Pattern>().unwrap().matches(subject);
         assert!(takes("order.>", "order.created"));
         assert!(takes("order.>", "order.created.eu"));
+        assert!(takes(">", "order.created"));
         assert!(takes("order.*", "order.created"));
         assert!(takes("order.created", "order.created"));
         assert!(!takes("order.>", "order"));

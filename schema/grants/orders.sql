@@ -13,6 +13,10 @@ GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 CREATE USER IF NOT EXISTS 'outbox_relay'@'%' ACCOUNT LOCK;
 GRANT SELECT, UPDATE, DELETE ON outbox TO 'outbox_relay'@'%';
 GRANT SELECT, UPDATE ON relay_lease TO 'outbox_relay'@'%';
+-- What people do through its command line. Records are added, never changed.
+GRANT SELECT, INSERT ON outbox_discarded TO 'outbox_relay'@'%';
+GRANT SELECT, INSERT ON outbox_action TO 'outbox_relay'@'%';
+GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'outbox_relay'@'%';
 
 -- Operators look; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
@@ -20,5 +24,8 @@ GRANT SELECT ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
 GRANT SELECT ON idempotency_keys TO 'orders_inspector'@'%';
+GRANT SELECT ON outbox_discarded TO 'orders_inspector'@'%';
+GRANT SELECT ON outbox_action TO 'orders_inspector'@'%';
+GRANT SELECT ON outbox_pause TO 'orders_inspector'@'%';
 GRANT SELECT ON orders_text TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_text TO 'orders_inspector'@'%';

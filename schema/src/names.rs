@@ -25,9 +25,12 @@ pub const OUTBOX_LEASE: &str = "outbox";
 /// NATS header by which JetStream deduplicates within the stream's dedup window.
 pub const MSG_ID_HEADER: &str = "Nats-Msg-Id";
 
+/// On a message that stands for a discarded event, with the value [`TOMBSTONE`]: its version has no effect and is not to
+/// be waited for. The rest of the envelope is the event's own, the body is `{}`.
+pub const TOMBSTONE_HEADER: &str = "ce-tombstone";
+
+/// The value of [`TOMBSTONE_HEADER`].
+pub const TOMBSTONE: &str = "true";
+
 /// W3C trace context, in the outbox row's `headers` and in the message.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
-
-/// NATS header of a tombstone: it takes the place of an event that a person discarded, on the event's subject and with
-/// its envelope, and carries the body `{}`. A consumer's version gate moves on over it, without an effect.
-pub const TOMBSTONE_HEADER: &str = "ce-tombstone";

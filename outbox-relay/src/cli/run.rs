@@ -8,13 +8,17 @@ use runtime::lifecycle::Lifecycle;
 use runtime::readiness::Readiness;
 use runtime::{mysql, nats, telemetry};
 use schema::names::OUTBOX_LEASE;
+use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Rules;
 use crate::config::RunConfig;
+use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
+use crate::pause::Pauses;
+use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::settler::Settler;
@@ -29,6 +33,8 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     telemetry::init(config.process.log_format, &config.process.log_filter)?;
     let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
+    let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
+    let findings = FindingsGauge::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());
     let mut lifecycle = Lifecycle::new(shutdown.clone());
@@ -42,30 +48,62 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), shutdown.clone()));
+    let pauses = Pauses::default();
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        pauses: pauses.clone(),
+        metrics: housekeeping_metrics,
+        relay: metrics.clone(),
+        retention: config.retention,
+    };
+    housekeeping.spawn(&mut lifecycle, &shutdown);
+    let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));
+    lifecycle.spawn("preflight", preflight.clone().run(findings, config.strict, shutdown.clone()));
 
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
         stream: StreamMaker::new(nats.clone(), config.stream.clone()),
-        publisher: Publisher::new(nats, config.stream.name.clone(), config.publish_timeout, metrics.clone()),
+        publisher: Publisher::new(
+            nats,
+            config.stream.name.clone(),
+            config.publish_path,
+            config.publish_timeout,
+            metrics.clone(),
+        ),
         settler: Settler {
             pool: pool.clone(),
             attempts_max: config.attempts_max.get(),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         },
-        rules: Rules { source: config.event_source.clone(), subjects: config.stream.subjects.clone() },
+        rules: Rules {
+            source: config.event_source.clone(),
+            subjects: config.stream.subjects.clone(),
+            pauses: pauses.clone(),
+        },
         wake: hints,
         poll_interval: config.poll_interval,
         batch_size_max: config.batch_size_max.get(),
         metrics,
         pool: pool.clone(),
     };
+    let is_strict = config.strict;
     lifecycle.spawn("relay", async move {
         if mysql::wait_until_up(&pool, &shutdown).await.is_err() && shutdown.is_cancelled() {
             return Ok(());
         }
         mysql_latch.set();
+        match pauses.first_look(&pool, &shutdown).await {
+            Err(_) if shutdown.is_cancelled() => return Ok(()),
+            result => result?,
+        }
+        preflight.admit(is_strict).await?;
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
+}
+
+fn preflight(config: &RunConfig, pool: MySqlPool, broker: Broker) -> Preflight {
+    let worst_replay = worst_replay(config.publish_timeout, config.lease_time);
+    Preflight { pool, broker, demands: Demands { stream: config.stream.clone(), worst_replay } }
 }

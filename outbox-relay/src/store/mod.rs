@@ -1,4 +1,15 @@
-//! All SQL of the relay: one file per table, each function one statement.
+//! All SQL of the relay: one file per table, each function one statement. `outbox` has a file for each
+//! of those who use it.
 
+pub mod action;
+pub mod discarded;
 pub mod lease;
 pub mod outbox;
+pub mod outbox_held;
+pub mod outbox_operator;
+pub mod outbox_purge;
+pub mod outbox_replay;
+pub mod outbox_settle;
+pub mod outbox_view;
+pub mod pause;
+pub mod server;

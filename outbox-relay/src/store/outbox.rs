@@ -1,12 +1,10 @@
-//! The table `outbox`: claim and settle.
+//! The table `outbox`: claim, and what people and gauges ask. Its settles are in `outbox_settle.rs`.
 //!
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
-//! broker is asked. Every settle is one statement, guarded by the state that it leaves and by the epoch of the lease,
-//! and returns how many rows it changed, for the caller to check. No transaction spans two statements, so a relay that
-//! is frozen between them holds no lock that a takeover would wait for.
+//! broker is asked.
 
 use chrono::{DateTime, Utc};
-use schema::names::OUTBOX_LEASE;
+use futures::TryStreamExt;
 use serde_json::value::RawValue;
 use sqlx::MySqlPool;
 use sqlx::types::Json;
@@ -22,13 +20,22 @@ pub struct PendingRow {
     pub aggregate_version: Option<u32>,
     pub event_type: String,
     pub subject: String,
-    pub payload: Json<Box<RawValue>>,
+    /// None if it is larger than the broker takes: such a one is not worth the memory.
+    pub payload: Option<Json<Box<RawValue>>>,
     pub headers: Option<Json<Box<RawValue>>>,
     pub occurred_at: DateTime<Utc>,
     pub attempts: u32,
     pub heal_epoch: u32,
-    /// False while the row waits for its next attempt.
-    pub is_due: bool,
+    /// A person gave the event up: a tombstone is published in its place.
+    pub is_discarded: bool,
+}
+
+impl PendingRow {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let texts = [&self.payload, &self.headers].into_iter().flatten();
+        texts.map(|text| text.0.get().len()).sum::<usize>() + 400
+    }
 }
 
 /// How many events stand in a state, and since when the oldest does.
@@ -38,158 +45,140 @@ pub struct StateCount {
     pub oldest_seconds: Option<f64>,
 }
 
-/// Reads the oldest pending events by the index `claim`, whether due or not: one that waits for its next attempt
-/// keeps its younger siblings back. A row that commits late appears behind others that were claimed before; that is
-/// why there is no cursor. Locks nothing.
-pub async fn claim(pool: &MySqlPool, limit: u32) -> sqlx::Result<Vec<PendingRow>> {
-    sqlx::query_as!(
-        PendingRow,
-        r#"SELECT seq,
-                  event_id AS "event_id: Uuid",
-                  aggregate_type,
-                  aggregate_id AS "aggregate_id: Uuid",
-                  aggregate_version,
-                  event_type,
-                  subject,
-                  payload AS "payload: Json<Box<RawValue>>",
-                  headers AS "headers: Json<Box<RawValue>>",
-                  occurred_at AS "occurred_at: DateTime<Utc>",
-                  attempts,
-                  heal_epoch,
-                  (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6)) AS "is_due!: bool"
-           FROM outbox
-           WHERE state = 'pending'
-           ORDER BY seq
-           LIMIT ?"#,
+/// An event and the youngest of its elders that is not in the stream.
+#[derive(Debug)]
+pub struct Elder {
+    pub seq: u64,
+    pub elder: u64,
+}
+
+/// What a claim found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In `seq` order.
+    pub rows: Vec<PendingRow>,
+    /// Whether there may be more behind them.
+    pub is_full: bool,
+}
+
+/// How much to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Rows.
+    pub rows: u32,
+    /// Bytes of payload and headers of all rows; one row more may be read.
+    pub bytes: usize,
+    /// Bytes of one payload; a larger one is not read.
+    pub payload_bytes: u64,
+}
+
+/// Reads the oldest pending events above `after` that are due, by the index `claim`. A row that commits late appears
+/// behind others that were claimed before: whoever gives another `after` than 0 asks [`pending_up_to`] afterwards. Locks
+/// nothing. What is more than the limits is left at the server, at the cost of the connection.
+pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result<Found> {
+    let mut connection = pool.acquire().await?;
+    let mut found = Found::default();
+    let mut bytes = 0;
+    {
+        let mut rows = sqlx::query_as!(
+            PendingRow,
+            r#"SELECT seq,
+                      event_id AS "event_id: Uuid",
+                      aggregate_type,
+                      aggregate_id AS "aggregate_id: Uuid",
+                      aggregate_version,
+                      event_type,
+                      subject,
+                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: Json<Box<RawValue>>",
+                      headers AS "headers: Json<Box<RawValue>>",
+                      occurred_at AS "occurred_at: DateTime<Utc>",
+                      attempts,
+                      heal_epoch,
+                      (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+               FROM outbox FORCE INDEX (claim)
+               WHERE state = 'pending'
+                 AND seq > ?
+                 AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
+               ORDER BY seq
+               LIMIT ?"#,
+            limits.payload_bytes,
+            after,
+            limits.rows
+        )
+        .fetch(&mut *connection);
+        while bytes < limits.bytes {
+            let Some(row) = rows.try_next().await? else {
+                found.is_full = u32::try_from(found.rows.len()).is_ok_and(|rows| rows == limits.rows);
+                return Ok(found);
+            };
+            bytes += row.bytes();
+            found.rows.push(row);
+        }
+    }
+    found.is_full = true;
+    drop(connection.detach()); // to go on with it, all that the server has ready would have to be read
+    Ok(found)
+}
+
+/// The pending events up to a `seq`, whether due or not, at most `limit`. By the index `claim` alone. Locks nothing.
+pub async fn pending_up_to(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Result<Vec<u64>> {
+    sqlx::query_scalar!(
+        "SELECT seq
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = 'pending'
+           AND seq <= ?
+         ORDER BY seq
+         LIMIT ?",
+        last,
         limit
     )
     .fetch_all(pool)
     .await
 }
 
-/// Which of these events have a dead or held elder in their aggregate. Locks nothing.
-pub async fn behind_dead(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<u64>> {
-    sqlx::query_scalar!(
-        r#"SELECT claimed.seq
+/// The youngest elder of each of these events that is not in the stream, for those that have one. Give one event of an
+/// aggregate, its oldest: the elders of each are looked at. Locks nothing.
+pub async fn elders(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
+    sqlx::query_as!(
+        Elder,
+        r#"SELECT claimed.seq AS "seq!: u64", MAX(elder.seq) AS "elder!: u64"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
            JOIN outbox AS claimed ON claimed.seq = list.seq
-           WHERE EXISTS (SELECT 1
-                         FROM outbox AS elder
-                         WHERE elder.aggregate_type = claimed.aggregate_type
-                           AND elder.aggregate_id = claimed.aggregate_id
-                           AND elder.state IN ('dead', 'held')
-                           AND elder.seq < claimed.seq)"#,
+           JOIN outbox AS elder FORCE INDEX (aggregate)
+                ON elder.aggregate_type = claimed.aggregate_type
+               AND elder.aggregate_id = claimed.aggregate_id
+               AND elder.seq < claimed.seq
+           WHERE elder.state <> 'published'
+           GROUP BY claimed.seq"#,
         Json(seqs)
     )
     .fetch_all(pool)
     .await
 }
 
-/// Whether any event is dead, which is the only reason to call [`behind_dead`]. Locks nothing.
-pub async fn any_dead(pool: &MySqlPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'dead') AS "any: bool""#)
-        .fetch_one(pool)
-        .await
+/// Whether any event is dead, held or waits for its next attempt, which is the only reason to call [`elders`]. By the
+/// indexes `claim` and `waiting`. Locks nothing.
+pub async fn any_obstacle(pool: &MySqlPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state IN ('dead', 'held'))
+               OR EXISTS (SELECT 1 FROM outbox WHERE next_attempt_at IS NOT NULL) AS "any: bool""#
+    )
+    .fetch_one(pool)
+    .await
 }
 
-/// Settles acknowledged events, given as (seq, sequence in the stream). Locks their rows.
-pub async fn settle_published(pool: &MySqlPool, epoch: u64, acknowledged: &[(u64, u64)]) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
-                                            stream_seq BIGINT UNSIGNED PATH '$[1]')) AS acknowledged
-              ON acknowledged.seq = outbox.seq
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
-         SET outbox.state           = 'published',
-             outbox.published_at    = UTC_TIMESTAMP(6),
-             outbox.stream_seq      = acknowledged.stream_seq,
-             outbox.next_attempt_at = NULL,
-             outbox.last_error      = NULL
-         WHERE outbox.state = 'pending'",
-        Json(acknowledged),
-        OUTBOX_LEASE,
-        epoch
+/// About the highest sequence in the stream that is settled: that of the latest events. Locks nothing.
+pub async fn highest_stream_seq(pool: &MySqlPool) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        r#"SELECT MAX(latest.stream_seq) AS "highest: u64"
+           FROM (SELECT stream_seq
+                 FROM outbox FORCE INDEX (claim)
+                 WHERE state = 'published'
+                 ORDER BY seq DESC
+                 LIMIT 1000) AS latest"#
     )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
-}
-
-/// Spends an attempt of an event and puts its next one off. Locks its row.
-pub async fn settle_retry(pool: &MySqlPool, epoch: u64, seq: u64, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
-         SET outbox.attempts        = outbox.attempts + 1,
-             outbox.next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-             outbox.last_error      = LEFT(?, 1000)
-         WHERE outbox.seq = ?
-           AND outbox.state = 'pending'",
-        OUTBOX_LEASE,
-        epoch,
-        delay_micros,
-        error,
-        seq
-    )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
-}
-
-/// Marks an event that the broker acknowledged and then lost: it is published again under a fresh dedup id.
-/// Locks its row.
-pub async fn settle_forgotten(pool: &MySqlPool, epoch: u64, seq: u64) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
-         SET outbox.heal_epoch = outbox.heal_epoch + 1
-         WHERE outbox.seq = ?
-           AND outbox.state = 'pending'",
-        OUTBOX_LEASE,
-        epoch,
-        seq
-    )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
-}
-
-/// Gives an event up until a person decides. Locks its row.
-pub async fn settle_dead(pool: &MySqlPool, epoch: u64, seq: u64, error: &str) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
-         SET outbox.state           = 'dead',
-             outbox.attempts        = outbox.attempts + 1,
-             outbox.next_attempt_at = NULL,
-             outbox.last_error      = LEFT(?, 1000)
-         WHERE outbox.seq = ?
-           AND outbox.state = 'pending'",
-        OUTBOX_LEASE,
-        epoch,
-        error,
-        seq
-    )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
-}
-
-/// Holds events back because an elder of their aggregate is dead. Locks their rows.
-pub async fn hold(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
-    let held = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
-         SET outbox.state = 'held'
-         WHERE outbox.state = 'pending'",
-        Json(seqs),
-        OUTBOX_LEASE,
-        epoch
-    )
-    .execute(pool)
-    .await?;
-    Ok(held.rows_affected())
+    .fetch_one(pool)
+    .await
 }
 
 /// Counts the events in a state by the index `claim`, with the age of the oldest. Locks nothing.

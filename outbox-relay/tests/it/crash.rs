@@ -1,38 +1,71 @@
 //! The relay dies between PubAck and settle.
 
-use stack::testing::{TcpProxy, eventually};
+use std::time::Duration;
+
+use stack::testing::{Service, TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
 use crate::support::{World, metric};
 
+/// The relay publishes a first event and settles it, publishes a second one, and dies before it is settled.
+async fn crash_after_puback(world: &World) -> (Service, Uuid) {
+    let mut proxy = TcpProxy::start(world.database.port()).await;
+    let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+    let mut relay = relay.start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+
+    // The broker holds its answer back until the relay's way to the database is blocked: the settle never arrives.
+    world.nats.freeze();
+    let event = world.append(Uuid::now_v7(), 1).await;
+    eventually("it has claimed", async || metric(&relay, "relay_claimed_events_total").await == 2.0).await;
+    proxy.pause().await;
+    world.nats.thaw();
+    eventually("the broker acknowledged", async || {
+        metric(&relay, "relay_pubacks_total{result=\"stored\"}").await == 2.0
+    })
+    .await;
+    relay.kill().await;
+    assert_eq!(world.row(event).await.state, "pending");
+    (relay.env("DATABASE_URL", world.database.url("outbox_relay")), event)
+}
+
 both_engines! {
     async fn a_crash_after_puback_stores_no_second_message(engine: Engine) {
         let world = World::new(engine).await;
-        let mut proxy = TcpProxy::start(world.database.port()).await;
-        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
-        let mut relay = relay.start().await;
-        eventually("the stream is there", async || world.jetstream().await.get_stream("ORDERS").await.is_ok()).await;
-
-        // The broker holds its answer back until the relay's way to the database is blocked: the settle never arrives.
-        world.nats.freeze();
-        let event = world.append(Uuid::now_v7(), 1).await;
-        eventually("it has claimed", async || metric(&relay, "relay_claimed_events_total").await == 1.0).await;
-        proxy.pause().await;
-        world.nats.thaw();
-        eventually("the broker acknowledged", async || {
-            metric(&relay, "relay_pubacks_total{result=\"stored\"}").await == 1.0
-        }).await;
-        relay.kill().await;
-        proxy.cut().await;
-        proxy.heal().await;
-        assert_eq!(world.row(event).await.state, "pending");
-
+        let (mut relay, event) = crash_after_puback(&world).await;
         relay.restart().await;
         world.until_all_published().await;
-        assert_eq!(metric(&relay, "relay_pubacks_total{result=\"duplicate\"}").await, 1.0);
-        assert_eq!(world.messages().await.len(), 1);
-        assert_eq!(world.row(event).await.stream_seq, Some(1));
+        assert_eq!(metric(&relay, "relay_recovered_events_total").await, 1.0);
+        assert_eq!(world.messages().await.len(), 2);
+        assert_eq!(world.row(event).await.stream_seq, Some(2));
+    }
+
+    async fn a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window(engine: Engine) {
+        let world = World::new(engine).await;
+        // The broker forgets an id at once; an existing stream is left as it is.
+        let jetstream = world.jetstream().await;
+        jetstream.create_stream(async_nats::jetstream::stream::Config {
+            name: schema::names::STREAM.to_owned(),
+            subjects: vec!["order.>".to_owned()],
+            duplicate_window: Duration::from_millis(100),
+            ..Default::default()
+        }).await.unwrap();
+        let (mut relay, event) = crash_after_puback(&world).await;
+        eventually("the broker has forgotten the id of the first event", async || {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert(schema::names::MSG_ID_HEADER, "an id of this test");
+            let publish = jetstream.publish_with_headers("order.test", headers, "{}".into()).await.unwrap();
+            let count = publish.await.unwrap().sequence;
+            count > 3
+        }).await;
+        let before = world.messages().await.len();
+        relay.restart().await;
+        world.until_all_published().await;
+        assert_eq!(metric(&relay, "relay_recovered_events_total").await, 1.0);
+        assert_eq!(world.messages().await.len(), before);
+        assert_eq!(world.row(event).await.stream_seq, Some(2));
     }
 
     async fn a_duplicate_that_the_stream_does_not_hold_is_published_under_a_fresh_id(engine: Engine) {

@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
+mod batch;
+mod checking;
+mod cli;
 mod config;
 mod crash;
+mod faults;
+mod keeping;
 mod lease;
+mod looking;
+mod mending;
 mod metrics;
 mod order;
 mod outage;
+mod pausing;
 mod rubbish;
 mod support;
 mod wake;

@@ -8,6 +8,7 @@ mod events;
 mod inbox;
 mod latency;
 mod load;
+mod relay;
 mod rig;
 mod write;
 
@@ -36,6 +37,7 @@ enum Section {
     Write(write::Arguments),
     Inbox(inbox::Arguments),
     Latency(latency::Arguments),
+    Relay(relay::Arguments),
 }
 
 /// One measured number.
@@ -88,6 +90,7 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
             Section::Write(arguments) => write::measure(home, arguments).await,
             Section::Inbox(arguments) => inbox::measure(home, arguments).await,
             Section::Latency(arguments) => latency::measure(home, arguments).await,
+            Section::Relay(arguments) => relay::measure(home, arguments).await,
         }
     };
     let figures = tokio::select! {

@@ -18,9 +18,9 @@ use stack::Engine;
 use stack::home::Home;
 use tokio::time::{Instant, sleep};
 
+use super::Figure;
 use super::events::{self, Event};
 use super::rig::Rig;
-use super::Figure;
 
 const WITHIN: Duration = Duration::from_secs(300);
 

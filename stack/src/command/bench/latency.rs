@@ -19,8 +19,8 @@ use stack::home::Home;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::rig::Rig;
 use super::Figure;
+use super::rig::Rig;
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// Orders at the beginning that don't count: connections open, plans and caches fill.

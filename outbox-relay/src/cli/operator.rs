@@ -1,0 +1,77 @@
+//! What the verbs of operators share: how they reach the database, who they are, and how they answer.
+
+use anyhow::Context;
+use runtime::mysql::{self, DatabaseConfig};
+use serde::Serialize;
+use sqlx::MySqlPool;
+use uuid::Uuid;
+
+use crate::store::outbox_operator::ChosenRow;
+
+/// Settings of a verb that looks.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LookConfig {
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Settings of a verb that changes something.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ActConfig {
+    #[command(flatten)]
+    pub look: LookConfig,
+
+    /// Who you are, for the record in outbox_action.
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub actor: String,
+}
+
+impl LookConfig {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// If the URL can't be parsed.
+    pub fn pool(&self) -> anyhow::Result<MySqlPool> {
+        mysql::pool(&self.database).context("DATABASE_URL")
+    }
+
+    /// Prints what a program would read, or what a person would.
+    ///
+    /// # Errors
+    /// If it can't be written as JSON.
+    pub fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(answer)?);
+        } else {
+            print!("{}", text(answer));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses the whole verb unless each event that was named is there, in one of these states.
+///
+/// # Errors
+/// The first that is not.
+pub fn check_chosen(named: &[Uuid], chosen: &[ChosenRow], states: &[&str]) -> anyhow::Result<()> {
+    for id in named {
+        let row = chosen.iter().find(|row| row.event_id == *id);
+        let row = row.with_context(|| format!("there is no event {id} in the outbox; nothing was changed"))?;
+        let expected = states.join(" or ");
+        anyhow::ensure!(
+            states.contains(&row.state.as_str()),
+            "event {id} is {}, not {expected}; nothing was changed",
+            row.state
+        );
+    }
+    Ok(())
+}
+
+/// The ids as one text, for the record.
+pub fn scope_of(chosen: &[ChosenRow]) -> String {
+    chosen.iter().map(|row| row.event_id.to_string()).collect::<Vec<_>>().join(" ")
+}

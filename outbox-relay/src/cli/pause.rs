@@ -1,0 +1,64 @@
+//! `outbox-relay pause`: events for a subject wait until they are resumed.
+//!
+//! Takes effect in every relay within half a second; what was being published at that moment still is. Without a
+//! pattern it shows what is paused.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::operator::ActConfig;
+use super::table::Table;
+use crate::store;
+use crate::store::action::{self, Action, Verb};
+use crate::store::pause::PauseRow;
+use crate::subject::{self, Pattern};
+
+/// Settings of `pause`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PauseConfig {
+    #[command(flatten)]
+    pub act: ActConfig,
+
+    /// Subjects that wait: order.created, order.*, or > for all. Without it the pauses are shown.
+    #[arg(value_parser = subject::pattern, requires = "reason")]
+    pub pattern: Option<Pattern>,
+
+    /// Why, for the record.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// Pauses a pattern, and shows all that are.
+///
+/// # Errors
+/// If it is paused already, or the database refuses.
+pub async fn pause(config: PauseConfig) -> anyhow::Result<ExitCode> {
+    let act = &config.act;
+    let pool = act.look.pool()?;
+    if let (Some(pattern), Some(reason)) = (&config.pattern, &config.reason) {
+        let pattern = pattern.as_str();
+        let mut tx = pool.begin().await.context("connecting to the database")?;
+        match store::pause::add(&mut tx, pattern, reason, &act.actor).await {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                anyhow::bail!("{pattern} is paused already")
+            }
+            result => result.context("writing outbox_pause")?,
+        }
+        let deed = Action { actor: &act.actor, verb: Verb::Pause, scope: pattern, reason: Some(reason), events: 0 };
+        action::record(&mut tx, &deed).await.context("recording the action")?;
+        tx.commit().await.context("committing")?;
+    }
+    let pauses = store::pause::list(&pool).await.context("reading outbox_pause")?;
+    act.look.print(&pauses, |pauses| table(pauses))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(pauses: &[PauseRow]) -> String {
+    let mut table = Table::new(&["paused", "since", "by", "reason"]);
+    for PauseRow { pattern, reason, paused_by, paused_at } in pauses {
+        let since = paused_at.format("%F %T").to_string();
+        table.row(vec![pattern.clone(), since, paused_by.clone(), reason.clone()]);
+    }
+    table.to_string()
+}

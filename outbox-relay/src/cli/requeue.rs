@@ -1,0 +1,79 @@
+//! `outbox-relay requeue`: dead events get their attempts again, and what was held behind them goes on.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::operator::{ActConfig, check_chosen, scope_of};
+use crate::store::action::{self, Action, Verb};
+use crate::store::{outbox_held, outbox_operator};
+
+/// Settings of `requeue`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["events", "dead"]))]
+pub struct RequeueConfig {
+    #[command(flatten)]
+    pub act: ActConfig,
+
+    /// Ids of dead events.
+    pub events: Vec<Uuid>,
+
+    /// Requeue dead events, narrowed by --type and --error.
+    #[arg(long)]
+    pub dead: bool,
+
+    /// With --dead: only events of this type.
+    #[arg(long = "type", requires = "dead")]
+    pub event_type: Option<String>,
+
+    /// With --dead: only events whose last error has this text in it.
+    #[arg(long = "error", requires = "dead")]
+    pub error_part: Option<String>,
+
+    /// With --dead: at most so many, oldest first.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+}
+
+#[derive(Serialize)]
+struct Requeued {
+    requeued: u64,
+    /// Held events that go on.
+    released: u64,
+    events: Vec<Uuid>,
+}
+
+/// Requeues in one transaction: all or none.
+///
+/// # Errors
+/// If one of the events is not dead, or the database refuses; nothing was changed then.
+pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.act.look.pool()?;
+    let mut tx = pool.begin().await.context("connecting to the database")?;
+    let chosen = if config.dead {
+        outbox_operator::dead(&mut tx, config.event_type.as_deref(), config.error_part.as_deref(), config.limit).await
+    } else {
+        outbox_operator::by_ids(&mut tx, &config.events).await
+    };
+    let chosen = chosen.context("reading the outbox")?;
+    check_chosen(&config.events, &chosen, &["dead"])?;
+
+    let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
+    let requeued = outbox_operator::requeue(&mut tx, &seqs).await.context("requeueing")?;
+    anyhow::ensure!(requeued == seqs.len() as u64, "somebody else changed one of the events; nothing was changed");
+    let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
+    let scope = scope_of(&chosen);
+    let deed = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
+    if requeued > 0 {
+        action::record(&mut tx, &deed).await.context("recording the action")?;
+    }
+    tx.commit().await.context("committing")?;
+
+    let events = chosen.iter().map(|row| row.event_id).collect();
+    config.act.look.print(&Requeued { requeued, released, events }, |answer| {
+        format!("{} events requeued, {} held events go on\n", answer.requeued, answer.released)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,41 @@
+//! `outbox-relay resume`: events for a paused subject go on, in their order.
+//!
+//! The active relay notices within half a second and releases what was held, unless another pause or a dead elder
+//! still holds it.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::operator::ActConfig;
+use crate::store;
+use crate::store::action::{self, Action, Verb};
+
+/// Settings of `resume`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ResumeConfig {
+    #[command(flatten)]
+    pub act: ActConfig,
+
+    /// The pattern as it was paused; `outbox-relay pause` shows them.
+    pub pattern: String,
+}
+
+/// Resumes a pattern.
+///
+/// # Errors
+/// If it is not paused, or the database refuses.
+pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
+    let act = &config.act;
+    let pattern = config.pattern.as_str();
+    let pool = act.look.pool()?;
+    let mut tx = pool.begin().await.context("connecting to the database")?;
+    let was_paused = store::pause::remove(&mut tx, pattern).await.context("writing outbox_pause")?;
+    anyhow::ensure!(was_paused, "{pattern} is not paused; `outbox-relay pause` shows what is");
+    let deed = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
+    action::record(&mut tx, &deed).await.context("recording the action")?;
+    tx.commit().await.context("committing")?;
+    act.look.print(&json!({ "resumed": pattern }), |_| format!("{pattern} goes on\n"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,221 @@
+//! One step of the relay: a batch is published while the next one is claimed and the last one is settled.
+//!
+//! Overlapping keeps three promises. Order: a batch that was claimed ahead is published only if every event before it is
+//! in the stream, else it is forgotten and the table is read anew. Lateness: a row may appear behind what was claimed
+//! already, and its younger sibling ahead; so after each claim ahead the claimed range is looked at again, and a row that
+//! appeared there has everything settled and the table read from its beginning. Crashes: what is published but not
+//! settled is at most two batches, which [`Relay::attach`] of the next relay finds in the stream.
+
+use std::collections::HashSet;
+
+use runtime::telemetry::chain;
+
+use crate::claim::Claimed;
+use crate::lease::Tenure;
+use crate::publisher::stored::Stored;
+use crate::publisher::{Outage, Report};
+use crate::relay::{Relay, TurnError};
+use crate::settler::Settled;
+use crate::store::outbox::{self, Found, Limits, PendingRow};
+use crate::store::outbox_settle;
+
+/// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
+const CLAIM_BYTES_MAX: usize = 4 << 20;
+
+/// How many of the stream's last messages are searched for events that nobody settled: what a crash can leave is two
+/// batches, and other programs may have published since.
+const SEARCH_MAX: u64 = 20_000;
+
+/// A batch in one piece of the stream's search.
+const FOUND_MAX: usize = 1_000;
+
+/// What a step led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There may be more: look again at once.
+    More,
+    /// What there was is done; more often follows soon.
+    Worked,
+    /// There was nothing to do.
+    Idle,
+}
+
+/// What is under way between two steps. Something is published and not settled only if the next batch is claimed.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// Events to claim at once: one after an outage, as a probe.
+    limit: u32,
+    /// Largest payload, once the stream was looked at.
+    payload_bytes_max: Option<u64>,
+    /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
+    may_obstruct: bool,
+    ahead: Option<Batch>,
+    published: Option<Published>,
+}
+
+/// A claimed batch.
+#[derive(Debug, Default)]
+struct Batch {
+    claimed: Claimed,
+    seqs: HashSet<u64>,
+    is_full: bool,
+    /// Whether anything stood in the way of any event.
+    is_obstructed: bool,
+}
+
+/// A batch that was published and is to be settled.
+#[derive(Debug)]
+struct Published {
+    report: Report,
+    faulty: Vec<(u64, String)>,
+    held: Vec<u64>,
+}
+
+impl Pipeline {
+    /// Nothing is known yet, nothing under way.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, payload_bytes_max: None, may_obstruct: true, ahead: None, published: None }
+    }
+
+    /// After an outage: the stream is looked at again, and one event probes.
+    pub fn probing() -> Self {
+        Self::new(1)
+    }
+
+    /// Whole batches from now on; whether they were not.
+    pub fn probe_succeeded(&mut self, limit: u32) -> bool {
+        let was_probing = self.limit < limit;
+        self.limit = limit;
+        was_probing
+    }
+}
+
+impl Relay {
+    /// Takes the pipeline one step further.
+    ///
+    /// # Errors
+    /// Nothing is under way after one: what was published and not settled is for [`Relay::attach`] to find.
+    pub async fn step(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Turn, TurnError> {
+        if pipeline.payload_bytes_max.is_none() {
+            pipeline.payload_bytes_max = Some(self.attach(tenure).await?);
+        }
+        let batch = match pipeline.ahead.take() {
+            Some(batch) => batch,
+            None => self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?,
+        };
+        pipeline.may_obstruct = batch.is_obstructed;
+        if batch.claimed.is_empty() {
+            return Ok(Turn::Idle);
+        }
+        let Batch { claimed, mut seqs, is_full, .. } = batch;
+        let leads_on = is_full && claimed.due.len() == seqs.len();
+        self.metrics.claimed(claimed.due.len());
+        let last = pipeline.published.take();
+        seqs.extend(last.iter().flat_map(|last| last.report.outcomes.iter().map(|(event, _)| event.seq)));
+        let (report, settled, ahead) = tokio::join!(
+            self.publisher.publish(claimed.due, tenure),
+            self.settle_last(tenure, last),
+            self.claim_ahead(pipeline, leads_on.then_some(&seqs)),
+        );
+        settled?;
+        let outage = report.outage.clone();
+        let goes_on = report.is_clean();
+        let published = Published { report, faulty: claimed.faulty, held: claimed.held };
+        if let Some(ahead) = ahead.filter(|_| goes_on) {
+            pipeline.ahead = Some(ahead);
+            pipeline.published = Some(published);
+            return Ok(Turn::More);
+        }
+        let settled = self.settle(tenure, published).await?;
+        pipeline.may_obstruct |= settled.any_obstacle;
+        match outage {
+            Some(outage) => Err(outage.into()),
+            None if is_full && settled.rows > 0 => Ok(Turn::More),
+            None => Ok(Turn::Worked),
+        }
+    }
+
+    /// Settles what was published last, at the end of a tenure.
+    pub async fn finish(&self, tenure: &Tenure, pipeline: Pipeline) -> Result<(), TurnError> {
+        self.settle_last(tenure, pipeline.published).await
+    }
+
+    /// Looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes, and
+    /// which events it holds that nobody settled. The largest payload that it takes, in bytes.
+    ///
+    /// A relay that died or was cut off between PubAck and settle leaves such events; settling them here makes the
+    /// promise of one message independent of the dedup window:
+    /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
+    async fn attach(&self, tenure: &Tenure) -> Result<u64, TurnError> {
+        let terms = self.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
+        self.publisher.allow_atomic(terms.allows_atomic);
+        let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
+        // Settles need not come in the order of the stream: within a batch they do not.
+        let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
+        let stored = self.publisher.stored_above(from, SEARCH_MAX).await?;
+        for stored in stored.chunks(FOUND_MAX) {
+            let found: Vec<_> = stored.iter().filter_map(Stored::event).collect();
+            let settled =
+                outbox_settle::settle_found(&self.pool, tenure.epoch, &found).await.map_err(TurnError::Claim)?;
+            if settled > 0 {
+                tracing::warn!(events = settled, "found in the stream and settled, a crash had left them pending");
+                self.metrics.recovered(settled);
+            }
+        }
+        let broker = self.publisher.payload_bytes_max() as u64;
+        Ok(terms.message_bytes_max.map_or(broker, |stream| stream.min(broker)))
+    }
+
+    /// Claims what follows the events that are under way.
+    async fn claim(&self, pipeline: &Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
+        let limits = Limits {
+            rows: pipeline.limit,
+            bytes: CLAIM_BYTES_MAX,
+            payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
+        };
+        let after = under_way.iter().max().copied().unwrap_or(0);
+        let Found { rows, is_full } = outbox::claim(&self.pool, after, limits).await?;
+        let is_obstructed = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
+        let mut behind = HashSet::new();
+        if is_obstructed && !rows.is_empty() {
+            // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
+            let elders = outbox::elders(&self.pool, &oldest_of_each(&rows)).await?;
+            behind.extend(elders.iter().filter(|elder| !under_way.contains(&elder.elder)).map(|elder| elder.seq));
+        }
+        let seqs = rows.iter().map(|row| row.seq).collect();
+        let claimed = Claimed::sort(rows, &behind, &self.rules);
+        Ok(Batch { claimed, seqs, is_full, is_obstructed })
+    }
+
+    /// Claims what follows events that are being published; nothing if there is nothing, or if that is not safe. A
+    /// fault is not reported: the next claim will meet it again.
+    async fn claim_ahead(&self, pipeline: &Pipeline, under_way: Option<&HashSet<u64>>) -> Option<Batch> {
+        let under_way = under_way?;
+        let last = *under_way.iter().max()?;
+        let ahead = self.claim(pipeline, under_way).await.ok()?;
+        // After the claim, not before: an elder that it could not see must not stay unseen.
+        let limit = u32::try_from(under_way.len() + 1).ok()?;
+        let before = outbox::pending_up_to(&self.pool, last, limit).await.ok()?;
+        let is_late = before.iter().any(|seq| !under_way.contains(seq));
+        (!ahead.claimed.is_empty() && !is_late).then_some(ahead)
+    }
+
+    async fn settle_last(&self, tenure: &Tenure, published: Option<Published>) -> Result<(), TurnError> {
+        if let Some(published) = published {
+            self.settle(tenure, published).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, tenure: &Tenure, published: Published) -> Result<Settled, TurnError> {
+        let Published { report, faulty, held } = published;
+        Ok(self.settler.settle(tenure, report, &faulty, &held).await?)
+    }
+}
+
+/// The first row of each aggregate, of rows in `seq` order; what stops it stops those behind it.
+fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
+    let mut seen = HashSet::new();
+    let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
+    oldest.map(|row| row.seq).collect()
+}

@@ -1,0 +1,191 @@
+//! The preflight: does what the promises rest on hold here?
+//!
+//! Guarantees to change nothing. What can't be asked, because the database or the broker is away, is a note and never a
+//! reason not to start: a relay waits for both. Each finding says what is, why it matters and how to mend it.
+
+mod database;
+mod stream;
+
+use std::time::Duration;
+
+use prometheus::{IntGaugeVec, Opts, Registry};
+use runtime::retry::Retry;
+use serde::Serialize;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::StreamConfig;
+
+pub use stream::Broker;
+
+const REFUSED: &str = "the preflight found what must be mended, and --strict is set";
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A promise does not hold.
+    Error,
+    /// A promise holds by luck, or at a price.
+    Warning,
+    /// Good to know, or not to be found out from here.
+    Note,
+}
+
+impl Severity {
+    const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Note];
+
+    /// The name in labels and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// Which setting, for programs.
+    pub setting: &'static str,
+    pub what: String,
+    pub why: &'static str,
+    pub mend: String,
+}
+
+impl Finding {
+    fn new(severity: Severity, setting: &'static str, what: String, why: &'static str, mend: &str) -> Self {
+        Self { severity, setting, what, why, mend: mend.to_owned() }
+    }
+
+    /// Something could not be asked.
+    fn unasked(setting: &'static str, what: String) -> Self {
+        let why = "what was not looked at may be wrong";
+        Self::new(Severity::Note, setting, what, why, "try again when it answers")
+    }
+}
+
+/// What the settings of the relay demand.
+#[derive(Clone, Debug)]
+pub struct Demands {
+    pub stream: StreamConfig,
+    /// See [`worst_replay`].
+    pub worst_replay: Duration,
+}
+
+/// The longest time after which a takeover publishes again what a crash left unsettled.
+pub fn worst_replay(publish_timeout: Duration, lease_time: Duration) -> Duration {
+    2 * (publish_timeout + lease_time)
+}
+
+/// Looks at everything.
+#[derive(Clone, Debug)]
+pub struct Preflight {
+    pub pool: MySqlPool,
+    pub broker: Broker,
+    pub demands: Demands,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Findings {
+    /// The worst first.
+    pub findings: Vec<Finding>,
+    /// Whether database and broker both answered.
+    pub is_complete: bool,
+}
+
+impl Findings {
+    /// Whether something must be mended before a strict relay runs.
+    pub fn refuse(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity != Severity::Note)
+    }
+}
+
+impl Preflight {
+    /// Looks once; each of the two servers is given a few seconds.
+    pub async fn look(&self) -> Findings {
+        let (database, stream) = tokio::join!(database::look(&self.pool), self.broker.look(&self.demands));
+        let is_complete = database.is_ok() && stream.is_ok();
+        let mut findings: Vec<Finding> =
+            [database, stream].into_iter().flat_map(|looked| looked.unwrap_or_else(|unasked| vec![unasked])).collect();
+        findings.sort_by_key(|finding| finding.severity);
+        Findings { findings, is_complete }
+    }
+
+    /// Looks once if the relay is strict.
+    ///
+    /// # Errors
+    /// If something must be mended.
+    pub async fn admit(&self, is_strict: bool) -> anyhow::Result<()> {
+        if is_strict {
+            let found = self.look().await;
+            found.log();
+            anyhow::ensure!(!found.refuse(), "{REFUSED}");
+        }
+        Ok(())
+    }
+
+    /// Looks until both servers answered once, logs what was found, and waits for shutdown.
+    ///
+    /// # Errors
+    /// If `is_strict` and something must be mended.
+    pub async fn run(self, gauge: FindingsGauge, is_strict: bool, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut retry = Retry::new(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            let found = self.look().await;
+            gauge.set(&found);
+            if found.is_complete {
+                found.log();
+                anyhow::ensure!(!(is_strict && found.refuse()), "{REFUSED}");
+                shutdown.cancelled().await;
+                return Ok(());
+            }
+            if retry.wait(&shutdown).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Findings {
+    fn log(&self) {
+        for Finding { severity, setting, what, why, mend } in &self.findings {
+            match severity {
+                Severity::Error => tracing::error!(setting, what, why, mend, "preflight"),
+                Severity::Warning => tracing::warn!(setting, what, why, mend, "preflight"),
+                Severity::Note => tracing::info!(setting, what, why, mend, "preflight"),
+            }
+        }
+    }
+}
+
+/// The number of findings by severity.
+#[derive(Clone, Debug)]
+pub struct FindingsGauge(IntGaugeVec);
+
+impl FindingsGauge {
+    /// Registers it.
+    ///
+    /// # Errors
+    /// If it is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let opts = Opts::new("relay_preflight_findings", "What the preflight at the start found, by severity.");
+        let gauge = IntGaugeVec::new(opts, &["severity"])?;
+        for severity in Severity::ALL {
+            gauge.with_label_values(&[severity.as_str()]);
+        }
+        registry.register(Box::new(gauge.clone()))?;
+        Ok(Self(gauge))
+    }
+
+    fn set(&self, found: &Findings) {
+        for severity in Severity::ALL {
+            let count = found.findings.iter().filter(|finding| finding.severity == severity).count();
+            self.0.with_label_values(&[severity.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}

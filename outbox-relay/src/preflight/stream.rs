@@ -1,0 +1,157 @@
+//! Is the stream what the promises rest on?
+//!
+//! The broker does not tell its clients when it flushes to disk; with one replica that is said as a note.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self, context::GetStreamErrorKind};
+use runtime::telemetry::chain;
+
+use super::Severity::{Error, Note, Warning};
+use super::{Demands, Finding};
+use crate::subject::Pattern;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A window above this holds more ids than a broker should keep in memory.
+const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(1800);
+
+/// The broker to look at.
+#[derive(Clone, Debug)]
+pub struct Broker(async_nats::Client);
+
+impl Broker {
+    /// Looks through this connection.
+    pub fn new(client: async_nats::Client) -> Self {
+        Self(client)
+    }
+
+    /// Everything found; or, as an error, that the broker does not answer.
+    pub async fn look(&self, demands: &Demands) -> Result<Vec<Finding>, Finding> {
+        let Self(client) = self;
+        let away = |what: String| Finding::unasked("broker", what);
+        // Only an answer shows that the connection is there: the client connects in the background.
+        let flushed = tokio::time::timeout(PATIENCE, client.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) || client.try_server_info().is_none() {
+            return Err(away("the broker does not answer".to_owned()));
+        }
+        let is_new = client.is_server_compatible(2, 12, 0);
+        let mut findings = Vec::new();
+        if !is_new {
+            let what = format!("nats-server is {}", client.server_info().version);
+            let why = "without atomic batches every event is published by itself, which is slower";
+            let severity = if client.is_server_compatible(2, 10, 0) { Note } else { Warning };
+            findings.push(Finding::new(severity, "broker_version", what, why, "run nats-server 2.12 or later"));
+        }
+        match jetstream::new(client.clone()).get_stream(&demands.stream.name).await {
+            Ok(stream) => findings.extend(config(&stream.cached_info().config, demands, is_new)),
+            Err(error) => match error.kind() {
+                // The relay creates it as it should be.
+                GetStreamErrorKind::JetStream(error) if error.code() == 404 => {}
+                _ => return Err(away(format!("the broker does not tell of the stream: {}", chain(&error)))),
+            },
+        }
+        Ok(findings)
+    }
+}
+
+fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
+    let name = &stream.name;
+    let mut findings = losses(stream);
+    let mut expect = |is_sound: bool, finding: Finding| {
+        if !is_sound {
+            findings.push(finding);
+        }
+    };
+    let window = stream.duplicate_window;
+    let said = |duration| humantime::format_duration(duration).to_string();
+    let why = "a relay that takes over publishes again what a crash left unsettled, and the stream stores it twice";
+    let mend = format!("nats stream edit {name} --dupe-window {}", said(demands.stream.dedup_window));
+    let what = format!("the dedup window is {}, the worst replay {}", said(window), said(demands.worst_replay));
+    expect(window >= demands.worst_replay, Finding::new(Error, "dedup_window", what, why, &mend));
+    let why = "the broker keeps every id of the window in memory, about 600 bytes each";
+    let what = format!("the dedup window is {}", said(window));
+    expect(window <= DEDUP_WINDOW_MAX, Finding::new(Warning, "dedup_window", what, why, &mend));
+
+    let wanted = demands.stream.subjects.iter();
+    let missing: Vec<&str> = wanted.map(Pattern::as_str).filter(|wanted| !takes(stream, wanted)).collect();
+    let why = "no stream, or another one, answers for events to these subjects, and the relay waits for ever";
+    let what = format!("the stream does not take {}", missing.join(", "));
+    let mend = format!("nats stream edit {name} --subjects {}", missing.join(","));
+    expect(missing.is_empty(), Finding::new(Error, "subjects", what, why, &mend));
+
+    let (has, wanted) = (stream.num_replicas, usize::from(demands.stream.replicas));
+    let why = "a loss of one server loses events that were acknowledged";
+    let mend = format!("nats stream edit {name} --replicas {wanted}");
+    let what = format!("the stream has {has} replicas, not {wanted}");
+    expect(has >= wanted, Finding::new(Warning, "replicas", what, why, &mend));
+    let why = "unless the server syncs always, which it does not tell, a power cut loses events that were acknowledged";
+    let mend = "set sync_interval: always in the server's configuration, or run three servers and STREAM_REPLICAS=3";
+    let what = "the stream has one replica".to_owned();
+    expect(has > 1 || wanted > 1, Finding::new(Note, "replicas", what, why, mend));
+
+    let why = "every event is published by itself, which is slower";
+    let mend = format!("nats stream edit {name} --allow-batch");
+    let what = "the stream takes no atomic batches".to_owned();
+    expect(!is_new || stream.allow_atomic_publish, Finding::new(Warning, "allow_atomic", what, why, &mend));
+    findings
+}
+
+/// What makes a stream lose events that nobody has read.
+fn losses(stream: &Config) -> Vec<Finding> {
+    let name = &stream.name;
+    let again = format!("create the stream {name} anew: this can't be changed");
+    let edit = |flag: &str| format!("nats stream edit {name} {flag}");
+    let checks = [
+        (
+            stream.discard == DiscardPolicy::New,
+            (Error, "discard", "a full stream discards its oldest events".to_owned()),
+            "events are lost unread, instead of waiting in the outbox until there is room",
+            edit("--discard new"),
+        ),
+        (
+            stream.retention == RetentionPolicy::Limits,
+            (Error, "retention", "the stream deletes what its consumers have acknowledged".to_owned()),
+            "a consumer that comes later, or is made again, misses events",
+            again.clone(),
+        ),
+        (
+            stream.storage == StorageType::File,
+            (Error, "storage", "the stream is kept in memory".to_owned()),
+            "a restart of the broker loses every event in it",
+            again.clone(),
+        ),
+        (
+            stream.deny_delete,
+            (Warning, "deny_delete", "messages of the stream can be deleted".to_owned()),
+            "a hole in the stream is an event that some consumer never sees",
+            again.clone(),
+        ),
+        (
+            stream.deny_purge,
+            (Warning, "deny_purge", "the stream can be purged".to_owned()),
+            "one command loses every event that is not read yet",
+            again,
+        ),
+        (
+            stream.max_age.is_zero(),
+            (Warning, "max_age", format!("events expire after {}", humantime::format_duration(stream.max_age))),
+            "a consumer that is away for longer misses events",
+            edit("--max-age 0"),
+        ),
+    ];
+    let findings = checks.into_iter().filter(|(is_sound, ..)| !is_sound);
+    findings
+        .map(|(_, (severity, setting, what), why, mend)| Finding::new(severity, setting, what, why, &mend))
+        .collect()
+}
+
+/// Whether one of the stream's subjects takes all that `wanted` takes.
+fn takes(stream: &Config, wanted: &str) -> bool {
+    let example = wanted.replace('>', "any.any").replace('*', "any");
+    let patterns = stream.subjects.iter().filter_map(|text| text.parse::<Pattern>().ok());
+    let is_open = wanted.ends_with('>');
+    patterns.into_iter().any(|pattern| {
+        pattern.as_str() == wanted || (pattern.matches(&example) && (!is_open || pattern.as_str().ends_with('>')))
+    })
+}

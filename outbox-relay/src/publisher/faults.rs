@@ -1,0 +1,121 @@
+//! Whose fault a failed publish is.
+//!
+//! Every kind of error of async-nats and every code that nats-server answers a publish with is decided here. What is not
+//! known is the broker's: waiting loses nothing, an attempt that is spent wrongly may kill an event.
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
+use runtime::telemetry::chain;
+
+/// Whose fault it is, with the reason.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The broker takes nothing now: wait, and spend no attempt.
+    Broker(String),
+    /// No broker would ever take this event.
+    Event(String),
+    /// The broker refused this event, for a reason that may pass: spend an attempt.
+    Passing(String),
+    /// The broker refused the batch as a batch; single events may go through.
+    Batch(String),
+}
+
+/// The batch is refused as a whole, its events are not: a dedup id that the stream knows, limits of batches, batches that
+/// lost a message on the way, streams and servers that don't do batches.
+const BATCH: [ErrorCode; 9] = [
+    ErrorCode::ATOMIC_PUBLISH_DISABLED,
+    ErrorCode::ATOMIC_PUBLISH_MISSING_SEQ,
+    ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH,
+    ErrorCode::ATOMIC_PUBLISH_UNSUPPORTED_HEADER,
+    ErrorCode::ATOMIC_PUBLISH_INVALID_BATCH_ID,
+    ErrorCode::ATOMIC_PUBLISH_TOO_LARGE_BATCH,
+    ErrorCode::ATOMIC_PUBLISH_INVALID_BATCH_COMMIT,
+    ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE,
+    ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT,
+];
+
+/// The event itself is what no stream of these limits would take.
+const EVENT: [ErrorCode; 2] = [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM];
+
+/// The stream is full, sealed or misplaced, another stream takes the subject, JetStream is off or short of resources:
+/// an operator mends that, and nothing is lost meanwhile. Some of them come as 400, like an event's own fault.
+const BROKER: [ErrorCode; 11] = [
+    ErrorCode::STREAM_STORE_FAILED,
+    ErrorCode::STREAM_NOT_MATCH,
+    ErrorCode::STREAM_NOT_FOUND,
+    ErrorCode::STREAM_SEALED,
+    ErrorCode::JETSTREAM_NOT_ENABLED,
+    ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::MAXIMUM_STREAMS_LIMIT,
+    ErrorCode::STREAM_TOO_MANY_REQUESTS,
+    ErrorCode::CLUSTER_NOT_LEADER,
+    ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT,
+];
+
+/// Decides.
+pub fn classify(error: &PublishError) -> Fault {
+    let reason = chain(error);
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => Fault::Event(reason),
+        PublishErrorKind::WrongLastMessageId | PublishErrorKind::WrongLastSequence => Fault::Passing(reason),
+        PublishErrorKind::Other => match server_error(error) {
+            Some(answer) => of_server(answer.error_code(), answer.code(), reason),
+            None => Fault::Broker(reason),
+        },
+        // No responders, no answer, no connection; a missing right to publish is answered by silence.
+        PublishErrorKind::StreamNotFound
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending => Fault::Broker(reason),
+    }
+}
+
+fn of_server(code: ErrorCode, status: usize, reason: String) -> Fault {
+    if BATCH.contains(&code) {
+        Fault::Batch(reason)
+    } else if EVENT.contains(&code) {
+        Fault::Event(reason)
+    } else if status == 400 && !BROKER.contains(&code) {
+        Fault::Passing(reason)
+    } else {
+        Fault::Broker(reason)
+    }
+}
+
+fn server_error(error: &PublishError) -> Option<&jetstream::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: ErrorCode, status: usize) -> Fault {
+        of_server(code, status, String::new())
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_the_events_fault_spends_no_attempt() {
+        assert_eq!(of(ErrorCode(19_999), 503), Fault::Broker(String::new()));
+        assert_eq!(of(ErrorCode(19_999), 500), Fault::Broker(String::new()));
+        for code in BROKER {
+            assert_eq!(of(code, 400), Fault::Broker(String::new()), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_batch_is_the_fault_of_none_of_its_events() {
+        for code in BATCH {
+            assert_eq!(of(code, 400), Fault::Batch(String::new()), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_is_refused_for_good_and_an_unknown_400_spends_an_attempt() {
+        for code in EVENT {
+            assert_eq!(of(code, 400), Fault::Event(String::new()), "{code:?}");
+        }
+        assert_eq!(of(ErrorCode(19_999), 400), Fault::Passing(String::new()));
+    }
+}

@@ -1,0 +1,105 @@
+//! What the stream holds already.
+//!
+//! Asks the leader: a follower may be behind, and an answer from it would have us publish again what is there, or
+//! believe what is not.
+
+use std::time::Duration;
+
+use async_nats::HeaderValue;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use futures::StreamExt;
+use schema::names::MSG_ID_HEADER;
+
+use super::{Outage, Publisher};
+use crate::event::Event;
+
+/// No message keeps the search waiting for longer.
+const NEXT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A message of the stream: its dedup id and its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub msg_id: String,
+    pub stream_seq: u64,
+}
+
+impl Stored {
+    /// The event that it carries: its id in hexadecimal, its heal epoch and its place. None if the dedup id is not one
+    /// that [`Event::msg_id`] makes; tombstones are left to the broker to recognise.
+    pub fn event(&self) -> Option<(String, u32, u64)> {
+        let (id, heal_epoch) = match self.msg_id.split_once(".h") {
+            Some((id, epoch)) => (id, epoch.parse().ok()?),
+            None => (self.msg_id.as_str(), 0),
+        };
+        let id = uuid::Uuid::try_parse(id).ok()?;
+        Some((id.simple().to_string(), heal_epoch, self.stream_seq))
+    }
+}
+
+impl Publisher {
+    /// Whether the stream's message at this sequence is the event.
+    pub(super) async fn holds(&self, sequence: u64, event: &Event) -> Result<bool, Outage> {
+        let away = |error: &dyn std::fmt::Display| Outage(format!("looking up message {sequence}: {error}"));
+        let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| away(&error))?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => {
+                let id = message.headers.get(MSG_ID_HEADER).map(HeaderValue::as_str);
+                Ok(id == Some(event.msg_id().as_str()))
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+            Err(error) => Err(away(&error)),
+        }
+    }
+
+    /// The messages above a sequence, of the stream's last `count_max`. Reads headers only.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses.
+    pub async fn stored_above(&self, sequence: u64, count_max: u64) -> Result<Vec<Stored>, Outage> {
+        let away = |error: &dyn std::fmt::Display| Outage(format!("reading the stream's last messages: {error}"));
+        let mut stream = self.context.get_stream(&self.stream).await.map_err(|error| away(&error))?;
+        let state = &stream.info().await.map_err(|error| away(&error))?.state;
+        let (last, lowest) = (state.last_sequence, state.last_sequence.saturating_sub(count_max));
+        let from = sequence.max(lowest).saturating_add(1).max(state.first_sequence);
+        let mut found = Vec::new();
+        if state.messages == 0 || from > last {
+            return Ok(found);
+        }
+        let config = OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            headers_only: true,
+            ..OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(|error| away(&error))?;
+        let mut messages = consumer.messages().await.map_err(|error| away(&error))?;
+        loop {
+            let message = tokio::time::timeout(NEXT_WITHIN, messages.next()).await.map_err(|late| away(&late))?;
+            let message = message.ok_or_else(|| away(&"the consumer ended"))?.map_err(|error| away(&error))?;
+            let place = message.info().map_err(|error| away(&error))?;
+            let (stream_seq, pending) = (place.stream_sequence, place.pending);
+            let id = message.headers.as_ref().and_then(|headers| headers.get(MSG_ID_HEADER));
+            found.extend(id.map(|id| Stored { msg_id: id.to_string(), stream_seq }));
+            if stream_seq >= last || pending == 0 {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dedup_ids_of_events_are_read_as_such() {
+        let read = |msg_id: &str| Stored { msg_id: msg_id.to_owned(), stream_seq: 7 }.event();
+        let (id, simple) = ("019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "019aab1e5c3a7d529e1f3f2b8c6d4a10".to_owned());
+        assert_eq!(read(id), Some((simple.clone(), 0, 7)));
+        assert_eq!(read(&format!("{id}.h2")), Some((simple, 2, 7)));
+        assert_eq!(read(&format!("{id}.discarded")), None);
+        assert_eq!(read(&format!("{id}.hx")), None);
+        assert_eq!(read("somebody else's"), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Lets held events go on when nothing stands in their way any more: their dead elder was requeued or discarded, or
+//! their subject is no longer paused.
+//!
+//! The verbs release what they can see; this sweep also finds what the relay held at the same moment, from a claim that
+//! was older than the deed. It decides nothing: an event released too early is held again by its next claim. Each look
+//! is at one window of held rows, so its cost does not grow with their number.
+
+use std::collections::HashSet;
+
+use runtime::telemetry::chain;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Aggregate;
+use crate::metrics::Metrics;
+use crate::pause::{INTERVAL, Paused, Pauses};
+use crate::store::outbox_held::{self, HeldRow};
+
+/// Held rows looked at together.
+const WINDOW: u32 = 1_000;
+
+/// Sweeps until shutdown, in the active relay only.
+///
+/// # Errors
+/// Never; a failed sweep is logged and tried again.
+pub async fn run(pool: MySqlPool, pauses: Pauses, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(INTERVAL);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut after = 0;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        while metrics.is_active() && !shutdown.is_cancelled() {
+            match sweep(&pool, &pauses.now(), after).await {
+                Ok(swept) => {
+                    after = swept.next;
+                    if swept.released == 0 || after == 0 {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "can't release held events, trying again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+struct Swept {
+    released: u64,
+    /// Where the next window begins; 0 after the last one.
+    next: u64,
+}
+
+async fn sweep(pool: &MySqlPool, paused: &Paused, after: u64) -> sqlx::Result<Swept> {
+    let rows = outbox_held::window(pool, after, WINDOW).await?;
+    let is_full = rows.len() == WINDOW as usize;
+    let next = rows.last().map_or(0, |row| if is_full { row.seq } else { 0 });
+    let free = free(rows, paused);
+    if free.is_empty() {
+        return Ok(Swept { released: 0, next });
+    }
+    let released = outbox_held::release(pool, &free).await?;
+    tracing::info!(released, "held events go on");
+    Ok(Swept { released, next })
+}
+
+/// The rows, given in `seq` order, that nothing holds back.
+fn free(rows: Vec<HeldRow>, paused: &Paused) -> Vec<u64> {
+    let mut stopped: HashSet<Aggregate> = HashSet::new();
+    let mut free = Vec::new();
+    for row in rows {
+        let aggregate = (row.aggregate_type, row.aggregate_id);
+        if row.is_behind_dead || stopped.contains(&aggregate) || paused.include(&row.subject) {
+            stopped.insert(aggregate);
+        } else {
+            free.push(row.seq);
+        }
+    }
+    free
+}

@@ -1,0 +1,103 @@
+//! Retention: published events are deleted some time after they were published, oldest first.
+//!
+//! Guarantees that only published rows go, and that the drain hardly notices: batches are small, and after each the
+//! loop rests four times as long as it took. A walk ends at the first window in which nothing is old, so a walk with
+//! nothing to do costs one look. Only the active relay purges; two at once would do no harm.
+
+use std::time::{Duration, Instant};
+
+use runtime::telemetry::chain;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::housekeeping::HousekeepingMetrics;
+use crate::metrics::Metrics;
+use crate::store::outbox_purge;
+
+/// Rows looked at, and at most deleted, at once.
+const BATCH: u32 = 1_000;
+/// How often to look.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// A walk over the published events, oldest first.
+#[derive(Debug)]
+pub struct Walk {
+    pub older_than: Duration,
+    /// Count, but delete nothing.
+    pub is_dry: bool,
+    after: u64,
+    /// Events deleted, or counted, so far.
+    pub purged: u64,
+}
+
+impl Walk {
+    /// A walk from the oldest event on.
+    pub fn new(older_than: Duration, is_dry: bool) -> Self {
+        Self { older_than, is_dry, after: 0, purged: 0 }
+    }
+
+    /// Goes through one window; whether there is another.
+    ///
+    /// # Errors
+    /// If the outbox can't be read or changed; the same step can be tried again.
+    pub async fn step(&mut self, pool: &MySqlPool) -> sqlx::Result<bool> {
+        let window = outbox_purge::window(pool, self.after, BATCH, self.older_than).await?;
+        let Some(last) = window.last.filter(|_| window.old > 0) else { return Ok(false) };
+        self.purged += match self.is_dry {
+            true => window.old,
+            false => outbox_purge::delete(pool, self.after, last, self.older_than).await?,
+        };
+        self.after = last;
+        Ok(true)
+    }
+
+    /// How far it came: the key it stands at.
+    pub fn position(&self) -> u64 {
+        self.after
+    }
+}
+
+/// How long to rest after a step that took so long.
+pub fn rest_after(step: Duration) -> Duration {
+    (step * 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
+}
+
+/// Purges until shutdown, in the active relay only. A retention of zero keeps everything.
+///
+/// # Errors
+/// Never; a failed step is logged, and the next walk goes on.
+pub async fn run(
+    pool: MySqlPool,
+    retention: Duration,
+    relay: Metrics,
+    metrics: HousekeepingMetrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval(INTERVAL);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        if retention.is_zero() {
+            continue;
+        }
+        let mut walk = Walk::new(retention, false);
+        while relay.is_active() && !shutdown.is_cancelled() {
+            let (started, before) = (Instant::now(), walk.purged);
+            match walk.step(&pool).await {
+                Ok(true) => metrics.purged(walk.purged - before),
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "can't purge published events, trying again");
+                    break;
+                }
+            }
+            tokio::time::sleep(rest_after(started.elapsed())).await;
+        }
+        if walk.purged > 0 {
+            tracing::info!(events = walk.purged, "published events purged");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The table `outbox_discarded`: events that a person gave up, as they were.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{MySqlPool, MySqlTransaction};
+use uuid::Uuid;
+
+/// A record for people to look at.
+#[derive(Debug, Serialize)]
+pub struct DiscardedRow {
+    pub discarded_at: DateTime<Utc>,
+    pub discarded_by: String,
+    pub reason: String,
+    pub event_type: String,
+    pub aggregate_type: String,
+    pub aggregate_id: Uuid,
+    pub aggregate_version: Option<u32>,
+    pub subject: String,
+    pub payload: Json<Box<RawValue>>,
+    pub last_error: Option<String>,
+}
+
+/// Copies events from the outbox before they are discarded. Locks their rows against writers until the transaction ends.
+pub async fn record(tx: &mut MySqlTransaction<'_>, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
+    let recorded = sqlx::query!(
+        "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id,
+                                       aggregate_version, event_type, subject, payload, headers, occurred_at, last_error)
+         SELECT LEFT(?, 100), ?, outbox.seq, outbox.event_id, outbox.aggregate_type, outbox.aggregate_id,
+                outbox.aggregate_version, outbox.event_type, outbox.subject, outbox.payload, outbox.headers,
+                outbox.occurred_at, outbox.last_error
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+         JOIN outbox ON outbox.seq = list.seq",
+        actor,
+        reason,
+        Json(seqs)
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(recorded.rows_affected())
+}
+
+/// The records of an event, oldest first. Locks nothing.
+pub async fn of_event(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Vec<DiscardedRow>> {
+    sqlx::query_as!(
+        DiscardedRow,
+        r#"SELECT discarded_at AS "discarded_at: DateTime<Utc>",
+                  discarded_by,
+                  reason,
+                  event_type,
+                  aggregate_type,
+                  aggregate_id AS "aggregate_id: Uuid",
+                  aggregate_version,
+                  subject,
+                  payload AS "payload: Json<Box<RawValue>>",
+                  last_error
+           FROM outbox_discarded
+           WHERE event_id = ?
+           ORDER BY id"#,
+        event_id
+    )
+    .fetch_all(pool)
+    .await
+}

@@ -1,0 +1,113 @@
+//! The table `outbox`: what operators change. Every statement is guarded by the state that it leaves, and the caller
+//! checks how many rows it changed.
+
+use sqlx::MySqlTransaction;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+/// An event that a person pointed at.
+#[derive(Debug)]
+pub struct ChosenRow {
+    pub seq: u64,
+    pub event_id: Uuid,
+    pub aggregate_version: Option<u32>,
+    pub subject: String,
+    pub state: String,
+}
+
+/// Finds events by their ids. Locks nothing.
+pub async fn by_ids(tx: &mut MySqlTransaction<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<ChosenRow>> {
+    sqlx::query_as!(
+        ChosenRow,
+        r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_version, outbox.subject,
+                  outbox.state AS "state: String"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(36) PATH '$')) AS list
+           JOIN outbox ON outbox.event_id = UNHEX(REPLACE(list.event_id, '-', ''))
+           ORDER BY outbox.seq"#,
+        Json(ids)
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Finds the oldest dead events by type and by a part of their last error; none of the two means all. Reads the dead
+/// rows of the index `claim`. Locks nothing.
+pub async fn dead(
+    tx: &mut MySqlTransaction<'_>,
+    event_type: Option<&str>,
+    error_part: Option<&str>,
+    limit: u32,
+) -> sqlx::Result<Vec<ChosenRow>> {
+    sqlx::query_as!(
+        ChosenRow,
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_version, subject, state AS "state: String"
+           FROM outbox
+           WHERE state = 'dead'
+             AND (? IS NULL OR event_type = ?)
+             AND (? IS NULL OR LOCATE(?, last_error) > 0)
+           ORDER BY seq
+           LIMIT ?"#,
+        event_type,
+        event_type,
+        error_part,
+        error_part,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Makes dead events pending, with all their attempts before them. Locks their rows until the transaction ends.
+pub async fn requeue(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+    let requeued = sqlx::query!(
+        "UPDATE outbox
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         SET outbox.state           = 'pending',
+             outbox.attempts        = 0,
+             outbox.next_attempt_at = NULL,
+             outbox.last_error      = NULL
+         WHERE outbox.state = 'dead'",
+        Json(seqs)
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(requeued.rows_affected())
+}
+
+/// Makes dead or held events tombstones that are to be published, to another subject if one is given. Locks their rows
+/// until the transaction ends.
+pub async fn bury(tx: &mut MySqlTransaction<'_>, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
+    let buried = sqlx::query!(
+        "UPDATE outbox
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         SET outbox.state           = 'pending',
+             outbox.discarded_at    = UTC_TIMESTAMP(6),
+             outbox.subject         = COALESCE(?, outbox.subject),
+             outbox.payload         = '{}',
+             outbox.headers         = NULL,
+             outbox.attempts        = 0,
+             outbox.next_attempt_at = NULL,
+             outbox.last_error      = NULL
+         WHERE outbox.state IN ('dead', 'held')",
+        Json(seqs),
+        subject
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(buried.rows_affected())
+}
+
+/// Deletes tombstones that nobody waits for, before anybody could see them. Locks their rows until the transaction ends.
+pub async fn remove_buried(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE outbox
+         FROM outbox
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         WHERE outbox.state = 'pending'
+           AND outbox.discarded_at IS NOT NULL",
+        Json(seqs)
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(removed.rows_affected())
+}

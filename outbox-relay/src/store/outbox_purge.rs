@@ -1,0 +1,53 @@
+//! The table `outbox`: deleting published events whose retention is over, a window of keys at a time.
+//!
+//! A window is the next published rows by the index `claim`, so its cost is the same at ten thousand rows and at ten
+//! million. Only published rows are locked, never one that a claim or a settle wants.
+
+use std::time::Duration;
+
+use sqlx::MySqlPool;
+
+/// The next published events.
+#[derive(Debug)]
+pub struct Window {
+    /// The last of their keys; none if there are no more.
+    pub last: Option<u64>,
+    /// How many of them are to be deleted.
+    pub old: u64,
+}
+
+/// Looks at the next `limit` published events after `after`. Locks nothing.
+pub async fn window(pool: &MySqlPool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
+    let row = sqlx::query!(
+        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old, 1, NULL)) AS "old!: i64"
+           FROM (SELECT seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND AS is_old
+                 FROM outbox FORCE INDEX (claim)
+                 WHERE state = 'published'
+                   AND seq > ?
+                 ORDER BY seq
+                 LIMIT ?) AS next_published"#,
+        older_than.as_secs(),
+        after,
+        limit
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Window { last: row.last, old: row.old.unsigned_abs() })
+}
+
+/// Deletes the old events of a window. Locks their rows.
+pub async fn delete(pool: &MySqlPool, after: u64, last: u64, older_than: Duration) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM outbox
+         WHERE seq > ?
+           AND seq <= ?
+           AND state = 'published'
+           AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND",
+        after,
+        last,
+        older_than.as_secs()
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}

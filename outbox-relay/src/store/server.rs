@@ -1,0 +1,68 @@
+//! What the database server says of itself, and whether our rights suffice. Changes nothing and locks nothing.
+
+use std::collections::HashMap;
+
+use sqlx::{MySqlPool, Row};
+
+/// The plan of the claim.
+#[derive(Debug)]
+pub struct ClaimPlan {
+    pub index: Option<String>,
+    pub extra: String,
+}
+
+/// Variables that durability and isolation depend on, as this session has them, by lower-case name.
+pub async fn variables(pool: &MySqlPool) -> sqlx::Result<HashMap<String, String>> {
+    // Typed by hand: the macros can't describe SHOW, and the two servers differ in it.
+    let rows = sqlx::query(
+        "SHOW VARIABLES
+         WHERE Variable_name IN ('version', 'transaction_isolation', 'tx_isolation', 'innodb_flush_log_at_trx_commit',
+                                 'log_bin', 'sync_binlog', 'innodb_doublewrite', 'read_only')",
+    )
+    .fetch_all(pool)
+    .await?;
+    let pair = |row: &sqlx::mysql::MySqlRow| {
+        Ok((row.try_get_unchecked::<String, _>(0)?.to_lowercase(), row.try_get_unchecked::<String, _>(1)?))
+    };
+    rows.iter().map(pair).collect()
+}
+
+/// How the server would run the claim. The statement is the claim's own, but for the columns that it reads.
+pub async fn claim_plan(pool: &MySqlPool) -> sqlx::Result<ClaimPlan> {
+    let row = sqlx::query(
+        "EXPLAIN FORMAT = TRADITIONAL
+         SELECT seq, event_id, aggregate_type, payload
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = 'pending'
+           AND seq > 0
+           AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
+         ORDER BY seq
+         LIMIT 1000",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(ClaimPlan {
+        index: row.try_get_unchecked("key")?,
+        extra: row.try_get_unchecked::<Option<String>, _>("Extra")?.unwrap_or_default(),
+    })
+}
+
+/// Tries rights by statements that match no row: no seq is 0.
+pub async fn may_settle(pool: &MySqlPool) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE outbox SET attempts = attempts WHERE seq = 0").execute(pool).await.map(drop)
+}
+
+/// As [`may_settle`], for retention.
+pub async fn may_purge(pool: &MySqlPool) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM outbox WHERE seq = 0").execute(pool).await.map(drop)
+}
+
+/// As [`may_settle`], for the lease.
+pub async fn may_lease(pool: &MySqlPool) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE relay_lease SET epoch = epoch WHERE name = ''").execute(pool).await.map(drop)
+}
+
+/// As [`may_settle`], for following pauses.
+pub async fn may_follow_pauses(pool: &MySqlPool) -> sqlx::Result<()> {
+    sqlx::query!("SELECT COUNT(*) AS pauses FROM outbox_pause").fetch_one(pool).await.map(drop)
+}

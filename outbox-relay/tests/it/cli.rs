@@ -1,0 +1,53 @@
+//! The verbs as a person or a program runs them.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::World;
+
+/// What a verb answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: Option<i32>,
+    pub said: String,
+    pub complained: String,
+}
+
+impl Answer {
+    /// What it said with `--json`, when it succeeded.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.said).unwrap()
+    }
+}
+
+impl World {
+    /// Runs a verb with the relay's own rights.
+    pub fn verb(&self, arguments: &[&str]) -> Answer {
+        self.verb_with(arguments, &[])
+    }
+
+    /// As [`World::verb`], with further environment.
+    pub fn verb_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
+        let output = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", self.database.url("outbox_relay"))
+            .env("NATS_URL", self.nats.url())
+            .env("USER", "ada")
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        Answer {
+            code: output.status.code(),
+            said: String::from_utf8(output.stdout).unwrap(),
+            complained: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs a verb with `--json` that must succeed.
+    pub fn ask(&self, arguments: &[&str]) -> Value {
+        self.verb(&[arguments, &["--json"]].concat()).json()
+    }
+}

@@ -1,0 +1,174 @@
+//! What brokers answer when they take nothing: the relay pauses, spends no attempt, and goes on by itself.
+
+use std::path::PathBuf;
+
+use async_nats::jetstream;
+use stack::Engine;
+use stack::home::Home;
+use stack::process::{Launch, Output, Process};
+use stack::testing::{Port, Service, eventually};
+use uuid::Uuid;
+
+use crate::support::{World, metric};
+
+const JETSTREAM: &str = "jetstream { store_dir: \"STORE\" }\n";
+
+/// A nats-server with a configuration of the test's own.
+struct Broker {
+    process: Process,
+    launch: Launch,
+    port: Port,
+    config: PathBuf,
+    folder: PathBuf,
+}
+
+impl Broker {
+    async fn start(world: &World, configuration: &str) -> Self {
+        let (port, folder) = (Port::reserve(), world.nats.store().parent().unwrap().join("other"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let config = folder.join("nats.conf");
+        let program = Home::find().unwrap().program("nats-server").unwrap();
+        let launch = Launch::new("nats", program).arg("--config").arg(&config);
+        let launch = launch.output(Output::File(folder.join("nats.log")));
+        write(&config, &port, &folder, configuration);
+        let mut broker = Self { process: launch.spawn().unwrap(), launch, port, config, folder };
+        broker.until_up().await;
+        broker
+    }
+
+    async fn restart(&mut self, configuration: &str) {
+        self.process.kill().await.unwrap();
+        write(&self.config, &self.port, &self.folder, configuration);
+        self.process = self.launch.spawn().unwrap();
+        self.until_up().await;
+    }
+
+    async fn until_up(&mut self) {
+        let address = format!("127.0.0.1:{}", self.port.number());
+        eventually("the broker listens", async || tokio::net::TcpStream::connect(&address).await.is_ok()).await;
+    }
+
+    /// A relay at this broker.
+    fn relay(&self, world: &World) -> Service {
+        let url = format!("nats://127.0.0.1:{}", self.port.number());
+        world.relay().env("NATS_URL", url).env("PUBLISH_TIMEOUT", "500ms")
+    }
+}
+
+fn write(config: &PathBuf, port: &Port, folder: &std::path::Path, configuration: &str) {
+    let configuration = configuration.replace("STORE", folder.to_str().unwrap());
+    std::fs::write(config, format!("listen: \"127.0.0.1:{}\"\n{configuration}", port.number())).unwrap();
+}
+
+async fn pauses(relay: &Service) {
+    eventually("the relay pauses", async || metric(relay, "relay_paused").await == 1.0).await;
+    let failures = metric(relay, "relay_failures_total{class=\"broker\"}").await;
+    eventually("it tries again", async || {
+        metric(relay, "relay_failures_total{class=\"broker\"}").await > failures + 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_right_to_publish_spends_no_attempt() {
+    let world = World::new(Engine::MySql).await;
+    let users = |right: &str| {
+        format!(
+            "{JETSTREAM}authorization {{ users: [ {{ user: relay, password: test, permissions: {{ {right} }} }} ] }}\n\
+             no_auth_user: relay\n"
+        )
+    };
+    let mut broker = Broker::start(&world, &users("publish: { deny: [\"order.>\"] }")).await;
+    // Enough for a batch; the probe after the first fault is single.
+    for _ in 0..30 {
+        world.append(Uuid::now_v7(), 1).await;
+    }
+    let relay = broker.relay(&world).start().await;
+    pauses(&relay).await;
+    assert_eq!(world.count("pending").await, 30);
+    broker.restart(&users("publish: [\">\"]")).await;
+    world.until_all_published().await;
+    let spent: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE attempts > 0").fetch_one(&world.pool).await.unwrap();
+    assert_eq!(spent, 0);
+}
+
+#[tokio::test]
+async fn a_broker_without_jetstream_spends_no_attempt() {
+    let world = World::new(Engine::MySql).await;
+    let mut broker = Broker::start(&world, "").await;
+    let event = world.append(Uuid::now_v7(), 1).await;
+    let relay = broker.relay(&world).start().await;
+    pauses(&relay).await;
+    broker.restart(JETSTREAM).await;
+    world.until_all_published().await;
+    assert_eq!(world.row(event).await.attempts, 0);
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_spends_no_attempt_and_stores_each_event_once() {
+    let world = World::new(Engine::MySql).await;
+    let relay = world.relay().env("PUBLISH_TIMEOUT", "500ms").start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    world.nats.freeze();
+    let events: Vec<_> = futures::future::join_all((0..30).map(|_| world.append(Uuid::now_v7(), 1))).await;
+    pauses(&relay).await;
+    world.nats.thaw();
+    world.until_all_published().await;
+    assert_eq!(world.messages().await.len(), 31);
+    for event in events {
+        assert_eq!(world.row(event).await.attempts, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_gone_spends_no_attempt() {
+    let world = World::new(Engine::MySql).await;
+    let relay = world.relay().start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    let jetstream: jetstream::Context = world.jetstream().await;
+    jetstream.delete_stream(schema::names::STREAM).await.unwrap();
+    let event = world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    assert_eq!(world.row(event).await.attempts, 0);
+    assert!(metric(&relay, "relay_failures_total{class=\"broker\"}").await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_payload_above_the_brokers_limit_is_dead_and_not_even_read() {
+    let world = World::new(Engine::MySql).await;
+    for _ in 0..8 {
+        sqlx::query(
+            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
+             VALUES ('order', UNHEX(REPLACE(UUID(), '-', '')), 'order.created', 'order.created',
+                     CONCAT('{\"text\":\"', REPEAT('x', 10000000), '\"}'))",
+        )
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    }
+    let relay = world.relay().start().await;
+    eventually("they are dead", async || world.count("dead").await == 8).await;
+    let peak = metric(&relay, "process_resident_memory_bytes").await;
+    assert!(peak < 64.0 * 1024.0 * 1024.0, "{peak} bytes resident");
+}
+
+#[tokio::test]
+async fn a_backlog_of_large_events_stays_under_64_mib() {
+    let world = World::new(Engine::MySql).await;
+    sqlx::query(
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
+         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', 500000), '\"}')
+         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', 199), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let relay = world.relay().start().await;
+    world.until_all_published().await;
+    let resident = metric(&relay, "process_resident_memory_bytes").await;
+    assert!(resident < 64.0 * 1024.0 * 1024.0, "{resident} bytes resident");
+    assert_eq!(world.messages().await.len(), 200);
+}

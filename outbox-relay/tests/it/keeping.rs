@@ -1,0 +1,110 @@
+//! Published events are kept for a while, then purged; until then they can be replayed.
+
+use stack::testing::eventually;
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::support::{World, metric};
+
+/// Published events of which every second was published ten days ago: (old, young).
+async fn published(world: &World, pairs: u32) -> (Vec<Uuid>, Vec<Uuid>) {
+    let (mut old, mut young) = (Vec::new(), Vec::new());
+    for _ in 0..pairs {
+        for (ids, days) in [(&mut old, 10), (&mut young, 0)] {
+            let event = world.append(Uuid::now_v7(), 1).await;
+            let age = "UPDATE outbox SET state = 'published', published_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY
+                       WHERE event_id = ?";
+            sqlx::query(age).bind(days).bind(event).execute(&world.pool).await.unwrap();
+            ids.push(event);
+        }
+    }
+    (old, young)
+}
+
+both_engines! {
+    async fn purge_deletes_only_old_published_rows(engine: Engine) {
+        let world = World::new(engine).await;
+        published(&world, 5).await;
+        let pending = world.append(Uuid::now_v7(), 1).await;
+        for (id, state) in [(world.append(Uuid::now_v7(), 1).await, "dead"), (pending, "held")] {
+            let age = "UPDATE outbox SET state = ?, published_at = '2020-01-01' WHERE event_id = ?";
+            sqlx::query(age).bind(state).bind(id).execute(&world.pool).await.unwrap();
+        }
+        let dry = world.ask(&["purge", "--older-than", "7d", "--dry-run"]);
+        assert_eq!((&dry["events"], world.count("published").await), (&5.into(), 10));
+        assert_eq!(world.ask(&["purge", "--older-than", "7d"])["events"], 5);
+        assert_eq!(world.count("published").await, 5);
+        assert_eq!((world.count("dead").await, world.count("held").await), (1, 1));
+        assert_eq!(world.ask(&["purge", "--older-than", "7d"])["events"], 0);
+        let scope: String = sqlx::query_scalar("SELECT scope FROM outbox_action").fetch_one(&world.pool).await.unwrap();
+        assert_eq!(scope, "published more than 7days ago");
+    }
+
+    async fn the_active_relay_purges_after_the_retention_while_it_publishes(engine: Engine) {
+        let world = World::new(engine).await;
+        let (old, young) = published(&world, 20).await;
+        let relay = world.relay().env("RETENTION", "7d").start().await;
+        for _ in 0..20 {
+            world.append(Uuid::now_v7(), 1).await;
+        }
+        eventually("old events are purged", async || metric(&relay, "relay_purged_events_total").await == 20.0).await;
+        world.until_all_published().await;
+        assert_eq!(world.count("published").await, 40);
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE event_id IN (?, ?)")
+            .bind(old[0]).bind(young[0]).fetch_one(&world.pool).await.unwrap();
+        assert_eq!(left, 1);
+    }
+
+    async fn replay_publishes_again_under_the_same_event_id(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().start().await;
+        let order = Uuid::now_v7();
+        let mut events = Vec::new();
+        for version in 1..=3 {
+            events.push(world.append(order, version).await);
+        }
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+
+        let dry = world.ask(&["replay", "--order", &order.to_string(), "--dry-run"]);
+        assert_eq!((&dry["events"], world.messages().await.len()), (&3.into(), 4));
+        let answer = world.ask(&["replay", "--order", &order.to_string()]);
+        let run = answer["run"].as_str().unwrap();
+        let again = &world.messages().await[4..];
+        assert_eq!(again.len(), 3);
+        for (message, event) in again.iter().zip(&events) {
+            assert_eq!(message.headers.get("ce-id").unwrap().as_str(), event.to_string());
+            assert_eq!(message.msg_id, format!("{event}.r{run}"));
+        }
+        // The same run again, as after it broke off, stores nothing twice.
+        world.ask(&["replay", "--order", &order.to_string(), "--run", run]);
+        assert_eq!(world.messages().await.len(), 7);
+
+        assert_eq!(world.ask(&["replay", &events[1].to_string()])["events"], 1);
+        assert_eq!(world.ask(&["replay", "--since", "1h"])["events"], 4);
+        assert_eq!(world.ask(&["replay", "--since", "2h", "--until", "1h"])["events"], 0);
+        assert_eq!(world.messages().await.len(), 12);
+        assert_eq!(world.count("published").await, 4);
+        let unpublished = world.verb(&["replay", &Uuid::now_v7().to_string()]);
+        assert_eq!(unpublished.code, Some(1), "{unpublished:?}");
+    }
+}
+
+#[tokio::test]
+async fn replay_to_another_subject_reaches_the_stream_that_takes_it_or_says_that_none_does() {
+    let world = World::new(Engine::MySql).await;
+    let _relay = world.relay().start().await;
+    let event = world.append(Uuid::now_v7(), 1).await.to_string();
+    world.until_all_published().await;
+    let refused = world.verb(&["replay", &event, "--subject", "elsewhere.x"]);
+    assert_eq!((refused.code, refused.complained.contains("--run")), (Some(1), true), "{refused:?}");
+    let config = async_nats::jetstream::stream::Config {
+        name: "ELSEWHERE".to_owned(),
+        subjects: vec!["elsewhere.>".to_owned()],
+        ..Default::default()
+    };
+    let mut stream = world.jetstream().await.create_stream(config).await.unwrap();
+    world.ask(&["replay", &event, "--subject", "elsewhere.x"]);
+    assert_eq!(stream.info().await.unwrap().state.messages, 1);
+    assert_eq!(world.messages().await.len(), 1);
+}

@@ -1,0 +1,9 @@
+-- How many events were published in each of the last minutes, and how long did they wait? (Of the newest 20,000 rows.)
+-- Healthy: follows the orders; average_wait_seconds well below 1. The oldest minute shown may be cut off.
+SELECT DATE_FORMAT(published_at, '%Y-%m-%d %H:%i') AS minute,
+       COUNT(*)                                    AS published,
+       AVG(TIMESTAMPDIFF(MICROSECOND, occurred_at, published_at)) / 1e6 AS average_wait_seconds
+FROM (SELECT published_at, occurred_at FROM outbox ORDER BY seq DESC LIMIT 20000) AS newest
+WHERE published_at IS NOT NULL
+GROUP BY DATE_FORMAT(published_at, '%Y-%m-%d %H:%i')
+ORDER BY minute DESC;

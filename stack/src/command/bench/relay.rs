@@ -1,0 +1,93 @@
+//! `stack bench relay`: how fast the relay drains an outbox, how soon it publishes, and whether a history slows it.
+//!
+//! Each rate is measured from outside, on the table: from the first event settled to the last. The limits are what the
+//! same broker takes from a bare publisher of messages of the same size, in the same run.
+
+mod bare;
+mod latency;
+mod outbox;
+mod rig;
+
+use stack::Engine;
+use stack::home::Home;
+
+use super::Figure;
+use crate::command::cargo::{self, cargo};
+use rig::Rig;
+
+/// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
+/// publishes, default sync; limit: bare publishes, a thousand in flight), commit_to_puback_p50 and _p99 (100 orders a
+/// second with wake hints), relay_scale (with a history and a backlog of --scale; limit: with ten thousand).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The database server.
+    #[arg(long, value_enum, default_value = "mysql")]
+    db: Engine,
+
+    /// Events in each throughput run.
+    #[arg(long, default_value_t = 200_000)]
+    events: u64,
+
+    /// Published events in the scale run; a tenth of that is pending. The target speaks of ten million.
+    #[arg(long, default_value_t = 1_000_000)]
+    scale: u64,
+
+    /// Seconds of the latency run.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+
+    /// Measure only the figures whose names start with this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+/// Measures.
+pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+    cargo::run(&cargo(home, &["build", "--release", "--quiet", "-p", "outbox-relay"])).await?;
+    let wanted = |name: &str| name.starts_with(&arguments.only);
+    let mut figures = Vec::new();
+    if wanted("relay_durable") {
+        figures.push(durable(home, arguments).await?);
+    }
+    if wanted("relay_careful") {
+        figures.push(careful(home, arguments).await?);
+    }
+    if wanted("commit_to_puback") {
+        let mut rig = Rig::start(home, arguments.db, true).await?;
+        let times = latency::commit_to_puback(&mut rig, arguments.seconds).await?;
+        figures.push(Figure::alone("commit_to_puback_p50", latency::percentile(&times, 50), "ms"));
+        figures.push(Figure::alone("commit_to_puback_p99", latency::percentile(&times, 99), "ms"));
+    }
+    if wanted("relay_scale") {
+        figures.push(scale(home, arguments).await?);
+    }
+    Ok(figures)
+}
+
+async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
+    let mut rig = Rig::start(home, arguments.db, true).await?;
+    let limit = bare::atomic(&rig.nats_url(), arguments.events).await?;
+    outbox::append_pending(rig.pool(), arguments.events).await?;
+    let rate = rig.drain("auto").await?;
+    Ok(Figure::against("relay_durable", rate, "events/s", limit))
+}
+
+async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
+    let mut rig = Rig::start(home, arguments.db, false).await?;
+    let limit = bare::pipelined(&rig.nats_url(), arguments.events).await?;
+    outbox::append_pending(rig.pool(), arguments.events).await?;
+    let rate = rig.drain("careful").await?;
+    Ok(Figure::against("relay_careful", rate, "events/s", limit))
+}
+
+/// The same number of pending events behind a short history and behind a long one.
+async fn scale(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
+    let mut rates = Vec::new();
+    for (published, pending) in [(10_000, 10_000), (arguments.scale, arguments.scale / 10)] {
+        let mut rig = Rig::start(home, arguments.db, true).await?;
+        outbox::append_published(rig.pool(), published).await?;
+        outbox::append_pending(rig.pool(), pending).await?;
+        rates.push(rig.drain("auto").await?);
+    }
+    Ok(Figure::against("relay_scale", rates[1], "events/s", rates[0]))
+}
