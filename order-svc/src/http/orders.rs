@@ -40,7 +40,7 @@ struct OrderRequest {
         example = "Espresso machine"
     )]
     product: String,
-    /// How many of it, written without fraction or exponent.
+    /// How many of it, written without exponent; 2.0 is 2.
     #[schema(minimum = 1, maximum = 1000, example = 2)]
     quantity: u32,
     /// The customer's address: plain, in ASCII, at a host with a dot; no display name, quotes or IP literal.

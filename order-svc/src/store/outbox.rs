@@ -24,6 +24,7 @@ const STORY_MAX: u32 = 100;
 /// database has it.
 #[tracing::instrument(
     name = "outbox.append",
+    level = "debug",
     skip_all,
     fields(
         event.id = %event.id,

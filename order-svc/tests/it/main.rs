@@ -7,6 +7,7 @@ mod cancelling;
 mod commit_thief;
 mod doubt;
 mod edges;
+mod fuzzing;
 mod listing;
 mod metrics;
 mod operating;
