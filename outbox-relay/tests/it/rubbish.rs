@@ -4,7 +4,7 @@ use stack::testing::eventually;
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
-use crate::support::World;
+use crate::support::{World, metric};
 
 /// Event id, aggregate id, subject, payload, headers, and what the reason must say.
 type Rubbish<'a> = (Uuid, Uuid, &'a str, &'a str, Option<&'a str>, &'a str);
@@ -76,4 +76,24 @@ both_engines! {
         eventually("the other order flows", async || world.row(flowing).await.state == "published").await;
         eventually("the sibling is held", async || world.row(held).await.state == "held").await;
     }
+}
+
+#[tokio::test]
+async fn payloads_of_ten_megabytes_go_dead_and_cost_the_relay_no_memory() {
+    let world = World::new(Engine::MySql).await;
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(10 << 20));
+    let mut rubbish = Vec::new();
+    for _ in 0..12 {
+        let event = world.append(Uuid::now_v7(), 1).await;
+        let enlarge = "UPDATE outbox SET payload = ? WHERE event_id = ?";
+        sqlx::query(enlarge).bind(&large).bind(event).execute(&world.pool).await.unwrap();
+        rubbish.push(event);
+    }
+    let sound = world.append(Uuid::now_v7(), 1).await;
+    let relay = world.relay().start().await;
+    eventually("the sound event is published", async || world.row(sound).await.state == "published").await;
+    eventually("the others are dead", async || world.count("dead").await == 12).await;
+    let bytes = metric(&relay, "process_resident_memory_bytes").await;
+    assert!(bytes < 64e6, "{bytes} bytes resident");
+    assert!(world.row(rubbish[0]).await.last_error.unwrap().contains("max payload"));
 }
