@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 
 /// Measures and prints.
 pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let rig = Rig::start(home, arguments.db).await?;
+    let rig = Rig::start(home, arguments.db, true).await?;
     let orders = rig.database("orders", &ORDERS).await?;
     let _notifications = rig.database("notifications", &NOTIFICATIONS).await?;
     let client = async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?;
