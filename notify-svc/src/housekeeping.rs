@@ -64,7 +64,11 @@ impl Housekeeping {
         let mut period = tokio::time::interval(PURGE_PERIOD);
         let mut is_told = false;
         while self.shutdown.run_until_cancelled(period.tick()).await.is_some() {
-            let Some(stream) = self.monitor.status().await.stream else { continue };
+            let Some(stream) = self.monitor.status().await.stream else {
+                // The broker is away, or not connected to yet.
+                period.reset_after(SAMPLE_PERIOD);
+                continue;
+            };
             if stream.age_max.is_zero() || stream.age_max >= self.inbox_retention {
                 if !is_told {
                     let (stream, inbox) = (stream.age_max, self.inbox_retention);

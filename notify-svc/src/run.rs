@@ -91,6 +91,6 @@ async fn consume(consumer: Consumer, database: Latch, stream: Latch) -> anyhow::
         Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
         Err(error) => return Err(error),
     }
-    consumer.run(stream).await;
+    Box::pin(consumer.run(stream)).await;
     Ok(())
 }

@@ -40,7 +40,8 @@ pub(crate) struct Arguments {
 
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
-    let rig = Rig::start(home, arguments.db).await?;
+    // Filling the stream is not what is measured.
+    let rig = Rig::start(home, arguments.db, false).await?;
     let jetstream = jetstream::new(async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?);
     let subjects = names::STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
     let config = stream::Config { name: names::STREAM.to_owned(), subjects, ..stream::Config::default() };

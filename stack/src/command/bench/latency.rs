@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
-    let rig = Rig::start(home, arguments.db).await?;
+    let rig = Rig::start(home, arguments.db, true).await?;
     let orders = rig.database("orders", &ORDERS).await?;
     let _notifications = rig.database("notifications", &NOTIFICATIONS).await?;
     let client = async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?;

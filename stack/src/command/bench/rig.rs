@@ -1,5 +1,5 @@
-//! What a measurement stands on: a database server, a broker that flushes before it acknowledges, and release builds of
-//! the services, all of one run's own and gone after it.
+//! What a measurement stands on: a database server, a broker and release builds of the services, all of one run's own
+//! and gone after it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Starts both servers, empty.
-    pub(super) async fn start(home: &Home, engine: Engine) -> anyhow::Result<Self> {
+    /// Starts both servers, empty. `sync_always`: the broker flushes before it acknowledges a message.
+    pub(super) async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
         let programs = std::env::current_exe().context("cannot tell where this program is")?;
         let programs = programs.parent().context("a program lies in a folder")?.to_owned();
         let scratch = Scratch::new(home)?;
@@ -49,7 +49,7 @@ impl Rig {
             data: scratch.path().join("nats"),
             port: ports[1].number(),
             monitor_port: ports[2].number(),
-            sync_always: true,
+            sync_always,
             output: Output::File(scratch.path().join("nats.log")),
             on_launcher_death: Signal::SIGKILL,
         };
