@@ -25,7 +25,13 @@ pub struct NatsConfig {
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
     let addresses =
         config.nats_url.expose().split(',').map(str::parse).collect::<Result<Vec<async_nats::ServerAddr>, _>>()?;
-    let client = ConnectOptions::new()
+    // The client itself overlooks what a URL says before the @.
+    let user = addresses.iter().find_map(|address| Some((address.username()?, address.password().unwrap_or_default())));
+    let options = match user {
+        Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+        None => ConnectOptions::new(),
+    };
+    let client = options
         .name(name)
         .retry_on_initial_connect()
         .max_reconnects(None)

@@ -43,7 +43,7 @@ pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result
 }
 
 /// Settles events that were found in the stream, given as (event id in hexadecimal, heal epoch, sequence in the stream).
-/// Locks the rows that are still pending.
+/// A discarded event is left alone: its tombstone has to follow. Locks the rows that are still pending.
 pub async fn settle_found(pool: &MySqlPool, epoch: u64, found: &[(String, u32, u64)]) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
@@ -57,7 +57,8 @@ pub async fn settle_found(pool: &MySqlPool, epoch: u64, found: &[(String, u32, u
              outbox.stream_seq      = found.stream_seq,
              outbox.next_attempt_at = NULL,
              outbox.last_error      = NULL
-         WHERE outbox.state = 'pending'",
+         WHERE outbox.state = 'pending'
+           AND outbox.discarded_at IS NULL",
         Json(found),
         OUTBOX_LEASE,
         epoch

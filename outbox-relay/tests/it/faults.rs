@@ -50,7 +50,7 @@ impl Broker {
 
     /// A relay at this broker.
     fn relay(&self, world: &World) -> Service {
-        let url = format!("nats://127.0.0.1:{}", self.port.number());
+        let url = format!("nats://relay:test@127.0.0.1:{}", self.port.number());
         world.relay().env("NATS_URL", url).env("PUBLISH_TIMEOUT", "500ms")
     }
 }
@@ -74,8 +74,7 @@ async fn a_missing_right_to_publish_spends_no_attempt() {
     let world = World::new(Engine::MySql).await;
     let users = |right: &str| {
         format!(
-            "{JETSTREAM}authorization {{ users: [ {{ user: relay, password: test, permissions: {{ {right} }} }} ] }}\n\
-             no_auth_user: relay\n"
+            "{JETSTREAM}authorization {{ users: [ {{ user: relay, password: test, permissions: {{ {right} }} }} ] }}\n"
         )
     };
     let mut broker = Broker::start(&world, &users("publish: { deny: [\"order.>\"] }")).await;

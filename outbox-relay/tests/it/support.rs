@@ -84,13 +84,6 @@ impl World {
         eventually("everything is published", async || self.count("pending").await == 0).await;
     }
 
-    /// Hints at the relay as a writer does.
-    pub async fn wake(&self) {
-        let client = async_nats::connect(self.nats.url()).await.unwrap();
-        client.publish(schema::names::ORDERS_WAKE_SUBJECT, "".into()).await.unwrap();
-        client.flush().await.unwrap();
-    }
-
     pub async fn lease_epoch(&self) -> u64 {
         sqlx::query_scalar("SELECT epoch FROM relay_lease").fetch_one(&self.pool).await.unwrap()
     }
