@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use sqlx::AssertSqlSafe;
 use stack::both_engines;
 use stack::testing::{Database, Engine, Port, Service};
 
@@ -46,13 +47,16 @@ both_engines! {
 
     async fn migrating_twice_is_migrating_once(engine: Engine) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
-        let pool = database.admin_pool().await;
-        sqlx::query("DROP TABLE orders, outbox, relay_lease, idempotency_keys, _sqlx_migrations").execute(&pool).await.unwrap();
-        sqlx::query("DROP VIEW orders_text, outbox_text").execute(&pool).await.unwrap();
+        let mut connection = database.admin_pool().await.acquire().await.unwrap();
+        for verb in ["DROP", "CREATE"] {
+            let statement = [verb, "DATABASE", database.name()].join(" ");
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await.unwrap();
+        }
         for _ in 0..2 {
             let done = order_svc(&["migrate"], &[("DATABASE_URL", &database.admin_url())]);
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
+        let pool = database.admin_pool().await;
         let orders: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(&pool).await.unwrap();
         assert_eq!(orders, 0);
         let refused = order_svc(&["migrate"], &[("DATABASE_URL", &database.url(USER))]);
