@@ -39,6 +39,6 @@ impl App {
     /// What follows a commit that appended an event. If the process dies just before, the relay polls.
     fn committed(&self, event_type: EventType) {
         self.metrics.appended(event_type);
-        self.metrics.wake_hint(self.wake.hint());
+        self.wake.hint();
     }
 }

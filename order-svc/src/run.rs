@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
 use crate::metrics::Metrics;
-use crate::wake::Wake;
+use crate::wake::{self, Wake};
 use crate::{App, purge};
 
 /// Serves until asked to stop.
@@ -29,11 +29,13 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
-    let app = app(&config, &registry).await?;
+    let nats = wake::connect(&config.nats).await.context("NATS_URL is malformed")?;
+    let app = app(&config, &registry)?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
+    parts.spawn("wake", wake::run(nats, app.wake, app.metrics, shutdown.clone()));
     parts.spawn("purge", purge::run(app.pool, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
@@ -41,12 +43,12 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     Ok(parts.run(config.process.shutdown_grace).await)
 }
 
-async fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
+fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     registry.register(Box::new(PoolMetrics::new(pool.clone())?))?;
     Ok(App {
         pool,
-        wake: Wake::connect(&config.nats).await.context("NATS_URL is malformed")?,
+        wake: Wake::default(),
         metrics: Metrics::register(registry)?,
         event_bytes_max: config.event_bytes_max,
     })

@@ -1,7 +1,12 @@
 //! The wake hint: tells the relay that the outbox has something, so that it need not wait for its next poll.
 //!
-//! Guarantees nothing, and holds nobody up: the hint is dropped when NATS is away or busy, nothing is queued for later,
-//! and no request waits for it. Test `orders_are_accepted_while_nats_is_away`. The only file that knows NATS.
+//! Guarantees nothing, and holds nobody up: no request waits for it, and it is dropped when NATS is away. Commits that
+//! come faster than [`GAP`] share a hint, and one always follows the last of them: the relay reads all there is anyhow,
+//! and a message for each order would cost NATS and us more than the order's own HTTP answer. Test
+//! `orders_are_accepted_while_nats_is_away`. The only file that knows NATS.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::connection::State;
@@ -9,11 +14,23 @@ use bytes::Bytes;
 use futures::FutureExt;
 use runtime::nats::NatsConfig;
 use schema::names;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-/// Sends hints.
-#[derive(Clone, Debug)]
-pub struct Wake {
-    client: Client,
+use crate::metrics::Metrics;
+
+/// At least this long from one hint to the next. The relay is not ready for another much sooner.
+const GAP: Duration = Duration::from_millis(2);
+
+/// Asks for hints. Clones ask the same [`run`].
+#[derive(Clone, Debug, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    /// Something was committed.
+    pub fn hint(&self) {
+        self.0.notify_one();
+    }
 }
 
 /// What became of a hint, as far as we know.
@@ -38,23 +55,33 @@ impl Hint {
     }
 }
 
-impl Wake {
-    /// Connects in the background, for ever.
-    ///
-    /// # Errors
-    /// If an address can't be parsed.
-    pub async fn connect(config: &NatsConfig) -> anyhow::Result<Self> {
-        Ok(Self { client: runtime::nats::connect("order-svc", config).await? })
-    }
+/// Connects in the background, for ever.
+///
+/// # Errors
+/// If an address can't be parsed.
+pub async fn connect(config: &NatsConfig) -> anyhow::Result<Client> {
+    runtime::nats::connect("order-svc", config).await
+}
 
-    /// Sends a hint, or drops it rather than wait.
-    pub fn hint(&self) -> Hint {
-        if self.client.connection_state() != State::Connected {
-            return Hint::Dropped;
-        }
-        // The future hands the message to the connection's bounded channel. Polled once: a full channel means that
-        // NATS has hints enough.
-        let sent = self.client.publish(names::ORDERS_WAKE_SUBJECT, Bytes::new()).now_or_never();
-        if matches!(sent, Some(Ok(()))) { Hint::Sent } else { Hint::Dropped }
+/// Sends the hints that are asked for, until shutdown.
+///
+/// # Errors
+/// Never; the signature is a part's.
+pub async fn run(client: Client, wake: Wake, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+    while shutdown.run_until_cancelled(wake.0.notified()).await.is_some() {
+        metrics.wake_hint(hint(&client));
+        tokio::time::sleep(GAP).await;
     }
+    Ok(())
+}
+
+/// Sends a hint, or drops it rather than wait.
+fn hint(client: &Client) -> Hint {
+    if client.connection_state() != State::Connected {
+        return Hint::Dropped;
+    }
+    // The future hands the message to the connection's bounded channel. Polled once: a full channel means that NATS has
+    // hints enough.
+    let sent = client.publish(names::ORDERS_WAKE_SUBJECT, Bytes::new()).now_or_never();
+    if matches!(sent, Some(Ok(()))) { Hint::Sent } else { Hint::Dropped }
 }

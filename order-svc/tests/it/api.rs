@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use order_svc::App;
 use order_svc::metrics::Metrics;
-use order_svc::wake::Wake;
+use order_svc::wake::{self, Wake};
 use prometheus::{Registry, TextEncoder};
 use reqwest::{Client, RequestBuilder, Response};
 use runtime::config::Secret;
@@ -71,13 +71,15 @@ impl Api {
         let registry = Registry::new();
         let app = App {
             pool: mysql::pool(&config).unwrap(),
-            wake: Wake::connect(&NatsConfig { nats_url: Secret::from(nats_url.to_owned()) }).await.unwrap(),
+            wake: Wake::default(),
             metrics: Metrics::register(&registry).unwrap(),
             event_bytes_max: event_bytes_max.parse().unwrap(),
         };
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
+        let nats = wake::connect(&NatsConfig { nats_url: Secret::from(nats_url.to_owned()) }).await.unwrap();
+        tokio::spawn(wake::run(nats, app.wake.clone(), app.metrics.clone(), shutdown.clone()));
         let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap());
         tokio::spawn(server::serve(listener, router, shutdown.clone()));
         let pool = database.admin_pool().await;
