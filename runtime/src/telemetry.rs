@@ -1,6 +1,8 @@
 //! Structured logs on standard output; metrics are the admin port's.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -15,16 +17,15 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // Reporting a closed standard output on a closed standard error would panic, and end the task that logs.
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+pub fn init(format: LogFormat, filter: &str) -> Result<(), ParseError> {
+    let targets: Targets = filter.parse()?;
+    // Reporting a closed standard output on a closed standard error would panic, and end the task that logs.
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(targets).with(lines).init();
     Ok(())
 }
 
