@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 DB     ?= mysql
+SECTION ?= all
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -34,10 +35,10 @@ test: ## Run all tests against MySQL, MariaDB and NATS servers that are started 
 	@$(TARGET)/debug/stack test -- $(ARGS)
 
 .PHONY: bench
-bench: ## Measure, as ratios to limits measured in the same run; ARGS='--json'
+bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
 	@stack/setup $(DB) nats
-	@cargo build --release --quiet -p stack -p order-svc
-	@$(TARGET)/release/stack bench write --db $(DB) $(ARGS)
+	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/release/stack bench $(SECTION) --db $(DB) $(ARGS)
 
 .PHONY: check
 check: ## Formatting, lints, docs, layering, .sqlx, licences

@@ -15,7 +15,9 @@ mod write;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use clap::{Command, FromArgMatches, Subcommand};
 use serde::Serialize;
+use stack::Engine;
 use stack::home::Home;
 
 use super::signals::Signals;
@@ -31,13 +33,29 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The sections, one file each.
-#[derive(Debug, clap::Subcommand)]
+/// What can be measured at once.
+#[derive(Debug, Subcommand)]
 enum Section {
+    All(All),
+    #[command(flatten)]
+    One(One),
+}
+
+/// The sections, one file each.
+#[derive(Debug, Subcommand)]
+enum One {
     Write(write::Arguments),
     Inbox(inbox::Arguments),
     Latency(latency::Arguments),
     Relay(relay::Arguments),
+}
+
+/// Every section with its defaults, one after the other.
+#[derive(Debug, clap::Args)]
+struct All {
+    /// The database server.
+    #[arg(long, value_enum, default_value_t = Engine::MySql)]
+    db: Engine,
 }
 
 /// One measured number.
@@ -87,10 +105,8 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
     let mut signals = Signals::catch()?;
     let measuring = async {
         match &arguments.section {
-            Section::Write(arguments) => write::measure(home, arguments).await,
-            Section::Inbox(arguments) => inbox::measure(home, arguments).await,
-            Section::Latency(arguments) => latency::measure(home, arguments).await,
-            Section::Relay(arguments) => relay::measure(home, arguments).await,
+            Section::All(all) => measure_all(home, all).await,
+            Section::One(section) => measure(home, section).await,
         }
     };
     let figures = tokio::select! {
@@ -99,4 +115,23 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
     };
     print(&figures, arguments.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn measure_all(home: &Home, all: &All) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for name in ["write", "relay", "inbox", "latency"] {
+        let sections = One::augment_subcommands(Command::new("bench"));
+        let section = sections.get_matches_from(["bench", name, "--db", all.db.name()]);
+        figures.extend(measure(home, &One::from_arg_matches(&section)?).await?);
+    }
+    Ok(figures)
+}
+
+async fn measure(home: &Home, section: &One) -> anyhow::Result<Vec<Figure>> {
+    match section {
+        One::Write(arguments) => write::measure(home, arguments).await,
+        One::Inbox(arguments) => inbox::measure(home, arguments).await,
+        One::Latency(arguments) => latency::measure(home, arguments).await,
+        One::Relay(arguments) => relay::measure(home, arguments).await,
+    }
 }

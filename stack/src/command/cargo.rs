@@ -67,11 +67,6 @@ impl Metadata {
         self.target_directory.join("debug")
     }
 
-    /// Where cargo puts release builds.
-    pub(crate) fn release_binaries(&self) -> PathBuf {
-        self.target_directory.join("release")
-    }
-
     /// The files from which the compiler starts to read a package: its library and its programs.
     pub(crate) fn roots(&self, package: &str) -> Vec<&Path> {
         let package = self.packages.iter().filter(|found| found.name == package);

@@ -32,7 +32,7 @@ pub struct MySqlOptions {
     pub port: u16,
     /// The password of `root`: letters and digits.
     pub password: String,
-    /// The InnoDB buffer pool, in MiB.
+    /// The InnoDB buffer pool, in MiB; the redo log is as large, or 96 MiB.
     pub buffer_pool_mib: u32,
     /// Where its output goes.
     pub output: Output,
@@ -63,6 +63,7 @@ impl MySql {
             .arg(format!("--datadir={}", options.data.display()))
             .arg(format!("--port={}", options.port))
             .arg(format!("--innodb-buffer-pool-size={}M", options.buffer_pool_mib))
+            .arg(redo_log(&options))
             .output(options.output.clone())
             .on_launcher_death(options.on_launcher_death);
         let process = match mysql_data::first_start_script(&options.data) {
@@ -178,6 +179,14 @@ fn is_access_denied(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(ER_ACCESS_DENIED))
 }
 
+fn redo_log(options: &MySqlOptions) -> String {
+    let mib = options.buffer_pool_mib.max(96);
+    match options.engine {
+        Engine::MySql => format!("--innodb-redo-log-capacity={mib}M"),
+        Engine::MariaDb => format!("--innodb-log-file-size={mib}M"),
+    }
+}
+
 /// Options that hold whenever the server runs. Relative paths are below the data folder.
 fn arguments(engine: Engine) -> Vec<String> {
     let mut arguments = mysql_data::basic_arguments();
@@ -198,8 +207,8 @@ fn arguments(engine: Engine) -> Vec<String> {
         "--binlog-expire-logs-seconds=3600",
     ];
     let own: &[&str] = match engine {
-        Engine::MySql => &["--mysqlx=OFF", "--secure-file-priv=NULL", "--innodb-redo-log-capacity=96M"],
-        Engine::MariaDb => &["--binlog-format=ROW", "--innodb-log-file-size=96M"],
+        Engine::MySql => &["--mysqlx=OFF", "--secure-file-priv=NULL"],
+        Engine::MariaDb => &["--binlog-format=ROW"],
     };
     arguments.extend(both.iter().chain(own).map(|argument| (*argument).to_owned()));
     arguments

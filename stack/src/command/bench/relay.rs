@@ -4,16 +4,17 @@
 //! same broker takes from a bare publisher of messages of the same size, in the same run.
 
 mod bare;
+mod drain;
 mod latency;
 mod outbox;
-mod rig;
 
+use schema::database::ORDERS;
 use stack::Engine;
 use stack::home::Home;
 
 use super::Figure;
-use crate::command::cargo::{self, cargo};
-use rig::Rig;
+use super::rig::Rig;
+use drain::drain;
 
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
 /// publishes, default sync; limit: bare publishes, a thousand in flight), commit_to_puback_p50 and _p99 (100 orders a
@@ -43,7 +44,6 @@ pub(crate) struct Arguments {
 
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
-    cargo::run(&cargo(home, &["build", "--release", "--quiet", "-p", "outbox-relay"])).await?;
     let wanted = |name: &str| name.starts_with(&arguments.only);
     let mut figures = Vec::new();
     if wanted("relay_durable") {
@@ -53,8 +53,9 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
         figures.push(careful(home, arguments).await?);
     }
     if wanted("commit_to_puback") {
-        let mut rig = Rig::start(home, arguments.db, true).await?;
-        let times = latency::commit_to_puback(&mut rig, arguments.seconds).await?;
+        let rig = Rig::start(home, arguments.db, true).await?;
+        let pool = rig.database(ORDERS.name, &ORDERS).await?;
+        let times = latency::commit_to_puback(&rig, &pool, arguments.seconds).await?;
         figures.push(Figure::alone("commit_to_puback_p50", latency::percentile(&times, 50), "ms"));
         figures.push(Figure::alone("commit_to_puback_p99", latency::percentile(&times, 99), "ms"));
     }
@@ -65,18 +66,20 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 }
 
 async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
-    let mut rig = Rig::start(home, arguments.db, true).await?;
-    let limit = bare::atomic(&rig.nats_url(), arguments.events).await?;
-    outbox::append_pending(rig.pool(), arguments.events).await?;
-    let rate = rig.drain("auto").await?;
+    let rig = Rig::start(home, arguments.db, true).await?;
+    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let limit = bare::atomic(&rig.nats.url(), arguments.events).await?;
+    outbox::append_pending(&pool, arguments.events).await?;
+    let rate = drain(&rig, &pool, "auto").await?;
     Ok(Figure::against("relay_durable", rate, "events/s", limit))
 }
 
 async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
-    let mut rig = Rig::start(home, arguments.db, false).await?;
-    let limit = bare::pipelined(&rig.nats_url(), arguments.events).await?;
-    outbox::append_pending(rig.pool(), arguments.events).await?;
-    let rate = rig.drain("careful").await?;
+    let rig = Rig::start(home, arguments.db, false).await?;
+    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let limit = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+    outbox::append_pending(&pool, arguments.events).await?;
+    let rate = drain(&rig, &pool, "careful").await?;
     Ok(Figure::against("relay_careful", rate, "events/s", limit))
 }
 
@@ -84,10 +87,11 @@ async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
 async fn scale(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let mut rates = Vec::new();
     for (published, pending) in [(10_000, 10_000), (arguments.scale, arguments.scale / 10)] {
-        let mut rig = Rig::start(home, arguments.db, true).await?;
-        outbox::append_published(rig.pool(), published).await?;
-        outbox::append_pending(rig.pool(), pending).await?;
-        rates.push(rig.drain("auto").await?);
+        let rig = Rig::start(home, arguments.db, true).await?;
+        let pool = rig.database(ORDERS.name, &ORDERS).await?;
+        outbox::append_published(&pool, published).await?;
+        outbox::append_pending(&pool, pending).await?;
+        rates.push(drain(&rig, &pool, "auto").await?);
     }
     Ok(Figure::against("relay_scale", rates[1], "events/s", rates[0]))
 }

@@ -1,5 +1,5 @@
-//! What a measurement stands on: a database server, a broker and release builds of the services, all of one run's own
-//! and gone after it.
+//! What a measurement stands on: a database server, a broker and the builds of the services that lie beside this program,
+//! all of one run's own and gone after it. The server has memory for all that a section writes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::super::scratch::Scratch;
 
 const PASSWORD: &str = "bench";
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The servers of one measurement.
 pub(super) struct Rig {
@@ -41,7 +42,7 @@ impl Rig {
             data: scratch.path().join("database"),
             port: ports[0].number(),
             password: PASSWORD.to_owned(),
-            buffer_pool_mib: 256,
+            buffer_pool_mib: 1024,
             output: Output::File(scratch.path().join("database.log")),
             on_launcher_death: Signal::SIGKILL,
         };
@@ -76,8 +77,15 @@ impl Rig {
         self.mysql.url(user, PASSWORD, database)
     }
 
-    /// Starts a service that lies beside this program, with further settings, and waits until it is ready.
+    /// Starts a service, with further settings, and waits until it is ready.
     pub(super) async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        let mut service = self.launch(name, settings)?;
+        service.until_ready().await?;
+        Ok(service)
+    }
+
+    /// Starts a service that lies beside this program, with further settings.
+    pub(super) fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let program = self.programs.join(name);
         if !program.is_file() {
             bail!("{name} is not built: cargo build --release -p {name}");
@@ -88,31 +96,55 @@ impl Rig {
             .env("HTTP_ADDR", format!("127.0.0.1:{}", http.number()))
             .env("ADMIN_ADDR", format!("127.0.0.1:{}", admin.number()))
             .env("NATS_URL", self.nats.url())
-            .env("LOG_FILTER", "warn")
             .output(Output::File(self.scratch.path().join(format!("{name}.log"))))
             .on_launcher_death(Signal::SIGKILL);
         for (variable, value) in settings {
             launch = launch.env(*variable, value);
         }
-        let mut process = launch.spawn()?;
-        let ready = format!("http://127.0.0.1:{}/readyz", admin.number());
-        let probe = async || match reqwest::get(&ready).await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-            Err(error) => Probe::NotYet(error.to_string()),
-        };
-        process.until_ready(READY_WITHIN, probe).await?;
-        Ok(Service { process, _ports: [http, admin] })
+        Ok(Service { process: launch.spawn()?, http, admin })
     }
 }
 
 /// A service that runs.
 pub(super) struct Service {
     process: Process,
-    _ports: [Port; 2],
+    http: Port,
+    admin: Port,
 }
 
 impl Service {
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let ready = format!("http://127.0.0.1:{}/readyz", self.admin.number());
+        let probe = async || match reqwest::get(&ready).await {
+            Ok(answer) if answer.status().is_success() => Probe::Ready,
+            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+            Err(error) => Probe::NotYet(error.to_string()),
+        };
+        self.process.until_ready(READY_WITHIN, probe).await
+    }
+
+    /// HOST:PORT of its API.
+    pub(super) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.http.number())
+    }
+
+    /// The last it wrote, for an error.
+    pub(super) fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
+    /// The most memory that it has held, as the kernel says it.
+    pub(super) fn peak_memory(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap_or_default();
+        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
+        peak.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Asks it to stop, and waits.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        self.process.stop(STOP_WITHIN).await.context("cannot stop a service").map(drop)
+    }
+
     /// Ends it.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("cannot kill a service").map(drop)

@@ -7,23 +7,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::sys::signal::Signal;
 use schema::database::ORDERS;
-use sqlx::Connection;
+use sqlx::MySqlPool;
+use stack::Engine;
 use stack::home::Home;
-use stack::port::Port;
-use stack::process::{Launch, Output, Probe, Process};
-use stack::server::{MySql, Nats, NatsOptions};
-use stack::{Engine, account};
 
 use super::Figure;
 use super::bare::Bare;
 use super::load::Client;
-use crate::command::scratch::Scratch;
-
-/// Connections of either pool: order-svc's default.
-const CONNECTIONS: u32 = 16;
-const READY_WITHIN: Duration = Duration::from_secs(30);
+use super::rig::{Rig, Service};
 
 /// Orders a second of 32 clients (`write_32`) and the median time of one client's (`write_1`) through order-svc's HTTP API,
 /// against the bare transaction of two INSERTs.
@@ -38,12 +30,14 @@ pub(crate) struct Arguments {
     /// Milliseconds of a round.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     round_ms: u64,
+    /// Connections of either pool.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: u32,
 }
 
 /// Starts servers and service, and measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
-    let scratch = Scratch::new(home)?;
-    let bench = Bench::start(home, &scratch, arguments.db).await?;
+    let bench = Bench::start(home, arguments).await?;
     let round = Duration::from_millis(arguments.round_ms);
     let many = bench.rounds(arguments.rounds, 32, round).await?;
     let one = bench.rounds(arguments.rounds, 1, round).await?;
@@ -56,51 +50,21 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 
 /// What is measured, and what it stands on.
 struct Bench {
-    mysql: MySql,
-    nats: Nats,
-    service: Process,
+    service: Service,
     bare: Bare,
-    address: String,
-    _ports: [Port; 5],
+    pool: MySqlPool,
+    _rig: Rig,
 }
 
 impl Bench {
-    async fn start(home: &Home, scratch: &Scratch, engine: Engine) -> anyhow::Result<Bench> {
-        let ports = [(); 5].map(|()| Port::reserve());
-        let [database, broker, monitor, http, admin] = ports.each_ref().map(Port::number);
-        let mysql = MySql::start_from_template(home, engine, scratch.path(), database).await?;
-        let nats = NatsOptions {
-            data: scratch.path().join("nats"),
-            port: broker,
-            monitor_port: monitor,
-            sync_always: false,
-            output: Output::File(scratch.path().join("nats.log")),
-            on_launcher_death: Signal::SIGKILL,
-        };
-        let nats = Nats::start(home, nats).await?;
-        let url = prepare(&mysql).await?;
-        let address = format!("127.0.0.1:{http}");
-        let program = home.root().join("target/release/order-svc");
-        let mut service = Launch::new("order-svc", program)
-            .arg("run")
-            .env("HTTP_ADDR", &address)
-            .env("ADMIN_ADDR", format!("127.0.0.1:{admin}"))
-            .env("DATABASE_URL", &url)
-            .env("DATABASE_CONNECTIONS_MAX", CONNECTIONS.to_string())
-            .env("NATS_URL", nats.url())
-            .output(Output::File(scratch.path().join("order-svc.log")))
-            .on_launcher_death(Signal::SIGKILL)
-            .spawn()
-            .context("order-svc is measured as `cargo build --release` leaves it")?;
-        let ready = format!("http://127.0.0.1:{admin}/readyz");
-        let probe = async || match reqwest::get(&ready).await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-            Err(error) => Probe::NotYet(error.to_string()),
-        };
-        service.until_ready(READY_WITHIN, probe).await?;
-        let bare = Bare::new(&url, CONNECTIONS)?;
-        Ok(Bench { mysql, nats, service, bare, address, _ports: ports })
+    async fn start(home: &Home, arguments: &Arguments) -> anyhow::Result<Bench> {
+        let rig = Rig::start(home, arguments.db, false).await?;
+        let pool = rig.database(ORDERS.name, &ORDERS).await?;
+        let url = rig.url("order_svc", ORDERS.name);
+        let connections = arguments.connections.to_string();
+        let settings = [("DATABASE_URL", url.as_str()), ("DATABASE_CONNECTIONS_MAX", &connections)];
+        let service = rig.service("order-svc", &settings).await?;
+        Ok(Bench { service, bare: Bare::new(&url, arguments.connections)?, pool, _rig: rig })
     }
 
     /// Rounds of both kinds in turn, the first of each not counted.
@@ -122,7 +86,7 @@ impl Bench {
     async fn through_http(&self, clients: usize, round: Duration) -> anyhow::Result<Round> {
         let mut connected = Vec::new();
         for _ in 0..clients {
-            connected.push(Client::connect(&self.address).await?);
+            connected.push(Client::connect(&self.service.address()).await?);
         }
         let began = Instant::now();
         let until = began + round;
@@ -133,32 +97,16 @@ impl Bench {
 
     /// Both find the same tables.
     async fn empty(&self) -> anyhow::Result<()> {
-        let mut admin = account::connect(&self.mysql.admin_url(ORDERS.name)).await.context("cannot connect")?;
         for table in ["TRUNCATE TABLE orders", "TRUNCATE TABLE outbox"] {
-            sqlx::raw_sql(table).execute(&mut admin).await.context("cannot empty a table")?;
+            sqlx::raw_sql(table).execute(&self.pool).await.context("cannot empty a table")?;
         }
-        admin.close().await.context("cannot disconnect")
+        Ok(())
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
         self.bare.close().await;
-        self.service.kill().await.context("cannot stop order-svc")?;
-        self.nats.kill().await?;
-        self.mysql.kill().await.map(drop)
+        self.service.stop().await
     }
-}
-
-/// Creates the database, and returns the URL of order-svc's user.
-async fn prepare(mysql: &MySql) -> anyhow::Result<String> {
-    const PASSWORD: &str = "bench";
-    let mut admin = account::connect(&mysql.admin_url("")).await.context("cannot connect")?;
-    account::create_database(&mut admin, ORDERS.name).await.context("cannot create the database")?;
-    admin.close().await.context("cannot disconnect")?;
-    let mut admin = account::connect(&mysql.admin_url(ORDERS.name)).await.context("cannot connect")?;
-    account::migrate(&mut admin, &ORDERS).await?;
-    account::grant(&mut admin, &ORDERS, |_| PASSWORD.to_owned()).await?;
-    admin.close().await.context("cannot disconnect")?;
-    Ok(mysql.url("order_svc", PASSWORD, ORDERS.name))
 }
 
 #[derive(Default)]

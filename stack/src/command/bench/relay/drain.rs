@@ -1,0 +1,50 @@
+//! Has a relay drain an outbox, and times it from outside, on the table.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sqlx::MySqlPool;
+use tokio::time::{Instant, sleep};
+
+use super::super::rig::{Rig, Service};
+use super::outbox;
+
+/// No drain takes longer.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1800);
+const STEP: Duration = Duration::from_millis(5);
+
+/// Starts a relay with least privileges; `path` is its PUBLISH_PATH.
+pub(super) fn start_relay(rig: &Rig, path: &str) -> anyhow::Result<Service> {
+    let url = rig.url("outbox_relay", schema::database::ORDERS.name);
+    rig.launch("outbox-relay", &[("DATABASE_URL", &url), ("PUBLISH_PATH", path)])
+}
+
+/// Events per second from the first settled one to the last of what is pending.
+pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, path: &str) -> anyhow::Result<f64> {
+    let first = outbox::oldest_pending(pool).await?.context("nothing is pending")?;
+    let pending = outbox::count_pending(pool).await?;
+    let relay = start_relay(rig, path)?;
+    let deadline = Instant::now() + DRAIN_WITHIN;
+    let mut started = None;
+    let begin = loop {
+        // Until the first batch is settled the clock starts anew: what the process takes to start is not counted.
+        if outbox::oldest_pending(pool).await? != Some(first) {
+            break started.context("the relay was too quick to be measured")?;
+        }
+        started = Some(Instant::now());
+        if Instant::now() > deadline {
+            bail!("the relay published nothing: {}", relay.last_words());
+        }
+        sleep(STEP).await;
+    };
+    while outbox::oldest_pending(pool).await?.is_some() {
+        if Instant::now() > deadline {
+            bail!("the relay is not done: {}", relay.last_words());
+        }
+        sleep(STEP).await;
+    }
+    let rate = pending as f64 / begin.elapsed().as_secs_f64();
+    eprintln!("drained {pending} events, {}", relay.peak_memory());
+    relay.stop().await?;
+    Ok(rate)
+}
