@@ -107,7 +107,8 @@ pub async fn story(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Vec<StoredEven
         StoredEvent,
         r#"SELECT event_id AS "event_id: EventId", aggregate_version, event_type, state, attempts, last_error,
                   occurred_at AS "occurred_at: DateTime<Utc>", next_attempt_at AS "next_attempt_at: DateTime<Utc>",
-                  published_at AS "published_at: DateTime<Utc>", stream_seq
+                  NULLIF(published_at, '1970-01-01') AS "published_at?: DateTime<Utc>",
+                  NULLIF(stream_seq, 0) AS "stream_seq?: u64"
            FROM outbox
            WHERE aggregate_type = ?
              AND aggregate_id = ?

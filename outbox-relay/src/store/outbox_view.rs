@@ -81,7 +81,7 @@ async fn of_aggregate(
         ListedRow,
         r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
                   aggregate_version, event_type, state AS "state: String", attempts,
-                  occurred_at AS "occurred_at: DateTime<Utc>", stream_seq, last_error
+                  occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
            FROM outbox
            WHERE aggregate_type = ?
              AND aggregate_id = ?
@@ -116,7 +116,8 @@ async fn in_state(pool: &MySqlPool, state: &str, filter: &Filter, limit: u32) ->
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
                   outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
                   outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", outbox.stream_seq, outbox.last_error
+                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.last_error
            FROM (SELECT seq
                  FROM outbox
                  WHERE state = ?
@@ -151,7 +152,8 @@ async fn newest(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result<V
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
                   outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
                   outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", outbox.stream_seq, outbox.last_error
+                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.last_error
            FROM (SELECT seq
                  FROM outbox
                  WHERE seq BETWEEN ? AND ?
@@ -190,8 +192,8 @@ pub async fn show(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Option<Shown
                   state AS "state: String", attempts,
                   next_attempt_at AS "next_attempt_at: DateTime<Utc>",
                   last_error,
-                  published_at AS "published_at: DateTime<Utc>",
-                  stream_seq, heal_epoch,
+                  NULLIF(published_at, '1970-01-01') AS "published_at?: DateTime<Utc>",
+                  NULLIF(stream_seq, 0) AS "stream_seq?: u64", heal_epoch,
                   discarded_at AS "discarded_at: DateTime<Utc>"
            FROM outbox
            WHERE event_id = ?"#,

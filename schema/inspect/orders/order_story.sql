@@ -1,6 +1,7 @@
 -- What happened to the newest order's events? (For another order: put its id in place of the subquery.)
 -- Healthy: every version from 1 on, published within a second, stream_seq rising with the version.
-SELECT aggregate_version, event_type, state, attempts, occurred_at, published_at, stream_seq, last_error
+SELECT aggregate_version, event_type, state, attempts, occurred_at,
+       NULLIF(published_at, '1970-01-01') AS published_at, NULLIF(stream_seq, 0) AS stream_seq, last_error
 FROM outbox
 WHERE aggregate_type = 'order'
   AND aggregate_id = (SELECT id FROM orders ORDER BY id DESC LIMIT 1)

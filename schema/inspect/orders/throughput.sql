@@ -4,6 +4,6 @@ SELECT DATE_FORMAT(published_at, '%Y-%m-%d %H:%i') AS minute,
        COUNT(*)                                    AS published,
        AVG(TIMESTAMPDIFF(MICROSECOND, occurred_at, published_at)) / 1e6 AS average_wait_seconds
 FROM (SELECT published_at, occurred_at FROM outbox ORDER BY seq DESC LIMIT 20000) AS newest
-WHERE published_at IS NOT NULL
+WHERE published_at > '1970-01-01'
 GROUP BY DATE_FORMAT(published_at, '%Y-%m-%d %H:%i')
 ORDER BY minute DESC;

@@ -30,7 +30,7 @@ async fn append(pool: &MySqlPool, events: u64, published: bool) -> sqlx::Result<
                       'order.created',
                       '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "email": "ada.lovelace@example.com", "created_at": "2026-11-22T11:30:00.123456Z"}',
                       IF(?, 'published', 'pending'),
-                      IF(?, UTC_TIMESTAMP(6), NULL)
+                      IF(?, UTC_TIMESTAMP(6), '1970-01-01')
                FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n INT PATH '$')) AS list"#,
         )
         .bind(published)
@@ -41,6 +41,19 @@ async fn append(pool: &MySqlPool, events: u64, published: bool) -> sqlx::Result<
         left -= rows;
     }
     Ok(())
+}
+
+/// Whether an event is settled. Asked often while the relay works, so by the key: an index by state is full of entries
+/// that its settles left behind.
+pub(super) async fn is_published(pool: &MySqlPool, seq: u64) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT state = 'published' FROM outbox WHERE seq = ?").bind(seq).fetch_one(pool).await
+}
+
+/// The first and the last pending event.
+pub(super) async fn pending_range(pool: &MySqlPool) -> sqlx::Result<Option<(u64, u64)>> {
+    let range: (Option<u64>, Option<u64>) =
+        sqlx::query_as("SELECT MIN(seq), MAX(seq) FROM outbox WHERE state = 'pending'").fetch_one(pool).await?;
+    Ok(range.0.zip(range.1))
 }
 
 /// The oldest pending event.
