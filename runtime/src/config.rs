@@ -1,14 +1,17 @@
 //! Settings from flags and environment, checked as a whole before anything starts.
 //!
 //! Bad settings end the process with one line on standard error and [`EXIT_CONFIG`]; `--help` is true because the
-//! doc comments of the fields are its text.
+//! doc comments of the fields are its text. A setting that hides its environment value is a secret: it may also come from
+//! a file, which the variable of its name and `_FILE` names.
 
+use std::env;
+use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Arg, Command, Parser};
 
 use crate::telemetry::LogFormat;
 
@@ -47,21 +50,78 @@ pub trait Validate {
 /// # Errors
 /// The status to exit with: success for `--help` and `--version`, else [`EXIT_CONFIG`], after saying why.
 pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
-    let config = C::try_parse().map_err(|error| {
-        // Nothing useful is left to do if standard error is closed.
-        error.print().ok();
+    let refuse = |reason: String| {
+        eprintln!("error: {reason}");
+        ExitCode::from(EXIT_CONFIG)
+    };
+    let (command, unread) = with_secret_files(C::command());
+    if let Some(reason) = unread {
+        return Err(refuse(reason));
+    }
+    let parsed = command.try_get_matches().and_then(|matches| C::from_arg_matches(&matches));
+    let config = parsed.map_err(|error| {
+        if error.kind() == ErrorKind::ValueValidation {
+            // What follows the first line is a hint at --help.
+            eprintln!("{}", error.to_string().lines().next().unwrap_or_default());
+        } else {
+            // Nothing useful is left to do if standard error is closed.
+            error.print().ok();
+        }
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
             _ => ExitCode::from(EXIT_CONFIG),
         }
     })?;
-    match config.validate() {
-        Ok(()) => Ok(config),
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            Err(ExitCode::from(EXIT_CONFIG))
+    config.validate().map_err(refuse)?;
+    Ok(config)
+}
+
+/// Lets each secret of the command and its verbs come from a file, and says so in its help. The reason of the first file
+/// that can't be used comes back beside the command.
+fn with_secret_files(command: Command) -> (Command, Option<String>) {
+    let mut unread = None;
+    let command = command.mut_args(|arg| match arg.get_env().and_then(|name| name.to_str()) {
+        Some(name) if arg.is_hide_env_values_set() => {
+            let file = format!("{name}_FILE");
+            let help = format!("{} [in a file: {file}]", arg.get_help().cloned().unwrap_or_default());
+            let secret = secret_in_file(name, &file);
+            let arg = arg.help(help);
+            match secret {
+                Ok(None) => arg,
+                Ok(Some(secret)) => from_file(arg, secret),
+                Err(reason) => {
+                    unread.get_or_insert(reason);
+                    arg
+                }
+            }
         }
+        _ => arg,
+    });
+    let command = command.mut_subcommands(|verb| {
+        let (verb, reason) = with_secret_files(verb);
+        unread = unread.take().or(reason);
+        verb
+    });
+    (command, unread)
+}
+
+/// A flag goes before the file, as it goes before the environment.
+fn from_file(arg: Arg, secret: String) -> Arg {
+    arg.default_value(secret).hide_default_value(true).required(false)
+}
+
+fn secret_in_file(name: &str, file: &str) -> Result<Option<String>, String> {
+    let Some(path) = env::var_os(file) else { return Ok(None) };
+    if env::var_os(name).is_some() {
+        return Err(format!("{name} and {file} are both set: which one counts?"));
     }
+    let text = fs::read_to_string(&path).map_err(|error| format!("{file}: cannot read {}: {error}", path.display()))?;
+    // Editors and `echo` end a file with a line break that is no part of the secret.
+    let secret = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if secret.is_empty() {
+        return Err(format!("{file}: {} is empty", path.display()));
+    }
+    Ok(Some(secret.to_owned()))
 }
 
 /// Parses a duration such as `30s`, `5m` or `1h 30m`; clap's `value_parser`.
