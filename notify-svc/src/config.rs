@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lettre::message::Mailbox;
 use runtime::config::{ProcessConfig, Secret, Validate, duration};
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::DatabaseConfig;
+use runtime::mysql::{DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 use crate::cli::dead::DeadVerb;
@@ -169,6 +169,10 @@ pub struct MigrateConfig {
     /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user who may change the schema.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
+
+    /// See [`DatabaseTls`].
+    #[command(flatten)]
+    pub database_tls: DatabaseTls,
 }
 
 impl EmailConfig {
@@ -207,6 +211,7 @@ impl Validate for Config {
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
+        self.nats.nats_access.validate()?;
         if let Transport::Smtp { url, .. } = self.email.transport()? {
             email::check_smtp_url(url)?;
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::mysql::MySqlConnectOptions;
+use runtime::mysql;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::config::MigrateConfig;
@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the database can't be reached or a migration fails or was changed after it had been applied.
 pub async fn migrate(config: &MigrateConfig) -> anyhow::Result<()> {
-    let options: MySqlConnectOptions = config.database_url.expose().parse().context("DATABASE_URL is malformed")?;
+    let options = mysql::options(&config.database_url, &config.database_tls).context("DATABASE_URL is malformed")?;
     let place = format!("{}:{}", options.get_host(), options.get_port());
     let options = options.disable_statement_logging();
     let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runtime::config::{ProcessConfig, Secret, Validate};
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::DatabaseConfig;
+use runtime::mysql::{DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 /// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
@@ -59,7 +59,7 @@ pub struct Config {
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Serve the ordering API until SIGTERM.
-    Run(RunConfig),
+    Run(Box<RunConfig>),
     /// Bring the database to the newest schema, then exit.
     Migrate(MigrateConfig),
 }
@@ -94,6 +94,10 @@ pub struct MigrateConfig {
     /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user that may create tables; the database must exist.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
+
+    /// See [`DatabaseTls`].
+    #[command(flatten)]
+    pub database_tls: DatabaseTls,
 }
 
 impl Validate for Config {
@@ -107,6 +111,7 @@ impl Validate for Config {
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
+        self.nats.nats_access.validate()?;
         let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
         if self.http_addr == admin_addr && self.http_addr.port() != 0 {
             return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());

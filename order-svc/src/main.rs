@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
                 eprintln!("error: LOG_FILTER: {error}");
                 return ExitCode::from(EXIT_CONFIG);
             }
-            run::run(config).await
+            run::run(*config).await
         }
     };
     done.unwrap_or_else(|error| {

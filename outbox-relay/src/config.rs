@@ -151,6 +151,7 @@ impl Validate for Config {
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
+        self.nats.nats_access.validate()?;
         if self.lease_time < Duration::from_secs(1) {
             return Err("LEASE_TIME must be at least 1s: a lease that a busy database can outlast is no lease".into());
         }

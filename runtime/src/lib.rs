@@ -11,3 +11,4 @@ pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;
+pub mod tls;

@@ -3,15 +3,17 @@
 //! Guarantees READ COMMITTED, UTC and a bounded wait on row locks in every session. Under REPEATABLE READ a locking
 //! read that reaches the end of the outbox would block every INSERT.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{Connection, Executor, MySqlPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
 use crate::retry::Retry;
 use crate::telemetry::chain;
+use crate::tls;
 
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
@@ -42,6 +44,10 @@ pub struct DatabaseConfig {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 
+    /// See [`DatabaseTls`].
+    #[command(flatten)]
+    pub database_tls: DatabaseTls,
+
     /// Connections in the pool.
     #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections_max: u32,
@@ -51,12 +57,46 @@ pub struct DatabaseConfig {
     pub database_acquire_timeout: Duration,
 }
 
+/// How a connection to the database is encrypted.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DatabaseTls {
+    /// PEM file with the authorities that may vouch for the database, beside the system's. With it, only a server with a certificate for the URL's host name is spoken to; without it, connections are not encrypted.
+    #[arg(long, env = "DATABASE_CA_FILE", value_parser = tls::certificates)]
+    pub database_ca_file: Option<PathBuf>,
+
+    /// PEM file with our own certificate, for a server that asks for one.
+    #[arg(long, env = "DATABASE_CERT_FILE", value_parser = tls::certificates, requires_all = ["database_ca_file", "database_key_file"])]
+    pub database_cert_file: Option<PathBuf>,
+
+    /// PEM file with the private key of our certificate.
+    #[arg(long, env = "DATABASE_KEY_FILE", value_parser = tls::private_key, requires = "database_cert_file")]
+    pub database_key_file: Option<PathBuf>,
+}
+
+/// What a connection needs to know.
+///
+/// # Errors
+/// If the URL can't be parsed.
+pub fn options(url: &Secret, tls: &DatabaseTls) -> sqlx::Result<MySqlConnectOptions> {
+    let options: MySqlConnectOptions = url.expose().parse()?;
+    let options = match &tls.database_ca_file {
+        Some(file) => options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file),
+        // PREFERRED is what sqlx does unasked: encryption with whoever answers, or none. It only looks like TLS.
+        None if matches!(options.get_ssl_mode(), MySqlSslMode::Preferred) => options.ssl_mode(MySqlSslMode::Disabled),
+        None => options,
+    };
+    Ok(match (&tls.database_cert_file, &tls.database_key_file) {
+        (Some(certificate), Some(key)) => options.ssl_client_cert(certificate).ssl_client_key(key),
+        _ => options,
+    })
+}
+
 /// A pool that connects when first used.
 ///
 /// # Errors
 /// If the URL can't be parsed.
 pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
-    let options: MySqlConnectOptions = config.database_url.expose().parse()?;
+    let options = options(&config.database_url, &config.database_tls)?;
     Ok(MySqlPoolOptions::new()
         .max_connections(config.database_connections_max)
         .acquire_timeout(config.database_acquire_timeout)

@@ -1,14 +1,18 @@
 //! The connection to NATS: it keeps trying, for ever, and says what it sees.
 //!
-//! Guarantees that a broker that is away at the start or later never ends the process. Whether a message arrived is
-//! not known here; that is JetStream's to acknowledge.
+//! Guarantees that a broker that is away at the start or later never ends the process, and that with an authority to check
+//! it by, nothing is said to a broker that can't prove its name. Whether a message arrived is not known here; that is
+//! JetStream's to acknowledge.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
 
-use crate::config::Secret;
+use crate::config::{Secret, Validate};
 use crate::retry::Retry;
+use crate::tls;
 
 /// Settings of a NATS connection.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,23 +20,82 @@ pub struct NatsConfig {
     /// nats://HOST:PORT, several separated by commas; nats://USER:PASSWORD@HOST:PORT with credentials.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: Secret,
+
+    /// See [`NatsAccess`].
+    #[command(flatten)]
+    pub nats_access: NatsAccess,
 }
 
-/// Connects in the background; returns before the broker answered.
+/// Who we are to NATS, and by what we know it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NatsAccess {
+    /// Our user; goes before one in the URL.
+    #[arg(long, env = "NATS_USER")]
+    pub nats_user: Option<String>,
+
+    /// The password of NATS_USER.
+    #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
+    pub nats_password: Option<Secret>,
+
+    /// PEM file with the authorities that may vouch for NATS. With it, only servers with a certificate for their host name in the URL are spoken to; without it, connections are encrypted only to tls:// URLs, by the system's authorities.
+    #[arg(long, env = "NATS_CA_FILE", value_parser = tls::certificates)]
+    pub nats_ca_file: Option<PathBuf>,
+
+    /// PEM file with our own certificate, for a server that asks for one.
+    #[arg(long, env = "NATS_CERT_FILE", value_parser = tls::certificates, requires_all = ["nats_ca_file", "nats_key_file"])]
+    pub nats_cert_file: Option<PathBuf>,
+
+    /// PEM file with the private key of our certificate.
+    #[arg(long, env = "NATS_KEY_FILE", value_parser = tls::private_key, requires = "nats_cert_file")]
+    pub nats_key_file: Option<PathBuf>,
+}
+
+impl Validate for NatsAccess {
+    fn validate(&self) -> Result<(), String> {
+        match (&self.nats_user, &self.nats_password) {
+            (None, Some(_)) => Err("NATS_PASSWORD needs NATS_USER: whose password is it?".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl NatsAccess {
+    fn apply(&self, options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
+        // The client itself overlooks what a URL says before the @.
+        let in_url =
+            || addresses.iter().find_map(|address| Some((address.username()?, address.password().unwrap_or_default())));
+        let password = self.nats_password.as_ref().map_or("", Secret::expose);
+        let user = self.nats_user.as_deref().map(|user| (user, password)).or_else(in_url);
+        let options = match user {
+            Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options,
+        };
+        let options = match &self.nats_ca_file {
+            // The addresses that servers of a cluster tell of each other need not be in their certificates.
+            Some(file) => options.require_tls(true).add_root_certificates(file.clone()).ignore_discovered_servers(),
+            None => options,
+        };
+        match (&self.nats_cert_file, &self.nats_key_file) {
+            (Some(certificate), Some(key)) => options.add_client_certificate(certificate.clone(), key.clone()),
+            _ => options,
+        }
+    }
+}
+
+/// Connects in the background; returns before the broker answered. The first word of `name` is the program's: answers
+/// come to `_INBOX.` and it, so that a user can be kept from reading the answers to others.
 ///
 /// # Errors
 /// If an address can't be parsed.
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
-    let addresses =
-        config.nats_url.expose().split(',').map(str::parse).collect::<Result<Vec<async_nats::ServerAddr>, _>>()?;
-    // The client itself overlooks what a URL says before the @.
-    let user = addresses.iter().find_map(|address| Some((address.username()?, address.password().unwrap_or_default())));
-    let options = match user {
-        Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
-        None => ConnectOptions::new(),
-    };
-    let client = options
+    let addresses = config.nats_url.expose().split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>()?;
+    let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
+    let program = name.split(' ').next().unwrap_or(name);
+    let client = config
+        .nats_access
+        .apply(ConnectOptions::new(), &addresses)
         .name(name)
+        .custom_inbox_prefix(format!("_INBOX.{program}"))
         .retry_on_initial_connect()
         .max_reconnects(None)
         .connection_timeout(Duration::from_secs(5))
@@ -43,10 +106,31 @@ pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             Retry::delay_after(Duration::from_millis(100), Duration::from_secs(2), attempts)
         })
+        .reconnect_to_server_callback(|servers, _| async move { log_failures(&servers) })
         .event_callback(|event| async move { log(&event) })
-        .connect(addresses)
+        .connect(bare)
         .await?;
     Ok(client)
+}
+
+/// The client logs addresses as it was given them.
+fn without_credentials(address: &ServerAddr) -> io::Result<ServerAddr> {
+    let mut url = address.clone().into_inner();
+    let bared = url.set_username("").and_then(|()| url.set_password(None));
+    bared.map_err(|()| io::Error::from(io::ErrorKind::InvalidInput))?;
+    ServerAddr::from_url(url)
+}
+
+/// The only place where the client tells why it could not connect; which server comes next is left to it.
+fn log_failures(servers: &[Server]) -> Option<ReconnectToServer> {
+    for Server { addr, last_error, .. } in servers {
+        if let Some(reason) = last_error {
+            // What a server without TLS says to a greeting in TLS is not TLS.
+            let hint = if reason.contains("InvalidContentType") { "; does it speak TLS?" } else { "" };
+            tracing::warn!(server = %format_args!("{}:{}", addr.host(), addr.port()), "cannot connect to NATS, trying again: {reason}{hint}");
+        }
+    }
+    None
 }
 
 fn log(event: &Event) {
@@ -55,6 +139,8 @@ fn log(event: &Event) {
         Event::Disconnected => tracing::warn!("disconnected from NATS, reconnecting"),
         Event::LameDuckMode => tracing::info!("NATS server is about to stop, moving on"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection"),
+        // A failed connect; `log_failures` says why.
+        Event::ClientError(ClientError::Other(_)) => tracing::debug!(%event, "NATS connection"),
         Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
             tracing::warn!(%event, "NATS connection");
         }

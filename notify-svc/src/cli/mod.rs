@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use runtime::config::{Secret, duration};
-use runtime::mysql::DatabaseConfig;
+use runtime::mysql::{DatabaseConfig, DatabaseTls};
 use serde::Serialize;
 use sqlx::MySqlPool;
 
@@ -19,6 +19,10 @@ pub struct Operator {
     /// mysql://USER:PASSWORD@HOST:PORT/DATABASE; its user is notify_svc.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
+
+    /// See [`DatabaseTls`].
+    #[command(flatten)]
+    pub database_tls: DatabaseTls,
 
     /// How long to wait for the database.
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT", default_value = "3s", value_parser = duration)]
@@ -33,6 +37,7 @@ impl Operator {
     fn pool(&self) -> sqlx::Result<MySqlPool> {
         runtime::mysql::pool(&DatabaseConfig {
             database_url: self.database_url.clone(),
+            database_tls: self.database_tls.clone(),
             database_connections_max: 1,
             database_acquire_timeout: self.database_acquire_timeout,
         })

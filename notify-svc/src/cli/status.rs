@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use runtime::config::Secret;
-use runtime::nats::{self, NatsConfig};
+use runtime::nats::{self, NatsAccess, NatsConfig};
 use serde::Serialize;
 
 use super::Operator;
@@ -23,6 +23,10 @@ pub struct StatusConfig {
     /// nats://HOST:PORT; without it the broker is not asked.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: Option<Secret>,
+
+    /// See [`NatsAccess`].
+    #[command(flatten)]
+    pub nats_access: NatsAccess,
 }
 
 #[derive(Serialize)]
@@ -64,7 +68,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
         emails,
         consumer: match config.nats_url {
-            Some(nats_url) => ask(NatsConfig { nats_url }).await?,
+            Some(nats_url) => ask(NatsConfig { nats_url, nats_access: config.nats_access }).await?,
             None => None,
         },
     };

@@ -11,8 +11,8 @@ use reqwest::{Client, RequestBuilder, Response};
 use runtime::config::Secret;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
-use runtime::mysql::{self, DatabaseConfig};
-use runtime::nats::NatsConfig;
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
+use runtime::nats::{NatsAccess, NatsConfig};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::testing::{Database, Engine, MySql};
@@ -65,6 +65,7 @@ impl Api {
     ) -> Self {
         let config = DatabaseConfig {
             database_url: Secret::from(database_url(&database)),
+            database_tls: DatabaseTls::default(),
             database_connections_max: 4,
             database_acquire_timeout: ACQUIRE_TIMEOUT,
         };
@@ -78,7 +79,8 @@ impl Api {
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let nats = wake::connect(&NatsConfig { nats_url: Secret::from(nats_url.to_owned()) }).await.unwrap();
+        let broker = NatsConfig { nats_url: Secret::from(nats_url.to_owned()), nats_access: NatsAccess::default() };
+        let nats = wake::connect(&broker).await.unwrap();
         tokio::spawn(wake::run(nats, app.wake.clone(), app.metrics.clone(), shutdown.clone()));
         let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap());
         tokio::spawn(server::serve(listener, router, shutdown.clone()));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chrono::{SubsecRound, Utc};
 use runtime::config::Secret;
-use runtime::mysql::{self, DatabaseConfig};
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use sqlx::MySqlPool;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -28,6 +28,7 @@ impl Bare {
         let threads = Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
         let config = DatabaseConfig {
             database_url: Secret::from(url.to_owned()),
+            database_tls: DatabaseTls::default(),
             database_connections_max: connections,
             database_acquire_timeout: Duration::from_secs(3),
         };

@@ -1,0 +1,48 @@
+//! Files of TLS: looked into when settings are read, so that a missing one ends the process then and there.
+//!
+//! Who connects reads them again for each connection: a renewed certificate needs no restart.
+
+use std::path::PathBuf;
+
+use async_nats::rustls::RootCertStore;
+use async_nats::rustls::crypto::ring::sign::any_supported_type;
+use async_nats::rustls::pki_types::pem::{self, PemObject};
+use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Path of a file with certificates in PEM; clap's `value_parser`.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn certificates(path: &str) -> Result<PathBuf, String> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(|error| describe(&error, "certificate"))?;
+    if found.is_empty() {
+        return Err(lacks("certificate"));
+    }
+    for certificate in found {
+        RootCertStore::empty().add(certificate).map_err(|_| lacks("certificate"))?;
+    }
+    Ok(path.into())
+}
+
+/// Path of a file with a private key in PEM; clap's `value_parser`.
+///
+/// # Errors
+/// Why it can't be used; nothing of what is in it.
+pub fn private_key(path: &str) -> Result<PathBuf, String> {
+    let key = PrivateKeyDer::from_pem_file(path).map_err(|error| describe(&error, "private key"))?;
+    any_supported_type(&key).map_err(|_| lacks("private key"))?;
+    Ok(path.into())
+}
+
+/// The library's own words for a broken file quote its bytes.
+fn describe(error: &pem::Error, wanted: &str) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {error}"),
+        _ => lacks(wanted),
+    }
+}
+
+fn lacks(wanted: &str) -> String {
+    format!("holds no sound {wanted} in PEM")
+}
