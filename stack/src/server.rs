@@ -6,5 +6,5 @@ mod nats;
 mod nginx;
 
 pub use mysql::{MySql, MySqlOptions, mysql_url};
-pub use nats::{Nats, NatsOptions};
+pub use nats::{NATS_USERS, Nats, NatsOptions, NatsPeer, NatsSetup, NatsTls, NatsUser};
 pub use nginx::{Gateway, Nginx};

@@ -11,6 +11,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures::StreamExt;
 use schema::names::MSG_ID_HEADER;
+use uuid::Uuid;
 
 use super::{Outage, Publisher};
 use crate::event::Event;
@@ -33,7 +34,7 @@ impl Stored {
             Some((id, epoch)) => (id, epoch.parse().ok()?),
             None => (self.msg_id.as_str(), 0),
         };
-        let id = uuid::Uuid::try_parse(id).ok()?;
+        let id = Uuid::try_parse(id).ok()?;
         Some((id.simple().to_string(), heal_epoch, self.stream_seq))
     }
 }
@@ -68,6 +69,8 @@ impl Publisher {
             return Ok(found);
         }
         let config = OrderedConfig {
+            // A user who may create nameless consumers may change those of others.
+            name: Some(format!("outbox-relay-{}", Uuid::now_v7().simple())),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             headers_only: true,
             ..OrderedConfig::default()

@@ -54,6 +54,14 @@ impl MySql {
     /// # Errors
     /// One line: its program is missing, its folder can't be written, it did not start, or `root` has another password.
     pub async fn start(home: &Home, options: MySqlOptions) -> anyhow::Result<MySql> {
+        MySql::start_with(home, options, &[]).await
+    }
+
+    /// As [`MySql::start`], with further arguments, which go before ours.
+    ///
+    /// # Errors
+    /// As [`MySql::start`].
+    pub async fn start_with(home: &Home, options: MySqlOptions, further: &[String]) -> anyhow::Result<MySql> {
         let program = home.program(options.engine.program())?;
         if !options.data.exists() {
             mysql_data::initialise(&program, &options).await?;
@@ -64,6 +72,7 @@ impl MySql {
             .arg(format!("--port={}", options.port))
             .arg(format!("--innodb-buffer-pool-size={}M", options.buffer_pool_mib))
             .arg(redo_log(&options))
+            .args(further)
             .output(options.output.clone())
             .on_launcher_death(options.on_launcher_death);
         let process = match mysql_data::first_start_script(&options.data) {
@@ -81,6 +90,19 @@ impl MySql {
     /// # Errors
     /// As [`MySql::start`].
     pub async fn start_from_template(home: &Home, engine: Engine, folder: &Path, port: u16) -> anyhow::Result<MySql> {
+        MySql::start_from_template_with(home, engine, (folder, port), &[]).await
+    }
+
+    /// As [`MySql::start_from_template`], with further arguments, which go before ours.
+    ///
+    /// # Errors
+    /// As [`MySql::start`].
+    pub async fn start_from_template_with(
+        home: &Home,
+        engine: Engine,
+        (folder, port): (&Path, u16),
+        further: &[String],
+    ) -> anyhow::Result<MySql> {
         let data = folder.join(engine.name());
         mysql_data::copy(&mysql_data::template(home, engine).await?, &data).await?;
         let options = MySqlOptions {
@@ -92,7 +114,7 @@ impl MySql {
             output: Output::File(folder.join(format!("{engine}.log"))),
             on_launcher_death: Signal::SIGKILL,
         };
-        MySql::start(home, options).await
+        MySql::start_with(home, options, further).await
     }
 
     /// `mysql://` URL of a database for a user; `database` may be empty.

@@ -4,7 +4,7 @@
 //! password at the first start, by a script that stays in the folder until a start has succeeded.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -171,7 +171,7 @@ pub(super) async fn template(home: &Home, engine: Engine) -> anyhow::Result<Path
     Ok(data)
 }
 
-/// Copies a template to a new folder.
+/// Copies a template to a new folder, for a server with an identity of its own.
 ///
 /// # Errors
 /// If `cp` fails.
@@ -180,5 +180,9 @@ pub(super) async fn copy(template: &Path, data: &Path) -> anyhow::Result<()> {
     if !copied.context("cannot run cp")?.success() {
         bail!("cannot copy {} to {}", template.display(), data.display());
     }
-    Ok(())
+    // Holds the UUID by which replicas of MySQL tell each other apart; the server makes another.
+    match fs::remove_file(data.join("auto.cnf")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("cannot remove auto.cnf"),
+        _ => Ok(()),
+    }
 }

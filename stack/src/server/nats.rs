@@ -1,12 +1,15 @@
-//! A nats-server with JetStream.
+//! A nats-server with JetStream: alone or one of a cluster, open or with the accounts of production.
 
 use std::fs;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::home::{Home, create_folder};
 use crate::process::{Launch, Output, Probe, Process};
@@ -32,6 +35,59 @@ pub struct NatsOptions {
     pub on_launcher_death: Signal,
 }
 
+/// What a nats-server of production has and a plain one lacks.
+#[derive(Clone, Debug, Default)]
+pub struct NatsSetup {
+    /// The users of `k8s/base/nats/accounts.conf`, each with a password of letters and digits. None: everybody may do
+    /// everything.
+    pub accounts: Vec<(NatsUser, String)>,
+    /// None: plain text.
+    pub tls: Option<NatsTls>,
+    /// None: it is alone.
+    pub cluster: Option<NatsPeer>,
+}
+
+/// A user of `k8s/base/nats/accounts.conf`.
+#[derive(Clone, Copy, Debug)]
+pub struct NatsUser {
+    /// The user.
+    pub name: &'static str,
+    /// Where the server looks for the password.
+    pub variable: &'static str,
+}
+
+/// All that accounts.conf has.
+pub const NATS_USERS: [NatsUser; 4] = [
+    NatsUser { name: "order-svc", variable: "ORDER_SVC_PASSWORD" },
+    NatsUser { name: "outbox-relay", variable: "OUTBOX_RELAY_PASSWORD" },
+    NatsUser { name: "notify-svc", variable: "NOTIFY_SVC_PASSWORD" },
+    NatsUser { name: "operator", variable: "OPERATOR_PASSWORD" },
+];
+
+/// Files of a nats-server that speaks TLS, and only with clients that have a certificate themselves.
+#[derive(Clone, Debug)]
+pub struct NatsTls {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The key to it.
+    pub key: PathBuf,
+    /// Who vouches for clients.
+    pub clients_ca: PathBuf,
+}
+
+/// One server of a cluster.
+#[derive(Clone, Debug)]
+pub struct NatsPeer {
+    /// Its name, which the others know it by.
+    pub name: String,
+    /// Its port for the others on 127.0.0.1.
+    pub port: u16,
+    /// The ports of all of them.
+    pub routes: Vec<u16>,
+}
+
+const ACCOUNTS: &str = include_str!("../../../k8s/base/nats/accounts.conf");
+
 /// A running nats-server.
 #[derive(Debug)]
 pub struct Nats {
@@ -46,15 +102,31 @@ impl Nats {
     /// # Errors
     /// One line: its program is missing, its folder can't be written, or it did not start.
     pub async fn start(home: &Home, options: NatsOptions) -> anyhow::Result<Nats> {
+        Nats::start_with(home, options, &NatsSetup::default()).await
+    }
+
+    /// As [`Nats::start`], for one with more to it. One of a cluster is ready when most of the cluster is: start them
+    /// together.
+    ///
+    /// # Errors
+    /// As [`Nats::start`].
+    pub async fn start_with(home: &Home, options: NatsOptions, setup: &NatsSetup) -> anyhow::Result<Nats> {
         let program = home.program("nats-server")?;
         create_folder(&options.data)?;
         let path = options.data.join("nats.conf");
-        fs::write(&path, configuration(&options)).with_context(|| format!("cannot write {}", path.display()))?;
-        let launch = Launch::new("nats", program)
+        let accounts = options.data.join("accounts.conf");
+        for (path, text) in [(&path, configuration(&options, setup).as_str()), (&accounts, ACCOUNTS)] {
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let name = setup.cluster.as_ref().map_or("nats", |peer| &peer.name);
+        let mut launch = Launch::new(name, program)
             .arg("--config")
             .arg(&path)
             .output(options.output.clone())
             .on_launcher_death(options.on_launcher_death);
+        for (user, password) in &setup.accounts {
+            launch = launch.env(user.variable, format!("\"{password}\""));
+        }
         let process = launch.spawn()?;
         let mut server = Nats { options, launch, process };
         server.until_ready().await?;
@@ -117,16 +189,16 @@ impl Nats {
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let url = self.url();
-        let probe = async || {
-            let client = match async_nats::ConnectOptions::new().connect(&url).await {
-                Ok(client) => client,
-                Err(error) => return Probe::NotYet(error.to_string()),
-            };
-            match async_nats::jetstream::new(client).query_account().await {
-                Ok(_) => Probe::Ready,
-                Err(error) => Probe::NotYet(format!("JetStream does not answer: {error}")),
+        let (health, port) = (format!("{}/healthz", self.monitor_url()), self.options.port);
+        let probe = async || match reqwest::get(&health).await {
+            Ok(answer) if !answer.status().is_success() => {
+                Probe::NotYet(format!("it is not well: {}", answer.text().await.unwrap_or_default()))
             }
+            Ok(_) => match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                Ok(_) => Probe::Ready,
+                Err(error) => Probe::NotYet(format!("it takes no clients: {error}")),
+            },
+            Err(error) => Probe::NotYet(error.to_string()),
         };
         self.process.until_ready(READY_WITHIN, probe).await
     }
@@ -136,12 +208,36 @@ fn store(options: &NatsOptions) -> PathBuf {
     options.data.join("store")
 }
 
-fn configuration(options: &NatsOptions) -> String {
+fn configuration(options: &NatsOptions, setup: &NatsSetup) -> String {
     let NatsOptions { port, monitor_port, sync_always, .. } = options;
-    let store = serde_json::Value::from(store(options).to_string_lossy()); // quoted, should it hold a space
+    let NatsSetup { accounts, tls, cluster } = setup;
+    let name = cluster.as_ref().map_or("stack", |peer| &peer.name);
+    let store = quoted(&store(options));
     let sync = if *sync_always { "sync_interval: always" } else { "" };
-    format!(
-        "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor_port}\"\nserver_name: stack\n\
+    let mut text = format!(
+        "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor_port}\"\nserver_name: {name}\n\
          jetstream {{\n  store_dir: {store}\n  {sync}\n}}\n"
-    )
+    );
+    if !accounts.is_empty() {
+        text += "include \"accounts.conf\"\n";
+    }
+    if let Some(NatsTls { certificate, key, clients_ca }) = tls {
+        let (certificate, key, clients_ca) = (quoted(certificate), quoted(key), quoted(clients_ca));
+        text += &format!(
+            "tls {{\n  cert_file: {certificate}\n  key_file: {key}\n  ca_file: {clients_ca}\n  verify: true\n}}\n"
+        );
+    }
+    if let Some(NatsPeer { port, routes, .. }) = cluster {
+        let routes: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        text += &format!(
+            "cluster {{\n  name: stack\n  listen: \"127.0.0.1:{port}\"\n  routes: [{}]\n}}\n",
+            routes.join(", ")
+        );
+    }
+    text
+}
+
+/// Should the path hold a space.
+fn quoted(path: &Path) -> Value {
+    Value::from(path.to_string_lossy())
 }

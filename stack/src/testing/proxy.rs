@@ -24,6 +24,7 @@ enum Mode {
 #[derive(Debug)]
 pub struct TcpProxy {
     port: Port,
+    target: watch::Sender<u16>,
     wanted: watch::Sender<Mode>,
     reached: watch::Receiver<Mode>,
     accepting: JoinHandle<()>,
@@ -38,8 +39,9 @@ impl TcpProxy {
         let port = Port::reserve();
         let (wanted, requested) = watch::channel(Mode::Open);
         let (reached, confirmed) = watch::channel(Mode::Cut);
-        let proxy = Proxy { port: port.number(), target, requested, reached };
-        let mut proxy = TcpProxy { port, wanted, reached: confirmed, accepting: tokio::spawn(proxy.run()) };
+        let (target, targets) = watch::channel(target);
+        let proxy = Proxy { port: port.number(), targets, requested, reached };
+        let mut proxy = TcpProxy { port, target, wanted, reached: confirmed, accepting: tokio::spawn(proxy.run()) };
         proxy.switch(Mode::Open).await;
         proxy
     }
@@ -65,6 +67,13 @@ impl TcpProxy {
         self.switch(Mode::Open).await;
     }
 
+    /// Forwards to another port of 127.0.0.1 from now on, as a virtual address that moves: connections are closed.
+    pub async fn redirect(&mut self, target: u16) {
+        self.cut().await;
+        self.target.send_replace(target);
+        self.heal().await;
+    }
+
     async fn switch(&mut self, mode: Mode) {
         self.wanted.send(mode).expect("the proxy runs");
         self.reached.wait_for(|reached| *reached == mode).await.expect("the proxy can listen on its port");
@@ -79,7 +88,7 @@ impl Drop for TcpProxy {
 
 struct Proxy {
     port: u16,
-    target: u16,
+    targets: watch::Receiver<u16>,
     requested: watch::Receiver<Mode>,
     reached: watch::Sender<Mode>,
 }
@@ -98,7 +107,7 @@ impl Proxy {
                 self.reached.send_replace(mode);
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                        connections.spawn(forward(client, self.target, self.requested.clone()));
+                        connections.spawn(forward(client, *self.targets.borrow(), self.requested.clone()));
                     },
                     changed = self.requested.changed() => if changed.is_err() { return },
                     Some(_) = connections.join_next() => {}

@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use async_nats::{Client, ConnectOptions};
+use futures::future::join_all;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -10,7 +12,7 @@ use super::{FOLDER_VARIABLE, HOW, Port};
 use crate::Engine;
 use crate::home::Home;
 use crate::process::Output;
-use crate::server;
+use crate::server::{self, NATS_USERS, NatsPeer, NatsSetup, NatsUser};
 
 fn home() -> Home {
     Home::find().expect("tests run inside the workspace")
@@ -26,7 +28,7 @@ fn folder() -> TempDir {
 #[derive(Debug)]
 pub struct Nats {
     server: server::Nats,
-    ports: [Port; 2],
+    ports: [Port; 3],
     _folder: TempDir,
 }
 
@@ -36,7 +38,41 @@ impl Nats {
     /// # Panics
     /// If it does not start.
     pub async fn start() -> Nats {
-        let (home, ports) = (home(), [Port::reserve(), Port::reserve()]);
+        Nats::start_with(NatsSetup::default()).await
+    }
+
+    /// As [`Nats::start`], with the accounts of production: each user has the password [`Nats::PASSWORD`].
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_with_accounts() -> Nats {
+        Nats::start_with(NatsSetup { accounts: Nats::accounts(), ..NatsSetup::default() }).await
+    }
+
+    /// As [`Nats::start`], with more to it.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_with(setup: NatsSetup) -> Nats {
+        Nats::start_on(Nats::ports(), setup).await
+    }
+
+    /// Three servers that are a cluster, with the accounts of production.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_cluster() -> Vec<Nats> {
+        let ports: Vec<[Port; 3]> = (0..3).map(|_| Nats::ports()).collect();
+        let routes: Vec<u16> = ports.iter().map(|[.., peers]| peers.number()).collect();
+        let starting = ports.into_iter().enumerate().map(|(index, ports)| {
+            let peer = NatsPeer { name: format!("n{index}"), port: routes[index], routes: routes.clone() };
+            Nats::start_on(ports, NatsSetup { accounts: Nats::accounts(), cluster: Some(peer), ..NatsSetup::default() })
+        });
+        join_all(starting).await
+    }
+
+    async fn start_on(ports: [Port; 3], setup: NatsSetup) -> Nats {
+        let home = home();
         let folder = folder();
         let options = server::NatsOptions {
             data: folder.path().join("nats"),
@@ -46,8 +82,34 @@ impl Nats {
             output: Output::File(folder.path().join("nats.log")),
             on_launcher_death: Signal::SIGKILL,
         };
-        let server = server::Nats::start(&home, options).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let server = server::Nats::start_with(&home, options, &setup).await;
+        let server = server.unwrap_or_else(|error| panic!("{error:#}"));
         Nats { server, ports, _folder: folder }
+    }
+
+    /// For clients, for the monitor and for the others of a cluster.
+    fn ports() -> [Port; 3] {
+        [Port::reserve(), Port::reserve(), Port::reserve()]
+    }
+
+    /// Every user's password on test servers.
+    pub const PASSWORD: &str = "test";
+
+    /// For [`NatsSetup::accounts`].
+    #[must_use]
+    pub fn accounts() -> Vec<(NatsUser, String)> {
+        NATS_USERS.iter().map(|user| (*user, Nats::PASSWORD.to_owned())).collect()
+    }
+
+    /// A connection of the user `operator` to a server, or to those of a cluster.
+    ///
+    /// # Panics
+    /// If none takes it.
+    pub async fn operator(url: &str) -> Client {
+        let addresses: Vec<&str> = url.split(',').collect();
+        let options = ConnectOptions::with_user_and_password("operator".to_owned(), Nats::PASSWORD.to_owned());
+        let connecting = options.custom_inbox_prefix("_INBOX.operator").connect(addresses).await;
+        connecting.expect("nats-server knows the operator")
     }
 
     /// `nats://` URL.
@@ -129,9 +191,18 @@ impl MySql {
     /// # Panics
     /// If it does not start.
     pub async fn start(engine: Engine) -> MySql {
+        MySql::start_with(engine, &[]).await
+    }
+
+    /// As [`MySql::start`], with further arguments.
+    ///
+    /// # Panics
+    /// As [`MySql::start`].
+    pub async fn start_with(engine: Engine, further: &[String]) -> MySql {
         let (home, port) = (home(), Port::reserve());
         let folder = folder();
-        let server = server::MySql::start_from_template(&home, engine, folder.path(), port.number()).await;
+        let place = (folder.path(), port.number());
+        let server = server::MySql::start_from_template_with(&home, engine, place, further).await;
         let server = server.unwrap_or_else(|error| panic!("{error:#}"));
         MySql { server, port, _folder: folder }
     }
