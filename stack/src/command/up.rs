@@ -19,7 +19,7 @@ use schema::database::{Definition, NOTIFICATIONS, ORDERS};
 use sqlx::Connection;
 use stack::home::{Home, create_folder};
 use stack::process::{Output, rotate};
-use stack::server::{Gateway, MySql, MySqlOptions, Nats, NatsOptions, Nginx};
+use stack::server::{Gateway, MySql, MySqlOptions, NATS_USERS, Nats, NatsOptions, NatsSetup, Nginx};
 use stack::{account, port};
 
 use passwords::Passwords;
@@ -61,7 +61,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
     let nats = supervisor.during(announced("nats", Box::pin(start_nats(&up)))).await?;
     supervisor.adopt(nats.into_process());
     for (service, definition) in [("order-svc", &ORDERS), ("notify-svc", &NOTIFICATIONS)] {
-        let step = set_up_database(&up, &server_url, service, definition);
+        let step = Box::pin(set_up_database(&up, &server_url, service, definition));
         supervisor.during(announced(&format!("database {}", definition.name), step)).await?;
     }
     let services = services(&up);
@@ -90,7 +90,8 @@ fn prepare<'a>(home: &'a Home, settings: &'a Settings) -> anyhow::Result<Up<'a>>
     for folder in [&data, &data.join("mail")] {
         create_folder(folder)?;
     }
-    let users = ORDERS.users.iter().chain(NOTIFICATIONS.users).copied();
+    let users = ORDERS.users.iter().chain(NOTIFICATIONS.users).map(|user| (*user).to_owned());
+    let users = users.chain(NATS_USERS.iter().map(|user| nats_password(user.name)));
     let passwords = Passwords::open(&data.join("passwords"), data.join("database").exists(), users)?;
     Ok(Up { home, settings, passwords, data, programs })
 }
@@ -102,6 +103,11 @@ impl Up<'_> {
         rotate(&log)?;
         Ok(Output::Prefixed(log))
     }
+}
+
+/// The name under which a NATS user's password is kept, apart from that of a database user.
+fn nats_password(user: &str) -> String {
+    format!("nats:{user}")
 }
 
 /// Says what is being waited for, and for how long it was.
@@ -136,7 +142,8 @@ async fn start_nats(up: &Up<'_>) -> anyhow::Result<Nats> {
         output: up.output("nats")?,
         on_launcher_death: Signal::SIGTERM,
     };
-    Nats::start(up.home, options).await
+    let accounts = NATS_USERS.iter().map(|user| (*user, up.passwords.of(&nats_password(user.name)))).collect();
+    Nats::start_with(up.home, options, &NatsSetup { accounts, ..NatsSetup::default() }).await
 }
 
 /// The service migrates its database itself, as it does in production, with the administrator's URL.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod database;
 mod gateway;
 mod inspect;
@@ -10,4 +11,5 @@ mod ports;
 mod process;
 mod proxy;
 mod servers;
+mod services;
 mod stopping;

@@ -1,6 +1,7 @@
-//! The database users' passwords, made at the first start and kept in a file that only its owner may read.
+//! The passwords of database and NATS users, made at the first start and kept in a file that only its owner may read.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,10 +17,10 @@ impl Passwords {
     ///
     /// # Errors
     /// If the file can't be read or written, or is gone although the database that it opens is there.
-    pub(crate) fn open<'a>(
+    pub(crate) fn open(
         path: &Path,
         database_exists: bool,
-        users: impl Iterator<Item = &'a str>,
+        users: impl Iterator<Item = String>,
     ) -> anyhow::Result<Passwords> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -37,9 +38,9 @@ impl Passwords {
             bail!("the password of {user} in {} has to be letters and digits", path.display());
         }
         let known = passwords.len();
-        for user in std::iter::once("root").chain(users) {
-            if !passwords.contains_key(user) {
-                passwords.insert(user.to_owned(), random().context("cannot read /dev/urandom")?);
+        for user in std::iter::once("root".to_owned()).chain(users) {
+            if let Entry::Vacant(place) = passwords.entry(user) {
+                place.insert(random().context("cannot read /dev/urandom")?);
             }
         }
         let passwords = Passwords(passwords);
@@ -87,8 +88,8 @@ mod tests {
     fn passwords_are_found_again_and_only_their_owner_may_read_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passwords");
-        let first = Passwords::open(&path, false, ["order_svc"].into_iter()).unwrap();
-        let second = Passwords::open(&path, true, ["order_svc", "notify_svc"].into_iter()).unwrap();
+        let first = Passwords::open(&path, false, ["order_svc".to_owned()].into_iter()).unwrap();
+        let second = Passwords::open(&path, true, ["order_svc", "notify_svc"].into_iter().map(str::to_owned)).unwrap();
         assert_eq!(first.of("root"), second.of("root"));
         assert_eq!(first.of("order_svc"), second.of("order_svc"));
         assert_ne!(second.of("notify_svc"), second.of("order_svc"));

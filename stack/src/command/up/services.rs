@@ -10,7 +10,7 @@ use stack::process::{Launch, Process, describe};
 use stack::server::mysql_url;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Settings, Up};
+use super::{Settings, Up, nats_password};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
@@ -50,6 +50,8 @@ impl Service {
             .arg("run")
             .env("DATABASE_URL", mysql_url(mysql_port, user, &up.passwords.of(user), database))
             .env("NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
+            .env("NATS_USER", name)
+            .env("NATS_PASSWORD", up.passwords.of(&nats_password(name)))
             .env("ADMIN_ADDR", Settings::address(admin_port))
             .on_launcher_death(Signal::SIGKILL); // with nobody left to read its logs, a drain could get stuck on them
         Service { name, launch, admin_port }.default("LOG_FORMAT", "text")
