@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod authority;
 mod database;
 mod gateway;
 mod inspect;
@@ -10,6 +11,8 @@ mod pipeline;
 mod ports;
 mod process;
 mod proxy;
+mod secrets;
 mod servers;
 mod services;
 mod stopping;
+mod tls;

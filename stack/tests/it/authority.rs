@@ -1,0 +1,66 @@
+//! A throw-away certificate authority, and what it signs, as files.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+/// A certificate and its key.
+pub(crate) struct Signed {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// What is wrong with a server's certificate, or nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    Expired,
+    OfAnother,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {}", Uuid::now_v7()));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self { issuer: Issuer::new(params, key), folder }
+    }
+
+    /// For those who trust it.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// For this machine, whatever name it goes by. Signing for the same `name` again replaces the files.
+    pub(crate) fn sign(&self, name: &str, flaw: Flaw) -> Signed {
+        let hosts = if flaw == Flaw::OfAnother { vec!["another.example"] } else { vec!["127.0.0.1", "localhost"] };
+        let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        if flaw == Flaw::Expired {
+            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let file = |kind: &str| self.folder.path().join(format!("{name}.{kind}.pem"));
+        let signed = Signed { certificate: file("certificate"), key: file("key") };
+        std::fs::write(&signed.certificate, certificate.pem()).unwrap();
+        std::fs::write(&signed.key, key.serialize_pem()).unwrap();
+        signed
+    }
+}

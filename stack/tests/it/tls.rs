@@ -1,0 +1,209 @@
+//! TLS to the database and to NATS: with the right certificates all works, with a wrong one nothing is said.
+
+use std::path::Path;
+
+use schema::database::{NOTIFICATIONS, ORDERS};
+use sqlx::{AssertSqlSafe, Executor};
+use stack::server::{NatsSetup, NatsTls};
+use stack::testing::{Database, MySql, Nats, Service, binary, eventually};
+use stack::{Engine, both_engines};
+
+use crate::authority::{Authority, Flaw, Signed};
+use crate::services::{Services, run};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A database server that speaks TLS only.
+async fn database_server(engine: Engine, authority: &Authority, flaw: Flaw) -> MySql {
+    let Signed { certificate, key } = authority.sign("database", flaw);
+    let arguments = [
+        format!("--ssl-ca={}", text(&authority.file())),
+        format!("--ssl-cert={}", text(&certificate)),
+        format!("--ssl-key={}", text(&key)),
+        "--require-secure-transport=ON".to_owned(),
+    ];
+    MySql::start_with(engine, &arguments).await
+}
+
+async fn nats_server(authority: &Authority, flaw: Flaw) -> Nats {
+    let Signed { certificate, key } = authority.sign("nats", flaw);
+    let tls = Some(NatsTls { certificate, key, clients_ca: authority.file() });
+    Nats::start_with(NatsSetup { accounts: Nats::accounts(), tls, cluster: None }).await
+}
+
+/// Users who have to show a certificate.
+async fn demand_certificates(database: &Database, users: &[&str]) {
+    let admin = database.admin_pool().await;
+    for user in users.iter().filter(|user| !user.ends_with("inspector")) {
+        admin.execute(AssertSqlSafe(format!("ALTER USER '{user}'@'%' REQUIRE X509"))).await.unwrap();
+    }
+}
+
+both_engines! {
+    async fn an_order_goes_its_way_by_tls_with_certificates_on_both_sides(engine: Engine) {
+        let authority = Authority::new();
+        let server = database_server(engine, &authority, Flaw::None).await;
+        let orders = Database::create_on(&server, &ORDERS).await;
+        let notifications = Database::create_on(&server, &NOTIFICATIONS).await;
+        for database in [(&orders, &ORDERS), (&notifications, &NOTIFICATIONS)] {
+            demand_certificates(database.0, database.1.users).await;
+        }
+        let nats = nats_server(&authority, Flaw::None).await;
+        let Signed { certificate, key } = authority.sign("client", Flaw::None);
+        let mut services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
+        for server in ["DATABASE", "NATS"] {
+            for (kind, path) in [("CA", &authority.file()), ("CERT", &certificate), ("KEY", &key)] {
+                services = services.env(&format!("{server}_{kind}_FILE"), text(path));
+            }
+        }
+        let services = services.start().await;
+        let order = services.place().await;
+        services.until_notified(&order).await;
+    }
+
+    async fn a_database_that_can_not_prove_its_name_is_refused(engine: Engine) {
+        let (authority, other) = (Authority::new(), Authority::new());
+        let mut server = database_server(engine, &authority, Flaw::None).await;
+        let database = Database::create_on(&server, &ORDERS).await;
+        let refused = |trusted: &Authority, reason: &str| {
+            let environment = [("DATABASE_URL", &database.admin_url()), ("DATABASE_CA_FILE", &text(&trusted.file()).to_owned())];
+            let output = run("order-svc", &["migrate"], &environment.map(|(name, value)| (name, value.as_str())));
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("connecting to the database") && said.contains(reason), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        };
+        refused(&other, "UnknownIssuer");
+
+        // A running service says so, too, waits, and needs no restart when the certificate is mended.
+        authority.sign("database", Flaw::Expired);
+        server.stop().await;
+        server.restart().await;
+        refused(&authority, "certificate expired");
+        let mut service = Service::new(binary("order-svc"))
+            .env("DATABASE_URL", database.url("order_svc"))
+            .env("DATABASE_CA_FILE", text(&authority.file()))
+            .env("NATS_URL", "nats://127.0.0.1:1");
+        service.spawn();
+        eventually("it says why it waits", async || service.log().contains("certificate expired")).await;
+
+        authority.sign("database", Flaw::OfAnother);
+        server.stop().await;
+        server.restart().await;
+        refused(&authority, "not valid for name");
+
+        authority.sign("database", Flaw::None);
+        server.stop().await;
+        server.restart().await;
+        service.until_ready().await;
+    }
+
+    async fn a_database_without_tls_is_refused(engine: Engine) {
+        let authority = Authority::new();
+        let off = match engine {
+            Engine::MySql => "--tls-version=",
+            Engine::MariaDb => "--skip-ssl",
+        };
+        let server = MySql::start_with(engine, &[off.to_owned()]).await;
+        let environment = [("DATABASE_URL", server.admin_url("mysql")), ("DATABASE_CA_FILE", text(&authority.file()).to_owned())];
+        let output = run("order-svc", &["migrate"], &environment.each_ref().map(|(name, value)| (*name, value.as_str())));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("server does not support TLS"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_nats_server_that_can_not_prove_its_name_is_refused() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let plain = Nats::start_with_accounts().await;
+    let sound = nats_server(&authority, Flaw::None).await;
+    let expired = nats_server(&authority, Flaw::Expired).await;
+    let of_another = nats_server(&authority, Flaw::OfAnother).await;
+    let Signed { certificate, key } = authority.sign("client", Flaw::None);
+    let cases = [
+        (&sound, &other, "UnknownIssuer"),
+        (&expired, &authority, "certificate expired"),
+        (&of_another, &authority, "not valid for name"),
+        (&plain, &authority, "does it speak TLS?"),
+    ];
+    for (nats, trusted, reason) in cases {
+        let service = |name: &str, value: &Path| (name.to_owned(), text(value).to_owned());
+        let files = [
+            service("NATS_CA_FILE", &trusted.file()),
+            service("NATS_CERT_FILE", &certificate),
+            service("NATS_KEY_FILE", &key),
+        ];
+        let mut service = Service::new(binary("order-svc"))
+            .env("DATABASE_URL", "mysql://nobody@127.0.0.1:1/nothing")
+            .env("NATS_URL", nats.url())
+            .env("NATS_USER", "order-svc")
+            .env("NATS_PASSWORD", Nats::PASSWORD);
+        for (name, value) in files {
+            service = service.env(&name, value);
+        }
+        service.spawn();
+        eventually("it says why it can't connect", async || {
+            let log = service.log();
+            log.lines().any(|line| line.contains("cannot connect to NATS") && line.contains(reason))
+        })
+        .await;
+        assert!(!service.log().contains("connected to NATS"), "{}", service.log());
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
+    let authority = Authority::new();
+    let Signed { certificate, key } = authority.sign("client", Flaw::None);
+    let empty = authority.folder().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let broken = authority.folder().join("broken.pem");
+    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n").unwrap();
+    let sound = |name: &str| match name.rsplit('_').nth(1) {
+        Some("KEY") => key.clone(),
+        Some("CERT") => certificate.clone(),
+        _ => authority.file(),
+    };
+    let names = [
+        "DATABASE_CA_FILE",
+        "DATABASE_CERT_FILE",
+        "DATABASE_KEY_FILE",
+        "NATS_CA_FILE",
+        "NATS_CERT_FILE",
+        "NATS_KEY_FILE",
+    ];
+    for program in ["order-svc", "outbox-relay", "notify-svc"] {
+        for name in names {
+            for (path, reason) in [
+                (Path::new("/nowhere/at/all.pem"), "cannot be read: No such file"),
+                (authority.folder(), "cannot be read: Is a directory"),
+                (&empty, "holds no sound"),
+                (&broken, "holds no sound"),
+            ] {
+                let mut environment = vec![
+                    ("DATABASE_URL", "mysql://nobody@127.0.0.1:1/nothing"),
+                    ("NATS_URL", "nats://127.0.0.1:1"),
+                    ("ADMIN_ADDR", "127.0.0.1:0"),
+                    ("HTTP_ADDR", "127.0.0.1:0"),
+                    ("EMAIL_TRANSPORT", "log"),
+                ];
+                let files: Vec<_> = names
+                    .into_iter()
+                    .map(|other| (other, if other == name { path.to_owned() } else { sound(other) }))
+                    .collect();
+                environment.extend(files.iter().map(|(name, path)| (*name, text(path))));
+                let output = run(program, &["run"], &environment);
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert_eq!(output.status.code(), Some(64), "{program} {name}: {said}");
+                assert!(
+                    said.contains(name) && said.contains(reason) && !said.contains("hunter2"),
+                    "{program} {name}: {said}"
+                );
+                assert_eq!(said.lines().count(), 1, "{said}");
+            }
+        }
+    }
+}
