@@ -30,25 +30,4 @@ both_engines! {
         inspect(engine, &ORDERS, "orders_inspector").await;
         inspect(engine, &NOTIFICATIONS, "notifications_inspector").await;
     }
-
-    async fn each_service_is_refused_what_it_does_not_need(engine: Engine) {
-        let orders = Database::create(engine, &ORDERS).await;
-        let notifications = Database::create(engine, &NOTIFICATIONS).await;
-        let refused = [
-            (&orders, "order_svc", "UPDATE outbox SET state = 'published'"),
-            (&orders, "order_svc", "DELETE FROM orders"),
-            (&orders, "order_svc", "UPDATE relay_lease SET epoch = 0"),
-            (&orders, "outbox_relay", "SELECT * FROM orders"),
-            (&orders, "outbox_relay", "INSERT INTO outbox (subject) VALUES ('x')"),
-            (&orders, "orders_inspector", "DELETE FROM outbox"),
-            (&notifications, "notify_svc", "UPDATE inbox SET event_type = 'x'"),
-            (&notifications, "notify_svc", "DELETE FROM notifications"),
-            (&notifications, "notifications_inspector", "DELETE FROM inbox"),
-        ];
-        for (database, user, statement) in refused {
-            let error = database.pool(user).await.execute(statement).await.unwrap_err();
-            let code = error.as_database_error().unwrap().code().unwrap().into_owned();
-            assert_eq!(code, "42000", "{user}: {statement}: {error}");
-        }
-    }
 }

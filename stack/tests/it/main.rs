@@ -6,6 +6,7 @@ mod accounts;
 mod authority;
 mod database;
 mod gateway;
+mod grants;
 mod inspect;
 mod pipeline;
 mod ports;

@@ -1,0 +1,182 @@
+//! `schema/grants/*.sql`: each service can do its work under its own user, and nothing else.
+
+use schema::database::{NOTIFICATIONS, ORDERS};
+use sqlx::{AssertSqlSafe, Executor, MySqlPool};
+use stack::testing::{Database, eventually};
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+use crate::pipeline::Pipeline;
+use crate::services::run;
+
+/// What each user is refused in its own database, beside [`NOBODY`].
+const REFUSED: [(&str, &[&str]); 5] = [
+    (
+        "order_svc",
+        &[
+            "DELETE FROM orders",
+            "UPDATE outbox SET state = 'published'",
+            "DELETE FROM outbox",
+            "UPDATE relay_lease SET epoch = 0",
+            "UPDATE idempotency_keys SET created_at = NULL",
+            "SELECT * FROM outbox_discarded",
+            "SELECT * FROM outbox_action",
+            "SELECT * FROM outbox_pause",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "outbox_relay",
+        &[
+            "SELECT * FROM orders",
+            "SELECT * FROM idempotency_keys",
+            "INSERT INTO outbox (subject) VALUES ('x')",
+            "INSERT INTO relay_lease (name) VALUES ('x')",
+            "DELETE FROM relay_lease",
+            "UPDATE outbox_action SET actor = 'nobody'",
+            "DELETE FROM outbox_action",
+            "DELETE FROM outbox_discarded",
+            "UPDATE outbox_pause SET reason = 'none'",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "orders_inspector",
+        &["INSERT INTO outbox (subject) VALUES ('x')", "UPDATE orders SET status = 'cancelled'", "DELETE FROM outbox"],
+    ),
+    (
+        "notify_svc",
+        &[
+            "UPDATE inbox SET event_type = 'x'",
+            "DELETE FROM inbox_gate",
+            "DELETE FROM inbox_dead",
+            "DELETE FROM notifications",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    ("notifications_inspector", &["UPDATE notifications SET state = 'sent'", "DELETE FROM inbox"]),
+];
+
+/// What everybody is refused.
+const NOBODY: [&str; 6] = [
+    "CREATE TABLE mine (id INT)",
+    "CREATE USER 'another'@'%'",
+    "SELECT * FROM mysql.user",
+    "GRANT SELECT ON *.* TO CURRENT_USER()",
+    "SET GLOBAL max_connections = 1",
+    "FLUSH TABLES",
+];
+
+async fn is_refused(pool: &MySqlPool, user: &str, statement: &str) {
+    let refused = pool.execute(AssertSqlSafe(statement.to_owned())).await;
+    let error = refused.err().unwrap_or_else(|| panic!("{user} may: {statement}"));
+    let code = error.as_database_error().unwrap().code().unwrap().into_owned();
+    // Access is denied; 28000 for what needs a right over the whole server.
+    assert!(matches!(code.as_str(), "42000" | "28000"), "{user}: {statement}: {error}");
+    let said = error.to_string();
+    assert!(said.contains("denied"), "{user}: {statement}: {said}");
+}
+
+impl Pipeline {
+    /// Verbs of the services' programs under the services' users; each ends well.
+    fn verb(&self, program: &str, arguments: &[&str]) -> String {
+        let database = match program {
+            "notify-svc" => self.notifications.url("notify_svc"),
+            _ => self.orders.url("outbox_relay"),
+        };
+        let nats = self.nats.url();
+        let environment = [
+            ("DATABASE_URL", database.as_str()),
+            ("NATS_URL", &nats),
+            ("NATS_USER", program),
+            ("NATS_PASSWORD", stack::testing::Nats::PASSWORD),
+            ("USER", "ada"),
+        ];
+        let output = run(program, arguments, &environment);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        said
+    }
+}
+
+both_engines! {
+    async fn each_service_does_all_its_work_under_its_own_database_user(engine: Engine) {
+        let pipeline = Pipeline::start(engine).await;
+        let services = &pipeline.services;
+        let order = services.place().await;
+        services.until_notified(&order).await;
+        let client = reqwest::Client::new();
+        let keyed = client.post(services.order_svc.url("/api/orders")).header("Idempotency-Key", "a-key-of-this-test");
+        let keyed = keyed.json(&serde_json::json!({ "product": "Book", "quantity": 1, "email": "ada@example.com" }));
+        assert_eq!(keyed.send().await.unwrap().status(), 201);
+        let cancel = services.order_svc.url(&format!("/api/orders/{order}/cancel"));
+        assert!(client.post(cancel).send().await.unwrap().status().is_success());
+        for path in ["/api/orders", &format!("/api/orders/{order}"), &format!("/api/orders/{order}/events"), "/api/orders/events/status"] {
+            let status = reqwest::get(services.order_svc.url(path)).await.unwrap().status();
+            assert_eq!(status, 200, "{path}");
+        }
+        eventually("both are notified of", async || services.notifications(&order).await.len() == 2).await;
+        for path in ["/api/events/status", "/api/events/stats", "/api/notifications"] {
+            assert_eq!(reqwest::get(services.notify_svc.url(path)).await.unwrap().status(), 200, "{path}");
+        }
+
+        let admin = pipeline.orders.admin_pool().await;
+        let event: String = sqlx::query_scalar("SELECT event_id FROM outbox_text LIMIT 1").fetch_one(&admin).await.unwrap();
+        let dead = [Uuid::now_v7(), Uuid::now_v7()];
+        for event_id in dead {
+            sqlx::query(
+                "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+                 VALUES (?, 'order', ?, 1, 'order.created', 'order.*', '{}')",
+            )
+            .bind(event_id)
+            .bind(Uuid::now_v7())
+            .execute(&admin)
+            .await
+            .unwrap();
+        }
+        let count = async |state: &'static str| {
+            sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM outbox WHERE state = ?").bind(state).fetch_one(&admin).await.unwrap()
+        };
+        eventually("both are dead", async || count("dead").await == 2).await;
+        let dead = dead.map(|event| event.to_string());
+        for arguments in [
+            &["status"][..],
+            &["list"],
+            &["show", &event],
+            &["requeue", &dead[0]],
+            &["discard", &dead[1], "--subject", "order.created", "--reason", "a test"],
+            &["pause", "order.created", "--reason", "a test"],
+            &["pause"],
+            &["resume", "order.created"],
+            &["replay", "--order", &order],
+            &["purge", "--older-than", "1d"],
+        ] {
+            pipeline.verb("outbox-relay", arguments);
+        }
+        let findings = pipeline.verb("outbox-relay", &["check"]);
+        assert!(!findings.contains("grants"), "{findings}");
+        for arguments in [&["status"][..], &["dead", "list"], &["gaps"], &["inbox", "show", &event]] {
+            pipeline.verb("notify-svc", arguments);
+        }
+        let logs = services.logs();
+        assert!(!logs.contains("denied"), "{logs}");
+    }
+
+    async fn each_service_is_refused_what_it_does_not_need(engine: Engine) {
+        let orders = Database::create(engine, &ORDERS).await;
+        let notifications = Database::create(engine, &NOTIFICATIONS).await;
+        for (user, statements) in REFUSED {
+            let (own, other, foreign) = if ORDERS.users.contains(&user) {
+                (&orders, &notifications, "inbox")
+            } else {
+                (&notifications, &orders, "outbox")
+            };
+            let pool = own.pool(user).await;
+            for statement in statements.iter().chain(&NOBODY) {
+                is_refused(&pool, user, statement).await;
+            }
+            is_refused(&pool, user, &format!("SELECT * FROM {}.{foreign}", other.name())).await;
+            is_refused(&pool, user, &format!("DROP DATABASE {}", own.name())).await;
+        }
+    }
+}
