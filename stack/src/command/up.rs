@@ -14,12 +14,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::future::try_join_all;
 use nix::sys::signal::Signal;
 use schema::database::{Definition, NOTIFICATIONS, ORDERS};
 use sqlx::Connection;
 use stack::home::{Home, create_folder};
 use stack::process::{Output, rotate};
-use stack::server::{Gateway, MySql, MySqlOptions, NATS_USERS, Nats, NatsOptions, NatsSetup, Nginx};
+use stack::server::{Gateway, MySql, MySqlOptions, NATS_USERS, Nats, NatsOptions, NatsPeer, NatsSetup, Nginx};
 use stack::{account, port};
 
 use passwords::Passwords;
@@ -58,8 +59,10 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
     let database = supervisor.during(announced(settings.db.name(), Box::pin(start_database(&up)))).await?;
     let server_url = database.admin_url("");
     supervisor.adopt(database.into_process());
-    let nats = supervisor.during(announced("nats", Box::pin(start_nats(&up)))).await?;
-    supervisor.adopt(nats.into_process());
+    let servers = (0..settings.nats_nodes).map(|index| start_nats(&up, index));
+    for nats in supervisor.during(announced("nats", Box::pin(try_join_all(servers)))).await? {
+        supervisor.adopt(nats.into_process());
+    }
     for (service, definition) in [("order-svc", &ORDERS), ("notify-svc", &NOTIFICATIONS)] {
         let step = Box::pin(set_up_database(&up, &server_url, service, definition));
         supervisor.during(announced(&format!("database {}", definition.name), step)).await?;
@@ -133,17 +136,27 @@ async fn start_database(up: &Up<'_>) -> anyhow::Result<MySql> {
     MySql::start(up.home, options).await
 }
 
-async fn start_nats(up: &Up<'_>) -> anyhow::Result<Nats> {
+/// One of them. Those of a cluster have a store of their own: a server that was alone takes no stream with it into one.
+async fn start_nats(up: &Up<'_>, index: u16) -> anyhow::Result<Nats> {
+    let Settings { nats_nodes, nats_port, nats_monitor_port, nats_cluster_port, .. } = *up.settings;
+    let (name, data, cluster) = if nats_nodes == 1 {
+        ("nats".to_owned(), up.data.join("nats"), None)
+    } else {
+        let name = format!("nats-{}", index + 1);
+        let routes = up.settings.of_each_node(nats_cluster_port).collect();
+        let peer = NatsPeer { name: name.clone(), port: nats_cluster_port.saturating_add(index), routes };
+        (name.clone(), up.data.join("nats-cluster").join(name), Some(peer))
+    };
     let options = NatsOptions {
-        data: up.data.join("nats"),
-        port: up.settings.nats_port,
-        monitor_port: up.settings.nats_monitor_port,
+        data,
+        port: nats_port.saturating_add(index),
+        monitor_port: nats_monitor_port.saturating_add(index),
         sync_always: true,
-        output: up.output("nats")?,
+        output: up.output(&name)?,
         on_launcher_death: Signal::SIGTERM,
     };
     let accounts = NATS_USERS.iter().map(|user| (*user, up.passwords.of(&nats_password(user.name)))).collect();
-    Nats::start_with(up.home, options, &NatsSetup { accounts, ..NatsSetup::default() }).await
+    Nats::start_with(up.home, options, &NatsSetup { accounts, cluster, tls: None }).await
 }
 
 /// The service migrates its database itself, as it does in production, with the administrator's URL.
@@ -177,7 +190,8 @@ async fn start_gateway(up: &Up<'_>) -> anyhow::Result<Nginx> {
 }
 
 fn print_table(up: &Up<'_>) -> io::Result<()> {
-    let Settings { db, gateway_port, mysql_port, nats_port, nats_monitor_port, .. } = up.settings;
+    let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = up.settings;
+    let nats_url = up.settings.nats_url();
     let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = up.settings;
     let gateway = format!("http://127.0.0.1:{gateway_port}");
     let data = up.data.display();
@@ -189,7 +203,7 @@ fn print_table(up: &Up<'_>) -> io::Result<()> {
          \x20 gateway              {gateway}/\n\
          \x20 order API            {gateway}/docs/order-service/\n\
          \x20 notification API     {gateway}/docs/notification-service/\n\
-         \x20 NATS                 nats://127.0.0.1:{nats_port}, monitor http://127.0.0.1:{nats_monitor_port}/\n\
+         \x20 NATS                 {nats_url}, monitor http://127.0.0.1:{nats_monitor_port}/\n\
          \x20 {db:<20} 127.0.0.1:{mysql_port}, passwords in {data}/passwords\n\
          \x20 metrics              http://127.0.0.1:{order_svc_admin_port}/metrics (order-svc), \
          :{outbox_relay_admin_port} (outbox-relay), :{notify_svc_admin_port} (notify-svc)\n\

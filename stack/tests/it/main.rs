@@ -4,10 +4,12 @@
 
 mod accounts;
 mod authority;
+mod cluster;
 mod database;
 mod gateway;
 mod grants;
 mod inspect;
+mod load;
 mod pipeline;
 mod ports;
 mod process;
@@ -17,3 +19,4 @@ mod servers;
 mod services;
 mod stopping;
 mod tls;
+mod verdict;

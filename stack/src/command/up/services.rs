@@ -37,7 +37,8 @@ pub(crate) fn services(up: &Up<'_>) -> [Service; 3] {
             .default("EMAIL_TRANSPORT", "file")
             .default("EMAIL_DIR", &mail)
             .default("EMAIL_FROM", "orders@example.com"),
-        Service::new(up, "outbox-relay", "outbox_relay", "orders", outbox_relay_admin_port),
+        Service::new(up, "outbox-relay", "outbox_relay", "orders", outbox_relay_admin_port)
+            .default("STREAM_REPLICAS", &up.settings.nats_nodes.to_string()),
         Service::new(up, "order-svc", "order_svc", "orders", order_svc_admin_port)
             .env("HTTP_ADDR", &Settings::address(order_svc_port)),
     ]
@@ -45,11 +46,11 @@ pub(crate) fn services(up: &Up<'_>) -> [Service; 3] {
 
 impl Service {
     fn new(up: &Up<'_>, name: &'static str, user: &str, database: &str, admin_port: u16) -> Service {
-        let Settings { mysql_port, nats_port, .. } = *up.settings;
+        let mysql_port = up.settings.mysql_port;
         let launch = Launch::new(name, up.programs.join(name))
             .arg("run")
             .env("DATABASE_URL", mysql_url(mysql_port, user, &up.passwords.of(user), database))
-            .env("NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
+            .env("NATS_URL", up.settings.nats_url())
             .env("NATS_USER", name)
             .env("NATS_PASSWORD", up.passwords.of(&nats_password(name)))
             .env("ADMIN_ADDR", Settings::address(admin_port))

@@ -18,13 +18,21 @@ pub(crate) struct Settings {
     #[arg(long, env = "STACK_MYSQL_PORT", default_value_t = 3307)]
     pub(crate) mysql_port: u16,
 
-    /// NATS.
+    /// How many nats-servers to run: 1, or 3 as a cluster with three copies of the stream. Each has data of its own.
+    #[arg(long, env = "STACK_NATS_NODES", default_value = "1", value_parser = nodes)]
+    pub(crate) nats_nodes: u16,
+
+    /// NATS; the first of three ports with three servers.
     #[arg(long, env = "STACK_NATS_PORT", default_value_t = 4222)]
     pub(crate) nats_port: u16,
 
-    /// The HTTP monitor of NATS.
+    /// The HTTP monitor of NATS; the first of three ports with three servers.
     #[arg(long, env = "STACK_NATS_MONITOR_PORT", default_value_t = 8222)]
     pub(crate) nats_monitor_port: u16,
+
+    /// Where three nats-servers talk to each other: the first of three ports.
+    #[arg(long, env = "STACK_NATS_CLUSTER_PORT", default_value_t = 6222)]
+    pub(crate) nats_cluster_port: u16,
 
     /// The API of order-svc, behind the gateway.
     #[arg(long, env = "STACK_ORDER_SVC_PORT", default_value_t = 8081)]
@@ -47,25 +55,51 @@ pub(crate) struct Settings {
     pub(crate) outbox_relay_admin_port: u16,
 }
 
+fn nodes(text: &str) -> Result<u16, &'static str> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("it is 1 or 3"),
+    }
+}
+
 impl Settings {
+    /// The ports of the nats-servers, from the first one on.
+    pub(crate) fn of_each_node(&self, first: u16) -> impl Iterator<Item = u16> {
+        (0..self.nats_nodes).map(move |index| first.saturating_add(index))
+    }
+
+    /// The nats-servers, for clients.
+    pub(crate) fn nats_url(&self) -> String {
+        let urls = self.of_each_node(self.nats_port).map(|port| format!("nats://127.0.0.1:{port}"));
+        urls.collect::<Vec<_>>().join(",")
+    }
+
     /// `host:port` of one of these ports.
     pub(crate) fn address(port: u16) -> String {
         format!("127.0.0.1:{port}")
     }
 
     /// All of them, to be checked before any is used.
-    pub(crate) fn ports(&self) -> [Wanted; 9] {
+    pub(crate) fn ports(&self) -> Vec<Wanted> {
         let want = |owner, number, setting| Wanted { owner, number, setting };
-        [
+        let mut ports = vec![
             want("the gateway", self.gateway_port, "STACK_GATEWAY_PORT"),
             want("the database", self.mysql_port, "STACK_MYSQL_PORT"),
-            want("NATS", self.nats_port, "STACK_NATS_PORT"),
-            want("the NATS monitor", self.nats_monitor_port, "STACK_NATS_MONITOR_PORT"),
             want("order-svc", self.order_svc_port, "STACK_ORDER_SVC_PORT"),
             want("order-svc's admin port", self.order_svc_admin_port, "STACK_ORDER_SVC_ADMIN_PORT"),
             want("notify-svc", self.notify_svc_port, "STACK_NOTIFY_SVC_PORT"),
             want("notify-svc's admin port", self.notify_svc_admin_port, "STACK_NOTIFY_SVC_ADMIN_PORT"),
             want("outbox-relay's admin port", self.outbox_relay_admin_port, "STACK_OUTBOX_RELAY_ADMIN_PORT"),
-        ]
+        ];
+        let mut each = |owner, first, setting| {
+            ports.extend(self.of_each_node(first).map(|number| want(owner, number, setting)));
+        };
+        each("NATS", self.nats_port, "STACK_NATS_PORT");
+        each("the NATS monitor", self.nats_monitor_port, "STACK_NATS_MONITOR_PORT");
+        if self.nats_nodes > 1 {
+            each("the NATS cluster", self.nats_cluster_port, "STACK_NATS_CLUSTER_PORT");
+        }
+        ports
     }
 }
