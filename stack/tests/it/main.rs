@@ -14,6 +14,7 @@ mod pipeline;
 mod ports;
 mod process;
 mod proxy;
+mod replication;
 mod secrets;
 mod servers;
 mod services;
