@@ -1,11 +1,9 @@
 //! Settings and verbs of notify-svc.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use lettre::message::Mailbox;
+use clap::{Args, Parser, Subcommand};
 use runtime::config::{ProcessConfig, Secret, Validate, duration};
 use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::{DatabaseConfig, DatabaseTls};
@@ -15,7 +13,8 @@ use crate::cli::dead::DeadVerb;
 use crate::cli::gaps::GapsConfig;
 use crate::cli::inbox::InboxVerb;
 use crate::cli::status::StatusConfig;
-use crate::{consumer, email};
+use crate::consumer;
+use crate::email::{self, EmailConfig};
 
 /// Bytes of a request body: no request of this API has one.
 pub const BODY_BYTES_MAX: usize = 1024;
@@ -103,66 +102,6 @@ pub struct RunConfig {
     pub deliveries_max: u32,
 }
 
-/// Settings of the emails.
-#[derive(Debug, Args)]
-pub struct EmailConfig {
-    /// Where emails go: an SMTP server, one .eml file each, or nowhere but a log line.
-    #[arg(long, env = "EMAIL_TRANSPORT", value_enum)]
-    pub email_transport: EmailTransport,
-
-    /// The sender, such as "Web Store <orders@example.com>". Its domain is the right part of each Message-ID.
-    #[arg(long, env = "EMAIL_FROM")]
-    pub email_from: Option<Mailbox>,
-
-    /// Folder of the .eml files.
-    #[arg(long, env = "EMAIL_DIR")]
-    pub email_dir: Option<PathBuf>,
-
-    /// smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required for STARTTLS, or smtps://USER:PASSWORD@HOST.
-    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
-    pub smtp_url: Option<Secret>,
-
-    /// Attempts before an email that the server puts off (4xx) is dead; one that it rejects (5xx) is dead at once. Outages of the server spend none.
-    #[arg(long, env = "EMAIL_ATTEMPTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub email_attempts_max: u32,
-
-    /// Emails a second that this process hands to the transport at most.
-    #[arg(long, env = "EMAIL_RATE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub email_rate_max: u32,
-}
-
-/// Kinds of email transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EmailTransport {
-    /// SMTP_URL.
-    Smtp,
-    /// EMAIL_DIR.
-    File,
-    /// Nobody gets an email; a log line says that one would have been sent.
-    Log,
-}
-
-/// An email transport with the settings that it needs.
-#[derive(Debug)]
-pub enum Transport<'a> {
-    /// An SMTP server.
-    Smtp {
-        /// SMTP_URL.
-        url: &'a Secret,
-        /// EMAIL_FROM.
-        from: &'a Mailbox,
-    },
-    /// A folder.
-    File {
-        /// EMAIL_DIR.
-        dir: &'a Path,
-        /// EMAIL_FROM.
-        from: &'a Mailbox,
-    },
-    /// The log.
-    Log,
-}
-
 /// Settings of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateConfig {
@@ -173,31 +112,6 @@ pub struct MigrateConfig {
     /// See [`DatabaseTls`].
     #[command(flatten)]
     pub database_tls: DatabaseTls,
-}
-
-impl EmailConfig {
-    /// The chosen transport.
-    ///
-    /// # Errors
-    /// One line that names the setting it lacks.
-    pub fn transport(&self) -> Result<Transport<'_>, String> {
-        let from = || self.email_from.as_ref().ok_or_else(|| needs("smtp and file", "EMAIL_FROM"));
-        Ok(match self.email_transport {
-            EmailTransport::Smtp => {
-                let url = self.smtp_url.as_ref().ok_or_else(|| needs("smtp", "SMTP_URL"))?;
-                Transport::Smtp { url, from: from()? }
-            }
-            EmailTransport::File => {
-                let dir = self.email_dir.as_deref().ok_or_else(|| needs("file", "EMAIL_DIR"))?;
-                Transport::File { dir, from: from()? }
-            }
-            EmailTransport::Log => Transport::Log,
-        })
-    }
-}
-
-fn needs(transport: &str, setting: &str) -> String {
-    format!("EMAIL_TRANSPORT={transport} needs {setting}")
 }
 
 impl Validate for Config {
@@ -212,9 +126,7 @@ impl Validate for Config {
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
         self.nats.nats_access.validate()?;
-        if let Transport::Smtp { url, .. } = self.email.transport()? {
-            email::check_smtp_url(url)?;
-        }
+        self.email.validate()?;
         // Messages that wait behind a batch get no in-progress beat: they must outwait one batch and be processed.
         let batch_time_max = 2 * consumer::ATTEMPT_TIME_MAX;
         if self.ack_wait < batch_time_max {
@@ -262,18 +174,6 @@ mod tests {
         arguments.extend(changes);
         let config = Config::try_parse_from(arguments).unwrap();
         config.validate().err().unwrap_or_default()
-    }
-
-    #[test]
-    fn each_transport_asks_for_what_it_needs() {
-        assert_eq!(refusal(&["--email-transport", "log"]), "");
-        assert_eq!(refusal(&["--email-transport", "file"]), "EMAIL_TRANSPORT=file needs EMAIL_DIR");
-        assert_eq!(refusal(&["--email-transport", "smtp"]), "EMAIL_TRANSPORT=smtp needs SMTP_URL");
-        let smtp = ["--email-transport", "smtp", "--email-from", "a@example.com", "--smtp-url"];
-        assert_eq!(refusal(&[&smtp[..], &["smtp://h:25"]].concat()), "");
-        let reason = refusal(&[&smtp[..], &["http://user:hunter2@h"]].concat());
-        assert!(reason.starts_with("SMTP_URL"), "{reason}");
-        assert!(!reason.contains("hunter2"), "{reason}");
     }
 
     #[test]

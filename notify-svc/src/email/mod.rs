@@ -3,6 +3,7 @@
 //! [`Queue`] decides when an email is tried and what an answer means; [`Mailer`] takes it away. A fault of the
 //! transport is nobody's attempt: the queue pauses instead.
 
+mod config;
 mod file;
 mod message;
 mod queue;
@@ -14,12 +15,11 @@ use std::time::Duration;
 use anyhow::Context;
 use lettre::message::Mailbox;
 
-use crate::config::Transport;
 use crate::store::email_queue::DueEmail;
 
+pub use config::{EmailConfig, EmailTransport, Transport};
 pub use queue::Queue;
 pub use rate::Rate;
-pub use smtp::check_url as check_smtp_url;
 
 /// How long one email may take; its lease is longer.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +59,10 @@ impl Mailer {
     /// What is wrong with the setting.
     pub async fn open(transport: Transport<'_>) -> anyhow::Result<Self> {
         Ok(match transport {
-            Transport::Smtp { url, from } => Self::Smtp(smtp::Smtp::new(url)?, from.clone()),
+            Transport::Smtp { url, ca_file, from } => {
+                let server = smtp::Server::parse(url).map_err(anyhow::Error::msg)?;
+                Self::Smtp(smtp::Smtp::new(server, ca_file)?, from.clone())
+            }
             Transport::File { dir, from } => {
                 let folder = file::Folder::open(dir).await;
                 let folder = folder.with_context(|| format!("EMAIL_DIR {} is not writable", dir.display()))?;
