@@ -127,6 +127,10 @@ pub struct StreamConfig {
     /// How long the stream recognises an event that is published again. Every id in it costs the broker memory.
     #[arg(long = "dedup-window", env = "DEDUP_WINDOW", default_value = "2m", value_parser = duration)]
     pub dedup_window: Duration,
+
+    /// How long the stream keeps an event, and with it how long a consumer may be away; 0s keeps it for ever.
+    #[arg(long = "stream-max-age", env = "STREAM_MAX_AGE", default_value = "30d", value_parser = duration)]
+    pub max_age: Duration,
 }
 
 /// Settings of `status`.
@@ -169,6 +173,14 @@ impl Validate for RunConfig {
         if !self.retention.is_zero() && self.retention < self.stream.dedup_window {
             return Err(
                 "RETENTION must be at least DEDUP_WINDOW, or 0s: what is deleted can't be published again".into()
+            );
+        }
+        let StreamConfig { max_age, dedup_window, .. } = self.stream;
+        if !max_age.is_zero() && max_age <= self.retention.max(dedup_window) {
+            return Err(
+                "STREAM_MAX_AGE must be above RETENTION and DEDUP_WINDOW, or 0s: what the outbox still has must \
+                        still be in the stream"
+                    .into(),
             );
         }
         // Until a takeover has published again what a crash left unsettled, the stream must remember the ids.

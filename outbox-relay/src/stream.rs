@@ -66,6 +66,7 @@ fn wanted(config: &StreamConfig) -> Config {
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::New,
         num_replicas: config.replicas.into(),
+        max_age: config.max_age,
         duplicate_window: config.dedup_window,
         deny_delete: true,
         deny_purge: true,

@@ -80,6 +80,16 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let mend = format!("nats stream edit {name} --subjects {}", missing.join(","));
     expect(missing.is_empty(), Finding::new(Error, "subjects", what, why, &mend));
 
+    let (has, wanted) = (stream.max_age, demands.stream.max_age);
+    let why = if !has.is_zero() && (has < wanted || wanted.is_zero()) {
+        "a consumer that is away for longer misses events"
+    } else {
+        "the stream grows for longer than was planned, and consumers can't forget what they have seen"
+    };
+    let mend = format!("nats stream edit {name} --max-age {}s, or set STREAM_MAX_AGE", wanted.as_secs());
+    let what = format!("the stream keeps an event {}, not {}", kept(has), kept(wanted));
+    expect(has == wanted, Finding::new(Warning, "max_age", what, why, &mend));
+
     let (has, wanted) = (stream.num_replicas, usize::from(demands.stream.replicas));
     let why = "a loss of one server loses events that were acknowledged";
     let mend = format!("nats stream edit {name} --replicas {wanted}");
@@ -95,6 +105,10 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let what = "the stream takes no atomic batches".to_owned();
     expect(!is_new || stream.allow_atomic_publish, Finding::new(Warning, "allow_atomic", what, why, &mend));
     findings
+}
+
+fn kept(max_age: Duration) -> String {
+    if max_age.is_zero() { "for ever".to_owned() } else { format!("for {}", humantime::format_duration(max_age)) }
 }
 
 /// What makes a stream lose events that nobody has read.
@@ -132,12 +146,6 @@ fn losses(stream: &Config) -> Vec<Finding> {
             (Warning, "deny_purge", "the stream can be purged".to_owned()),
             "one command loses every event that is not read yet",
             again,
-        ),
-        (
-            stream.max_age.is_zero(),
-            (Warning, "max_age", format!("events expire after {}", humantime::format_duration(stream.max_age))),
-            "a consumer that is away for longer misses events",
-            edit("--max-age 0"),
         ),
     ];
     let findings = checks.into_iter().filter(|(is_sound, ..)| !is_sound);

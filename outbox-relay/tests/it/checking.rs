@@ -90,6 +90,23 @@ async fn a_strict_relay_refuses_to_run_on_a_weak_stream_and_another_says_so() {
 }
 
 #[tokio::test]
+async fn the_stream_keeps_an_event_as_long_as_planned_and_check_names_a_difference() {
+    let world = World::new(Engine::MySql).await;
+    let _relay = world.relay().env("STREAM_MAX_AGE", "10d").start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    let stream = world.jetstream().await.get_stream(schema::names::STREAM).await.unwrap();
+    assert_eq!(stream.cached_info().config.max_age, Duration::from_secs(10 * 86_400));
+    for (planned, why) in [("30d", "a consumer that is away for longer"), ("9d", "grows"), ("0s", "is away for longer")]
+    {
+        let found = world.ask(&["check", "--stream-max-age", planned]);
+        assert_eq!(settings(&found, "warning"), ["max_age"], "{found}");
+        assert!(found["findings"][0]["why"].as_str().unwrap().contains(why), "{planned}: {found}");
+    }
+    assert!(settings(&world.ask(&["check", "--stream-max-age", "10d"]), "warning").is_empty());
+}
+
+#[tokio::test]
 async fn a_broker_that_is_away_keeps_no_relay_from_starting() {
     let mut world = World::new(Engine::MySql).await;
     world.nats.stop().await;

@@ -24,6 +24,7 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
     let cases = [
         (("DEDUP_WINDOW", "1s"), "DEDUP_WINDOW"),
         (("LEASE_TIME", "10ms"), "LEASE_TIME"),
+        (("STREAM_MAX_AGE", "7d"), "STREAM_MAX_AGE"),
         (("POLL_INTERVAL", "0s"), "POLL_INTERVAL"),
         (("BATCH_SIZE_MAX", "0"), "BATCH_SIZE_MAX"),
         (("BATCH_SIZE_MAX", "1000000"), "BATCH_SIZE_MAX"),
