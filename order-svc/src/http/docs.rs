@@ -1,26 +1,17 @@
-//! The OpenAPI document, generated from the handlers, and the page that shows it.
+//! The OpenAPI document, generated from the handlers.
 //!
-//! `order-svc/openapi.json` is a golden copy: the test `the_committed_document_is_the_generated_one` compares it. The
-//! page refers to the document by a relative URL, because the gateway serves both under a path of its own.
+//! `order-svc/openapi.json` is a golden copy: the test `the_committed_document_is_the_generated_one` compares it.
 
-use std::collections::BTreeMap;
-
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
+use runtime::http::docs;
 use runtime::http::problem::{self, Problem};
-use serde_json::json;
-use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server};
-use utoipa::{Modify, OpenApi as _};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+
+pub(super) use runtime::http::docs::{Responses, problem_response};
 
 use crate::App;
-
-/// Responses of an operation by status.
-pub(super) type Responses = BTreeMap<String, RefOr<Response>>;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -46,59 +37,13 @@ pub(super) fn api() -> OpenApiRouter<App> {
 
 /// The document as it is served.
 pub fn document() -> OpenApi {
-    let (_, mut document) = api().split_for_parts();
-    Finish.modify(&mut document);
-    document
+    let (_, document) = api().split_for_parts();
+    docs::finish(document)
 }
 
-/// The page at `/docs/` and the document at `/docs/openapi.json`.
+/// The page and the document, as paths of this service.
 pub(super) fn ui() -> Router {
-    let page = SwaggerUi::new("/docs").config(Config::from("openapi.json").validator_url("none"));
-    let document = Json(document());
-    Router::from(page).route("/docs/openapi.json", get(|| async { document }))
-}
-
-/// A response that is one of several problems of the same status.
-pub(super) fn problem_response(problems: &[Problem]) -> RefOr<Response> {
-    let examples = problems.iter().map(|problem| {
-        let value = serde_json::to_value(problem).expect("a problem is plain JSON");
-        (problem.code.to_string(), ExampleBuilder::new().summary(problem.title.clone()).value(Some(value)).build())
-    });
-    let content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
-    let titles: Vec<_> = problems.iter().map(|problem| format!("{} (`{}`)", problem.title, problem.code)).collect();
-    let response = ResponseBuilder::new().description(titles.join("; ")).content(problem::CONTENT_TYPE, content);
-    let retryable = problems.iter().any(|problem| problem.status == 503);
-    let response = if retryable { response.header("Retry-After", retry_after()) } else { response };
-    response.build().into()
-}
-
-fn retry_after() -> Header {
-    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-    let header = HeaderBuilder::new().schema(Some(seconds.build()));
-    header.description(Some("Seconds to wait before the next attempt")).example(Some(json!(2))).build()
-}
-
-fn request_id() -> Header {
-    let id = ObjectBuilder::new().schema_type(Type::String).max_length(Some(64));
-    let header = HeaderBuilder::new().schema(Some(id.build()));
-    header.description(Some("The request's id: the one that came, or a new one")).build()
-}
-
-/// What all operations have in common.
-struct Finish;
-
-impl Modify for Finish {
-    fn modify(&self, document: &mut OpenApi) {
-        document.servers = Some(vec![Server::new("/")]);
-        let items = document.paths.paths.values_mut();
-        let operations = items.flat_map(|item| [&mut item.get, &mut item.post]).flatten();
-        for response in operations.flat_map(|operation| operation.responses.responses.values_mut()) {
-            if let RefOr::T(response) = response {
-                response.headers.insert("X-Request-Id".to_owned(), request_id().into());
-            }
-        }
-    }
+    docs::ui(document())
 }
 
 #[cfg(test)]

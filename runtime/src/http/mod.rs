@@ -1,6 +1,8 @@
-//! HTTP as every service speaks it: the server, its middleware, problem responses and the admin port.
+//! HTTP as every service speaks it: the server, its middleware, problem responses, documents and the admin port.
 
 pub mod admin;
+pub mod docs;
+pub mod health;
 pub mod layers;
 pub mod metrics;
 pub mod problem;
