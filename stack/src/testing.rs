@@ -6,12 +6,14 @@
 
 mod database;
 mod eventually;
+mod fuzzer;
 mod proxy;
 mod servers;
 mod service;
 
 pub use database::Database;
 pub use eventually::{eventually, eventually_within};
+pub use fuzzer::fuzz;
 pub use proxy::TcpProxy;
 pub use servers::{MySql, Nats};
 pub use service::{Service, binary};

@@ -7,6 +7,7 @@ mod conflicts;
 mod consuming;
 mod deciding;
 mod emails;
+mod fuzzing;
 mod mail_server;
 mod metrics;
 mod ordering;
