@@ -12,6 +12,7 @@ mod mail_server;
 mod metrics;
 mod ordering;
 mod outages;
+mod plans;
 mod poison;
 mod random;
 mod repairing;

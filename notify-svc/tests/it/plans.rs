@@ -1,0 +1,123 @@
+//! What is read grows with what is asked for, not with what has been kept: 100,000 rows in each table.
+
+use std::time::Duration;
+
+use notify_svc::notification::EmailState;
+use notify_svc::store::notifications::Page;
+use notify_svc::store::{email_queue, inbox, notifications};
+use schema::ids::{NotificationId, OrderId};
+use schema::names;
+use sqlx::MySqlPool;
+use sqlx::mysql::MySqlPoolOptions;
+use stack::testing::Database;
+use stack::{Engine, both_engines};
+use uuid::Uuid;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// One connection as the service's user, so that the session's counters are those of the query between two looks.
+async fn pool(database: &Database) -> MySqlPool {
+    MySqlPoolOptions::new().max_connections(1).connect(&database.url("notify_svc")).await.unwrap()
+}
+
+/// Rows that this one session has read so far, by index or by position.
+async fn rows_read(pool: &MySqlPool) -> u64 {
+    let status: Vec<(String, String)> =
+        sqlx::query_as("SHOW SESSION STATUS LIKE 'Handler_read%'").fetch_all(pool).await.unwrap();
+    let counted = status.iter().filter(|(name, _)| !name.ends_with("_rnd_next")); // SHOW STATUS reads a table, too
+    counted.map(|(_, number)| number.parse::<u64>().unwrap()).sum()
+}
+
+const NUMBERS: &str = "WITH RECURSIVE a (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM a WHERE i < 315), n (i) AS
+                         (SELECT a.i * 317 + b.i FROM a JOIN (SELECT i FROM a UNION ALL SELECT 316) b)";
+
+async fn insert(admin: &MySqlPool, into: &str, select: &str) {
+    let sql = format!("INSERT INTO {into} {NUMBERS} SELECT {select} FROM n WHERE i < 100000");
+    let inserted = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(admin).await.unwrap().rows_affected();
+    assert_eq!(inserted, 100_000);
+}
+
+/// One row a minute for 70 days, the oldest first.
+async fn fill_inbox(admin: &MySqlPool) {
+    let select = format!(
+        "'{}', UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', 'order', REPEAT('o', 16), REPEAT('h', 32), i,
+         UTC_TIMESTAMP(6) - INTERVAL (100000 - i) MINUTE",
+        names::NOTIFY_DURABLE
+    );
+    let into = "inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq,
+                       received_at)";
+    insert(admin, into, &select).await;
+    sqlx::query("ANALYZE TABLE inbox").execute(admin).await.unwrap();
+}
+
+/// A hundred notifications of each of a thousand orders; in each thousand nine hundred and ninety are sent, five are dead
+/// and five pending, of which one is due.
+async fn fill_notifications(admin: &MySqlPool) {
+    let select =
+        "UNHEX(LPAD(HEX(i + 1), 32, '0')), UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', UNHEX(LPAD(HEX(i % 1000), 32, '0')),
+                  'ada@example.com', 'tea', 1,
+                  CASE WHEN i % 200 = 0 THEN 'dead' WHEN i % 200 = 1 THEN 'pending' ELSE 'sent' END,
+                  UTC_TIMESTAMP(6) + INTERVAL IF(i % 1000 = 1, -1, 1) HOUR";
+    let into =
+        "notifications (id, event_id, event_type, order_id, recipient, product, quantity, state, next_attempt_at)";
+    insert(admin, into, select).await;
+    sqlx::query("ANALYZE TABLE notifications").execute(admin).await.unwrap();
+}
+
+both_engines! {
+    async fn a_purge_reads_what_it_deletes_of_100_000_inbox_rows(engine: Engine) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        fill_inbox(&database.admin_pool().await).await;
+        let pool = pool(&database).await;
+        // Nothing, a little, nearly all of the table is old.
+        for (age_min, purged) in [(80 * DAY, 0..=0), (69 * DAY, 630..=650), (69 * DAY, 0..=5), (DAY, 1000..=1000)] {
+            let before = rows_read(&pool).await;
+            let rows = inbox::purge(&pool, age_min, 1000).await.unwrap();
+            let read = rows_read(&pool).await - before;
+            assert!(purged.contains(&rows), "{rows} purged, older than {age_min:?}");
+            assert!(read <= 2 * rows + 5, "{read} rows read to purge {rows} older than {age_min:?}");
+        }
+    }
+
+    async fn a_page_reads_a_pages_worth_of_100_000_notifications(engine: Engine) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        fill_notifications(&database.admin_pool().await).await;
+        let pool = pool(&database).await;
+        let (first, middle) = (NotificationId(Uuid::nil()), NotificationId(Uuid::from_u128(50_000)));
+        for after in [first, middle] {
+            let page = Page { after, rows_max: 21 };
+            for state in [None, Some(EmailState::Sent), Some(EmailState::Pending), Some(EmailState::Dead)] {
+                let before = rows_read(&pool).await;
+                let found = match state {
+                    Some(state) => notifications::in_state(&pool, state, page).await.unwrap(),
+                    None => notifications::all(&pool, page).await.unwrap(),
+                };
+                let read = rows_read(&pool).await - before;
+                assert_eq!(found.len(), 21);
+                assert!(read < 30, "{read} rows for a page of {state:?} after {after}");
+            }
+            // All of an order's hundred are pending, or none: an order has a handful of notifications, read whole if need be.
+            for (order, state, rows) in [(1, None, 21), (1, Some(EmailState::Pending), 21), (1, Some(EmailState::Dead), 0)] {
+                let before = rows_read(&pool).await;
+                let order_id = OrderId(Uuid::from_u128(order));
+                let found = notifications::of_order(&pool, order_id, state, page).await.unwrap();
+                let read = rows_read(&pool).await - before;
+                assert_eq!(found.len(), rows);
+                assert!(read < 110, "{read} rows for a page of an order with {state:?} after {after}");
+            }
+        }
+    }
+
+    async fn the_email_queue_reads_what_is_due_of_100_000_notifications(engine: Engine) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        fill_notifications(&database.admin_pool().await).await;
+        let pool = pool(&database).await;
+        let before = rows_read(&pool).await;
+        let mut tx = pool.begin().await.unwrap();
+        let due = email_queue::due(&mut tx, 16).await.unwrap();
+        tx.rollback().await.unwrap();
+        let read = rows_read(&pool).await - before;
+        assert_eq!(due.len(), 16);
+        assert!(read < 40, "{read} rows for 16 emails");
+    }
+}
