@@ -89,8 +89,8 @@ pub struct RunConfig {
     #[arg(long, env = "REPLICAS_MAX", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub replicas_max: u16,
 
-    /// How long an inbox row is kept: longer than the stream's max_age, or nothing is purged.
-    #[arg(long, env = "INBOX_RETENTION", default_value = "30d", value_parser = duration)]
+    /// How long an inbox row is kept: longer than the stream's max_age and OUTBOX_RETENTION together, or nothing is purged.
+    #[arg(long, env = "INBOX_RETENTION", default_value = "45d", value_parser = duration)]
     pub inbox_retention: Duration,
 
     /// How long the relay keeps published events, which it may publish again: its own retention setting.

@@ -1,8 +1,9 @@
 //! What is done on a timer: gauges of tables, forgetting who waits no longer, and retention of the inbox.
 //!
-//! Guarantees that an inbox row outlives every replay: nothing is purged unless the stream forgets a message sooner than
-//! the inbox does, and the outbox, whose retention is a setting here too, can't publish an older one again. Purging is
-//! bounded batches with pauses, by an index. Every replica does it; they don't disturb each other.
+//! Guarantees that an inbox row outlives every replay: the relay may publish an event again as long as the outbox keeps it,
+//! and the stream may deliver that message as long as it keeps it. Unless the inbox keeps its rows for longer than both
+//! together, nothing is purged; the stream is asked each time, the outbox's retention is a setting. Purging is bounded
+//! batches with pauses, by an index. Every replica does it; they don't disturb each other.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Housekeeping {
     pub metrics: Metrics,
     /// How long an inbox row is kept.
     pub inbox_retention: Duration,
+    /// How long the relay may publish an event again.
+    pub outbox_retention: Duration,
     /// The stop of the process.
     pub shutdown: CancellationToken,
 }
@@ -69,13 +72,15 @@ impl Housekeeping {
                 period.reset_after(SAMPLE_PERIOD);
                 continue;
             };
-            if stream.age_max.is_zero() || stream.age_max >= self.inbox_retention {
+            if stream.age_max.is_zero() || self.inbox_retention <= stream.age_max + self.outbox_retention {
                 if !is_told {
-                    let (stream, inbox) = (stream.age_max, self.inbox_retention);
+                    let (stream, outbox, inbox) = (stream.age_max, self.outbox_retention, self.inbox_retention);
                     tracing::warn!(
                         ?stream,
+                        ?outbox,
                         ?inbox,
-                        "inbox is not purged: the stream's max_age must be set, and below INBOX_RETENTION"
+                        "inbox is not purged: INBOX_RETENTION must be above the stream's max_age, which must be set, and \
+                         OUTBOX_RETENTION together"
                     );
                     is_told = true;
                 }

@@ -61,6 +61,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         monitor: monitor.clone(),
         metrics: metrics.clone(),
         inbox_retention: config.inbox_retention,
+        outbox_retention: config.outbox_retention,
         shutdown: shutdown.clone(),
     };
     let emails = Queue {

@@ -9,8 +9,10 @@ use stack::{Engine, both_engines};
 
 use crate::setting::Setting;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 async fn fill_with_old_rows(setting: &Setting) {
-    for days in [40, 20] {
+    for days in [50, 40] {
         sqlx::query(
             "INSERT INTO inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq,
                                 received_at)
@@ -37,8 +39,20 @@ both_engines! {
     async fn inbox_rows_are_purged_when_no_replay_can_reach_them(engine: Engine) {
         let setting = Setting::new(engine).await;
         fill_with_old_rows(&setting).await;
-        limit_stream(&setting, Duration::from_secs(86_400)).await;
+        limit_stream(&setting, 37 * DAY).await;
         let _service = setting.service().start().await;
+        setting.until_count("inbox", 900).await;
+    }
+
+    async fn nothing_is_purged_that_the_outbox_and_then_the_stream_could_still_deliver(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        fill_with_old_rows(&setting).await;
+        limit_stream(&setting, 38 * DAY).await;
+        let mut service = setting.service().start().await;
+        eventually("the service says so", async || service.log().contains("inbox is not purged")).await;
+        assert_eq!(setting.count("inbox").await, 1800);
+        assert!(service.terminate().await.success());
+        let _shorter = setting.service().env("OUTBOX_RETENTION", "6d").start().await;
         setting.until_count("inbox", 900).await;
     }
 
