@@ -12,6 +12,7 @@ use runtime::nats::NatsConfig;
 use crate::cli::dead::DeadVerb;
 use crate::cli::gaps::GapsConfig;
 use crate::cli::inbox::InboxVerb;
+use crate::cli::skip::SkipConfig;
 use crate::cli::status::StatusConfig;
 use crate::consumer;
 use crate::email::{self, EmailConfig};
@@ -45,6 +46,8 @@ pub enum Verb {
     Dead(DeadVerb),
     /// List the orders that wait for an elder version.
     Gaps(GapsConfig),
+    /// Let an order go on without versions that never came.
+    Skip(SkipConfig),
     /// Look into the inbox.
     #[command(subcommand)]
     Inbox(InboxVerb),
@@ -118,7 +121,9 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(run) => run.validate(),
-            Verb::Migrate(_) | Verb::Status(_) | Verb::Dead(_) | Verb::Gaps(_) | Verb::Inbox(_) => Ok(()),
+            Verb::Migrate(_) | Verb::Status(_) | Verb::Dead(_) | Verb::Gaps(_) | Verb::Skip(_) | Verb::Inbox(_) => {
+                Ok(())
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Dead(verb) => cli::dead::dead(verb).await,
         Verb::Gaps(config) => cli::gaps::gaps(config).await,
+        Verb::Skip(config) => cli::skip::skip(config).await,
         Verb::Inbox(verb) => cli::inbox::inbox(verb).await,
         Verb::Run(config) => {
             if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {

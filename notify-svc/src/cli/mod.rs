@@ -3,6 +3,7 @@
 pub mod dead;
 pub mod gaps;
 pub mod inbox;
+pub mod skip;
 pub mod status;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@
 
 mod plan;
 mod single;
+mod skip;
 
 use std::collections::HashSet;
 
@@ -23,6 +24,7 @@ use crate::store::inbox_gate::Move;
 use crate::store::{Receipt, inbox, inbox_gate, notifications};
 use plan::Plan;
 pub use single::{Failure, Requeued, discard, requeue};
+pub use skip::{Unskippable, skip};
 
 /// What became of a message. It is committed, but for `Early` and `Failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

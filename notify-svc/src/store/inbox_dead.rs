@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use schema::names;
 use sqlx::types::Json;
 use sqlx::{MySql, MySqlPool, Transaction};
+use uuid::Uuid;
 
 use super::Receipt;
 use crate::message::Message;
@@ -102,6 +103,28 @@ pub async fn open(tx: &mut Transaction<'_, MySql>, id: DeadId) -> sqlx::Result<O
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.map(|row| message(row.stream_seq, row.stored_at, row.subject, row.headers.0, row.payload)))
+}
+
+/// The open ones that name an order in a header. Reads all that are open; locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn open_of(tx: &mut Transaction<'_, MySql>, order_id: Uuid) -> sqlx::Result<Vec<(DeadId, Message)>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
+                  headers AS "headers: Json<Vec<(String, String)>>", payload
+           FROM inbox_dead
+           WHERE consumer = ? AND resolution IS NULL AND JSON_SEARCH(headers, 'one', ?) IS NOT NULL
+           ORDER BY id"#,
+        names::NOTIFY_DURABLE,
+        order_id.hyphenated().to_string(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let dead = rows
+        .into_iter()
+        .map(|row| (row.id, message(row.stream_seq, row.stored_at, row.subject, row.headers.0, row.payload)));
+    Ok(dead.collect())
 }
 
 /// Writes a decision about a message that [`open`] has locked.

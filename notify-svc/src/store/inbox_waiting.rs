@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use schema::ids::EventId;
 use schema::names;
-use sqlx::MySqlPool;
+use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 
 use super::inbox_gate::Step;
@@ -94,6 +94,26 @@ pub async fn gaps(pool: &MySqlPool, gaps_max: u32) -> sqlx::Result<Vec<Gap>> {
         gaps_max,
     )
     .fetch_all(pool)
+    .await
+}
+
+/// The eldest version of an order that waits, above the one at which its gate stands. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn eldest(tx: &mut Transaction<'_, MySql>, order_id: Uuid, stands_at: u32) -> sqlx::Result<Option<u32>> {
+    sqlx::query_scalar!(
+        "SELECT aggregate_version
+         FROM inbox_waiting
+         WHERE consumer = ? AND aggregate_type = ? AND aggregate_id = ? AND aggregate_version > ?
+         ORDER BY aggregate_version
+         LIMIT 1",
+        names::NOTIFY_DURABLE,
+        names::ORDER,
+        order_id,
+        stands_at,
+    )
+    .fetch_optional(&mut **tx)
     .await
 }
 

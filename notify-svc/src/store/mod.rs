@@ -4,6 +4,7 @@ pub mod email_queue;
 pub mod inbox;
 pub mod inbox_dead;
 pub mod inbox_gate;
+pub mod inbox_skipped;
 pub mod inbox_waiting;
 pub mod notifications;
 

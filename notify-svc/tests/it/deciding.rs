@@ -1,5 +1,7 @@
 //! What operators see and decide: dead messages, gaps, the inbox, the status.
 
+use std::num::NonZeroU32;
+
 use schema::ids::OrderId;
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
@@ -75,6 +77,73 @@ both_engines! {
         assert!(!is_discarded && said.contains("version 1 of the order has had no effect yet"), "{said}");
         assert_eq!(setting.count("inbox").await, 0, "a refusal writes nothing");
     }
+
+    async fn versions_that_never_came_are_skipped_with_a_reason_and_their_order_goes_on(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().start().await;
+        let order_id = OrderId::generate();
+        let mut fourth = Published::cancelled_of(order_id);
+        fourth.envelope.aggregate_version = NonZeroU32::new(4);
+        setting.publish(&[&fourth]).await;
+        setting.until_count("inbox_waiting", 1).await;
+        let skip = |order: OrderId, through: &str| {
+            verb_json(&setting, &["skip", &order.to_string(), "--through", through, "--reason", "lost in the migration"])
+        };
+        for (order, through, why) in [
+            (order_id, "4", "version 4 of the order is there and waits"),
+            (order_id, "9", "version 4 of the order is there and waits"),
+            (OrderId::generate(), "3", "no event of this order waits"),
+        ] {
+            let (is_skipped, said) = skip(order, through);
+            assert!(!is_skipped && said["reason"].as_str().unwrap().starts_with(why), "{said}");
+        }
+        assert_eq!(setting.count("inbox_gate").await + setting.count("inbox_skipped").await, 0, "refusals write nothing");
+        let (is_skipped, said) = skip(order_id, "2");
+        assert!(is_skipped && said["from_version"] == 1, "{said}");
+        let (is_skipped, said) = skip(order_id, "2");
+        assert!(!is_skipped && said["reason"].as_str().unwrap().contains("passed already"), "{said}");
+        assert_eq!(verb_json(&setting, &["gaps"]).1[0]["missing_version"], 3);
+        assert!(skip(order_id, "3").0);
+        setting.until_count("notifications", 1).await;
+        let skipped: Vec<(u32, u32, String)> =
+            sqlx::query_as("SELECT from_version, to_version, reason FROM inbox_skipped ORDER BY id")
+                .fetch_all(&setting.pool)
+                .await
+                .unwrap();
+        let reason = "lost in the migration".to_owned();
+        assert_eq!(skipped, [(1, 2, reason.clone()), (3, 3, reason)]);
+        // One that comes after all has no effect.
+        setting.publish(&[&Published::created_of(order_id, "tea")]).await;
+        eventually("it is a duplicate", async || stat(&service, "duplicates").await == 1).await;
+        assert_eq!((setting.count("notifications").await, setting.count("inbox_dead").await), (1, 0));
+    }
+
+    async fn a_dead_version_is_not_skipped_but_requeued_or_discarded(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let _service = setting.service().start().await;
+        let spoilt = dead_elder(&setting).await;
+        let order_id = spoilt.order_id().to_string();
+        let (is_skipped, said) = verb(&setting, &["skip", &order_id, "--through", "1", "--reason", "x"]);
+        assert!(!is_skipped && said.contains("not missing but dead, as message 1"), "{said}");
+        assert_eq!(setting.count("inbox_skipped").await, 0);
+    }
+
+    async fn a_dead_version_behind_a_missing_one_can_be_discarded_when_that_is_skipped(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let _service = setting.service().start().await;
+        let order_id = OrderId::generate();
+        let mut third = Published::cancelled_of(order_id);
+        third.envelope.aggregate_version = NonZeroU32::new(3);
+        let spoilt = Published { body: "no json".to_owned(), ..Published::cancelled_of(order_id) };
+        setting.publish(&[&spoilt]).await;
+        setting.until_count("inbox_dead", 1).await;
+        let (is_skipped, said) = verb(&setting, &["skip", &order_id.to_string(), "--through", "1", "--reason", "x"]);
+        assert!(is_skipped, "{said}");
+        let (is_discarded, said) = verb(&setting, &["dead", "discard", "1", "--reason", "x"]);
+        assert!(is_discarded, "{said}");
+        setting.publish(&[&third]).await;
+        setting.until_count("notifications", 1).await;
+    }
 }
 
 #[tokio::test]
@@ -87,6 +156,7 @@ async fn every_verb_prints_a_table_and_helps() {
         (&["dead", "list"], "malformed payload"),
         (&["dead", "show", "1"], "header     ce-id: "),
         (&["gaps"], "missing waiting"),
+        (&["skip", "--help"], "--through"),
         (&["run", "--help"], "ACK_PENDING_MAX"),
         (&["dead", "discard", "--help"], "--reason"),
         (&["inbox", "show", "--help"], "ce-id"),
