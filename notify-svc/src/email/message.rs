@@ -38,7 +38,9 @@ fn message(email: &DueEmail, from: &Mailbox) -> anyhow::Result<Message> {
     Ok(message)
 }
 
+/// A product that looks like an encoded word of RFC 2047 would be decoded by mail programs.
 fn subject(event_type: EventType, product: &str) -> String {
+    let product = product.replace("=?", "= ?");
     match event_type {
         EventType::OrderCreated => format!("Your order of {product}"),
         EventType::OrderCancelled => format!("Your order of {product} was cancelled"),

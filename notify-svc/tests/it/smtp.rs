@@ -97,7 +97,9 @@ async fn whatever_was_ordered_arrives_as_text_and_adds_no_header() {
         setting.publish(&[&event]).await;
         until_email_is(&service, &event, "sent").await;
         let mail = server.mails().pop().unwrap();
-        assert_eq!(mail.header("Subject"), format!("Your order of {product}"), "{:?}", mail.lines);
+        // What looks like an encoded word is kept from being decoded.
+        let in_subject = product.replace("=?", "= ?");
+        assert_eq!(mail.header("Subject"), format!("Your order of {in_subject}"), "{:?}", mail.lines);
         assert!(mail.text.lines().any(|line| line == format!("2 x {product}")), "{}", mail.text);
         assert!(mail.html.contains(&format!("<bdi>{in_html}</bdi>")), "{}", mail.html);
         assert!(mail.defects.is_empty() && mail.lines.iter().all(|line| line.len() <= 998), "{mail:?}");
