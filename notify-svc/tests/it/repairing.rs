@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use schema::names;
-use stack::Engine;
 use stack::testing::{Service, eventually, eventually_within};
+use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get, metric, stat};
 
@@ -125,6 +125,45 @@ async fn a_consumer_that_has_read_further_than_its_rewound_stream_starts_over() 
     .await;
     setting.until_all_answered().await;
     assert_eq!(stat(&service, "processed").await, 11);
+}
+
+both_engines! {
+    async fn two_processes_on_one_broken_consumer_both_go_on_and_repeat_no_effect(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = || setting.service().env("BATCH_SIZE_MAX", "5").env("EMAIL_TRANSPORT", "log");
+        let (one, other) = (service().start().await, service().start().await);
+        let mut all = events(40);
+        setting.publish(&all.iter().collect::<Vec<_>>()).await;
+        setting.until_count("notifications", 40).await;
+        for is_stream_lost in [false, true] {
+            let jetstream = setting.jetstream().await;
+            if is_stream_lost {
+                jetstream.delete_stream(names::STREAM).await.unwrap();
+                setting.create_stream().await;
+                setting.publish(&all.iter().collect::<Vec<_>>()).await;
+            } else {
+                let stream = jetstream.get_stream(names::STREAM).await.unwrap();
+                stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
+            }
+            let (one_before, other_before) = (stat(&one, "processed").await, stat(&other, "processed").await);
+            eventually("both go on", async || {
+                let new = events(10);
+                setting.publish(&new.iter().collect::<Vec<_>>()).await;
+                all.extend(new);
+                stat(&one, "processed").await > one_before && stat(&other, "processed").await > other_before
+            })
+            .await;
+            setting.until_count("notifications", i64::try_from(all.len()).unwrap()).await;
+            setting.until_all_answered().await;
+        }
+        let processed = stat(&one, "processed").await + stat(&other, "processed").await;
+        assert_eq!(processed, all.len() as u64, "each event once, by one of them");
+        let mut repaired = 0.0;
+        for service in [&one, &other] {
+            repaired += repairs(service, "consumer_gone").await + repairs(service, "stream_recreated").await;
+        }
+        assert!(repaired >= 2.0, "{repaired} repairs");
+    }
 }
 
 #[tokio::test]
