@@ -43,9 +43,9 @@ pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Twice this, and a repair, fit into ten seconds.
 const WATCH_PERIOD: Duration = Duration::from_secs(3);
-/// An event ahead of its turn comes again soon at first, for its elder is usually on its way. So does one whose effect
-/// the database refuses.
-const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// An event ahead of its turn comes again soon at first, for its elder is usually on its way, and often enough later: of
+/// several in a row each waits this long for the one before. So does one whose effect the database refuses.
+const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The consumer of this process.
 #[derive(Debug)]
