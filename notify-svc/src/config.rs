@@ -132,7 +132,8 @@ impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
         self.nats.nats_access.validate()?;
         self.email.validate()?;
-        // Messages that wait behind a batch get no in-progress beat: they must outwait one batch and be processed.
+        // In-progress beats begin after a third of it, anew with each batch: a message must be able to outwait one batch
+        // and be processed without any.
         let batch_time_max = 2 * consumer::ATTEMPT_TIME_MAX;
         if self.ack_wait < batch_time_max {
             return Err(format!(

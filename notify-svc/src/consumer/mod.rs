@@ -125,7 +125,7 @@ impl Consumer {
             match pull.next(&self.shutdown, alarm).await {
                 Pulled::Batch(batch) => {
                     retry.reset();
-                    self.handle(batch).await;
+                    self.handle(batch, &mut pull).await;
                 }
                 Pulled::Lost(fault) => break Some(fault),
                 Pulled::Stopped => break None,
@@ -139,14 +139,14 @@ impl Consumer {
     }
 
     /// Processes a batch, however long the database is away, and answers each message.
-    async fn handle(&self, batch: Vec<Delivery>) {
+    async fn handle(&self, batch: Vec<Delivery>, pull: &mut Pull) {
         let started = Instant::now();
         let (messages, ackers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
         let mut outcomes = vec![None; messages.len()];
         tokio::select! {
             () = self.process_patiently(&messages, &mut outcomes) => {}
-            () = self.beat(&ackers) => {}
+            () = self.beat(&ackers, pull) => {}
         }
         self.metrics.batch(started.elapsed());
         // Without an outcome for all of it the process is stopping, and remembers nothing.
@@ -185,11 +185,11 @@ impl Consumer {
         }
     }
 
-    /// Tells the broker again and again that the messages are being worked on. Never returns.
-    async fn beat(&self, ackers: &[Acker]) {
+    /// Tells the broker again and again that the messages, and those behind them, are being worked on. Never returns.
+    async fn beat(&self, ackers: &[Acker], pull: &mut Pull) {
         loop {
             tokio::time::sleep(self.settings.ack_wait / 3).await;
-            for acker in ackers {
+            for acker in ackers.iter().chain(pull.behind()) {
                 if let Err(error) = acker.ack_with(AckKind::Progress).await {
                     tracing::debug!(error, "in-progress beat failed");
                 }

@@ -4,6 +4,7 @@
 //! nobody reads, or don't notice that a restarted broker forgot the request. A pull that is lost says so within two
 //! seconds of a reconnect, and within two heartbeats of any other silence.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub(super) struct Pull {
     inbox: Subject,
     replies: Subscriber,
     batch_size_max: usize,
+    /// What has arrived and not been taken: no more than one request brings.
+    waiting: VecDeque<Delivery>,
     /// Messages that the outstanding request may still bring.
     outstanding: usize,
     /// Times that the client had connected when the outstanding request was made.
@@ -69,58 +72,64 @@ impl Pull {
             Fault::BrokerUnreachable
         })?;
         let (client, batch_size_max) = (client.clone(), usize::from(settings.batch_size_max));
-        Ok(Self { client, consumer, inbox, replies, batch_size_max, outstanding: 0, connects: 0, lost: None })
+        let waiting = VecDeque::new();
+        Ok(Self { client, consumer, inbox, replies, batch_size_max, waiting, outstanding: 0, connects: 0, lost: None })
     }
 
     /// Waits for the first message, then takes those that have arrived with it. An alarm loses the pull.
     pub(super) async fn next(&mut self, shutdown: &CancellationToken, alarm: &CancellationToken) -> Pulled {
-        let first = match self.first(shutdown, alarm).await {
-            Ok(Some(first)) => first,
-            Ok(None) => return Pulled::Stopped,
+        match self.until_waiting(shutdown, alarm).await {
+            Ok(true) => {}
+            Ok(false) => return Pulled::Stopped,
             Err(fault) => return Pulled::Lost(fault),
-        };
-        let mut batch = vec![first];
-        while batch.len() < self.batch_size_max
-            && let Some(Some(reply)) = self.replies.next().now_or_never()
-        {
-            match self.read(reply) {
-                Ok(delivery) => batch.extend(delivery),
-                Err(fault) => {
-                    self.lost = Some(fault);
-                    break;
-                }
-            }
         }
+        self.take_in();
+        let taken = self.waiting.len().min(self.batch_size_max);
+        let mut batch: Vec<_> = self.waiting.drain(..taken).collect();
         // A redelivery may come after younger messages; in stream order, replicas lock rows in the same order.
         batch.sort_by_key(|delivery| delivery.message.stream_sequence);
         Pulled::Batch(batch)
     }
 
-    /// The first message; none at a stop.
-    async fn first(
-        &mut self,
-        shutdown: &CancellationToken,
-        alarm: &CancellationToken,
-    ) -> Result<Option<Delivery>, Fault> {
+    /// Those that wait behind a batch: while it takes long, they need beats like the batch itself.
+    pub(super) fn behind(&mut self) -> impl Iterator<Item = &Acker> {
+        self.take_in();
+        self.waiting.iter().map(|delivery| &delivery.acker)
+    }
+
+    /// Takes what has arrived, without waiting.
+    fn take_in(&mut self) {
+        while self.lost.is_none()
+            && let Some(Some(reply)) = self.replies.next().now_or_never()
+        {
+            match self.read(reply) {
+                Ok(delivery) => self.waiting.extend(delivery),
+                Err(fault) => self.lost = Some(fault),
+            }
+        }
+    }
+
+    /// Waits until there is a message; false at a stop.
+    async fn until_waiting(&mut self, shutdown: &CancellationToken, alarm: &CancellationToken) -> Result<bool, Fault> {
         let mut heard = Instant::now();
         let mut connection_check = interval(CONNECTION_CHECK);
         loop {
             if let Some(fault) = self.lost {
                 return Err(fault);
             }
-            if self.outstanding == 0 {
+            if self.outstanding == 0 && self.waiting.is_empty() {
                 self.request().await?;
             }
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(None),
+                () = shutdown.cancelled() => return Ok(false),
                 () = alarm.cancelled() => return Err(Fault::ConsumerAstray),
+                () = std::future::ready(()), if !self.waiting.is_empty() => return Ok(true),
                 reply = self.replies.next() => {
                     heard = Instant::now();
                     let reply = reply.ok_or(Fault::PullLost)?;
-                    if let Some(delivery) = self.read(reply)? {
-                        return Ok(Some(delivery));
-                    }
+                    let delivery = self.read(reply)?;
+                    self.waiting.extend(delivery);
                 }
                 _ = connection_check.tick() => self.check_connection(heard)?,
             }
@@ -188,7 +197,7 @@ impl Pull {
     /// What the broker sends to a subscription that has just ended is lost until the end of the ack wait: so the request
     /// is left to be filled first, as it is at once under load, or until nothing comes for a moment.
     pub(super) async fn close(mut self) -> Vec<Delivery> {
-        let mut left = Vec::new();
+        let mut left: Vec<_> = self.waiting.drain(..).collect();
         let filling = async {
             while self.outstanding > 0
                 && let Ok(Some(reply)) = timeout(CLOSE_QUIET, self.replies.next()).await

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stack::testing::{Service, TcpProxy, eventually};
+use stack::testing::{Service, TcpProxy, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get, stat};
@@ -33,6 +33,27 @@ both_engines! {
         assert_eq!(setting.count("inbox_dead").await, 0);
         assert_eq!((stat(&service, "processed").await, stat(&service, "naks").await), (20, 0));
         assert_eq!(stat(&service, "redelivered").await, 0, "the messages were held, not sent back");
+    }
+
+    async fn an_outage_beyond_the_ack_wait_delivers_nothing_again(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let url = setting.database.url_through("notify_svc", to_database.port());
+        let service = setting.service().env("DATABASE_URL", url).env("ACK_WAIT", "20s").start().await;
+        to_database.cut().await;
+        setting.publish(&[&Published::created()]).await;
+        until_last_error(&service, "database-unavailable").await;
+        // These arrive behind the one that is held.
+        let behind: Vec<_> = (0..20).map(|_| Published::created()).collect();
+        setting.publish(&behind.iter().collect::<Vec<_>>()).await;
+        // An attempt takes as long as the pool waits for a connection: three seconds.
+        let attempts = || service.log().matches("database fault, trying again").count();
+        let before = attempts();
+        eventually_within(Duration::from_secs(90), "the ack wait has passed", async || attempts() > before + 8).await;
+        to_database.heal().await;
+        setting.until_count("notifications", 21).await;
+        setting.until_all_answered().await;
+        assert_eq!((stat(&service, "redelivered").await, stat(&service, "duplicates").await), (0, 0));
     }
 
     async fn a_database_that_hangs_is_given_up_and_tried_again(engine: Engine) {
