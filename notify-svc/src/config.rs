@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use runtime::config::{ProcessConfig, Secret, Validate, duration};
+use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::{DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
@@ -39,6 +40,8 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema and exit. Needs an administrator's DATABASE_URL.
     Migrate(MigrateConfig),
+    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    Health(HealthConfig),
     /// Show what waits, what is dead, and how the emails are.
     Status(StatusConfig),
     /// Look at dead messages, and decide about them.
@@ -121,9 +124,13 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(run) => run.validate(),
-            Verb::Migrate(_) | Verb::Status(_) | Verb::Dead(_) | Verb::Gaps(_) | Verb::Skip(_) | Verb::Inbox(_) => {
-                Ok(())
-            }
+            Verb::Migrate(_)
+            | Verb::Health(_)
+            | Verb::Status(_)
+            | Verb::Dead(_)
+            | Verb::Gaps(_)
+            | Verb::Skip(_)
+            | Verb::Inbox(_) => Ok(()),
         }
     }
 }

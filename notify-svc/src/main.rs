@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use notify_svc::config::{Config, Verb};
 use notify_svc::{cli, migrate, run};
 use runtime::config::EXIT_CONFIG;
-use runtime::telemetry;
+use runtime::{health, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
     };
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Dead(verb) => cli::dead::dead(verb).await,
         Verb::Gaps(config) => cli::gaps::gaps(config).await,

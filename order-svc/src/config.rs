@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use runtime::config::{ProcessConfig, Secret, Validate};
+use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::{DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
@@ -62,6 +63,8 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema, then exit.
     Migrate(MigrateConfig),
+    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    Health(HealthConfig),
 }
 
 /// Settings of `order-svc run`.
@@ -104,7 +107,7 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(config) => config.validate(),
-            Verb::Migrate(_) => Ok(()),
+            Verb::Migrate(_) | Verb::Health(_) => Ok(()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use order_svc::config::{Config, Verb};
 use order_svc::{migrate, run};
 use runtime::config::EXIT_CONFIG;
-use runtime::telemetry;
+use runtime::{health, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
     };
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Health(config) => health::health(&config).await,
         Verb::Run(config) => {
             if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
                 eprintln!("error: LOG_FILTER: {error}");

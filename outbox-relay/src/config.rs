@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use runtime::config::{ProcessConfig, Validate, duration};
+use runtime::health::HealthConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
@@ -34,6 +35,8 @@ pub struct Config {
 pub enum Command {
     /// Drain the outbox until SIGTERM. Several may run: one is active, the others stand by.
     Run(Box<RunConfig>),
+    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    Health(HealthConfig),
     /// Show the backlog, the dead events and which relay is active; exits 1 if none is.
     Status(StatusConfig),
     /// List events, newest first.

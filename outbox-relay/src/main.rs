@@ -27,7 +27,7 @@ mod wake;
 use std::process::ExitCode;
 
 use config::{Command, Config};
-use runtime::telemetry;
+use runtime::{health, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
     };
     let result = match config.command {
         Command::Run(config) => cli::run::run(config).await,
+        Command::Health(config) => health::health(&config).await,
         Command::Status(config) => cli::status::status(config).await,
         Command::List(config) => cli::list::list(config).await,
         Command::Show(config) => cli::show::show(config).await,
