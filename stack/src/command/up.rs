@@ -180,6 +180,7 @@ async fn set_up_database(
 async fn start_gateway(up: &Up<'_>) -> anyhow::Result<Nginx> {
     let gateway = Gateway {
         listen: Settings::address(up.settings.gateway_port),
+        tls: None,
         order_svc: Settings::address(up.settings.order_svc_port),
         notify_svc: Settings::address(up.settings.notify_svc_port),
         folder: up.data.join("nginx"),

@@ -1,23 +1,28 @@
-//! nginx as the gateway, from `gateway/nginx.conf.template`.
+//! nginx as the gateway: `gateway/nginx.conf` with the files beside it that say where it stands.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::home::{Home, create_folder};
 use crate::process::{Launch, Output, Probe, Process};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// What fills the template, and where nginx lives.
+/// What stands beside the configuration, and where nginx lives.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     /// Where it listens, `host:port`.
     pub listen: String,
+    /// Its certificate and key, as PEM files; without them it speaks plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// order-svc, `host:port`.
     pub order_svc: String,
     /// notify-svc, `host:port`.
@@ -38,23 +43,12 @@ impl Nginx {
     /// Starts it. When this returns, it answers for itself on `/health`.
     ///
     /// # Errors
-    /// One line: its program is missing, its folder can't be written, the template asks for something else than a
-    /// [`Gateway`] gives, or it did not start.
+    /// One line: its program is missing, its folder can't be written, or it did not start.
     pub async fn start(home: &Home, gateway: &Gateway) -> anyhow::Result<Nginx> {
         let program = home.program("nginx")?;
         create_folder(&gateway.folder)?;
-        let template = home.root().join("gateway/nginx.conf.template");
-        let template = fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
-        let html = home.root().join("gateway/html");
+        configure(home, gateway)?;
         let path = gateway.folder.join("nginx.conf");
-        let values = [
-            ("GATEWAY_LISTEN", gateway.listen.clone()),
-            ("ORDER_SVC_ADDR", gateway.order_svc.clone()),
-            ("NOTIFY_SVC_ADDR", gateway.notify_svc.clone()),
-            ("GATEWAY_DIR", gateway.folder.display().to_string()),
-            ("GATEWAY_HTML", html.display().to_string()),
-        ];
-        fs::write(&path, render(&template, &values)?).with_context(|| format!("cannot write {}", path.display()))?;
         // Started as root it would hand the work to `nobody`, who may not be able to read the workspace.
         let user = if Uid::effective().is_root() { " user root;" } else { "" };
         let mut process = Launch::new("nginx", program)
@@ -67,11 +61,11 @@ impl Nginx {
             .output(gateway.output.clone())
             .stop_signal(Signal::SIGQUIT) // lets requests in flight finish
             .spawn()?;
-        let url = format!("http://{}/health", gateway.listen);
-        let client = reqwest::Client::new();
-        let probe = async || match client.get(&url).send().await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/health answered {}", answer.status())),
+        // With TLS the refusal of plain HTTP tells as much: it listens, with this configuration.
+        let ready = if gateway.tls.is_some() { "HTTP/1.1 400" } else { "HTTP/1.1 200" };
+        let probe = async || match health(gateway).await {
+            Ok(answer) if answer.starts_with(ready) => Probe::Ready,
+            Ok(answer) => Probe::NotYet(format!("/health answered {answer:?}")),
             Err(error) => Probe::NotYet(error.to_string()),
         };
         process.until_ready(READY_WITHIN, probe).await?;
@@ -85,30 +79,43 @@ impl Nginx {
     }
 }
 
-/// Replaces `${NAME}` for the given names; a `${NAME}` in capitals that remains is an error, any other `$` is nginx's.
-fn render(template: &str, values: &[(&str, String)]) -> anyhow::Result<String> {
-    let mut text = template.to_owned();
-    for (name, value) in values {
-        text = text.replace(&format!("${{{name}}}"), value);
+/// Puts the configuration and what it includes into nginx's folder.
+fn configure(home: &Home, gateway: &Gateway) -> anyhow::Result<()> {
+    let source = home.root().join("gateway");
+    for name in ["nginx.conf", "tls.conf"] {
+        let from = source.join(name);
+        fs::copy(&from, gateway.folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
-    for (start, _) in text.match_indices("${") {
-        let name = text[start + 2..].split('}').next().unwrap_or_default();
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
-            bail!("gateway/nginx.conf.template asks for {name}, which the stack does not know");
-        }
+    let root = source.join("html");
+    let listen = match &gateway.tls {
+        None => format!("listen {} default_server;\nroot \"{}\";\n", gateway.listen, root.display()),
+        Some((certificate, key)) => format!(
+            "listen {} ssl default_server;\nssl_certificate \"{}\";\nssl_certificate_key \"{}\";\n\
+             include tls.conf;\nroot \"{}\";\n",
+            gateway.listen,
+            certificate.display(),
+            key.display(),
+            root.display()
+        ),
+    };
+    let upstream = |address: &str| format!("server {address} max_fails=0;\n");
+    let beside = [
+        ("listen.conf", listen),
+        ("order-svc.conf", upstream(&gateway.order_svc)),
+        ("notify-svc.conf", upstream(&gateway.notify_svc)),
+    ];
+    for (name, text) in beside {
+        let path = gateway.folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(text)
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::render;
-
-    #[test]
-    fn only_known_names_in_capitals_are_replaced() {
-        let values = [("GATEWAY_LISTEN", "127.0.0.1:1".to_owned())];
-        let rendered = render("listen ${GATEWAY_LISTEN}; return 200 $uri${uri};", &values);
-        assert_eq!(rendered.unwrap(), "listen 127.0.0.1:1; return 200 $uri${uri};");
-        assert!(render("${GATEWAY_OTHER}", &values).unwrap_err().to_string().contains("GATEWAY_OTHER"));
-    }
+/// Asks for `/health` in plain HTTP.
+async fn health(gateway: &Gateway) -> io::Result<String> {
+    let mut stream = TcpStream::connect(&gateway.listen).await?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: stack\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

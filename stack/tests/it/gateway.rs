@@ -1,5 +1,9 @@
-//! The gateway: real nginx from the template, in front of services that write down what reaches them.
+//! The gateway: real nginx with the real configuration, in front of services that write down what reaches them.
 
+mod limits;
+mod tls;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// nginx and what its two services have seen: the request lines.
+/// nginx and what its two services have seen: each request's head.
 struct Setup {
     gateway: Port,
     seen: Arc<Mutex<Vec<String>>>,
@@ -21,10 +25,15 @@ struct Setup {
 
 impl Setup {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    async fn start_with(tls: Option<(PathBuf, PathBuf)>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (gateway, folder) = (Port::reserve(), tempfile::tempdir().unwrap());
         let settings = Gateway {
             listen: format!("127.0.0.1:{}", gateway.number()),
+            tls,
             order_svc: service("order-svc", Arc::clone(&seen)).await,
             notify_svc: service("notify-svc", Arc::clone(&seen)).await,
             folder: folder.path().join("gateway"),
@@ -51,12 +60,20 @@ impl Setup {
         self.raw(&format!("GET {target} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await
     }
 
+    /// The request lines that reached a service, each behind its name.
     fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        let heads = self.seen.lock().unwrap();
+        heads.iter().map(|head| head.lines().next().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The last head that reached a service, in lower case.
+    fn last_head(&self) -> String {
+        self.seen.lock().unwrap().last().unwrap().to_lowercase()
     }
 }
 
-/// A service that answers 200 with its name and writes down each request line.
+/// A service that writes down each request and answers 200 with its name; the second request on a connection it drops,
+/// as one that restarts would, and a path with `hang` it never answers.
 async fn service(name: &'static str, seen: Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -64,13 +81,23 @@ async fn service(name: &'static str, seen: Arc<Mutex<Vec<String>>>) -> String {
         while let Ok((mut stream, _)) = listener.accept().await {
             let seen = Arc::clone(&seen);
             tokio::spawn(async move {
-                let mut head = vec![0; 64 * 1024];
-                let length = stream.read(&mut head).await.unwrap_or(0);
-                let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
-                seen.lock().unwrap().push(format!("{name} {line}"));
-                let answer =
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len());
-                stream.write_all(answer.as_bytes()).await.ok();
+                for first in [true, false] {
+                    let mut head = vec![0; 64 * 1024];
+                    let length = stream.read(&mut head).await.unwrap_or(0);
+                    if length == 0 {
+                        return;
+                    }
+                    let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                    let hangs = head.contains("/hang");
+                    seen.lock().unwrap().push(format!("{name} {head}"));
+                    if hangs {
+                        std::future::pending::<()>().await;
+                    }
+                    if first {
+                        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+                        stream.write_all(answer.as_bytes()).await.ok();
+                    }
+                }
             });
         }
     });
@@ -143,6 +170,15 @@ async fn malformed_and_smuggled_requests_reach_no_service() {
         (format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 501),
         (format!("{head}Content-Length: 65537\r\n\r\n"), 413),
         (format!("{head}X-Long: {}\r\n\r\n", "x".repeat(9000)), 431),
+        (format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"), 400),
+        (format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"), 501),
+        (format!("{head}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"), 400),
+        (format!("{head}X-Folded: a\r\n b\r\n\r\n"), 400),
+        (format!("{head}X-Nul: a\0b\r\n\r\n"), 400),
+        ("POST /api/orders HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
+        ("CONNECT order-svc:9081 HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".to_owned(), 400),
+        ("GET /api/orders\r\nHost: shop\r\n\r\n".to_owned(), 400),
         ("GET /api/orders HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), 400),
         ("GET /api/orders HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(), 400),
         ("TRACE /api/orders HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".to_owned(), 405),
@@ -164,5 +200,46 @@ async fn a_request_id_is_kept_if_well_formed_and_returned_once() {
         let ids: Vec<_> = text.lines().filter(|line| line.to_lowercase().starts_with("x-request-id: ")).collect();
         assert_eq!(ids.len(), 1, "{text}");
         assert_eq!(ids[0].ends_with(&format!(": {sent}")), kept, "{text}");
+    }
+}
+
+/// A body that looks like a second request stays a body; a second request on the connection goes through the gate itself.
+#[tokio::test]
+async fn a_request_inside_a_body_is_no_request() {
+    let setup = Setup::start().await;
+    let inner = "GET /metrics HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let outer = format!("POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
+    let next = "GET /livez HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n";
+    let (status, text) = setup.raw(&format!("{outer}{next}")).await;
+    assert_eq!((status, text.matches("HTTP/1.1 404").count()), (200, 1), "{text}");
+    assert_eq!(setup.seen(), ["order-svc POST /api/orders HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn what_a_client_claims_about_its_way_is_not_passed_on() {
+    let setup = Setup::start().await;
+    let claims = "X-Forwarded-For: 10.9.9.9\r\nForwarded: for=10.9.9.9\r\nX-Forwarded-Proto: https\r\n\
+                  Connection: close, Upgrade\r\nUpgrade: h2c\r\n";
+    setup.raw(&format!("GET /api/orders HTTP/1.1\r\nHost: shop\r\n{claims}\r\n")).await;
+    let head = setup.last_head();
+    assert!(head.contains("x-forwarded-for: 127.0.0.1\r\n") && head.contains("x-forwarded-proto: http\r\n"), "{head}");
+    assert!(!head.contains("10.9.9.9") && !head.contains("upgrade"), "{head}");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers_and_no_version() {
+    let setup = Setup::start().await;
+    for path in ["/", "/health", "/api/orders", "/nothing", "/api/orders//"] {
+        let text = setup.get(path).await.1.to_lowercase();
+        let head = text.split("\r\n\r\n").next().unwrap();
+        for header in [
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "content-security-policy: default-src 'none'",
+        ] {
+            assert_eq!(head.matches(header).count(), 1, "{path}: {head}");
+        }
+        assert!(head.contains("server: nginx\r\n"), "{path}: {head}");
+        assert!(!head.contains("strict-transport-security"), "{path}: {head}");
     }
 }
