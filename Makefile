@@ -28,6 +28,12 @@ up: ## Run the pipeline in the foreground; Ctrl-C stops it
 reset: ## Forget all data of `make up`
 	@cargo run --release --quiet -p stack -- reset
 
+.PHONY: demo-downtime
+demo-downtime: ## Stop notify-svc, place orders, see them wait in NATS, start it again
+	@stack/setup $(DB) nats
+	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/release/stack demo-downtime --db $(DB)
+
 .PHONY: test
 test: ## Run all tests against MySQL, MariaDB and NATS servers that are started for them
 	@stack/setup test

@@ -2,7 +2,9 @@
 
 pub(crate) mod bench;
 mod cargo;
+pub(crate) mod demo_downtime;
 pub(crate) mod reset;
+mod rig;
 mod scratch;
 mod signals;
 pub(crate) mod sqlx_prepare;

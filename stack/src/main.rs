@@ -21,6 +21,8 @@ enum Verb {
     Up(command::up::Settings),
     /// Forget all data of `up`: databases, streams, mails, passwords.
     Reset,
+    /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
+    DemoDowntime(command::demo_downtime::Arguments),
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),
     /// Measure on this machine, as ratios to a limit that is measured in the same run.
@@ -47,6 +49,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Up(settings) => command::up::run(&home, &settings).await,
         Verb::Reset => command::reset::run(&home),
+        Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
         Verb::Bench(arguments) => command::bench::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,

@@ -9,7 +9,6 @@ mod inbox;
 mod latency;
 mod load;
 mod relay;
-mod rig;
 mod write;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ mod accounts;
 mod authority;
 mod cluster;
 mod database;
+mod demo;
 mod gateway;
 mod grants;
 mod inspect;

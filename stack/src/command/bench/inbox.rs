@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Figure;
 use super::events::{self, Event};
-use super::rig::Rig;
+use crate::command::rig::Rig;
 
 const WITHIN: Duration = Duration::from_secs(300);
 

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::Figure;
-use super::rig::Rig;
+use crate::command::rig::Rig;
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// Orders at the beginning that don't count: connections open, plans and caches fill.

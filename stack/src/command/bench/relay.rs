@@ -13,7 +13,7 @@ use stack::Engine;
 use stack::home::Home;
 
 use super::Figure;
-use super::rig::Rig;
+use crate::command::rig::Rig;
 use drain::drain;
 
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single

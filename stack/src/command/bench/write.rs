@@ -15,7 +15,7 @@ use stack::home::Home;
 use super::Figure;
 use super::bare::Bare;
 use super::load::Client;
-use super::rig::{Rig, Service};
+use crate::command::rig::{Rig, Service};
 
 /// Orders a second of 32 clients (`write_32`) and the median time of one client's (`write_1`) through order-svc's HTTP API,
 /// against the bare transaction of two INSERTs.

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use sqlx::MySqlPool;
 use tokio::time::{Instant, sleep};
 
-use super::super::rig::{Rig, Service};
 use super::outbox;
+use crate::command::rig::{Rig, Service};
 
 /// No drain takes longer.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1800);

@@ -13,8 +13,8 @@ use sqlx::MySqlPool;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
-use super::super::rig::Rig;
 use super::{drain, outbox};
+use crate::command::rig::Rig;
 
 const PERIOD: Duration = Duration::from_millis(10);
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);

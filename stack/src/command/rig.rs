@@ -1,5 +1,5 @@
-//! What a measurement stands on: a database server, a broker and the builds of the services that lie beside this program,
-//! all of one run's own and gone after it. The server has memory for all that a section writes.
+//! What a measurement or a demonstration stands on: a database server, a broker and the services beside this program, all
+//! of one run's own and gone after it. The database server has memory for all that a measurement writes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use stack::process::{Launch, Output, Probe, Process};
 use stack::server::{MySql, MySqlOptions, Nats, NatsOptions};
 use stack::{Engine, account};
 
-use super::super::scratch::Scratch;
+use super::scratch::Scratch;
 
 const PASSWORD: &str = "bench";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// The servers of one measurement.
-pub(super) struct Rig {
-    pub(super) mysql: MySql,
-    pub(super) nats: Nats,
+/// The servers of one run.
+pub(crate) struct Rig {
+    pub(crate) mysql: MySql,
+    pub(crate) nats: Nats,
     programs: PathBuf,
     scratch: Scratch,
     _ports: Vec<Port>,
@@ -32,7 +32,7 @@ pub(super) struct Rig {
 
 impl Rig {
     /// Starts both servers, empty. `sync_always`: the broker flushes before it acknowledges a message.
-    pub(super) async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
+    pub(crate) async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
         let programs = std::env::current_exe().context("cannot tell where this program is")?;
         let programs = programs.parent().context("a program lies in a folder")?.to_owned();
         let scratch = Scratch::new(home)?;
@@ -60,7 +60,7 @@ impl Rig {
     }
 
     /// A fresh database `name` with the schema and the users of a definition, and a pool of its administrator.
-    pub(super) async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
+    pub(crate) async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
         let mut admin = account::connect(&self.mysql.admin_url("")).await.context("cannot connect")?;
         account::create_database(&mut admin, name).await.context("cannot create a database")?;
         admin.close().await.context("cannot disconnect")?;
@@ -73,22 +73,22 @@ impl Rig {
     }
 
     /// URL of a database for one of its users.
-    pub(super) fn url(&self, user: &str, database: &str) -> String {
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
         self.mysql.url(user, PASSWORD, database)
     }
 
     /// Starts a service, with further settings, and waits until it is ready.
-    pub(super) async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    pub(crate) async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let mut service = self.launch(name, settings)?;
         service.until_ready().await?;
         Ok(service)
     }
 
     /// Starts a service that lies beside this program, with further settings.
-    pub(super) fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    pub(crate) fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let program = self.programs.join(name);
         if !program.is_file() {
-            bail!("{name} is not built: cargo build --release -p {name}");
+            bail!("{name} is not built: it belongs beside {}", self.programs.join("stack").display());
         }
         let (http, admin) = (Port::reserve(), Port::reserve());
         let mut launch = Launch::new(name, program)
@@ -106,7 +106,7 @@ impl Rig {
 }
 
 /// A service that runs.
-pub(super) struct Service {
+pub(crate) struct Service {
     process: Process,
     http: Port,
     admin: Port,
@@ -124,29 +124,34 @@ impl Service {
     }
 
     /// HOST:PORT of its API.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.http.number())
     }
 
+    /// The last lines of its log.
+    pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
+        self.process.tail(lines)
+    }
+
     /// The last it wrote, for an error.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         self.process.last_words()
     }
 
     /// The most memory that it has held, as the kernel says it.
-    pub(super) fn peak_memory(&self) -> String {
+    pub(crate) fn peak_memory(&self) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap_or_default();
         let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
         peak.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Asks it to stop, and waits.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.process.stop(STOP_WITHIN).await.context("cannot stop a service").map(drop)
     }
 
     /// Ends it.
-    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("cannot kill a service").map(drop)
     }
 }
