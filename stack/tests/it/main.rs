@@ -11,6 +11,7 @@ mod gateway;
 mod grants;
 mod inspect;
 mod load;
+mod manifests;
 mod pipeline;
 mod ports;
 mod process;

@@ -1,0 +1,1 @@
+ALTER USER 'notify_svc'@'%' IDENTIFIED BY 'dev-only-notify' ACCOUNT UNLOCK;

@@ -1,0 +1,2 @@
+ALTER USER 'order_svc'@'%' IDENTIFIED BY 'dev-only-order' ACCOUNT UNLOCK;
+ALTER USER 'outbox_relay'@'%' IDENTIFIED BY 'dev-only-relay' ACCOUNT UNLOCK;

@@ -1,0 +1,206 @@
+//! Manifests and programs held together: what is written in k8s/ against what the programs say and do.
+
+mod network;
+mod rendered;
+
+use std::process::Command;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use stack::Engine;
+use stack::home::Home;
+use stack::testing::{Database, Nats, Service, binary};
+
+use rendered::{Container, OVERLAYS, Overlay, list, name_of, pod_of, port_of};
+
+/// Program, namespace, deployment, port of its API, port of its admin server.
+const SERVICES: [(&str, &str, &str, Option<u64>, u64); 3] = [
+    ("order-svc", "web-order", "order-service", Some(8081), 9081),
+    ("outbox-relay", "web-order", "outbox-relay", None, 9083),
+    ("notify-svc", "web-notification", "notification-service", Some(8082), 9082),
+];
+
+#[test]
+fn the_names_that_people_type_are_there() {
+    for overlay in OVERLAYS.map(Overlay::render) {
+        for namespace in ["web-order", "web-notification", "web-payment", "web-nats", "web-gateway"] {
+            let labels = &overlay.object("Namespace", "", namespace)["metadata"]["labels"];
+            assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted", "{namespace}");
+        }
+        for (program, namespace, deployment, http, admin) in SERVICES {
+            let workload = overlay.object("Deployment", namespace, deployment);
+            let container = &pod_of(workload)["containers"][0];
+            assert_eq!(container["name"], program);
+            assert_eq!(port_of(container, "admin"), admin);
+            if let Some(http) = http {
+                assert_eq!(port_of(container, "http"), http);
+                assert_eq!(overlay.object("Service", namespace, deployment)["spec"]["ports"][0]["port"], http);
+            }
+        }
+        assert_eq!(overlay.object("Deployment", "web-order", "outbox-relay")["spec"]["replicas"], 2);
+        let nats = &overlay.object("Service", "web-nats", "nats")["spec"];
+        let ports: Vec<_> = list(&nats["ports"]).map(|port| port["port"].as_u64().unwrap()).collect();
+        assert_eq!(ports, [4222, 8222]);
+    }
+}
+
+#[test]
+fn every_setting_is_one_that_its_program_knows() {
+    for overlay in OVERLAYS.map(Overlay::render) {
+        for (program, ..) in SERVICES {
+            let containers = overlay.containers_of(program);
+            assert!(!containers.is_empty(), "{}: nothing runs {program}", overlay.name);
+            for container in containers {
+                let verb = container.spec["args"][0].as_str().unwrap();
+                let help = Command::new(binary(program)).args([verb, "--help"]).output().unwrap();
+                let help = String::from_utf8(help.stdout).unwrap();
+                let help = help.split_whitespace().collect::<Vec<_>>().join(" "); // wrapped at any space
+                for name in overlay.environment(&container).keys() {
+                    let known = [']', '='].iter().any(|end| help.contains(&format!("[env: {name}{end}")));
+                    assert!(known, "{}: {program} {verb} does not know {name}", overlay.name);
+                }
+            }
+        }
+    }
+}
+
+/// Each service runs with the settings of the manifests, secrets and places apart, and every probe is asked of it.
+#[tokio::test]
+async fn the_services_start_with_these_settings_and_answer_every_probe() {
+    let orders = Database::create(Engine::MySql, &schema::database::ORDERS).await;
+    let notifications = Database::create(Engine::MySql, &schema::database::NOTIFICATIONS).await;
+    let nats = Nats::start().await;
+    for overlay in OVERLAYS.map(Overlay::render) {
+        let mut running = Vec::new();
+        for (program, namespace, deployment, http, admin) in SERVICES {
+            let workload = overlay.object("Deployment", namespace, deployment);
+            let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+            let url = match program {
+                "order-svc" => orders.url("order_svc"),
+                "outbox-relay" => orders.url("outbox_relay"),
+                _ => notifications.url("notify_svc"),
+            };
+            let mut service = Service::new(binary(program)).env("DATABASE_URL", url).env("NATS_URL", nats.url());
+            for (name, value) in overlay.environment(&container) {
+                service = with_setting(service, &name, value);
+            }
+            if let Some(http) = http {
+                assert_eq!(overlay.environment(&container)["HTTP_ADDR"], Some(format!("0.0.0.0:{http}")));
+            }
+            assert_eq!(overlay.environment(&container)["ADMIN_ADDR"], Some(format!("0.0.0.0:{admin}")));
+            running.push((service.start().await, container));
+        }
+        for (service, container) in &running {
+            for url in probes(service, container) {
+                let answer = reqwest::get(&url).await.unwrap();
+                assert_eq!(answer.status(), 200, "{}: {url}", overlay.name);
+            }
+        }
+    }
+}
+
+/// One setting of the manifests, unless it names a place: those are the test's own.
+fn with_setting(service: Service, name: &str, value: Option<String>) -> Service {
+    match (name, value) {
+        ("HTTP_ADDR" | "ADMIN_ADDR" | "DATABASE_URL" | "NATS_URL", _) => service,
+        ("STREAM_REPLICAS", _) => service, // there is one server
+        ("SMTP_URL", _) => service.env(name, "smtp://127.0.0.1:1"),
+        (_, Some(value)) => service.env(name, value),
+        (secret, None) => panic!("what is {secret} to be?"),
+    }
+}
+
+/// The URLs, at a service of the test's, of a pod's probes and of what its annotations tell Prometheus.
+fn probes(service: &Service, container: &Container<'_>) -> Vec<String> {
+    let mut urls = Vec::new();
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let get = &container.spec[probe]["httpGet"];
+        assert_eq!(get["port"], "admin", "{probe}");
+        urls.push(service.admin_url(get["path"].as_str().unwrap()));
+    }
+    let annotations = &container.workload["spec"]["template"]["metadata"]["annotations"];
+    let port = annotations["prometheus.io/port"].as_str().unwrap();
+    assert_eq!(port, port_of(container.spec, "admin").to_string());
+    urls.push(service.admin_url(annotations["prometheus.io/path"].as_str().unwrap()));
+    urls
+}
+
+#[test]
+fn a_pod_is_given_longer_to_end_than_its_program_takes() {
+    let gateway = std::fs::read_to_string(Home::find().unwrap().root().join("gateway/nginx.conf")).unwrap();
+    let nats = std::fs::read_to_string(Home::find().unwrap().root().join("k8s/base/nats/nats.conf")).unwrap();
+    for overlay in OVERLAYS.map(Overlay::render) {
+        for workload in overlay.workloads().filter(|workload| workload["kind"] != "Job") {
+            let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+            let drain = match container.spec["name"].as_str().unwrap() {
+                "nginx" => seconds(gateway.split("worker_shutdown_timeout ").nth(1).unwrap()),
+                "nats" => seconds(nats.split("lame_duck_duration: \"").nth(1).unwrap()),
+                "mysql" => 60, // none of ours: it writes back what it has to
+                _ => {
+                    let grace = overlay.environment(&container)["SHUTDOWN_GRACE"].clone().unwrap();
+                    runtime::config::duration(&grace).unwrap().as_secs()
+                }
+            };
+            let sleep = container.spec["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap_or_default();
+            let grace = pod_of(workload)["terminationGracePeriodSeconds"].as_u64().unwrap();
+            assert!(grace >= sleep + drain + 5, "{}: {grace} s, {sleep} s + {drain} s", name_of(workload));
+        }
+    }
+}
+
+/// The number at the start of a text such as `20s;`.
+fn seconds(text: &str) -> u64 {
+    text.split('s').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn nginx_and_nats_accept_the_configurations_in_the_manifests() {
+    let home = Home::find().unwrap();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+    for overlay in OVERLAYS.map(Overlay::render) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tls.crt"), cert.pem()).unwrap();
+        std::fs::write(folder.path().join("tls.key"), signing_key.serialize_pem()).unwrap();
+        // Names of the cluster mean nothing here, and what is mounted lies elsewhere.
+        let here = |text: &str| {
+            let text = text.replace("/run/secrets/gateway-tls", &folder.path().display().to_string());
+            text.lines()
+                .map(|line| match line.split_once(".svc.cluster.local") {
+                    Some((before, after)) if before.starts_with("server ") => format!("server 127.0.0.1{after}\n"),
+                    _ => format!("{line}\n"),
+                })
+                .collect()
+        };
+        overlay.write_files(overlay.object("Deployment", "web-gateway", "gateway"), "config", folder.path(), here);
+        overlay.write_files(overlay.object("StatefulSet", "web-nats", "nats"), "config", folder.path(), here);
+        let mut nginx = Command::new(home.program("nginx").unwrap());
+        nginx.arg("-t").arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
+        nginx.args(["-e", "stderr"]);
+        let mut nats = Command::new(home.program("nats-server").unwrap());
+        nats.arg("-t").arg("--config").arg(folder.path().join("nats.conf")).env("POD_NAME", "nats-0");
+        for mut program in [nginx, nats] {
+            let tested = program.output().unwrap();
+            assert!(tested.status.success(), "{}: {}", overlay.name, String::from_utf8_lossy(&tested.stderr));
+        }
+    }
+}
+
+/// MySQL lets in 151 unless told otherwise.
+#[test]
+fn all_replicas_connections_fit_into_mysqls_default() {
+    for overlay in OVERLAYS.map(Overlay::render) {
+        let mut connections = 0;
+        for (_, namespace, deployment, ..) in SERVICES {
+            let workload = overlay.object("Deployment", namespace, deployment);
+            let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+            let autoscaler = overlay.of_kind("HorizontalPodAutoscaler").find(|scaler| name_of(scaler) == deployment);
+            let replicas = match autoscaler {
+                Some(scaler) => scaler["spec"]["maxReplicas"].as_u64().unwrap(),
+                None => workload["spec"]["replicas"].as_u64().unwrap(),
+            };
+            let environment = overlay.environment(&container);
+            let each = environment.get("DATABASE_CONNECTIONS_MAX").cloned().flatten();
+            connections += (replicas + 1) * each.map_or(16, |each| each.parse::<u64>().unwrap()); // one more in a rollout
+        }
+        assert!(connections < 151, "{}: {connections}", overlay.name);
+    }
+}

@@ -1,0 +1,114 @@
+//! An overlay as kustomize renders it, and ways to ask about it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use stack::home::Home;
+
+pub const OVERLAYS: [&str; 2] = ["dev", "prod"];
+
+/// All objects of an overlay.
+pub struct Overlay {
+    pub name: &'static str,
+    objects: Vec<Value>,
+}
+
+/// A container, and what is around it.
+pub struct Container<'a> {
+    pub workload: &'a Value,
+    pub spec: &'a Value,
+}
+
+impl Overlay {
+    pub fn render(name: &'static str) -> Overlay {
+        let home = Home::find().unwrap();
+        let folder = home.root().join("k8s/overlays").join(name);
+        let rendered = Command::new(home.program("kubectl").unwrap()).arg("kustomize").arg(folder).output().unwrap();
+        assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+        let text = String::from_utf8(rendered.stdout).unwrap();
+        Overlay { name, objects: serde_saphyr::from_multiple(&text).unwrap() }
+    }
+
+    pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.objects.iter().filter(move |object| object["kind"] == kind)
+    }
+
+    /// The object, which has to be there.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> &Value {
+        let found = self.of_kind(kind).find(|object| name_of(object) == name && namespace_of(object) == namespace);
+        found.unwrap_or_else(|| panic!("{}: there is no {kind} {namespace}/{name}", self.name))
+    }
+
+    /// What makes pods.
+    pub fn workloads(&self) -> impl Iterator<Item = &Value> {
+        self.objects.iter().filter(|object| object["spec"]["template"]["spec"]["containers"].is_array())
+    }
+
+    /// The containers that run one of our programs, those that run first among them.
+    pub fn containers_of(&self, program: &str) -> Vec<Container<'_>> {
+        let ours = |spec: &&Value| {
+            let image = spec["image"].as_str().unwrap();
+            image.rsplit('/').next().unwrap().split(':').next().unwrap() == program
+        };
+        let of = |workload| {
+            let pod = pod_of(workload);
+            let all = list(&pod["initContainers"]).chain(list(&pod["containers"]));
+            all.filter(ours).map(move |spec| Container { workload, spec })
+        };
+        self.workloads().flat_map(of).collect()
+    }
+
+    /// A container's environment: values as they stand, and for those from a secret `None`.
+    pub fn environment(&self, container: &Container<'_>) -> BTreeMap<String, Option<String>> {
+        let namespace = namespace_of(container.workload);
+        let mut environment = BTreeMap::new();
+        for source in list(&container.spec["envFrom"]) {
+            let name = source["configMapRef"]["name"].as_str().expect("envFrom names a ConfigMap");
+            let data = self.object("ConfigMap", namespace, name)["data"].as_object().unwrap();
+            environment.extend(data.iter().map(|(key, value)| (key.clone(), value.as_str().map(str::to_owned))));
+        }
+        for variable in list(&container.spec["env"]) {
+            let name = variable["name"].as_str().unwrap().to_owned();
+            environment.insert(name, variable["value"].as_str().map(str::to_owned));
+        }
+        environment
+    }
+
+    /// Writes the files of all ConfigMaps that a workload mounts at `path` into a folder.
+    pub fn write_files(&self, workload: &Value, volume: &str, folder: &Path, replace: impl Fn(&str) -> String) {
+        let pod = pod_of(workload);
+        let volume = list(&pod["volumes"]).find(|candidate| candidate["name"] == volume).unwrap();
+        let sources = list(&volume["projected"]["sources"]).map(|source| &source["configMap"]["name"]);
+        for name in sources.chain(std::iter::once(&volume["configMap"]["name"])).filter_map(Value::as_str) {
+            let files = self.object("ConfigMap", namespace_of(workload), name)["data"].as_object().unwrap();
+            for (file, text) in files {
+                std::fs::write(folder.join(file), replace(text.as_str().unwrap())).unwrap();
+            }
+        }
+    }
+}
+
+pub fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
+}
+
+pub fn namespace_of(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
+}
+
+pub fn pod_of(workload: &Value) -> &Value {
+    &workload["spec"]["template"]["spec"]
+}
+
+/// The items of a list; nothing if it is not there.
+pub fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The number of a container's port.
+pub fn port_of(container: &Value, name: &str) -> u64 {
+    let port = list(&container["ports"]).find(|port| port["name"] == name);
+    port.and_then(|port| port["containerPort"].as_u64()).unwrap_or_else(|| panic!("there is no port {name}"))
+}
