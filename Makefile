@@ -3,6 +3,10 @@
 .DEFAULT_GOAL := help
 DB     ?= mysql
 SECTION ?= all
+ENGINE ?= podman
+ENGINE_ARGS = $(if $(filter podman,$(ENGINE)),--format docker) # the other format knows no HEALTHCHECK
+REGISTRY ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -50,6 +54,14 @@ bench: ## Measure, as ratios to limits measured in the same run; SECTION=write A
 check: ## Formatting, lints, docs, layering, .sqlx, licences
 	@stack/setup check
 	@.ci/check
+
+.PHONY: images
+images: ## Build the three images with podman; ENGINE=docker, REGISTRY=registry.example.com/web-store/
+	@for service in order-svc outbox-relay notify-svc; do \
+	    $(ENGINE) build $(ENGINE_ARGS) --target $$service --tag $(REGISTRY)$$service:$(VERSION) \
+	        --label org.opencontainers.image.version=$(VERSION) \
+	        --label org.opencontainers.image.revision=$$(git rev-parse HEAD) . || exit; \
+	done
 
 .PHONY: sqlx-prepare
 sqlx-prepare: ## Describe the services' SQL anew after changing a query or a migration
