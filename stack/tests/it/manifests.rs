@@ -6,11 +6,12 @@ mod rendered;
 use std::process::Command;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::Value;
 use stack::Engine;
 use stack::home::Home;
 use stack::testing::{Database, Nats, Service, binary};
 
-use rendered::{Container, OVERLAYS, Overlay, list, name_of, pod_of, port_of};
+use rendered::{Container, OVERLAYS, Overlay, list, name_of, namespace_of, pod_of, port_of};
 
 /// Program, namespace, deployment, port of its API, port of its admin server.
 const SERVICES: [(&str, &str, &str, Option<u64>, u64); 3] = [
@@ -55,7 +56,8 @@ fn every_setting_is_one_that_its_program_knows() {
                 let help = String::from_utf8(help.stdout).unwrap();
                 let help = help.split_whitespace().collect::<Vec<_>>().join(" "); // wrapped at any space
                 for name in overlay.environment(&container).keys() {
-                    let known = [']', '='].iter().any(|end| help.contains(&format!("[env: {name}{end}")));
+                    let known = [format!("[env: {name}]"), format!("[env: {name}="), format!("[in a file: {name}]")];
+                    let known = known.iter().any(|known| help.contains(known));
                     assert!(known, "{}: {program} {verb} does not know {name}", overlay.name);
                 }
             }
@@ -101,11 +103,40 @@ async fn the_services_start_with_these_settings_and_answer_every_probe() {
 /// One setting of the manifests, unless it names a place: those are the test's own.
 fn with_setting(service: Service, name: &str, value: Option<String>) -> Service {
     match (name, value) {
-        ("HTTP_ADDR" | "ADMIN_ADDR" | "DATABASE_URL" | "NATS_URL", _) => service,
+        ("HTTP_ADDR" | "ADMIN_ADDR" | "NATS_URL", _) => service,
         ("STREAM_REPLICAS", _) => service, // there is one server
-        ("SMTP_URL", _) => service.env(name, "smtp://127.0.0.1:1"),
+        ("SMTP_URL_FILE", _) => service.env("SMTP_URL", "smtp://127.0.0.1:1"),
+        (file, _) if file.ends_with("_FILE") => service,
         (_, Some(value)) => service.env(name, value),
         (secret, None) => panic!("what is {secret} to be?"),
+    }
+}
+
+#[test]
+fn every_file_that_a_setting_names_is_mounted_from_a_secret_that_has_it() {
+    for overlay in OVERLAYS.map(Overlay::render) {
+        for (program, ..) in SERVICES {
+            for container in overlay.containers_of(program) {
+                let environment = overlay.environment(&container);
+                let files = environment.iter().filter(|(name, _)| name.ends_with("_FILE"));
+                for (name, path) in files {
+                    let (folder, key) = path.as_ref().unwrap().rsplit_once('/').unwrap();
+                    let mount = list(&container.spec["volumeMounts"]).find(|mount| mount["mountPath"] == folder);
+                    let mount = mount.unwrap_or_else(|| panic!("{}: {program}: {name} is not mounted", overlay.name));
+                    assert_secret_has(&overlay, &container, &mount["name"], key);
+                }
+            }
+        }
+    }
+}
+
+/// Looks into the secrets that an overlay makes; those of `prod` are not ours to make.
+fn assert_secret_has(overlay: &Overlay, container: &Container<'_>, volume: &Value, key: &str) {
+    let volume = list(&pod_of(container.workload)["volumes"]).find(|candidate| candidate["name"] == *volume).unwrap();
+    let secret = volume["secret"]["secretName"].as_str().unwrap();
+    if overlay.name == "dev" {
+        let data = &overlay.object("Secret", namespace_of(container.workload), secret)["data"];
+        assert!(data[key].is_string(), "{secret} has no {key}");
     }
 }
 
@@ -158,11 +189,14 @@ fn nginx_and_nats_accept_the_configurations_in_the_manifests() {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
     for overlay in OVERLAYS.map(Overlay::render) {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tls.crt"), cert.pem()).unwrap();
+        for file in ["tls.crt", "ca.crt"] {
+            std::fs::write(folder.path().join(file), cert.pem()).unwrap();
+        }
         std::fs::write(folder.path().join("tls.key"), signing_key.serialize_pem()).unwrap();
         // Names of the cluster mean nothing here, and what is mounted lies elsewhere.
         let here = |text: &str| {
-            let text = text.replace("/run/secrets/gateway-tls", &folder.path().display().to_string());
+            let here = folder.path().display().to_string();
+            let text = text.replace("/run/secrets/gateway-tls", &here).replace("/run/secrets/nats-tls", &here);
             text.lines()
                 .map(|line| match line.split_once(".svc.cluster.local") {
                     Some((before, after)) if before.starts_with("server ") => format!("server 127.0.0.1{after}\n"),
@@ -177,6 +211,9 @@ fn nginx_and_nats_accept_the_configurations_in_the_manifests() {
         nginx.args(["-e", "stderr"]);
         let mut nats = Command::new(home.program("nats-server").unwrap());
         nats.arg("-t").arg("--config").arg(folder.path().join("nats.conf")).env("POD_NAME", "nats-0");
+        for user in stack::server::NATS_USERS {
+            nats.env(user.variable, "\"secret\"");
+        }
         for mut program in [nginx, nats] {
             let tested = program.output().unwrap();
             assert!(tested.status.success(), "{}: {}", overlay.name, String::from_utf8_lossy(&tested.stderr));
