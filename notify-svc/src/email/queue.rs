@@ -27,6 +27,8 @@ const CONCURRENT_MAX: usize = 8;
 const LEASE: Duration = Duration::from_secs(90);
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_secs(1);
+/// Emails that come this close together are claimed together: a claim is a commit, and takes the disk from the next order.
+const GATHER: Duration = Duration::from_millis(50);
 /// Between attempts of one email that the server refuses: the eighth comes after about an hour.
 const REFUSED_DELAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
 /// Between probes of a transport or a database that is away.
@@ -98,7 +100,7 @@ impl Queue {
 
     async fn wait(&self) {
         tokio::select! {
-            () = self.wake.notified() => {}
+            () = self.wake.notified() => tokio::time::sleep(GATHER).await,
             () = self.shutdown.cancelled() => {}
             () = tokio::time::sleep(POLL) => {}
         }

@@ -38,8 +38,7 @@ impl Pipeline {
     }
 }
 
-const FORGET: &str =
-    "UPDATE outbox SET state = 'pending', stream_seq = 0 WHERE state = 'published'";
+const FORGET: &str = "UPDATE outbox SET state = 'pending', stream_seq = 0 WHERE state = 'published'";
 
 #[tokio::test]
 async fn each_service_does_all_its_work_as_its_nats_user() {
