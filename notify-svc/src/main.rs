@@ -7,7 +7,7 @@ use notify_svc::{cli, migrate, run};
 use runtime::config::EXIT_CONFIG;
 use runtime::{health, telemetry};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config: Config = match runtime::config::parse() {
         Ok(config) => config,
