@@ -29,7 +29,7 @@ pub struct ProcessConfig {
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
-    /// Which log lines appear, for example info,outbox_relay=debug.
+    /// Which log lines appear, by level and target, for example info,outbox_relay=debug.
     #[arg(long, env = "LOG_FILTER", default_value = "info,async_nats=warn")]
     pub log_filter: String,
 
@@ -55,10 +55,11 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
         ExitCode::from(EXIT_CONFIG)
     };
     let (command, unread) = with_secret_files(C::command());
-    if let Some(reason) = unread {
+    let parsed = command.try_get_matches().and_then(|matches| C::from_arg_matches(&matches));
+    let is_question = |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if let Some(reason) = unread.filter(|_| !parsed.as_ref().is_err_and(is_question)) {
         return Err(refuse(reason));
     }
-    let parsed = command.try_get_matches().and_then(|matches| C::from_arg_matches(&matches));
     let config = parsed.map_err(|error| {
         if error.kind() == ErrorKind::ValueValidation {
             // What follows the first line is a hint at --help.

@@ -60,7 +60,7 @@ pub struct DatabaseConfig {
 /// How a connection to the database is encrypted.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DatabaseTls {
-    /// PEM file with the authorities that may vouch for the database, beside the system's. With it, only a server with a certificate for the URL's host name is spoken to; without it, connections are not encrypted.
+    /// PEM file with the authorities that may vouch for the database, beside the system's. With it, only a server with a certificate for the URL's host name is spoken to; without it, connections are not encrypted, unless ssl-mode in the URL says so.
     #[arg(long, env = "DATABASE_CA_FILE", value_parser = tls::certificates)]
     pub database_ca_file: Option<PathBuf>,
 

@@ -83,6 +83,8 @@ fn a_secret_that_can_not_be_read_ends_with_64_and_one_line() {
             assert!(said.starts_with("error: ") && said.contains(reason) && !said.contains(MARK), "{program}: {said}");
             assert_eq!(said.lines().count(), 1, "{said}");
         }
+        let output = run(program, &["run", "--help"], &[("DATABASE_URL_FILE", "/nowhere/at/all")]);
+        assert_eq!(output.status.code(), Some(0), "whoever needs the help gets it");
     }
 }
 
