@@ -99,7 +99,7 @@ pub struct RunConfig {
     #[arg(long, env = "INBOX_RETENTION", default_value = "45d", value_parser = duration)]
     pub inbox_retention: Duration,
 
-    /// How long the relay keeps published events, which it may publish again: its own retention setting.
+    /// How long the relay keeps published events, which it may publish again: its own RETENTION. 0s: for ever, and so are inbox rows.
     #[arg(long, env = "OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
     pub outbox_retention: Duration,
 

@@ -72,15 +72,16 @@ impl Housekeeping {
                 period.reset_after(SAMPLE_PERIOD);
                 continue;
             };
-            if stream.age_max.is_zero() || self.inbox_retention <= stream.age_max + self.outbox_retention {
+            let are_for_ever = stream.age_max.is_zero() || self.outbox_retention.is_zero();
+            if are_for_ever || self.inbox_retention <= stream.age_max + self.outbox_retention {
                 if !is_told {
                     let (stream, outbox, inbox) = (stream.age_max, self.outbox_retention, self.inbox_retention);
                     tracing::warn!(
                         ?stream,
                         ?outbox,
                         ?inbox,
-                        "inbox is not purged: INBOX_RETENTION must be above the stream's max_age, which must be set, and \
-                         OUTBOX_RETENTION together"
+                        "inbox is not purged: INBOX_RETENTION must be above the stream's max_age and OUTBOX_RETENTION \
+                         together, both of which must be set"
                     );
                     is_told = true;
                 }

@@ -179,7 +179,8 @@ impl Validate for RunConfig {
             );
         }
         let StreamConfig { max_age, dedup_window, .. } = self.stream;
-        if !max_age.is_zero() && max_age <= self.retention.max(dedup_window) {
+        let kept_for = if self.retention.is_zero() { Duration::MAX } else { self.retention };
+        if !max_age.is_zero() && max_age <= kept_for.max(dedup_window) {
             return Err(
                 "STREAM_MAX_AGE must be above RETENTION and DEDUP_WINDOW, or 0s: what the outbox still has must \
                         still be in the stream"

@@ -103,7 +103,7 @@ impl Validate for EmailConfig {
     fn validate(&self) -> Result<(), String> {
         let Transport::Smtp { url, ca_file, .. } = self.transport()? else { return Ok(()) };
         let server = Server::parse(url)?;
-        if ca_file.is_some() && !server.has_tls() {
+        if ca_file.is_some() && !server.insists_on_tls() {
             return Err("SMTP_CA_FILE needs an SMTP_URL with TLS: smtps://HOST, or smtp://HOST?tls=required".to_owned());
         }
         Ok(())
@@ -147,6 +147,7 @@ mod tests {
         let smtp =
             |url| refusal("smtp", &["--email-from", "a@example.com", "--smtp-ca-file", "ca.pem", "--smtp-url", url]);
         assert!(smtp("smtp://h:25").starts_with("SMTP_CA_FILE needs an SMTP_URL with TLS"));
+        assert!(smtp("smtp://h:25?tls=opportunistic").starts_with("SMTP_CA_FILE needs an SMTP_URL with TLS"));
         assert_eq!(smtp("smtps://h"), "");
         assert_eq!(smtp("smtp://u:p@h:587?tls=required"), "");
     }

@@ -22,6 +22,7 @@ pub(super) struct Server {
     host: String,
     /// How TLS is begun; none if it is not.
     tls: Option<fn(TlsParameters) -> Tls>,
+    insists_on_tls: bool,
     builder: AsyncSmtpTransportBuilder,
 }
 
@@ -36,21 +37,22 @@ impl Server {
     fn read(url: &str) -> Option<Self> {
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).ok()?;
         let url = Url::parse(url).ok()?;
-        let tls = url.query_pairs().find(|(name, _)| name == "tls");
-        let tls: Option<fn(TlsParameters) -> Tls> = match (url.scheme(), tls.as_ref().map(|(_, value)| value.as_ref()))
-        {
+        let wish = url.query_pairs().find(|(name, _)| name == "tls");
+        let wish = (url.scheme(), wish.as_ref().map(|(_, value)| value.as_ref()));
+        let tls: Option<fn(TlsParameters) -> Tls> = match wish {
             ("smtps", _) => Some(Tls::Wrapper),
             (_, Some("required")) => Some(Tls::Required),
             (_, Some("opportunistic")) => Some(Tls::Opportunistic),
             _ => None,
         };
+        let insists_on_tls = matches!(wish, ("smtps", _) | (_, Some("required")));
         let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
-        Some(Self { host, tls, builder })
+        Some(Self { host, tls, insists_on_tls, builder })
     }
 
-    /// Whether connections are encrypted, or may be.
-    pub(super) fn has_tls(&self) -> bool {
-        self.tls.is_some()
+    /// Whether nothing is said to a server that does not encrypt.
+    pub(super) fn insists_on_tls(&self) -> bool {
+        self.insists_on_tls
     }
 }
 
@@ -65,7 +67,7 @@ impl Smtp {
     ///
     /// # Errors
     /// If `ca_file` can't be read or holds no certificate.
-    pub(super) fn new(Server { host, tls, mut builder }: Server, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) fn new(Server { host, tls, mut builder, .. }: Server, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         if let (Some(tls), Some(path)) = (tls, ca_file) {
             let parameters = trusting_only(host, path);
             builder = builder.tls(tls(parameters.with_context(|| format!("SMTP_CA_FILE {}", path.display()))?));
