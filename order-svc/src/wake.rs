@@ -1,7 +1,7 @@
 //! The wake hint: tells the relay that the outbox has something, so that it need not wait for its next poll.
 //!
 //! Guarantees nothing, and holds nobody up: no request waits for it, and it is dropped when NATS is away. Commits that
-//! come faster than `GAP` share a hint, and one always follows the last of them: the relay reads all there is anyhow,
+//! come faster than `GAP` share a hint, and one follows the last of them until a stop begins: the relay reads all there is anyhow,
 //! and a message for each order would cost NATS and us more than the order's own HTTP answer. Test
 //! `orders_are_accepted_while_nats_is_away`. The only file that knows NATS.
 
