@@ -90,14 +90,11 @@ pub async fn follow(
 ) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = timer.tick() => {}
-        }
+    while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         match pauses.look(&pool).await {
             Ok(patterns) => metrics.paused_patterns(patterns),
             Err(error) => tracing::warn!(error = chain(&error), "can't read outbox_pause"),
         }
     }
+    Ok(())
 }

@@ -27,11 +27,7 @@ pub async fn run(pool: MySqlPool, pauses: Pauses, metrics: Metrics, shutdown: Ca
     let mut timer = tokio::time::interval(INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut after = 0;
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = timer.tick() => {}
-        }
+    while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         while metrics.is_active() && !shutdown.is_cancelled() {
             match sweep(&pool, &pauses.now(), after).await {
                 Ok(swept) => {
@@ -47,6 +43,7 @@ pub async fn run(pool: MySqlPool, pauses: Pauses, metrics: Metrics, shutdown: Ca
             }
         }
     }
+    Ok(())
 }
 
 struct Swept {

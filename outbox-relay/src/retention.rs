@@ -75,11 +75,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = timer.tick() => {}
-        }
+    while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         if retention.is_zero() {
             continue;
         }
@@ -100,4 +96,5 @@ pub async fn run(
             tracing::info!(events = walk.purged, "published events purged");
         }
     }
+    Ok(())
 }

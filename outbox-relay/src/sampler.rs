@@ -18,11 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Never; a failed sample is logged and the gauge keeps its value.
 pub async fn run(pool: MySqlPool, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = timer.tick() => {}
-        }
+    while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         for state in State::ALL {
             if !metrics.is_active() {
                 metrics.sample(state, &StateCount { events: 0, oldest_seconds: None });
@@ -34,4 +30,5 @@ pub async fn run(pool: MySqlPool, metrics: Metrics, shutdown: CancellationToken)
             }
         }
     }
+    Ok(())
 }
