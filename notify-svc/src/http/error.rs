@@ -2,7 +2,6 @@
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,8 +10,6 @@ use runtime::http::layers;
 use runtime::http::problem::{Problem, Violation};
 use runtime::mysql::is_transient;
 use runtime::telemetry::chain;
-
-use super::docs::{self, Responses};
 
 /// When to try again while the database is away: pools and failovers recover in seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -81,13 +78,4 @@ impl From<sqlx::Error> for ApiError {
             Self::Internal
         }
     }
-}
-
-/// The part of the API's documentation that lists these problems, grouped by status, each as it is really sent.
-pub(super) fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
-    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    for problem in problems {
-        by_status.entry(problem.status).or_default().push(problem);
-    }
-    by_status.into_iter().map(|(status, problems)| (status.to_string(), docs::problem_response(&problems))).collect()
 }

@@ -7,8 +7,8 @@ use utoipa::IntoResponses;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::Responses;
-use super::error::{ApiError, documented};
+use super::docs::{Responses, documented};
+use super::error::ApiError;
 use crate::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::docs::Responses;
-use super::error::{ApiError, documented};
+use super::docs::{Responses, documented};
+use super::error::ApiError;
 use crate::App;
 use crate::notification::EmailState;
 use crate::store::notifications::{self, Page};

@@ -9,7 +9,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use runtime::http::docs::{Responses, problem_response};
+pub(super) use runtime::http::docs::{Responses, documented};
 
 use crate::App;
 

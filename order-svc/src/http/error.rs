@@ -2,7 +2,6 @@
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -170,16 +169,4 @@ impl From<TransactionError> for ApiError {
             }
         }
     }
-}
-
-/// The part of the API's documentation that lists these problems, grouped by status, each as it is really sent.
-pub(super) fn documented(problems: impl IntoIterator<Item = Problem>) -> super::docs::Responses {
-    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    for problem in problems {
-        by_status.entry(problem.status).or_default().push(problem);
-    }
-    by_status
-        .into_iter()
-        .map(|(status, problems)| (status.to_string(), super::docs::problem_response(&problems)))
-        .collect()
 }

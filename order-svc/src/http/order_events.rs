@@ -9,8 +9,8 @@ use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::Responses;
-use super::error::{ApiError, documented};
+use super::docs::{Responses, documented};
+use super::error::ApiError;
 use super::extract::OrderIdInPath;
 use crate::App;
 use crate::store::outbox::StoredEvent;

@@ -10,8 +10,8 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::Responses;
-use super::error::{ApiError, documented};
+use super::docs::{Responses, documented};
+use super::error::ApiError;
 use super::order_response::{OrderResponse, StatusResponse};
 use crate::App;
 use crate::domain::{OrderFilter, Violation};

@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::docs::Responses;
-use super::error::{ApiError, documented};
+use super::docs::{Responses, documented};
+use super::error::ApiError;
 use super::extract::{JsonBody, OrderIdInPath, idempotency_key, traceparent};
 use super::order_response::{Etag, OrderResponse, not_modified, shown};
 use crate::App;

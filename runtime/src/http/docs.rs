@@ -38,11 +38,16 @@ pub fn ui(document: OpenApi) -> Router {
     Router::from(page).route("/docs/openapi.json", get(|| async { document }))
 }
 
-/// A response that is one of several problems of the same status, each as it is really sent.
-///
-/// # Panics
-/// Never: a problem is plain JSON.
-pub fn problem_response(problems: &[Problem]) -> RefOr<Response> {
+/// The responses that these problems are, grouped by status, each as it is really sent.
+pub fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
+    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
+    for problem in problems {
+        by_status.entry(problem.status).or_default().push(problem);
+    }
+    by_status.into_iter().map(|(status, problems)| (status.to_string(), problem_response(&problems))).collect()
+}
+
+fn problem_response(problems: &[Problem]) -> RefOr<Response> {
     let examples = problems.iter().map(|problem| {
         let value = serde_json::to_value(problem).expect("a problem is plain JSON");
         (problem.code.to_string(), ExampleBuilder::new().summary(problem.title.clone()).value(Some(value)).build())
