@@ -18,7 +18,8 @@ pub struct Run {
 }
 
 /// Settles acknowledged events without a gap: `first` to `last` have the sequences of the stream from `stream_seq` on.
-/// Four times as fast as row by row, and none but these can be between them. Locks their rows.
+/// Four times as fast as row by row, and none but these can be between them. The epoch is compared in a scalar subquery:
+/// EXISTS would become a join, and the rows would go through a temporary table before they are changed. Locks their rows.
 pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox FORCE INDEX (PRIMARY)
@@ -29,7 +30,7 @@ pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result
              last_error      = NULL
          WHERE seq BETWEEN ? AND ?
            AND state = 'pending'
-           AND EXISTS (SELECT 1 FROM relay_lease WHERE name = ? AND epoch = ?)",
+           AND (SELECT epoch FROM relay_lease WHERE name = ?) = ?",
         run.stream_seq,
         run.first,
         run.first,
