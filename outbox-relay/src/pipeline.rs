@@ -193,9 +193,11 @@ impl Relay {
         let under_way = under_way?;
         let last = *under_way.iter().max()?;
         let ahead = self.claim(pipeline, under_way).await.ok()?;
+        // A row can appear only where none is under way, mostly before the first.
+        let last_gap = (0..last).rev().find(|seq| !under_way.contains(seq))?;
         // After the claim, not before: an elder that it could not see must not stay unseen.
         let limit = u32::try_from(under_way.len() + 1).ok()?;
-        let before = outbox::pending_up_to(&self.pool, last, limit).await.ok()?;
+        let before = outbox::pending_up_to(&self.pool, last_gap, limit).await.ok()?;
         let is_late = before.iter().any(|seq| !under_way.contains(seq));
         (!ahead.claimed.is_empty() && !is_late).then_some(ahead)
     }
