@@ -87,8 +87,8 @@ pub struct RunConfig {
     #[arg(long, env = "POLL_INTERVAL", default_value = "500ms", value_parser = duration)]
     pub poll_interval: Duration,
 
-    /// Events claimed at once.
-    #[arg(long, env = "BATCH_SIZE_MAX", default_value = "1000")]
+    /// Events claimed and settled at once; the broker gets them in atomic batches of at most 1000.
+    #[arg(long, env = "BATCH_SIZE_MAX", default_value = "4000")]
     pub batch_size_max: NonZeroU32,
 
     /// How long the broker may take to acknowledge an event before it counts as away.
