@@ -60,7 +60,7 @@ struct All {
 /// One measured number.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
-    /// Its name in this README and in scripts.
+    /// Its name in the README and in scripts.
     pub(crate) name: &'static str,
     /// The number.
     pub(crate) value: f64,
@@ -68,11 +68,23 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     /// What the same machine reached in the same run without our code, in the same unit; none if there is no such limit.
     pub(crate) limit: Option<f64>,
-    /// `value / limit`; for times, how many times the limit it took.
+    /// `value / limit`, or the median of that over rounds; for times, how many times the limit it took.
     pub(crate) ratio: Option<f64>,
 }
 
 impl Figure {
+    /// The median of rounds, each a number and the limit that was measured beside it. The ratio is the median of the
+    /// rounds' ratios: what slows the machine down for a while slows both.
+    pub(crate) fn of_rounds(name: &'static str, unit: &'static str, rounds: &[(f64, f64)]) -> Figure {
+        let median = |of: fn(&(f64, f64)) -> f64| {
+            let mut numbers: Vec<f64> = rounds.iter().map(of).collect();
+            numbers.sort_by(f64::total_cmp);
+            numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        let ratio = median(|(value, limit)| value / limit);
+        Figure { name, value: median(|round| round.0), unit, limit: Some(median(|round| round.1)), ratio: Some(ratio) }
+    }
+
     /// A number compared with its limit.
     pub(crate) fn against(name: &'static str, value: f64, unit: &'static str, limit: f64) -> Figure {
         Figure { name, value, unit, limit: Some(limit), ratio: Some(value / limit) }

@@ -52,16 +52,16 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
     let pool = rig.database("notifications", &NOTIFICATIONS).await?;
     let mut figures = Vec::new();
     for (name, batch_size) in [("inbox", 256), ("inbox_1000", 1000)] {
-        let (mut limits, mut rates) = (Vec::new(), Vec::new());
+        let mut rounds = Vec::new();
         for _ in 0..arguments.rounds {
             empty(&pool).await?;
             consume_bare(&stream, &pool, &events, batch_size).await?;
-            limits.push(rate(&pool, &events, batch_size).await?);
+            let limit = rate(&pool, &events, batch_size).await?;
             empty(&pool).await?;
             consume_by_service(&rig, &stream, batch_size).await?;
-            rates.push(rate(&pool, &events, batch_size).await?);
+            rounds.push((rate(&pool, &events, batch_size).await?, limit));
         }
-        figures.push(Figure::against(name, median(rates), "events/s", median(limits)));
+        figures.push(Figure::of_rounds(name, "events/s", &rounds));
     }
     Ok(figures)
 }
@@ -144,9 +144,4 @@ async fn rate(pool: &MySqlPool, events: &[Event], batch_size: usize) -> anyhow::
         bail!("{recorded} events were recorded and {notified} notified, of {}", events.len());
     }
     Ok((events.len() - batch_size) as f64 / seconds)
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

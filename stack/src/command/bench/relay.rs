@@ -29,6 +29,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 200_000)]
     events: u64,
 
+    /// Turns of each throughput run and its limit; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    rounds: u8,
+
     /// Published events in the scale run; a tenth of that is pending. The target speaks of ten million.
     #[arg(long, default_value_t = 1_000_000)]
     scale: u64,
@@ -68,19 +72,25 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let rig = Rig::start(home, arguments.db, true).await?;
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
-    let limit = bare::atomic(&rig.nats.url(), arguments.events).await?;
-    outbox::append_pending(&pool, arguments.events).await?;
-    let rate = drain(&rig, &pool, "auto").await?;
-    Ok(Figure::against("relay_durable", rate, "events/s", limit))
+    let mut rounds = Vec::new();
+    for _ in 0..arguments.rounds {
+        let limit = bare::atomic(&rig.nats.url(), arguments.events).await?;
+        outbox::append_pending(&pool, arguments.events).await?;
+        rounds.push((drain(&rig, &pool, "auto").await?, limit));
+    }
+    Ok(Figure::of_rounds("relay_durable", "events/s", &rounds))
 }
 
 async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let rig = Rig::start(home, arguments.db, false).await?;
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
-    let limit = bare::pipelined(&rig.nats.url(), arguments.events).await?;
-    outbox::append_pending(&pool, arguments.events).await?;
-    let rate = drain(&rig, &pool, "careful").await?;
-    Ok(Figure::against("relay_careful", rate, "events/s", limit))
+    let mut rounds = Vec::new();
+    for _ in 0..arguments.rounds {
+        let limit = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+        outbox::append_pending(&pool, arguments.events).await?;
+        rounds.push((drain(&rig, &pool, "careful").await?, limit));
+    }
+    Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
 }
 
 /// The same number of pending events behind a short history and behind a long one.

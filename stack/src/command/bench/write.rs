@@ -1,8 +1,7 @@
 //! `stack bench write`: what HTTP, validation and telemetry cost an order.
 //!
 //! The limit is the bare transaction: the same two INSERTs on the same server through the same kind of pool, without a
-//! service around it. Both take turns in short rounds over empty tables, and medians are reported, so that whatever else
-//! the machine does falls on both. Relies on the release build of order-svc.
+//! service around it. Both take turns in short rounds over empty tables. Relies on the release build of order-svc.
 
 use std::time::{Duration, Instant};
 
@@ -43,8 +42,8 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
     let one = bench.rounds(arguments.rounds, 1, round).await?;
     bench.stop().await?;
     Ok(vec![
-        Figure::against("write_32", median(&many.service, Round::rate), "orders/s", median(&many.bare, Round::rate)),
-        Figure::against("write_1", median(&one.service, Round::p50_ms), "ms", median(&one.bare, Round::p50_ms)),
+        Figure::of_rounds("write_32", "orders/s", &many.each(Round::rate)),
+        Figure::of_rounds("write_1", "ms", &one.each(Round::p50_ms)),
     ])
 }
 
@@ -69,15 +68,14 @@ impl Bench {
 
     /// Rounds of both kinds in turn, the first of each not counted.
     async fn rounds(&self, rounds: u32, clients: usize, round: Duration) -> anyhow::Result<Rounds> {
-        let mut all = Rounds::default();
+        let mut all = Rounds(Vec::new());
         for number in 0..=rounds {
             self.empty().await?;
             let bare = self.bare.run(clients, round).await?;
             self.empty().await?;
             let service = self.through_http(clients, round).await?;
             if number > 0 {
-                all.bare.push(bare);
-                all.service.push(service);
+                all.0.push((service, bare));
             }
         }
         Ok(all)
@@ -109,10 +107,13 @@ impl Bench {
     }
 }
 
-#[derive(Default)]
-struct Rounds {
-    bare: Vec<Round>,
-    service: Vec<Round>,
+/// The service's and the bare ones, in pairs.
+struct Rounds(Vec<(Round, Round)>);
+
+impl Rounds {
+    fn each(&self, of: fn(&Round) -> f64) -> Vec<(f64, f64)> {
+        self.0.iter().map(|(service, bare)| (of(service), of(bare))).collect()
+    }
 }
 
 /// What one round took.
@@ -137,10 +138,4 @@ impl Round {
     fn p50_ms(&self) -> f64 {
         self.latencies.get(self.latencies.len() / 2).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
-}
-
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut numbers: Vec<f64> = rounds.iter().map(of).collect();
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }
