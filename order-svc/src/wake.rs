@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// At least this long from one hint to the next. The relay is not ready for another much sooner.
-const GAP: Duration = Duration::from_millis(2);
+/// At least this long from one hint to the next. The relay is not ready for another much sooner, and at full load each
+/// costs NATS and us what could be orders.
+const GAP: Duration = Duration::from_millis(5);
 
 /// Asks for hints. Clones ask the same [`run`].
 #[derive(Clone, Debug, Default)]
