@@ -4,6 +4,7 @@
 //! Nothing here judges: the targets stand in the README beside the figures.
 
 mod bare;
+mod chain;
 mod events;
 mod inbox;
 mod latency;
@@ -145,4 +146,10 @@ async fn measure(home: &Home, section: &One) -> anyhow::Result<Vec<Figure>> {
         One::Latency(arguments) => latency::measure(home, arguments).await,
         One::Relay(arguments) => relay::measure(home, arguments).await,
     }
+}
+
+/// Of times in ascending order.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get(last * percent / 100).copied().unwrap_or(f64::NAN)
 }

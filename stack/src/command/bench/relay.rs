@@ -1,24 +1,25 @@
 //! `stack bench relay`: how fast the relay drains an outbox, how soon it publishes, and whether a history slows it.
 //!
 //! Each rate is measured from outside, on the table: from the first event settled to the last. The limits are what the
-//! same broker takes from a bare publisher of messages of the same size, in the same run.
+//! same broker takes from a bare publisher of messages of the same size, and the same way with nothing of ours on it, in
+//! the same run.
 
 mod bare;
 mod drain;
 mod latency;
 mod outbox;
 
-use schema::database::ORDERS;
+use schema::database::{NOTIFICATIONS, ORDERS};
 use stack::Engine;
 use stack::home::Home;
 
-use super::Figure;
+use super::{Figure, chain, percentile};
 use crate::command::rig::Rig;
 use drain::drain;
 
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
 /// publishes, default sync; limit: bare publishes, a thousand in flight), commit_to_puback_p50 and _p99 (100 orders a
-/// second with wake hints), relay_scale (with a history and a backlog of --scale; limit: with ten thousand).
+/// second with wake hints, the broker syncs each; limit: the same round trips without the relay), relay_scale (with a history and a backlog of --scale; limit: with ten thousand).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The database server.
@@ -57,11 +58,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
         figures.push(careful(home, arguments).await?);
     }
     if wanted("commit_to_puback") {
-        let rig = Rig::start(home, arguments.db, true).await?;
-        let pool = rig.database(ORDERS.name, &ORDERS).await?;
-        let times = latency::commit_to_puback(&rig, &pool, arguments.seconds).await?;
-        figures.push(Figure::alone("commit_to_puback_p50", latency::percentile(&times, 50), "ms"));
-        figures.push(Figure::alone("commit_to_puback_p99", latency::percentile(&times, 99), "ms"));
+        figures.extend(commit_to_puback(home, arguments).await?);
     }
     if wanted("relay_scale") {
         figures.push(scale(home, arguments).await?);
@@ -91,6 +88,17 @@ async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
         rounds.push((drain(&rig, &pool, "careful").await?, limit));
     }
     Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
+}
+
+async fn commit_to_puback(home: &Home, arguments: &Arguments) -> anyhow::Result<[Figure; 2]> {
+    let rig = Rig::start(home, arguments.db, true).await?;
+    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let notifications = rig.database(NOTIFICATIONS.name, &NOTIFICATIONS).await?;
+    let orders = usize::try_from(arguments.seconds)? * 100;
+    let limit = chain::measure(&rig, &pool, &notifications, orders, 100).await?.to_puback;
+    let times = latency::commit_to_puback(&rig, &pool, arguments.seconds).await?;
+    let figure = |name, percent| Figure::against(name, percentile(&times, percent), "ms", percentile(&limit, percent));
+    Ok([figure("commit_to_puback_p50", 50), figure("commit_to_puback_p99", 99)])
 }
 
 /// The same number of pending events behind a short history and behind a long one.

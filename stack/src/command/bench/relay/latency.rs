@@ -73,9 +73,3 @@ async fn until_published(pool: &MySqlPool) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// Of numbers in ascending order.
-pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get(last * percent / 100).copied().unwrap_or(f64::NAN)
-}
