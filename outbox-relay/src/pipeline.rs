@@ -193,11 +193,9 @@ impl Relay {
         let under_way = under_way?;
         let last = *under_way.iter().max()?;
         let ahead = self.claim(pipeline, under_way).await.ok()?;
-        // A row can appear only where none is under way, mostly before the first.
-        let last_gap = (0..last).rev().find(|seq| !under_way.contains(seq))?;
         // After the claim, not before: an elder that it could not see must not stay unseen.
         let limit = u32::try_from(under_way.len() + 1).ok()?;
-        let before = outbox::pending_up_to(&self.pool, last_gap, limit).await.ok()?;
+        let before = outbox::pending_up_to(&self.pool, last_gap(under_way, last), limit).await.ok()?;
         let is_late = before.iter().any(|seq| !under_way.contains(seq));
         (!ahead.claimed.is_empty() && !is_late).then_some(ahead)
     }
@@ -220,4 +218,23 @@ fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
     let mut seen = HashSet::new();
     let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
     oldest.map(|row| row.seq).collect()
+}
+
+/// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.
+fn last_gap(under_way: &HashSet<u64>, last: u64) -> u64 {
+    (0..last).rev().find(|seq| !under_way.contains(seq)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_can_appear_up_to_the_last_gap_and_no_further() {
+        let of = |seqs: &[u64]| last_gap(&seqs.iter().copied().collect(), *seqs.iter().max().unwrap());
+        assert_eq!(of(&[5, 6, 7]), 4);
+        assert_eq!(of(&[5, 7, 9]), 8);
+        assert_eq!(of(&[5, 6, 9, 10]), 8);
+        assert_eq!(of(&[1, 2]), 0);
+    }
 }
