@@ -5,6 +5,7 @@
 //! watches the thread that spawned, so spawn from a thread that stays: not from `spawn_blocking`.
 
 mod output;
+mod running;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use output::{Output, rotate};
+pub use running::Running;
 
 /// What to start, kept so that it can be started again.
 #[derive(Clone, Debug)]

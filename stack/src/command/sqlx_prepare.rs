@@ -101,7 +101,7 @@ async fn describe(home: &Home, scratch: &Scratch, folder: &Path) -> anyhow::Resu
         }
         cargo::run(&check).await?;
     }
-    server.kill().await.map(drop)
+    server.running_mut().kill().await.map(drop)
 }
 
 /// File names and contents. A folder that does not exist is empty.

@@ -111,7 +111,7 @@ impl Servers {
 
     async fn kill(&mut self) -> anyhow::Result<()> {
         for server in &mut self.running {
-            server.kill().await?;
+            server.running_mut().kill().await?;
         }
         Ok(())
     }

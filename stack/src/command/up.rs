@@ -58,10 +58,10 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
     let up = prepare(home, settings)?;
     let database = supervisor.during(announced(settings.db.name(), Box::pin(start_database(&up)))).await?;
     let server_url = database.admin_url("");
-    supervisor.adopt(database.into_process());
+    supervisor.adopt(database.into_running().into_process());
     let servers = (0..settings.nats_nodes).map(|index| start_nats(&up, index));
     for nats in supervisor.during(announced("nats", Box::pin(try_join_all(servers)))).await? {
-        supervisor.adopt(nats.into_process());
+        supervisor.adopt(nats.into_running().into_process());
     }
     for (service, definition) in [("order-svc", &ORDERS), ("notify-svc", &NOTIFICATIONS)] {
         let step = Box::pin(set_up_database(&up, &server_url, service, definition));

@@ -5,16 +5,14 @@
 //! test should notice one that does not.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::Context;
 use nix::sys::signal::Signal;
 use sqlx::Connection;
 
 use super::mysql_data;
 use crate::home::Home;
-use crate::process::{Launch, Output, Probe, Process};
+use crate::process::{Launch, Output, Probe, Running};
 use crate::{Engine, account};
 
 /// Recovery after a crash is part of starting.
@@ -44,8 +42,7 @@ pub struct MySqlOptions {
 #[derive(Debug)]
 pub struct MySql {
     options: MySqlOptions,
-    launch: Launch,
-    process: Process,
+    running: Running,
 }
 
 impl MySql {
@@ -75,11 +72,10 @@ impl MySql {
             .args(further)
             .output(options.output.clone())
             .on_launcher_death(options.on_launcher_death);
-        let process = match mysql_data::first_start_script(&options.data) {
-            Some(script) => launch.clone().arg(format!("--init-file={}", script.display())).spawn()?,
-            None => launch.spawn()?,
-        };
-        let mut server = MySql { options, launch, process };
+        let first_start = mysql_data::first_start_script(&options.data);
+        let script = first_start.map(|script| format!("--init-file={}", script.display()));
+        let process = launch.clone().args(script).spawn()?;
+        let mut server = MySql { options, running: Running::of(process, launch, STOP_WITHIN) };
         server.until_ready().await?;
         mysql_data::first_start_is_over(&server.options.data)?;
         Ok(server)
@@ -135,41 +131,31 @@ impl MySql {
         self.options.engine
     }
 
-    /// Stops it in an orderly way.
-    ///
-    /// # Errors
-    /// As [`Process::stop`].
-    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
-        self.process.stop(STOP_WITHIN).await.context("cannot stop the database")
-    }
-
-    /// Kills it with SIGKILL.
-    ///
-    /// # Errors
-    /// As [`Process::kill`].
-    pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
-        self.process.kill().await.context("cannot kill the database")
-    }
-
-    /// Starts it again after [`MySql::stop`] or [`MySql::kill`], on the same data and port.
+    /// Starts it again after it was ended, on the same data and port.
     ///
     /// # Errors
     /// As [`MySql::start`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.process = self.launch.spawn()?;
+        self.running.start_again()?;
         self.until_ready().await
     }
 
-    /// The process, to signal it.
+    /// Its process, to end it. What was committed survives a kill.
     #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
+    pub fn running_mut(&mut self) -> &mut Running {
+        &mut self.running
     }
 
-    /// The process, for whoever watches it from now on.
+    /// Its process, to freeze or thaw it.
     #[must_use]
-    pub fn into_process(self) -> Process {
-        self.process
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Its process, for whoever cares for it from now on.
+    #[must_use]
+    pub fn into_running(self) -> Running {
+        self.running
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
@@ -186,7 +172,7 @@ impl MySql {
             )),
             Err(error) => Probe::NotYet(error.to_string()),
         };
-        self.process.until_ready(READY_WITHIN, probe).await
+        self.running.until_ready(READY_WITHIN, probe).await
     }
 }
 

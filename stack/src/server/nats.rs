@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::home::{Home, create_folder};
-use crate::process::{Launch, Output, Probe, Process};
+use crate::process::{Launch, Output, Probe, Running};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -92,8 +91,7 @@ const ACCOUNTS: &str = include_str!("../../../k8s/base/nats/accounts.conf");
 #[derive(Debug)]
 pub struct Nats {
     options: NatsOptions,
-    launch: Launch,
-    process: Process,
+    running: Running,
 }
 
 impl Nats {
@@ -127,8 +125,7 @@ impl Nats {
         for (user, password) in &setup.accounts {
             launch = launch.env(user.variable, format!("\"{password}\""));
         }
-        let process = launch.spawn()?;
-        let mut server = Nats { options, launch, process };
+        let mut server = Nats { options, running: Running::start(launch, STOP_WITHIN)? };
         server.until_ready().await?;
         Ok(server)
     }
@@ -151,41 +148,31 @@ impl Nats {
         store(&self.options)
     }
 
-    /// Stops it in an orderly way.
-    ///
-    /// # Errors
-    /// As [`Process::stop`].
-    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
-        self.process.stop(STOP_WITHIN).await.context("cannot stop nats-server")
-    }
-
-    /// Kills it with SIGKILL. What it acknowledged survives: the operating system has it.
-    ///
-    /// # Errors
-    /// As [`Process::kill`].
-    pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
-        self.process.kill().await.context("cannot kill nats-server")
-    }
-
-    /// Starts it again after [`Nats::stop`] or [`Nats::kill`], on the same store and ports.
+    /// Starts it again after it was ended, on the same store and ports.
     ///
     /// # Errors
     /// As [`Nats::start`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.process = self.launch.spawn()?;
+        self.running.start_again()?;
         self.until_ready().await
     }
 
-    /// The process, to signal it.
+    /// Its process, to end it. What it acknowledged survives a kill: the operating system has it.
     #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
+    pub fn running_mut(&mut self) -> &mut Running {
+        &mut self.running
     }
 
-    /// The process, for whoever watches it from now on.
+    /// Its process, to freeze or thaw it.
     #[must_use]
-    pub fn into_process(self) -> Process {
-        self.process
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Its process, for whoever cares for it from now on.
+    #[must_use]
+    pub fn into_running(self) -> Running {
+        self.running
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
@@ -200,7 +187,7 @@ impl Nats {
             },
             Err(error) => Probe::NotYet(error.to_string()),
         };
-        self.process.until_ready(READY_WITHIN, probe).await
+        self.running.until_ready(READY_WITHIN, probe).await
     }
 }
 

@@ -141,7 +141,7 @@ impl Nats {
     /// # Panics
     /// If it can't be stopped.
     pub async fn stop(&mut self) {
-        self.server.stop().await.expect("nats-server stops");
+        self.server.running_mut().stop().await.expect("nats-server stops");
     }
 
     /// Kills it with SIGKILL.
@@ -149,7 +149,7 @@ impl Nats {
     /// # Panics
     /// If it can't be killed.
     pub async fn kill(&mut self) {
-        self.server.kill().await.expect("nats-server can be killed");
+        self.server.running_mut().kill().await.expect("nats-server can be killed");
     }
 
     /// Starts it again on the same store and ports.
@@ -165,7 +165,7 @@ impl Nats {
     /// # Panics
     /// If it can't be signalled.
     pub fn freeze(&self) {
-        self.server.process().signal(Signal::SIGSTOP).expect("nats-server can be signalled");
+        self.server.running().freeze().expect("nats-server can be signalled");
     }
 
     /// Lets it go on after [`Nats::freeze`].
@@ -173,7 +173,7 @@ impl Nats {
     /// # Panics
     /// If it can't be signalled.
     pub fn thaw(&self) {
-        self.server.process().signal(Signal::SIGCONT).expect("nats-server can be signalled");
+        self.server.running().thaw().expect("nats-server can be signalled");
     }
 }
 
@@ -224,7 +224,7 @@ impl MySql {
     /// # Panics
     /// If it can't be stopped.
     pub async fn stop(&mut self) {
-        self.server.stop().await.expect("the database stops");
+        self.server.running_mut().stop().await.expect("the database stops");
     }
 
     /// Kills it with SIGKILL. What was committed survives.
@@ -232,7 +232,7 @@ impl MySql {
     /// # Panics
     /// If it can't be killed.
     pub async fn kill(&mut self) {
-        self.server.kill().await.expect("the database can be killed");
+        self.server.running_mut().kill().await.expect("the database can be killed");
     }
 
     /// Starts it again on the same data and port.
@@ -248,7 +248,7 @@ impl MySql {
     /// # Panics
     /// If it can't be signalled.
     pub fn freeze(&self) {
-        self.server.process().signal(Signal::SIGSTOP).expect("the database can be signalled");
+        self.server.running().freeze().expect("the database can be signalled");
     }
 
     /// Lets it go on after [`MySql::freeze`].
@@ -256,6 +256,6 @@ impl MySql {
     /// # Panics
     /// If it can't be signalled.
     pub fn thaw(&self) {
-        self.server.process().signal(Signal::SIGCONT).expect("the database can be signalled");
+        self.server.running().thaw().expect("the database can be signalled");
     }
 }
