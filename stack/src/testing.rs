@@ -7,19 +7,18 @@
 mod database;
 mod eventually;
 mod fuzzer;
-mod proxy;
 mod servers;
 mod service;
 
 pub use database::Database;
 pub use eventually::{eventually, eventually_within};
 pub use fuzzer::fuzz;
-pub use proxy::TcpProxy;
 pub use servers::{MySql, Nats};
 pub use service::{Service, binary};
 
 pub use crate::Engine;
 pub use crate::port::Port;
+pub use crate::proxy::TcpProxy;
 
 /// The folder with the built services, set by `stack test`.
 pub const BINARIES_VARIABLE: &str = "STACK_TEST_BINARIES";

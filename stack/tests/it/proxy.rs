@@ -71,3 +71,17 @@ async fn a_target_that_is_down_closes_the_connection() {
     let end = timeout(Duration::from_secs(20), stream.read(&mut [0; 4])).await.expect("the end is noticed");
     assert!(matches!(end, Ok(0) | Err(_)));
 }
+
+#[tokio::test]
+async fn a_slow_line_loses_nothing_and_healing_makes_it_quick_again() {
+    let mut proxy = TcpProxy::start(echo().await).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    proxy.slow(Duration::from_secs(3600)).await;
+    stream.write_all(b"late").await.unwrap();
+    let silence = timeout(Duration::from_millis(200), stream.read(&mut [0; 4])).await;
+    assert!(silence.is_err(), "a byte came through at once");
+
+    proxy.heal().await;
+    hears(&mut stream, b"late").await;
+    says(&mut stream, b"ping").await;
+}

@@ -1,24 +1,28 @@
 //! A TCP proxy that breaks the connection between two processes on demand.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
-use super::Port;
+use crate::port::Port;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Bytes flow.
-    Open,
+    /// Bytes flow, each piece this much later.
+    Open(Duration),
     /// Connections stay, and new ones are taken, but no byte passes.
     Paused,
     /// Connections are closed and new ones refused.
     Cut,
 }
+
+const OPEN: Mode = Mode::Open(Duration::ZERO);
 
 /// Listens on a port of its own and forwards to a port of this machine. Needs the runtime it was started on.
 #[derive(Debug)]
@@ -37,12 +41,12 @@ impl TcpProxy {
     /// If it can't listen.
     pub async fn start(target: u16) -> TcpProxy {
         let port = Port::reserve();
-        let (wanted, requested) = watch::channel(Mode::Open);
+        let (wanted, requested) = watch::channel(OPEN);
         let (reached, confirmed) = watch::channel(Mode::Cut);
         let (target, targets) = watch::channel(target);
         let proxy = Proxy { port: port.number(), targets, requested, reached };
         let mut proxy = TcpProxy { port, target, wanted, reached: confirmed, accepting: tokio::spawn(proxy.run()) };
-        proxy.switch(Mode::Open).await;
+        proxy.switch(OPEN).await;
         proxy
     }
 
@@ -62,9 +66,14 @@ impl TcpProxy {
         self.switch(Mode::Paused).await;
     }
 
+    /// Holds each piece that arrives back for this long before the next one is read: a bad line.
+    pub async fn slow(&mut self, by: Duration) {
+        self.switch(Mode::Open(by)).await;
+    }
+
     /// Forwards again. What a pause held back flows on; what a cut closed stays closed.
     pub async fn heal(&mut self) {
-        self.switch(Mode::Open).await;
+        self.switch(OPEN).await;
     }
 
     /// Forwards to another port of 127.0.0.1 from now on, as a virtual address that moves: connections are closed.
@@ -130,10 +139,26 @@ async fn forward(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if mode.wait_for(|mode| *mode == Mode::Open).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
+        if !until_open(&mut mode).await || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
     // The end of the stream is news, too: it has to wait like bytes. Dropping `to` passes it on.
-    let _open_or_gone = mode.wait_for(|mode| *mode == Mode::Open).await;
+    until_open(&mut mode).await;
+}
+
+/// Waits for as long as bytes have to; false if the proxy is gone.
+async fn until_open(mode: &mut watch::Receiver<Mode>) -> bool {
+    loop {
+        let open = mode.wait_for(|mode| matches!(mode, Mode::Open(_))).await.map(|mode| *mode);
+        let Ok(Mode::Open(by)) = open else { return false };
+        if by.is_zero() {
+            return true;
+        }
+        match timeout(by, mode.changed()).await {
+            Ok(Ok(())) => {} // another mode counts at once
+            Ok(Err(_)) => return false,
+            Err(_) => return true,
+        }
+    }
 }
