@@ -57,6 +57,24 @@ pub async fn grant(
     Ok(())
 }
 
+/// Creates the database `name` on a server, with the schema and the users of a definition.
+///
+/// # Errors
+/// The step that failed, and why.
+pub async fn set_up(
+    server_url: &str,
+    name: &str,
+    definition: &Definition,
+    password_of: impl Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let mut connection = connect(server_url).await.context("cannot connect to the database server")?;
+    create_database(&mut connection, name).await.with_context(|| format!("cannot create the database {name}"))?;
+    run(&mut connection, format!("USE {name}")).await.with_context(|| format!("cannot use the database {name}"))?;
+    migrate(&mut connection, definition).await?;
+    grant(&mut connection, definition, password_of).await?;
+    connection.close().await.context("cannot disconnect from the database server")
+}
+
 /// The only SQL in this crate that is put together from parts: names and passwords here are ours, letters and digits.
 async fn run(connection: &mut MySqlConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)

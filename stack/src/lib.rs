@@ -10,6 +10,7 @@ mod engine;
 pub mod home;
 pub mod port;
 pub mod process;
+pub mod proof;
 pub mod proxy;
 pub mod server;
 pub mod testing;

@@ -52,14 +52,8 @@ impl Database {
         // The id's random end: what it starts with is the time, which two tests may share.
         let random = Uuid::now_v7().simple().to_string().split_off(16);
         let database = Database { name: format!("{}_{random}", definition.name), server };
-        let mut admin = account::connect(admin_url).await.expect("the test server takes connections");
-        account::create_database(&mut admin, &database.name).await.expect("the administrator may create a database");
-        let mut connection = account::connect(&database.admin_url()).await.expect("the database was just created");
-        account::migrate(&mut connection, definition).await.expect("the migrations apply to an empty database");
-        account::grant(&mut connection, definition, |_| Database::PASSWORD.to_owned()).await.expect("the grants apply");
-        for connection in [admin, connection] {
-            connection.close().await.expect("the connection is idle");
-        }
+        let made = account::set_up(admin_url, &database.name, definition, |_| Database::PASSWORD.to_owned()).await;
+        made.unwrap_or_else(|error| panic!("{error:#}"));
         database
     }
 

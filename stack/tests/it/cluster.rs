@@ -62,9 +62,9 @@ impl Cluster {
     }
 
     async fn verdict(&self, load: Load) {
-        let taken = load.stop().await;
+        let asked = load.stop().await;
         let (orders, notifications) = (self.orders.admin_pool().await, self.notifications.admin_pool().await);
-        every_event_once_and_in_order(&orders, &notifications, &url(&self.servers), &taken).await;
+        every_event_once_and_in_order(&orders, &notifications, &url(&self.servers), &asked).await;
     }
 }
 
@@ -77,7 +77,7 @@ both_engines! {
         let mut cluster = Cluster::start(engine).await;
         cluster.until_whole().await;
         let orders = cluster.orders.admin_pool().await;
-        let load = Load::start(&cluster.services, false);
+        let load = Load::start(&cluster.services);
         load.until_more(20).await;
 
         let leader = cluster.leader().await;
@@ -113,7 +113,7 @@ both_engines! {
     async fn a_cluster_that_is_restarted_one_by_one_under_load_loses_and_doubles_nothing(engine: Engine) {
         let mut cluster = Cluster::start(engine).await;
         cluster.until_whole().await;
-        let load = Load::start(&cluster.services, false);
+        let load = Load::start(&cluster.services);
         for index in 0..3 {
             load.until_more(30).await;
             cluster.servers[index].stop().await;

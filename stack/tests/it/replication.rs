@@ -151,18 +151,18 @@ both_engines! {
         let services =
             Services::new(|user| orders.url_through(user, port), |user| notifications.url_through(user, port), &nats.url());
         let services = services.start().await;
-        let load = Load::start(&services, true);
+        let load = Load::start(&services);
         load.until_more(50).await;
 
         pair.primary.kill().await;
         pair.promote().await;
         address.redirect(pair.replica.port()).await;
         load.until_more(50).await;
-        let taken = load.stop().await;
+        let asked = load.stop().await;
 
         let database = |database: &Database| pair.replica.admin_url(database.name());
         let orders = MySqlPool::connect(&database(&orders)).await.unwrap();
         let notifications = MySqlPool::connect(&database(&notifications)).await.unwrap();
-        every_event_once_and_in_order(&orders, &notifications, &nats.url(), &taken).await;
+        every_event_once_and_in_order(&orders, &notifications, &nats.url(), &asked).await;
     }
 }

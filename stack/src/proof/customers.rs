@@ -1,0 +1,188 @@
+//! Customers who order and cancel whatever happens, repeat what they got no certain answer to, and write down each answer.
+//!
+//! Guarantees that each order goes under an `Idempotency-Key` of its own, which is also its product, so that the tables
+//! alone tell which request an order came from. Some are impatient: they send the same request twice at once, or once more
+//! after it was answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use reqwest::{Client, Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep};
+use uuid::Uuid;
+
+/// Shorter than order-svc's own limit, so that a repeat may meet its original.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// What a customer asked for under one key, and all that was answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    /// The `Idempotency-Key`, and the product.
+    pub key: String,
+    /// The ids in answers 201: one, if all is well.
+    pub orders: BTreeSet<Uuid>,
+    /// What became of the wish to cancel it.
+    pub cancel: Cancel,
+    /// Answers that a customer who did nothing wrong never gets.
+    pub oddities: BTreeSet<String>,
+}
+
+/// What became of the wish to cancel an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cancel {
+    /// There was none.
+    Unasked,
+    /// It was sent and not answered, so it may have happened.
+    Unanswered,
+    /// It was answered 200.
+    Done,
+}
+
+/// Some customers at work.
+#[derive(Debug)]
+pub struct Customers {
+    deadline: watch::Sender<Option<Instant>>,
+    taken: Arc<AtomicUsize>,
+    shopping: JoinSet<Vec<Asked>>,
+}
+
+impl Customers {
+    /// Starts them, at order-svc's `http://` URL. Each begins an order at most once in `pace`; the seed says what they do.
+    #[must_use]
+    pub fn start(url: &str, count: usize, pace: Duration, seed: u64) -> Customers {
+        let (deadline, told) = watch::channel(None);
+        let taken = Arc::new(AtomicUsize::new(0));
+        let mut shopping = JoinSet::new();
+        for number in 0..count {
+            let mut rng = Rng::with_seed(seed);
+            (0..=number).for_each(|_| rng = rng.fork());
+            let client = Client::builder().timeout(ANSWER_WITHIN).build().expect("it asks nothing of the system");
+            let (deadline, taken) = (told.clone(), Arc::clone(&taken));
+            let customer = Customer { number, url: url.to_owned(), client, rng, deadline, taken };
+            shopping.spawn(customer.shop(pace));
+        }
+        Customers { deadline, taken, shopping }
+    }
+
+    /// How many orders were answered 201 so far.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Lets them finish what they have begun, within `patience`; all that they asked.
+    pub async fn stop(self, patience: Duration) -> Vec<Asked> {
+        self.deadline.send_replace(Some(Instant::now() + patience));
+        self.shopping.join_all().await.concat()
+    }
+}
+
+/// What an answer means.
+enum Answer {
+    /// It happened; the id in the answer.
+    Done(Uuid),
+    /// It may have happened or not: ask again.
+    Unknown,
+    /// It should not have been answered so.
+    Odd(String),
+}
+
+struct Customer {
+    number: usize,
+    url: String,
+    client: Client,
+    rng: Rng,
+    deadline: watch::Receiver<Option<Instant>>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Customer {
+    async fn shop(mut self, pace: Duration) -> Vec<Asked> {
+        let mut all = Vec::new();
+        let mut pace = interval(pace);
+        while self.deadline.borrow().is_none() {
+            pace.tick().await;
+            let key = format!("order {} of customer {}", all.len() + 1, self.number);
+            let mut asked = Asked { key, orders: BTreeSet::new(), cancel: Cancel::Unasked, oddities: BTreeSet::new() };
+            self.place(&mut asked).await;
+            if let Some(order) = asked.orders.first().copied() {
+                self.taken.fetch_add(1, Ordering::Relaxed);
+                match self.rng.u8(0..10) {
+                    0..=3 => self.cancel(&mut asked, order).await,
+                    4 => self.place(&mut asked).await,
+                    _ => {}
+                }
+            }
+            all.push(asked);
+        }
+        all
+    }
+
+    async fn place(&mut self, asked: &mut Asked) {
+        let key = asked.key.replace(' ', "-");
+        let order = json!({ "product": asked.key, "quantity": 1 + self.number, "email": "ada@example.com" });
+        let request = self.client.post(format!("{}/api/orders", self.url)).header("Idempotency-Key", key).json(&order);
+        for order in self.insist(request, StatusCode::CREATED, asked).await {
+            asked.orders.insert(order);
+        }
+    }
+
+    async fn cancel(&mut self, asked: &mut Asked, order: Uuid) {
+        asked.cancel = Cancel::Unanswered;
+        let request = self.client.post(format!("{}/api/orders/{order}/cancel", self.url));
+        for cancelled in self.insist(request, StatusCode::OK, asked).await {
+            asked.cancel = Cancel::Done;
+            if cancelled != order {
+                asked.oddities.insert(format!("cancelling {order} was answered with order {cancelled}"));
+            }
+        }
+    }
+
+    /// Repeats a request until it is answered, or patience is at its end; the ids in the answers.
+    async fn insist(&mut self, request: reqwest::RequestBuilder, done: StatusCode, asked: &mut Asked) -> Vec<Uuid> {
+        let send = || {
+            let request = request.try_clone().expect("its body is in memory");
+            async move { understand(request.send().await, done).await }
+        };
+        loop {
+            let answers = if self.rng.u8(0..10) == 0 {
+                let (one, other) = tokio::join!(send(), send());
+                vec![one, other]
+            } else {
+                vec![send().await]
+            };
+            let mut ids = Vec::new();
+            for answer in answers {
+                match answer {
+                    Answer::Done(id) => ids.push(id),
+                    Answer::Unknown => {}
+                    Answer::Odd(answer) => drop(asked.oddities.insert(answer)), // once is enough
+                }
+            }
+            if !ids.is_empty() || self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline) {
+                return ids;
+            }
+            sleep(Duration::from_millis(self.rng.u64(50..400))).await;
+        }
+    }
+}
+
+async fn understand(answer: reqwest::Result<Response>, done: StatusCode) -> Answer {
+    let Ok(answer) = answer else { return Answer::Unknown };
+    let status = answer.status();
+    let Ok(body) = answer.json::<Value>().await else { return Answer::Unknown };
+    match body["id"].as_str().and_then(|id| id.parse().ok()) {
+        Some(id) if status == done => Answer::Done(id),
+        // 408: the service was frozen while it read the request.
+        _ if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::REQUEST_TIMEOUT].contains(&status) => Answer::Unknown,
+        _ => Answer::Odd(format!("{status}: {body}")),
+    }
+}
