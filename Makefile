@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 DB     ?= mysql
 SECTION ?= all
+DURATION ?= 90s
 ENGINE ?= podman
 ENGINE_ARGS = $(if $(filter podman,$(ENGINE)),--format docker) # the other format knows no HEALTHCHECK
 REGISTRY ?=
@@ -15,6 +16,7 @@ help: ## Say this
 	@echo
 	@echo "  make up DB=mariadb        on MariaDB instead of MySQL"
 	@echo "  make test ARGS=...        only some tests, such as ARGS=a_cut or ARGS='-p order-svc'"
+	@echo "  make prove SEED=42 DURATION=10m ARGS='--nats-nodes 3'    the same faults again, for longer, on three nats-servers"
 	@echo "  $(TARGET)/release/stack up --help    the ports, and how to change them"
 
 .PHONY: setup
@@ -43,6 +45,12 @@ test: ## Run all tests against MySQL, MariaDB and NATS servers that are started 
 	@stack/setup test
 	@cargo build --quiet --workspace --bins
 	@$(TARGET)/debug/stack test -- $(ARGS)
+
+.PHONY: prove
+prove: ## Kill, freeze and cut off everything under load, then compare what customers were told with what is there
+	@stack/setup $(DB) nats
+	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/release/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json

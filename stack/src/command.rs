@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod cargo;
 pub(crate) mod demo_downtime;
+pub(crate) mod prove;
 pub(crate) mod reset;
 mod rig;
 mod scratch;

@@ -74,6 +74,12 @@ impl Home {
         self.root.join(".stack/test")
     }
 
+    /// What `stack prove` keeps of a run that failed.
+    #[must_use]
+    pub fn kept(&self) -> PathBuf {
+        self.root.join(".stack/kept")
+    }
+
     /// Takes the lock that `stack up` holds while it runs.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ enum Verb {
     Reset,
     /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
     DemoDowntime(command::demo_downtime::Arguments),
+    /// Run a pipeline under load while servers, services and connections fail, then compare what customers were told with
+    /// what is in the tables and the stream. Exits 1 if anything was lost, repeated or reordered.
+    Prove(command::prove::Arguments),
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),
     /// Measure on this machine, as ratios to a limit that is measured in the same run.
@@ -50,6 +53,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Up(settings) => command::up::run(&home, &settings).await,
         Verb::Reset => command::reset::run(&home),
         Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,
+        Verb::Prove(arguments) => command::prove::run(&home, &arguments).await,
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
         Verb::Bench(arguments) => command::bench::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,

@@ -1,7 +1,8 @@
 //! A folder for one run of `stack`, removed when the run ends, however it ends.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use stack::home::{Home, create_folder};
@@ -27,6 +28,23 @@ impl Scratch {
         let lock = File::create(folder.path().join("lock")).context("cannot write a test folder's lock")?;
         lock.try_lock().context("cannot lock a test folder")?;
         Ok(Scratch { folder, _lock: lock })
+    }
+
+    /// Keeps it beyond the run, under a name, in the place of an earlier one of that name; where it is.
+    pub(crate) fn keep(self, home: &Home, name: &str) -> anyhow::Result<PathBuf> {
+        let parent = home.kept();
+        create_folder(&parent)?;
+        let kept = parent.join(name);
+        match fs::remove_dir_all(&kept) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", kept.display()));
+            }
+            _ => {}
+        }
+        let renamed = fs::rename(self.folder.path(), &kept);
+        renamed.with_context(|| format!("cannot keep {}", self.folder.path().display()))?;
+        drop(self.folder.keep()); // there is nothing left in its old place to remove
+        Ok(kept)
     }
 
     /// Its path.

@@ -25,7 +25,7 @@ use stack::{account, port};
 
 use passwords::Passwords;
 use services::{Service, migration, services};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, nats_nodes};
 use supervisor::{Ending, Supervisor};
 
 /// Brings it up, waits for its end, and stops what is left.

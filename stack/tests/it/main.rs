@@ -15,6 +15,7 @@ mod manifests;
 mod pipeline;
 mod ports;
 mod process;
+mod prove;
 mod proxy;
 mod replication;
 mod secrets;

@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) mysql_port: u16,
 
     /// How many nats-servers to run: 1, or 3 as a cluster with three copies of the stream. Each has data of its own.
-    #[arg(long, env = "STACK_NATS_NODES", default_value = "1", value_parser = nodes)]
+    #[arg(long, env = "STACK_NATS_NODES", default_value = "1", value_parser = nats_nodes)]
     pub(crate) nats_nodes: u16,
 
     /// NATS; the first of three ports with three servers.
@@ -55,7 +55,8 @@ pub(crate) struct Settings {
     pub(crate) outbox_relay_admin_port: u16,
 }
 
-fn nodes(text: &str) -> Result<u16, &'static str> {
+/// One, or a cluster of three.
+pub(crate) fn nats_nodes(text: &str) -> Result<u16, &'static str> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),

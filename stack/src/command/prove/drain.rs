@@ -1,0 +1,69 @@
+//! The end of a trial: everything recovers and drains, and the services stop.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull};
+use schema::names::{NOTIFY_DURABLE, STREAM};
+use sqlx::MySqlConnection;
+use tokio::time::{Instant, sleep};
+
+use super::faults::Trial;
+use super::pipeline::Victim;
+
+/// An ack wait, should the last kill have left messages unanswered, and time for a busy machine.
+const DRAINED_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+impl Trial<'_> {
+    /// Waits until nothing is left to do, for as long as is reasonable; what is left is what the claims will tell.
+    pub(super) async fn drain(&self) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + DRAINED_WITHIN;
+        loop {
+            let left = match self.left().await {
+                Ok(left) => left,
+                Err(error) => vec![format!("{error:#}")],
+            };
+            if left.is_empty() || Instant::now() >= deadline {
+                return Ok(left);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn left(&self) -> anyhow::Result<Vec<String>> {
+        let (mut orders, mut notifications) = self.pipeline.databases().await?;
+        let stream = jetstream::new(self.pipeline.operator().await?).get_stream(STREAM).await?;
+        let mut consumer =
+            stream.get_consumer::<pull::Config>(NOTIFY_DURABLE).await.map_err(anyhow::Error::from_boxed)?;
+        let consumer = consumer.info().await?;
+        let events = count(&mut orders, "SELECT COUNT(*) FROM outbox").await?;
+        let left = [
+            (
+                count(&mut orders, "SELECT COUNT(*) FROM outbox WHERE state = 'pending'").await?,
+                "events to be published",
+            ),
+            (events - count(&mut notifications, "SELECT COUNT(*) FROM inbox").await?, "events to be received"),
+            (consumer.num_pending.cast_signed(), "messages to be delivered"),
+            (i64::try_from(consumer.num_ack_pending)?, "messages to be acknowledged"),
+            (
+                count(&mut notifications, "SELECT COUNT(*) FROM notifications WHERE state = 'pending'").await?,
+                "emails to be sent",
+            ),
+        ];
+        Ok(left.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect())
+    }
+
+    /// Stops the services, so that nothing moves while the evidence is read.
+    pub(super) async fn stop_services(&self) -> anyhow::Result<()> {
+        for (name, victim) in self.pipeline.services() {
+            if let Victim::Process(running) = &mut *victim.lock().await {
+                self.stop(name, running).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn count(database: &mut MySqlConnection, query: &'static str) -> sqlx::Result<i64> {
+    sqlx::query_scalar(query).fetch_one(database).await
+}

@@ -1,0 +1,115 @@
+//! Does the faults of a schedule to a pipeline, each at its time, and keeps an eye on what nobody touched.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::FutureExt;
+use futures::future::try_join_all;
+use stack::process::{Running, describe};
+use tokio::time::{Instant, interval, sleep, sleep_until};
+
+use super::journal::Journal;
+use super::pipeline::{Pipeline, Victim};
+use super::schedule::{Deed, Fault};
+
+/// A line that is slow holds each piece for this long.
+const SLOW_BY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How the processes have borne it.
+pub(super) struct Trial<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) journal: &'a Journal,
+    /// Processes that were asked to stop.
+    pub(super) stops: RefCell<usize>,
+    /// What none of them should have done.
+    pub(super) misdeeds: RefCell<Vec<String>>,
+}
+
+impl Trial<'_> {
+    /// Does all of them; when this returns everything runs again.
+    pub(super) async fn inflict(&self, faults: &[Fault]) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let all = faults.iter().map(async |fault| {
+            sleep_until(began + Duration::from_millis(fault.at_ms)).await;
+            self.inflict_one(fault).await
+        });
+        tokio::select! {
+            done = try_join_all(all) => done.map(drop),
+            failed = self.watch() => failed,
+        }
+    }
+
+    async fn inflict_one(&self, fault: &Fault) -> anyhow::Result<()> {
+        let mut victim = self.pipeline.victims[&fault.victim].lock().await;
+        self.journal.note(&fault.victim, fault);
+        let lasts = Duration::from_millis(fault.lasts_ms);
+        match &mut *victim {
+            Victim::Process(running) => self.harm(running, fault, lasts).await,
+            Victim::Line(proxies) => {
+                for proxy in &mut *proxies {
+                    match fault.deed {
+                        Deed::Stall => proxy.pause().await,
+                        Deed::Slow => proxy.slow(SLOW_BY).await,
+                        _ => proxy.cut().await,
+                    }
+                }
+                sleep(lasts).await;
+                for proxy in proxies {
+                    proxy.heal().await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn harm(&self, running: &mut Running, fault: &Fault, lasts: Duration) -> anyhow::Result<()> {
+        match fault.deed {
+            Deed::Freeze => {
+                running.freeze()?;
+                sleep(lasts).await;
+                return running.thaw();
+            }
+            Deed::Stop => self.stop(&fault.victim, running).await?,
+            _ => drop(running.kill().await?),
+        }
+        sleep(lasts).await;
+        running.start_again()
+    }
+
+    /// Asks a process to stop.
+    pub(super) async fn stop(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
+        let status = running.stop().await?;
+        *self.stops.borrow_mut() += 1;
+        if !status.success() {
+            let words = running.process().last_words();
+            self.accuse(name, format!("{name} was asked to stop and ended with {}: {words}", describe(status)));
+        }
+        Ok(())
+    }
+
+    fn accuse(&self, name: &str, misdeed: String) {
+        self.journal.note(name, &misdeed);
+        self.misdeeds.borrow_mut().push(misdeed);
+    }
+
+    /// Starts again what ends by itself. Never returns, unless that fails.
+    async fn watch(&self) -> anyhow::Result<()> {
+        let mut looks = interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            for (name, victim) in &self.pipeline.victims {
+                let Ok(mut victim) = victim.try_lock() else { continue }; // it is being dealt with
+                let Victim::Process(running) = &mut *victim else { continue };
+                let Some(status) = running.process().wait().now_or_never() else { continue };
+                let (status, words) = (describe(status?), running.process().last_words());
+                self.accuse(name, format!("{name} ended by itself with {status}: {words}"));
+                if self.misdeeds.borrow().len() > 100 {
+                    bail!("{name} ends again and again: {words}");
+                }
+                running.start_again()?;
+            }
+        }
+    }
+}
