@@ -23,4 +23,5 @@ mod servers;
 mod services;
 mod stopping;
 mod tls;
+mod up;
 mod verdict;

@@ -1,0 +1,169 @@
+//! `stack up`, in a workspace of its own whose programs are the real one's.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use stack::home::Home;
+use stack::testing::{Port, eventually, eventually_within};
+use stack::{Engine, both_engines};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+const PORTS: [&str; 9] = [
+    "GATEWAY",
+    "MYSQL",
+    "NATS",
+    "NATS_MONITOR",
+    "ORDER_SVC",
+    "ORDER_SVC_ADMIN",
+    "NOTIFY_SVC",
+    "NOTIFY_SVC_ADMIN",
+    "OUTBOX_RELAY_ADMIN",
+];
+
+/// A first start initialises a database.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// A workspace with data of its own, and ports.
+struct Place {
+    folder: TempDir,
+    ports: Vec<Port>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = Home::find().unwrap().root().to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["stack", ".stack"] {
+            fs::create_dir(folder.path().join(path)).unwrap();
+        }
+        for path in ["stack/setup", "gateway", ".stack/dist"] {
+            symlink(root.join(path), folder.path().join(path)).unwrap();
+        }
+        Self { folder, ports: PORTS.iter().map(|_| Port::reserve()).collect() }
+    }
+
+    fn command(&self, engine: Engine) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
+        command.args(["up", "--db", engine.name()]).current_dir(self.folder.path()).kill_on_drop(true);
+        for (name, port) in PORTS.iter().zip(&self.ports) {
+            command.env(format!("STACK_{name}_PORT"), port.number().to_string());
+        }
+        command
+    }
+
+    async fn up(&self, engine: Engine) -> Up {
+        let output = self.folder.path().join("output");
+        let file = File::create(&output).unwrap();
+        let command = self.command(engine).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn();
+        let mut up = Up { process: command.unwrap(), output, gateway: self.ports[0].number() };
+        eventually_within(UP_WITHIN, "the stack is up", async || {
+            assert!(up.process.try_wait().unwrap().is_none(), "{}", up.said());
+            up.said().contains("The stack is up.")
+        })
+        .await;
+        up
+    }
+}
+
+struct Up {
+    process: Child,
+    output: PathBuf,
+    gateway: u16,
+}
+
+impl Up {
+    fn said(&self) -> String {
+        fs::read_to_string(&self.output).unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Option<Value> {
+        let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.gateway)).await.ok()?;
+        answer.error_for_status().ok()?.json().await.ok()
+    }
+
+    /// Places an order through the gateway; its id.
+    async fn place(&self) -> String {
+        let order = json!({ "product": "Espresso machine", "quantity": 2, "email": "ada@example.com" });
+        let url = format!("http://127.0.0.1:{}/api/orders", self.gateway);
+        let answer = reqwest::Client::new().post(url).json(&order).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn until_notified(&self, order: &str) {
+        eventually("the customer is notified", async || {
+            let page = self.get(&format!("/api/notifications?order_id={order}")).await;
+            page.is_some_and(|page| page["notifications"].as_array().is_some_and(|list| list.len() == 1))
+        })
+        .await;
+    }
+
+    fn children(&self) -> Vec<Pid> {
+        let pid = self.process.id().unwrap();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+    }
+
+    /// Asks it to stop; in which order it stopped its children.
+    async fn stop(mut self) -> Vec<String> {
+        let children = self.children();
+        assert_eq!(children.len(), 6, "{}", self.said());
+        kill(Pid::from_raw(self.process.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        let mut status = None;
+        eventually_within(UP_WITHIN, "the stack stops", async || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        assert!(status.unwrap().success(), "{}", self.said());
+        for child in children {
+            assert!(kill(child, None).is_err(), "process {child} is left: {}", self.said());
+        }
+        let said = self.said();
+        assert!(!said.contains(" stopped with "), "{said}");
+        said.lines().filter_map(|line| line.strip_prefix("stack        | stopping ")).map(str::to_owned).collect()
+    }
+}
+
+both_engines! {
+    async fn the_stack_comes_up_stops_in_order_and_finds_its_data_again(engine: Engine) {
+        let place = Place::new();
+        let up = place.up(engine).await;
+        let order = up.place().await;
+        up.until_notified(&order).await;
+        let stopped = up.stop().await;
+        assert_eq!(stopped, ["nginx", "order-svc", "outbox-relay", "notify-svc", "nats", engine.name()]);
+
+        let up = place.up(engine).await;
+        assert_eq!(up.get(&format!("/api/orders/{order}")).await.unwrap()["status"], "placed");
+        up.until_notified(&order).await;
+        let next = up.place().await;
+        up.until_notified(&next).await;
+        up.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_line_that_names_who_wants_it_and_how_to_choose_another() {
+    let place = Place::new();
+    let port = place.ports[0].number();
+    let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let up = place.command(Engine::MySql).output().await.unwrap();
+    assert_eq!(up.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&up.stderr),
+        format!(
+            "stack: port {port} for the gateway is in use: stop what listens there or set STACK_GATEWAY_PORT to \
+             another port\n"
+        )
+    );
+    assert!(up.stdout.is_empty() && !place.folder.path().join(".stack/data").exists(), "something was started");
+}
