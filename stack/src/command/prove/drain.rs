@@ -10,14 +10,17 @@ use tokio::time::{Instant, sleep};
 use super::faults::Trial;
 use super::pipeline::Victim;
 
-/// An ack wait, should the last kill have left messages unanswered, and time for a busy machine.
-const DRAINED_WITHIN: Duration = Duration::from_secs(120);
+/// An ack wait, should the last kill have left messages unanswered, then the 90 s for which a killed notify-svc had leased
+/// emails, and time for a busy machine.
+const DRAINED_WITHIN: Duration = Duration::from_secs(240);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl Trial<'_> {
     /// Waits until nothing is left to do, for as long as is reasonable; what is left is what the claims will tell.
     pub(super) async fn drain(&self) -> anyhow::Result<Vec<String>> {
         let deadline = Instant::now() + DRAINED_WITHIN;
+        let mut told = Instant::now();
         loop {
             let left = match self.left().await {
                 Ok(left) => left,
@@ -25,6 +28,10 @@ impl Trial<'_> {
             };
             if left.is_empty() || Instant::now() >= deadline {
                 return Ok(left);
+            }
+            if told.elapsed() > TELL_EVERY {
+                told = Instant::now();
+                self.journal.note("", format_args!("left: {}", left.join(", ")));
             }
             sleep(LOOK_EVERY).await;
         }
