@@ -20,6 +20,8 @@ use super::scratch::Scratch;
 const PASSWORD: &str = "bench";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Longer than a machine is suspended for: a long measurement outlasts that.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(600);
 
 /// The servers of one run.
 pub(crate) struct Rig {
@@ -72,7 +74,8 @@ impl Rig {
         let options: MySqlConnectOptions = url.parse().context("the URL is ours")?;
         // As the services connect: what is measured by this pool is not to be encryption.
         let options = options.ssl_mode(MySqlSslMode::Disabled);
-        MySqlPoolOptions::new().max_connections(4).connect_with(options).await.context("cannot connect")
+        let pool = MySqlPoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_WITHIN);
+        pool.connect_with(options).await.context("cannot connect")
     }
 
     /// URL of a database for one of its users.
@@ -141,11 +144,13 @@ impl Service {
         self.process.last_words()
     }
 
-    /// The most memory that it has held, as the kernel says it.
-    pub(crate) fn peak_memory(&self) -> String {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap_or_default();
-        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
-        peak.split_whitespace().collect::<Vec<_>>().join(" ")
+    /// The most memory that it has held, as the kernel says it, in megabytes.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.context("cannot read how much memory a service has held")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: f64 = peak.trim().trim_end_matches(" kB").parse().context("VmHWM is a number")?;
+        Ok(kib * 1024.0 / 1e6)
     }
 
     /// Asks it to stop, and waits.

@@ -7,7 +7,9 @@
 mod bare;
 mod drain;
 mod latency;
+mod looks;
 mod outbox;
+mod scale;
 
 use schema::database::{NOTIFICATIONS, ORDERS};
 use stack::Engine;
@@ -19,7 +21,12 @@ use drain::drain;
 
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
 /// publishes, default sync; limit: bare publishes, a thousand in flight), commit_to_puback_p50 and _p99 (100 orders a
-/// second with wake hints, the broker syncs each; limit: the same round trips without the relay), relay_scale (with a history and a backlog of --scale; limit: with ten thousand).
+/// second with wake hints, the broker syncs each; limit: the same round trips without the relay).
+///
+/// With a history and a backlog of --scale: relay_scale_inspect (the slowest of schema/inspect/orders, once its pages are
+/// read), relay_scale_status (order-svc's /api/orders/events/status), relay_scale (limit: with ten thousand),
+/// relay_scale_pause (the longest between two settles), relay_scale_memory (the relay's peak), and while half of the history
+/// is purged relay_scale_purging (limit: without), relay_scale_purging_pause, relay_scale_purged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The database server.
@@ -61,7 +68,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
         figures.extend(commit_to_puback(home, arguments).await?);
     }
     if wanted("relay_scale") {
-        figures.push(scale(home, arguments).await?);
+        figures.extend(scale::measure(home, arguments.db, arguments.scale).await?);
     }
     Ok(figures)
 }
@@ -73,7 +80,7 @@ async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     for _ in 0..arguments.rounds {
         let limit = bare::atomic(&rig.nats.url(), arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
-        rounds.push((drain(&rig, &pool, "auto").await?, limit));
+        rounds.push((drain(&rig, &pool, &[]).await?.rate, limit));
     }
     Ok(Figure::of_rounds("relay_durable", "events/s", &rounds))
 }
@@ -85,7 +92,7 @@ async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     for _ in 0..arguments.rounds {
         let limit = bare::pipelined(&rig.nats.url(), arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
-        rounds.push((drain(&rig, &pool, "careful").await?, limit));
+        rounds.push((drain(&rig, &pool, &[("PUBLISH_PATH", "careful")]).await?.rate, limit));
     }
     Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
 }
@@ -99,17 +106,4 @@ async fn commit_to_puback(home: &Home, arguments: &Arguments) -> anyhow::Result<
     let times = latency::commit_to_puback(&rig, &pool, arguments.seconds).await?;
     let figure = |name, percent| Figure::against(name, percentile(&times, percent), "ms", percentile(&limit, percent));
     Ok([figure("commit_to_puback_p50", 50), figure("commit_to_puback_p99", 99)])
-}
-
-/// The same number of pending events behind a short history and behind a long one.
-async fn scale(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
-    let mut rates = Vec::new();
-    for (published, pending) in [(10_000, 10_000), (arguments.scale, arguments.scale / 10)] {
-        let rig = Rig::start(home, arguments.db, true).await?;
-        let pool = rig.database(ORDERS.name, &ORDERS).await?;
-        outbox::append_published(&pool, published).await?;
-        outbox::append_pending(&pool, pending).await?;
-        rates.push(drain(&rig, &pool, "auto").await?);
-    }
-    Ok(Figure::against("relay_scale", rates[1], "events/s", rates[0]))
 }

@@ -13,17 +13,28 @@ use crate::command::rig::{Rig, Service};
 const DRAIN_WITHIN: Duration = Duration::from_secs(1800);
 const STEP: Duration = Duration::from_millis(5);
 
-/// Starts a relay with least privileges; `path` is its PUBLISH_PATH.
-pub(super) fn start_relay(rig: &Rig, path: &str) -> anyhow::Result<Service> {
-    let url = rig.url("outbox_relay", schema::database::ORDERS.name);
-    rig.launch("outbox-relay", &[("DATABASE_URL", &url), ("PUBLISH_PATH", path)])
+/// How a drain went.
+#[derive(Debug)]
+pub(super) struct Drained {
+    /// Events per second, from the first settle to the last.
+    pub(super) rate: f64,
+    /// The longest time between two settles, in milliseconds.
+    pub(super) longest_pause: f64,
+    /// The most memory that the relay has held, in megabytes.
+    pub(super) memory: f64,
 }
 
-/// Events per second from the first settled one to the last of what is pending.
-pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, path: &str) -> anyhow::Result<f64> {
+/// Starts a relay with least privileges, with further settings.
+pub(super) fn start_relay(rig: &Rig, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    let url = rig.url("outbox_relay", schema::database::ORDERS.name);
+    rig.launch("outbox-relay", &[&[("DATABASE_URL", &*url)], settings].concat())
+}
+
+/// Has a relay drain what is pending.
+pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, settings: &[(&str, &str)]) -> anyhow::Result<Drained> {
     let (first, last) = outbox::pending_range(pool).await?.context("nothing is pending")?;
     let pending = outbox::count_pending(pool).await?;
-    let relay = start_relay(rig, path)?;
+    let relay = start_relay(rig, settings)?;
     let deadline = Instant::now() + DRAIN_WITHIN;
     let mut started = None;
     let begin = loop {
@@ -45,7 +56,10 @@ pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, path: &str) -> anyhow::Re
         sleep(STEP).await;
     }
     let rate = pending as f64 / begin.elapsed().as_secs_f64();
-    eprintln!("drained {pending} events, {}", relay.peak_memory());
+    let memory = relay.peak_memory()?;
     relay.stop().await?;
-    Ok(rate)
+    let pauses = outbox::pauses(pool, first, last).await?;
+    let longest: Vec<_> = pauses.iter().take(3).map(|pause| format!("{pause:.0}")).collect();
+    eprintln!("drained {pending} events: {rate:.0} a second, pauses up to {} ms, {memory:.1} MB", longest.join(", "));
+    Ok(Drained { rate, longest_pause: pauses.first().copied().unwrap_or(0.0), memory })
 }

@@ -22,7 +22,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// The times in milliseconds, in ascending order. The first second is left out: the relay is starting.
 pub(super) async fn commit_to_puback(rig: &Rig, pool: &MySqlPool, seconds: u64) -> anyhow::Result<Vec<f64>> {
     let client = async_nats::connect(rig.nats.url()).await?;
-    let relay = drain::start_relay(rig, "auto")?;
+    let relay = drain::start_relay(rig, &[])?;
     append(pool, &client).await?;
     until_published(pool).await.with_context(|| relay.last_words())?;
 

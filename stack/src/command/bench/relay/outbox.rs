@@ -1,46 +1,90 @@
 //! Filling and watching the outbox of a benchmark.
 
-use sqlx::MySqlPool;
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlConnection, MySqlPool};
 
 /// Rows of one statement.
 const CHUNK: u64 = 20_000;
 
 /// Appends events as they wait for the relay: one order each, about 300 bytes with what belongs to it.
 pub(super) async fn append_pending(pool: &MySqlPool, events: u64) -> sqlx::Result<()> {
-    append(pool, events, false).await
+    append(pool, events, None).await
 }
 
-/// Appends events that were published before.
-pub(super) async fn append_published(pool: &MySqlPool, events: u64) -> sqlx::Result<()> {
-    append(pool, events, true).await
+/// Appends events that were published so many days ago.
+pub(super) async fn append_published(pool: &MySqlPool, events: u64, days_ago: u32) -> sqlx::Result<()> {
+    append(pool, events, Some(days_ago)).await
 }
 
-async fn append(pool: &MySqlPool, events: u64, published: bool) -> sqlx::Result<()> {
+async fn append(pool: &MySqlPool, events: u64, days_ago: Option<u32>) -> sqlx::Result<()> {
+    let mut connection = pool.acquire().await?;
+    hurry(&mut connection, true).await?;
     let mut left = events;
     while left > 0 {
         let rows = left.min(CHUNK);
-        sqlx::query(
-            r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
-                                   state, published_at)
-               SELECT UNHEX(LEFT(SHA2(UUID(), 256), 32)),
-                      'order',
-                      UNHEX(LEFT(SHA2(UUID(), 256), 32)),
-                      1,
-                      'order.created',
-                      'order.created',
-                      '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "email": "ada.lovelace@example.com", "created_at": "2026-11-22T11:30:00.123456Z"}',
-                      IF(?, 'published', 'pending'),
-                      IF(?, UTC_TIMESTAMP(6), '1970-01-01')
-               FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n INT PATH '$')) AS list"#,
-        )
-        .bind(published)
-        .bind(published)
-        .bind(rows)
-        .execute(pool)
-        .await?;
+        append_chunk(&mut connection, rows, days_ago).await?;
         left -= rows;
     }
+    hurry(&mut connection, false).await
+}
+
+/// Whether commits need not be on disk, nor in the binary log: what is filled in is no part of what is measured.
+async fn hurry(connection: &mut MySqlConnection, is_hurried: bool) -> sqlx::Result<()> {
+    let (log, flush) = if is_hurried {
+        ("SET SESSION sql_log_bin = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+    } else {
+        ("SET SESSION sql_log_bin = 1", "SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    };
+    sqlx::raw_sql(log).execute(&mut *connection).await?;
+    sqlx::raw_sql(flush).execute(&mut *connection).await?;
     Ok(())
+}
+
+/// Ids are UUIDv7, as order-svc makes them: the secondary indexes grow at their end. A chunk takes longer than the
+/// millisecond that tells it from the next.
+async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Option<u32>) -> sqlx::Result<()> {
+    sqlx::query(
+        r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
+                               occurred_at, state, published_at)
+           SELECT UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
+                  'order',
+                  UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
+                  1,
+                  'order.created',
+                  'order.created',
+                  '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "email": "ada.lovelace@example.com", "created_at": "2026-11-22T11:30:00.123456Z"}',
+                  UTC_TIMESTAMP(6) - INTERVAL COALESCE(?, 0) DAY,
+                  IF(? IS NULL, 'pending', 'published'),
+                  COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? DAY, '1970-01-01')
+           FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list"#,
+    )
+    .bind(days_ago)
+    .bind(days_ago)
+    .bind(days_ago)
+    .bind(rows)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The times between two settles of the events from `first` to `last`, in milliseconds, the longest first.
+pub(super) async fn pauses(pool: &MySqlPool, first: u64, last: u64) -> sqlx::Result<Vec<f64>> {
+    let settles: Vec<DateTime<Utc>> =
+        sqlx::query_scalar("SELECT DISTINCT published_at FROM outbox WHERE seq BETWEEN ? AND ? ORDER BY published_at")
+            .bind(first)
+            .bind(last)
+            .fetch_all(pool)
+            .await?;
+    let pauses = settles.windows(2).map(|pair| (pair[1] - pair[0]).as_seconds_f64() * 1_000.0);
+    let mut pauses: Vec<f64> = pauses.collect();
+    pauses.sort_by(|one, other| other.total_cmp(one));
+    Ok(pauses)
+}
+
+/// The first key that is left; 0 if the table is empty.
+pub(super) async fn first_seq(pool: &MySqlPool) -> sqlx::Result<u64> {
+    let first = sqlx::query_scalar("SELECT seq FROM outbox ORDER BY seq LIMIT 1").fetch_optional(pool).await?;
+    Ok(first.unwrap_or(0))
 }
 
 /// Whether an event is settled. Asked often while the relay works, so by the key: an index by state is full of entries

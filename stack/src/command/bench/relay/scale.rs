@@ -1,0 +1,61 @@
+//! Whether a long history and a large backlog slow the relay, and whether purging the history does.
+
+use anyhow::Context;
+use schema::database::ORDERS;
+use sqlx::MySqlPool;
+use stack::Engine;
+use stack::home::Home;
+use tokio::time::Instant;
+
+use super::drain::{Drained, drain};
+use super::{looks, outbox};
+use crate::command::bench::Figure;
+use crate::command::rig::Rig;
+
+/// Published and pending events that the large numbers are compared with.
+const FEW: u64 = 10_000;
+
+/// How long ago half of the history was published; the other half is new.
+const OLD_DAYS: u32 = 8;
+
+/// Measures with so many published events and a tenth of that pending.
+pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::Result<Vec<Figure>> {
+    let limit = few(home, db).await?.rate;
+    let rig = Rig::start(home, db, true).await?;
+    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let pending = published / 10;
+    let filling = Instant::now();
+    outbox::append_published(&pool, published / 2, OLD_DAYS).await?;
+    outbox::append_published(&pool, published - published / 2, 0).await?;
+    outbox::append_pending(&pool, pending).await?;
+    eprintln!("filled in {} published and {pending} pending in {:.0} s", published, filling.elapsed().as_secs_f64());
+
+    let mut figures = looks::measure(home, &rig, &pool, published).await?;
+    let kept = drain(&rig, &pool, &[("RETENTION", "9d")]).await?;
+    figures.push(Figure::against("relay_scale", kept.rate, "events/s", limit));
+    figures.push(Figure::alone("relay_scale_pause", kept.longest_pause, "ms"));
+    figures.push(Figure::alone("relay_scale_memory", kept.memory, "MB"));
+    figures.extend(purging(&rig, &pool, pending, kept.rate).await?);
+    Ok(figures)
+}
+
+async fn few(home: &Home, db: Engine) -> anyhow::Result<Drained> {
+    let rig = Rig::start(home, db, true).await?;
+    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    outbox::append_published(&pool, FEW, 0).await?;
+    outbox::append_pending(&pool, FEW).await?;
+    drain(&rig, &pool, &[]).await.context("with few events")
+}
+
+/// The same again while the old half of the history goes.
+async fn purging(rig: &Rig, pool: &MySqlPool, pending: u64, undisturbed: f64) -> anyhow::Result<Vec<Figure>> {
+    outbox::append_pending(pool, pending).await?;
+    let (first, begin) = (outbox::first_seq(pool).await?, Instant::now());
+    let drained = drain(rig, pool, &[("RETENTION", "7d")]).await?;
+    let purged = outbox::first_seq(pool).await? - first;
+    Ok(vec![
+        Figure::against("relay_scale_purging", drained.rate, "events/s", undisturbed),
+        Figure::alone("relay_scale_purging_pause", drained.longest_pause, "ms"),
+        Figure::alone("relay_scale_purged", purged as f64 / begin.elapsed().as_secs_f64(), "events/s"),
+    ])
+}
