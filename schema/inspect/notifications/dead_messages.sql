@@ -1,7 +1,7 @@
--- Which messages could notify-svc not process, and why, that nobody has decided about yet?
+-- Which messages could notify-svc not process, and why, that nobody has decided about yet? (The 100 youngest.)
 -- Healthy: no rows.
 SELECT id, stream_seq, subject, reason, dead_at
-FROM inbox_dead
+FROM inbox_dead FORCE INDEX (open)
 WHERE resolution IS NULL
 ORDER BY id DESC
 LIMIT 100;

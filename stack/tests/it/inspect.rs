@@ -1,11 +1,31 @@
-//! `schema/inspect/*.sql` runs, under the inspector's own user and on both engines.
+//! `schema/inspect/*.sql` runs, under the inspector's own user and on both engines, and reads no more than its window.
 
 use std::path::{Path, PathBuf};
 
 use schema::database::{Definition, NOTIFICATIONS, ORDERS};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Executor, MySqlPool};
 use stack::testing::Database;
 use stack::{Engine, both_engines};
+
+/// The queries of a database that read a large table, and how many of its rows each reads at most.
+const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
+    (
+        "orders",
+        &[
+            ("backlog", 10_000),
+            ("dead", 100),
+            ("dead_reasons", 10_000),
+            ("held", 10_000),
+            ("order_story", 100),
+            ("slowest", 10_000),
+            ("throughput", 20_000),
+        ],
+    ),
+    ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 10_000), ("order_effects", 20)]),
+];
+
+/// Rows of tables that stay small, in each of which there are none here, and of a result.
+const FEW: u64 = 200;
 
 fn queries(database: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/inspect").join(database);
@@ -25,9 +45,91 @@ async fn inspect(engine: Engine, definition: &Definition, inspector: &str) {
     }
 }
 
+/// Rows that this one session has read so far, by index, by position or by going through a table.
+async fn rows_read(pool: &MySqlPool) -> u64 {
+    let status: Vec<(String, String)> =
+        sqlx::query_as("SHOW SESSION STATUS LIKE 'Handler_read%'").fetch_all(pool).await.unwrap();
+    status.iter().map(|(_, number)| number.parse::<u64>().unwrap()).sum()
+}
+
+/// Rows that a query reads, and how many it gives.
+async fn cost(pool: &MySqlPool, sql: &str) -> (u64, usize) {
+    let first = rows_read(pool).await;
+    let second = rows_read(pool).await;
+    let rows = pool.fetch_all(AssertSqlSafe(sql)).await.unwrap().len();
+    // Looking reads a table, too: as much as between the two looks before.
+    (rows_read(pool).await - second - (second - first), rows)
+}
+
+const NUMBERS: &str = "WITH RECURSIVE a (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM a WHERE i < 315), n (i) AS
+                         (SELECT a.i * 317 + b.i FROM a JOIN (SELECT i FROM a UNION ALL SELECT 316) b)";
+
+async fn insert(admin: &MySqlPool, into: &str, select: &str) {
+    let sql = format!("INSERT INTO {into} {NUMBERS} SELECT {select} FROM n WHERE i < 100000");
+    let inserted = sqlx::query(AssertSqlSafe(sql)).execute(admin).await.unwrap().rows_affected();
+    assert_eq!(inserted, 100_000);
+}
+
+/// More events in each state than any query looks at, and an order.
+async fn fill_orders(admin: &MySqlPool) {
+    let select =
+        "UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order', UNHEX(LPAD(HEX(i DIV 3), 32, '0')), i % 3 + 1, 'order.created',
+                  'order.created', '{}', ELT(i % 10 + 1, 'published', 'published', 'published', 'pending', 'pending',
+                  'pending', 'dead', 'dead', 'held', 'held'), 'the broker refuses it', UTC_TIMESTAMP(6)";
+    let into = "outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state,
+                        last_error, published_at)";
+    insert(admin, into, select).await;
+    let order = "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
+                 VALUES (UNHEX(LPAD(HEX(5000), 32, '0')), 'Mug', 1, 'ada@example.com', 'placed', 3, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))";
+    sqlx::query(order).execute(admin).await.unwrap();
+}
+
+/// Every message had its effect, and was dead once; one order in each ten thousand events waits.
+async fn fill_notifications(admin: &MySqlPool) {
+    let event = "UNHEX(LPAD(HEX(i + 1), 32, '0'))";
+    let into =
+        "inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq, received_at)";
+    let at = "UTC_TIMESTAMP(6) - INTERVAL (100000 - i) SECOND";
+    insert(admin, into, &format!("'notify', {event}, 'order.created', 'order', {event}, REPEAT('h', 32), i, {at}"))
+        .await;
+    let into = "inbox_waiting (consumer, aggregate_type, aggregate_id, aggregate_version, event_id, stream_seq, deliveries, since)";
+    insert(admin, into, &format!("'notify', 'order', {event}, 2, {event}, i, 1, {at}")).await;
+    let into = "inbox_dead (consumer, stream_seq, stored_at, subject, headers, payload, reason, resolution)";
+    let resolution = "IF(i % 3 = 0, NULL, 'requeued')";
+    insert(admin, into, &format!("'notify', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}")).await;
+    let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity, state)";
+    let state = "ELT(i % 3 + 1, 'pending', 'sent', 'dead')";
+    insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1, {state}"))
+        .await;
+}
+
+/// Compares what each query reads of a filled database with its window.
+async fn measure(database: &Database, name: &str, inspector: &str) {
+    let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1).connect(&database.url(inspector)).await.unwrap();
+    let (_, windows) = WINDOWS.iter().find(|(of, _)| *of == name).unwrap();
+    for path in queries(name) {
+        let query = path.file_stem().unwrap().to_str().unwrap();
+        let window = windows.iter().find(|(of, _)| *of == query).map(|(_, window)| *window);
+        let (read, rows) = cost(&pool, &std::fs::read_to_string(&path).unwrap()).await;
+        // Each row of a window is read from the table, then as a row of the window, and is joined, grouped or sorted.
+        let most = 4 * window.unwrap_or(0) + FEW;
+        assert!(read <= most, "{query} read {read} rows, its window is {window:?}");
+        assert!(window.is_none() || rows > 0, "{query} found nothing");
+    }
+}
+
 both_engines! {
     async fn operators_queries_run_with_no_more_than_read_rights(engine: Engine) {
         inspect(engine, &ORDERS, "orders_inspector").await;
         inspect(engine, &NOTIFICATIONS, "notifications_inspector").await;
+    }
+
+    async fn operators_queries_read_no_more_than_their_window_of_100_000_rows(engine: Engine) {
+        let orders = Database::create(engine, &ORDERS).await;
+        fill_orders(&orders.admin_pool().await).await;
+        measure(&orders, ORDERS.name, "orders_inspector").await;
+        let notifications = Database::create(engine, &NOTIFICATIONS).await;
+        fill_notifications(&notifications.admin_pool().await).await;
+        measure(&notifications, NOTIFICATIONS.name, "notifications_inspector").await;
     }
 }
