@@ -16,6 +16,8 @@ use crate::port::Port;
 enum Mode {
     /// Bytes flow, each piece this much later.
     Open(Duration),
+    /// Bytes flow to the server only.
+    Deaf,
     /// Connections stay, and new ones are taken, but no byte passes.
     Paused,
     /// Connections are closed and new ones refused.
@@ -31,6 +33,7 @@ pub struct TcpProxy {
     target: watch::Sender<u16>,
     wanted: watch::Sender<Mode>,
     reached: watch::Receiver<Mode>,
+    trap: watch::Sender<Vec<u8>>,
     accepting: JoinHandle<()>,
 }
 
@@ -44,8 +47,11 @@ impl TcpProxy {
         let (wanted, requested) = watch::channel(OPEN);
         let (reached, confirmed) = watch::channel(Mode::Cut);
         let (target, targets) = watch::channel(target);
-        let proxy = Proxy { port: port.number(), targets, requested, reached };
-        let mut proxy = TcpProxy { port, target, wanted, reached: confirmed, accepting: tokio::spawn(proxy.run()) };
+        let trap = watch::Sender::new(Vec::new());
+        let spring = Trap { bytes: trap.clone(), wanted: wanted.clone() };
+        let proxy = Proxy { port: port.number(), targets, requested, reached, trap: spring };
+        let accepting = tokio::spawn(proxy.run());
+        let mut proxy = TcpProxy { port, target, wanted, reached: confirmed, trap, accepting };
         proxy.switch(OPEN).await;
         proxy
     }
@@ -59,6 +65,21 @@ impl TcpProxy {
     /// Closes all connections and refuses new ones. Both hold when this returns.
     pub async fn cut(&mut self) {
         self.switch(Mode::Cut).await;
+    }
+
+    /// From now on, once: when a client sends these bytes, they do not reach the server, and it is as after [`TcpProxy::cut`].
+    pub fn cut_before(&mut self, bytes: &[u8]) {
+        self.trap.send_replace(bytes.to_vec());
+    }
+
+    /// Waits until [`TcpProxy::cut_before`] has done its work.
+    pub async fn until_cut(&mut self) {
+        self.reached.wait_for(|reached| *reached == Mode::Cut).await.expect("the proxy runs");
+    }
+
+    /// Lets bytes through to the server and none back: it acts, and nobody hears of it.
+    pub async fn deafen(&mut self) {
+        self.switch(Mode::Deaf).await;
     }
 
     /// Lets no byte through, without closing anything: what a dead network looks like.
@@ -100,6 +121,29 @@ struct Proxy {
     targets: watch::Receiver<u16>,
     requested: watch::Receiver<Mode>,
     reached: watch::Sender<Mode>,
+    trap: Trap,
+}
+
+/// The bytes that cut; none if there are none.
+#[derive(Clone, Debug)]
+struct Trap {
+    bytes: watch::Sender<Vec<u8>>,
+    wanted: watch::Sender<Mode>,
+}
+
+impl Trap {
+    /// Whether these bytes are in what a client sends, and where. Then it is sprung.
+    fn springs(&self, sent: &[u8]) -> Option<usize> {
+        let bytes = self.bytes.borrow().clone();
+        let place = sent.windows(bytes.len().max(1)).position(|window| window == bytes)?;
+        self.bytes.send_replace(Vec::new());
+        Some(place)
+    }
+
+    /// How much of what was sent must be remembered: the bytes may come in pieces.
+    fn memory(&self) -> usize {
+        self.bytes.borrow().len().saturating_sub(1)
+    }
 }
 
 impl Proxy {
@@ -116,7 +160,8 @@ impl Proxy {
                 self.reached.send_replace(mode);
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                        connections.spawn(forward(client, *self.targets.borrow(), self.requested.clone()));
+                        let modes = self.requested.clone();
+                        connections.spawn(forward(client, *self.targets.borrow(), modes, self.trap.clone()));
                     },
                     changed = self.requested.changed() => if changed.is_err() { return },
                     Some(_) = connections.join_next() => {}
@@ -129,29 +174,67 @@ impl Proxy {
     }
 }
 
-async fn forward(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
+async fn forward(client: TcpStream, target: u16, mode: watch::Receiver<Mode>, trap: Trap) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
     let ((client_read, client_write), (server_read, server_write)) = (client.into_split(), server.into_split());
-    tokio::join!(pump(client_read, server_write, mode.clone()), pump(server_read, client_write, mode));
+    tokio::join!(
+        pump(client_read, server_write, mode.clone(), Direction::ToServer(trap)),
+        pump(server_read, client_write, mode, Direction::ToClient),
+    );
 }
 
-/// Copies one direction until it ends, holding back whatever arrives while paused.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+enum Direction {
+    ToServer(Trap),
+    ToClient,
+}
+
+impl Direction {
+    /// How much later bytes flow in a mode; none if they don't.
+    fn late_by(&self, mode: Mode) -> Option<Duration> {
+        match (mode, self) {
+            (Mode::Open(by), _) => Some(by),
+            (Mode::Deaf, Self::ToServer(_)) => Some(Duration::ZERO),
+            (Mode::Deaf | Mode::Paused | Mode::Cut, _) => None,
+        }
+    }
+}
+
+/// Copies one direction until it ends, holding back whatever arrives while it is not open.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, direction: Direction) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut sent = Vec::new();
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if !until_open(&mut mode).await || to.write_all(&buffer[..length]).await.is_err() {
+        if !until_open(&mut mode, &direction).await {
+            return;
+        }
+        let mut passing = &buffer[..length];
+        if let Direction::ToServer(trap) = &direction {
+            let before = sent.len();
+            sent.extend_from_slice(passing);
+            if let Some(place) = trap.springs(&sent) {
+                passing = &passing[..place.saturating_sub(before)];
+                // Whether the server still takes them or not, it is cut off.
+                to.write_all(passing).await.ok();
+                trap.wanted.send_replace(Mode::Cut);
+                return;
+            }
+            sent.drain(..sent.len().saturating_sub(trap.memory()));
+        }
+        if to.write_all(passing).await.is_err() {
             return;
         }
     }
     // The end of the stream is news, too: it has to wait like bytes. Dropping `to` passes it on.
-    until_open(&mut mode).await;
+    until_open(&mut mode, &direction).await;
 }
 
-/// Waits for as long as bytes have to; false if the proxy is gone.
-async fn until_open(mode: &mut watch::Receiver<Mode>) -> bool {
+/// Waits for as long as bytes of this direction have to; false if the proxy is gone.
+async fn until_open(mode: &mut watch::Receiver<Mode>, direction: &Direction) -> bool {
     loop {
-        let open = mode.wait_for(|mode| matches!(mode, Mode::Open(_))).await.map(|mode| *mode);
-        let Ok(Mode::Open(by)) = open else { return false };
+        let Ok(open) = mode.wait_for(|mode| direction.late_by(*mode).is_some()).await.map(|mode| *mode) else {
+            return false;
+        };
+        let by = direction.late_by(open).unwrap_or_default();
         if by.is_zero() {
             return true;
         }

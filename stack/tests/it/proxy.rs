@@ -26,8 +26,8 @@ async fn says(stream: &mut TcpStream, word: &[u8; 4]) {
     hears(stream, word).await;
 }
 
-async fn hears(stream: &mut TcpStream, word: &[u8; 4]) {
-    let mut answer = [0; 4];
+async fn hears<const LENGTH: usize>(stream: &mut TcpStream, word: &[u8; LENGTH]) {
+    let mut answer = [0; LENGTH];
     timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
     assert_eq!(&answer, word);
 }
@@ -84,4 +84,43 @@ async fn a_slow_line_loses_nothing_and_healing_makes_it_quick_again() {
     proxy.heal().await;
     hears(&mut stream, b"late").await;
     says(&mut stream, b"ping").await;
+}
+
+#[tokio::test]
+async fn bytes_that_cut_do_not_reach_the_server_and_what_came_before_them_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut proxy = TcpProxy::start(listener.local_addr().unwrap().port()).await;
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    proxy.cut_before(b"now");
+    for word in ["not yet, n", "ever, but no", "w it is over"] {
+        client.write_all(word.as_bytes()).await.unwrap();
+    }
+    proxy.until_cut().await;
+    let mut received = String::new();
+    timeout(Duration::from_secs(20), server.read_to_string(&mut received)).await.expect("the end").unwrap();
+    // Of bytes that come in pieces the first may have passed.
+    assert!(["not yet, never, but ", "not yet, never, but no"].contains(&received.as_str()), "{received}");
+
+    proxy.heal().await;
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    client.write_all(b"now").await.unwrap();
+    hears(&mut server, b"now").await;
+}
+
+#[tokio::test]
+async fn a_deaf_proxy_brings_requests_and_no_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut proxy = TcpProxy::start(listener.local_addr().unwrap().port()).await;
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    proxy.deafen().await;
+    client.write_all(b"asks").await.unwrap();
+    hears(&mut server, b"asks").await;
+    server.write_all(b"told").await.unwrap();
+    let silence = timeout(Duration::from_millis(200), client.read(&mut [0; 4])).await;
+    assert!(silence.is_err(), "an answer came through a deaf proxy");
+    proxy.heal().await;
+    hears(&mut client, b"told").await;
 }
