@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::support::{Message, World, metric};
 
 /// Appends the events in one statement, so that one claim finds them all; returns their ids.
-async fn append_at_once(world: &World, events: &[(Uuid, u32)]) -> Vec<Uuid> {
+pub async fn append_at_once(world: &World, events: &[(Uuid, u32)]) -> Vec<Uuid> {
     let ids: Vec<_> = events.iter().map(|_| Uuid::now_v7()).collect();
     let mut insert = QueryBuilder::new(
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload) ",
@@ -27,12 +27,12 @@ async fn append_at_once(world: &World, events: &[(Uuid, u32)]) -> Vec<Uuid> {
 }
 
 /// `orders` orders with `versions` events each, the versions of an order side by side.
-fn events(orders: usize, versions: u32) -> Vec<(Uuid, u32)> {
+pub fn events(orders: usize, versions: u32) -> Vec<(Uuid, u32)> {
     let orders: Vec<_> = (0..orders).map(|_| Uuid::now_v7()).collect();
     orders.iter().flat_map(|order| (1..=versions).map(|version| (*order, version))).collect()
 }
 
-fn versions_by_order(messages: &[Message]) -> HashMap<String, Vec<u32>> {
+pub fn versions_by_order(messages: &[Message]) -> HashMap<String, Vec<u32>> {
     let mut versions: HashMap<String, Vec<u32>> = HashMap::new();
     for message in messages {
         let header = |name| message.headers.get(name).unwrap().as_str();

@@ -7,6 +7,7 @@ mod checking;
 mod cli;
 mod config;
 mod crash;
+mod cuts;
 mod faults;
 mod keeping;
 mod lease;
