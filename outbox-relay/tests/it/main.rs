@@ -17,6 +17,7 @@ mod metrics;
 mod order;
 mod outage;
 mod pausing;
+mod plans;
 mod rubbish;
 mod support;
 mod wake;
