@@ -21,13 +21,14 @@ impl Progress {
         Self { what, total: total.max(1), drawn_at: None, is_shown: std::io::stderr().is_terminal() }
     }
 
-    /// Draws it at `done`, unless it was drawn a moment ago.
+    /// Draws it at `done`, unless it was drawn a moment ago and is not full yet.
     pub fn at(&mut self, done: u64) {
-        if !self.is_shown || self.drawn_at.is_some_and(|drawn_at| drawn_at.elapsed() < REDRAW) {
+        let done = done.min(self.total);
+        let was_drawn = self.drawn_at.is_some_and(|drawn_at| drawn_at.elapsed() < REDRAW);
+        if !self.is_shown || (was_drawn && done < self.total) {
             return;
         }
         self.drawn_at = Some(Instant::now());
-        let done = done.min(self.total);
         let filled = usize::try_from(done * WIDTH as u64 / self.total).unwrap_or(WIDTH);
         let bar = format!("{}{}", "#".repeat(filled), "-".repeat(WIDTH - filled));
         eprint!("\r{} [{bar}] {:>3} %", self.what, done * 100 / self.total);

@@ -1,5 +1,7 @@
 //! Published events are kept for a while, then purged; until then they can be replayed.
 
+use std::process::{Command, Stdio};
+
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
 use uuid::Uuid;
@@ -20,6 +22,23 @@ async fn published(world: &World, pairs: u32) -> (Vec<Uuid>, Vec<Uuid>) {
     }
     (old, young)
 }
+
+/// As many events published so many days ago.
+async fn many_published(world: &World, events: u32, days: u32) {
+    sqlx::query(
+        "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state, published_at)
+         SELECT 'order', UNHEX(REPLACE(UUID(), '-', '')), 1, 'order.created', 'order.created', '{}', 'published',
+                UTC_TIMESTAMP(6) - INTERVAL ? DAY
+         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
+    )
+    .bind(days)
+    .bind(events)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
+const PURGED: &str = "relay_purged_events_total";
 
 both_engines! {
     async fn purge_deletes_only_old_published_rows(engine: Engine) {
@@ -53,6 +72,52 @@ both_engines! {
         let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE event_id IN (?, ?)")
             .bind(old[0]).bind(young[0]).fetch_one(&world.pool).await.unwrap();
         assert_eq!(left, 1);
+    }
+
+    async fn a_purge_goes_in_batches_of_a_thousand_and_one_that_is_blocked_stops_no_event(engine: Engine) {
+        let world = World::new(engine).await;
+        many_published(&world, 3_500, 10).await;
+        many_published(&world, 500, 0).await;
+        // Somebody holds a row of the third batch.
+        let mut blocking = world.pool.begin().await.unwrap();
+        let hold = "SELECT seq FROM outbox WHERE seq = 2500 FOR UPDATE";
+        sqlx::query(hold).fetch_one(&mut *blocking).await.unwrap();
+
+        let active = world.relay().env("RETENTION", "7d").start().await;
+        eventually("it has the lease", async || world.lease_epoch().await == 1).await;
+        let standby = world.relay().env("RETENTION", "7d").start().await;
+        eventually("two batches are gone", async || metric(&active, PURGED).await == 2_000.0).await;
+        let event = world.append(Uuid::now_v7(), 1).await;
+        eventually("events flow", async || world.row(event).await.state == "published").await;
+        assert_eq!((metric(&active, PURGED).await, world.count("published").await), (2_000.0, 2_001));
+
+        blocking.rollback().await.unwrap();
+        eventually("all that is old is gone", async || metric(&active, PURGED).await == 3_500.0).await;
+        assert_eq!(world.count("published").await, 501);
+        assert_eq!(metric(&standby, PURGED).await, 0.0);
+    }
+
+    async fn a_long_verb_shows_its_progress_to_people_and_not_to_programs(engine: Engine) {
+        let world = World::new(engine).await;
+        many_published(&world, 3_000, 10).await;
+        let purge = ["purge", "--older-than", "7d"];
+        // script(1) runs a command at a terminal of its own and says what appears there.
+        let line = format!("{} {} --dry-run", env!("CARGO_BIN_EXE_outbox-relay"), purge.join(" "));
+        let seen = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("DATABASE_URL", world.database.url("outbox_relay"))
+            .env("USER", "ada")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let screen = String::from_utf8(seen.stdout).unwrap();
+        assert!(seen.status.success(), "{screen}");
+        assert!(screen.contains("\rpurging [##########--------------------]  33 %"), "{screen:?}");
+        assert!(screen.contains("\rpurging [##############################] 100 %\r\n"), "{screen:?}");
+        assert!(screen.ends_with("\r\n3000 published events would be deleted\r\n"), "{screen:?}");
+
+        let piped = world.verb(&purge);
+        assert_eq!((&*piped.said, &*piped.complained), ("3000 published events deleted\n", ""));
     }
 
     async fn replay_publishes_again_under_the_same_event_id(engine: Engine) {
