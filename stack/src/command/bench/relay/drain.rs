@@ -36,18 +36,6 @@ pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, settings: &[(&str, &str)]
     let pending = outbox::count_pending(pool).await?;
     let relay = start_relay(rig, settings)?;
     let deadline = Instant::now() + DRAIN_WITHIN;
-    let mut started = None;
-    let begin = loop {
-        // Until the first batch is settled the clock starts anew: what the process takes to start is not counted.
-        if outbox::is_published(pool, first).await? {
-            break started.context("the relay was too quick to be measured")?;
-        }
-        started = Some(Instant::now());
-        if Instant::now() > deadline {
-            bail!("the relay published nothing: {}", relay.last_words());
-        }
-        sleep(STEP).await;
-    };
     // Published one by one, the last need not be settled last.
     while !outbox::is_published(pool, last).await? || outbox::oldest_pending(pool).await?.is_some() {
         if Instant::now() > deadline {
@@ -55,9 +43,10 @@ pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, settings: &[(&str, &str)]
         }
         sleep(STEP).await;
     }
-    let rate = pending as f64 / begin.elapsed().as_secs_f64();
     let memory = relay.peak_memory()?;
     relay.stop().await?;
+    // The first settle begins the time: what the process takes to start is not counted, nor the first claim.
+    let rate = outbox::settled_rate(pool, first, last).await?;
     let pauses = outbox::pauses(pool, first, last).await?;
     let longest: Vec<_> = pauses.iter().take(3).map(|pause| format!("{pause:.0}")).collect();
     eprintln!("drained {pending} events: {rate:.0} a second, pauses up to {} ms, {memory:.1} MB", longest.join(", "));

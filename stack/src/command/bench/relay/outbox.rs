@@ -109,3 +109,19 @@ pub(super) async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<u64>
 pub(super) async fn count_pending(pool: &MySqlPool) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'").fetch_one(pool).await
 }
+
+/// Events settled a second, by the database's clock: those after the first settle, from then to the last.
+pub(super) async fn settled_rate(pool: &MySqlPool, first: u64, last: u64) -> sqlx::Result<f64> {
+    sqlx::query_scalar(
+        "SELECT CAST(SUM(published_at > begin) / (TIMESTAMPDIFF(MICROSECOND, begin, MAX(published_at)) / 1e6) AS DOUBLE)
+         FROM outbox, (SELECT MIN(published_at) AS begin FROM outbox WHERE seq BETWEEN ? AND ?) AS settles
+         WHERE seq BETWEEN ? AND ?
+         GROUP BY begin",
+    )
+    .bind(first)
+    .bind(last)
+    .bind(first)
+    .bind(last)
+    .fetch_one(pool)
+    .await
+}
