@@ -6,6 +6,7 @@ CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
 GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
 GRANT SELECT ON relay_lease TO 'order_svc'@'%';
+GRANT SELECT ON relay_stream TO 'order_svc'@'%';
 -- DELETE is for keys that expired.
 GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 
@@ -13,6 +14,7 @@ GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 CREATE USER IF NOT EXISTS 'outbox_relay'@'%' ACCOUNT LOCK;
 GRANT SELECT, UPDATE, DELETE ON outbox TO 'outbox_relay'@'%';
 GRANT SELECT, UPDATE ON relay_lease TO 'outbox_relay'@'%';
+GRANT SELECT, UPDATE ON relay_stream TO 'outbox_relay'@'%';
 -- What people do through its command line. Records are added, never changed.
 GRANT SELECT, INSERT ON outbox_discarded TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'outbox_relay'@'%';
@@ -23,6 +25,7 @@ CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
+GRANT SELECT ON relay_stream TO 'orders_inspector'@'%';
 GRANT SELECT ON idempotency_keys TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_discarded TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_action TO 'orders_inspector'@'%';

@@ -15,10 +15,12 @@ const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
             ("backlog", 10_000),
             ("dead", 100),
             ("dead_reasons", 10_000),
+            ("healed", 10_000),
             ("held", 10_000),
             ("order_story", 100),
             ("slowest", 10_000),
             ("throughput", 20_000),
+            ("unproven", 10_000),
         ],
     ),
     ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 10_000), ("order_effects", 20)]),
@@ -75,9 +77,10 @@ async fn fill_orders(admin: &MySqlPool) {
     let select =
         "UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order', UNHEX(LPAD(HEX(i DIV 3), 32, '0')), i % 3 + 1, 'order.created',
                   'order.created', '{}', ELT(i % 10 + 1, 'published', 'published', 'published', 'pending', 'pending',
-                  'pending', 'dead', 'dead', 'held', 'held'), 'the broker refuses it', UTC_TIMESTAMP(6)";
+                  'pending', 'dead', 'dead', 'held', 'held'), 'the broker refuses it', UTC_TIMESTAMP(6),
+                  i + 1, i % 100 = 0";
     let into = "outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state,
-                        last_error, published_at)";
+                        last_error, published_at, stream_seq, heal_epoch)";
     insert(admin, into, select).await;
     let order = "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
                  VALUES (UNHEX(LPAD(HEX(5000), 32, '0')), 'Mug', 1, 'ada@example.com', 'placed', 3, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))";
