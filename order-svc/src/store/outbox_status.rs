@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use schema::names;
 use sqlx::{MySqlPool, query};
 
 /// Where counting stops: about what an index gives in ten milliseconds.
@@ -73,6 +74,9 @@ pub struct Publishing {
     pub rate: f64,
     /// When the newest of them was settled.
     pub last_at: Option<DateTime<Utc>>,
+    /// About how many published events are not proven to be in the stream yet: exact if they are fewer than a thousand,
+    /// else what the stream has taken since, of others too.
+    pub unproven: u64,
 }
 
 /// Reads the newest published rows of the index `claim`, a thousand at most, with their rows. Locks nothing.
@@ -84,13 +88,18 @@ pub async fn publishing(pool: &MySqlPool) -> sqlx::Result<Publishing> {
         r#"SELECT COUNT(CASE WHEN published_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND THEN 1 END) AS "recent!: i64",
                   COUNT(*) AS "read!: i64",
                   TIMESTAMPDIFF(MICROSECOND, MIN(published_at), UTC_TIMESTAMP(6)) AS "span_us: i64",
-                  MAX(published_at) AS "last_at: DateTime<Utc>"
-           FROM (SELECT published_at
+                  MAX(published_at) AS "last_at: DateTime<Utc>",
+                  COUNT(CASE WHEN stream_seq > proven_seq THEN 1 END) AS "unproven!: i64",
+                  MAX(stream_seq) AS "highest: u64",
+                  MAX(proven_seq) AS "proven: u64"
+           FROM (SELECT published_at, stream_seq,
+                        (SELECT proven_seq FROM relay_stream WHERE name = ?) AS proven_seq
                  FROM outbox
                  WHERE state = 'published'
                  ORDER BY seq DESC
                  LIMIT ?) AS newest"#,
         RATE_WINDOW.as_secs(),
+        names::OUTBOX_LEASE,
         RATE_EVENTS_MAX,
     )
     .fetch_one(pool)
@@ -99,7 +108,13 @@ pub async fn publishing(pool: &MySqlPool) -> sqlx::Result<Publishing> {
     let all_recent = row.recent == row.read && row.read == i64::from(RATE_EVENTS_MAX);
     let span = row.span_us.filter(|_| all_recent).map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
     let seconds = span.unwrap_or(RATE_WINDOW).max(Duration::from_millis(1)).as_secs_f64();
-    Ok(Publishing { rate: f64::from(i32::try_from(row.recent).unwrap_or(i32::MAX)) / seconds, last_at: row.last_at })
+    let unproven = match row.highest.zip(row.proven) {
+        // None of those that were read is proven: more may not be.
+        Some((highest, proven)) if row.unproven == i64::from(RATE_EVENTS_MAX) => highest.saturating_sub(proven),
+        _ => row.unproven.unsigned_abs(),
+    };
+    let rate = f64::from(i32::try_from(row.recent).unwrap_or(i32::MAX)) / seconds;
+    Ok(Publishing { rate, last_at: row.last_at, unproven })
 }
 
 /// The event that is claimed next.

@@ -35,7 +35,7 @@ both_engines! {
         let api = Api::start(engine).await;
         let path = "/api/orders/events/status";
         let empty = api.get(path).await.body;
-        assert_eq!((&empty["published"], &empty["proven"], &empty["last_published_at"]), (&0.into(), &json!(null), &json!(null)));
+        assert_eq!((&empty["published"], &empty["proven"], &empty["last_published_at"]), (&0.into(), &0.into(), &json!(null)));
         assert_eq!(empty["publish_rate_per_second"], 0.0);
         publish(&api, 30, "INTERVAL 10 SECOND").await;
         publish(&api, 20, "INTERVAL 1 HOUR").await;
@@ -46,6 +46,22 @@ both_engines! {
         publish(&api, 2000, "INTERVAL 10 SECOND").await;
         let rate = api.get(path).await.body["publish_rate_per_second"].as_f64().unwrap();
         assert!((1000.0 / 60.0..=100.0).contains(&rate), "a thousand events in ten seconds: {rate}");
+    }
+
+    async fn the_status_tells_how_many_events_are_proven(engine: Engine) {
+        let api = Api::start(engine).await;
+        publish(&api, 2000, "INTERVAL 1 HOUR").await;
+        api.execute("UPDATE outbox SET stream_seq = seq + 70").await;
+        let proven = async || api.get("/api/orders/events/status").await.body["proven"].clone();
+        assert_eq!(proven().await, 0, "no relay has looked at the stream");
+        api.execute("UPDATE relay_stream SET proven_seq = 570").await;
+        assert_eq!(proven().await, 500, "derived from the sequences");
+        api.execute("UPDATE relay_stream SET proven_seq = 2060").await;
+        assert_eq!(proven().await, 1990, "counted");
+        api.execute("DELETE FROM outbox WHERE seq <= 1000").await;
+        assert_eq!(proven().await, 990);
+        api.execute("UPDATE relay_stream SET proven_seq = 9999").await;
+        assert_eq!(proven().await, 1000);
     }
 
     async fn the_status_reads_a_bounded_part_of_the_outbox(engine: Engine) {
