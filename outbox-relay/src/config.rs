@@ -37,7 +37,8 @@ pub enum Command {
     Run(Box<RunConfig>),
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
-    /// Show the backlog, the dead events and which relay is active; exits 1 if none is.
+    /// Show the backlog, the dead events, which relay is active and up to where the stream is proven; exits 1 if none is
+    /// active.
     Status(StatusConfig),
     /// List events, newest first.
     List(ListConfig),
@@ -53,7 +54,7 @@ pub enum Command {
     Resume(ResumeConfig),
     /// Publish events again that were published before, to their own subjects or to another.
     Replay(ReplayConfig),
-    /// Delete published events now.
+    /// Delete published events now, as far as they are proven to be in the stream.
     Purge(PurgeConfig),
     /// Look whether database, stream and settings are what the promises rest on.
     Check(CheckConfig),
@@ -103,9 +104,18 @@ pub struct RunConfig {
     #[arg(long, env = "ATTEMPTS_MAX", default_value = "10")]
     pub attempts_max: NonZeroU32,
 
-    /// How long published events are kept; 0s keeps them for ever.
+    /// How long published events are kept, and longer until they are proven to be in the stream; 0s keeps them for ever.
     #[arg(long, env = "RETENTION", default_value = "7d", value_parser = duration)]
     pub retention: Duration,
+
+    /// How long a published event must have stood in the stream to be proven, without which it is never deleted. Above the
+    /// broker's sync_interval (2m unless configured): what a PubAck stands for is on disk only then.
+    #[arg(long, env = "PROOF_HORIZON", default_value = "150s", value_parser = duration)]
+    pub proof_horizon: Duration,
+
+    /// How often to look whether the stream lost what it had acknowledged.
+    #[arg(long, env = "WATCH_INTERVAL", default_value = "5s", value_parser = duration)]
+    pub watch_interval: Duration,
 
     /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay check`.
     #[arg(long, env = "STRICT")]
@@ -165,6 +175,9 @@ impl Validate for RunConfig {
         if self.poll_interval < Duration::from_millis(10) || self.publish_timeout < Duration::from_millis(100) {
             return Err("POLL_INTERVAL must be at least 10ms and PUBLISH_TIMEOUT at least 100ms".into());
         }
+        if self.watch_interval < Duration::from_millis(100) {
+            return Err("WATCH_INTERVAL must be at least 100ms: each look asks the broker".into());
+        }
         if self.batch_size_max.get() > 10_000 {
             return Err("BATCH_SIZE_MAX must be at most 10000: a batch is held in memory".into());
         }
@@ -176,6 +189,11 @@ impl Validate for RunConfig {
         if !self.retention.is_zero() && self.retention < self.stream.dedup_window {
             return Err(
                 "RETENTION must be at least DEDUP_WINDOW, or 0s: what is deleted can't be published again".into()
+            );
+        }
+        if !self.retention.is_zero() && self.retention < self.proof_horizon {
+            return Err(
+                "RETENTION must be at least PROOF_HORIZON, or 0s: nothing is deleted before it is proven".into()
             );
         }
         let StreamConfig { max_age, dedup_window, .. } = self.stream;

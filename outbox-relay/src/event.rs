@@ -83,23 +83,28 @@ impl Event {
         })
     }
 
-    /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message;
-    /// so has a tombstone, because the broker may have stored the event before it was given up.
+    /// See [`msg_id`].
     pub fn msg_id(&self) -> String {
-        let mut id = self.envelope.event_id.to_string();
-        if self.is_tombstone {
-            id.push_str(".discarded");
-        }
-        if self.heal_epoch > 0 {
-            id.push_str(&format!(".h{}", self.heal_epoch));
-        }
-        id
+        msg_id(self.envelope.event_id, self.is_tombstone, self.heal_epoch)
     }
 
     /// The aggregate it belongs to.
     pub fn aggregate(&self) -> Aggregate {
         (self.envelope.aggregate_type.clone(), self.envelope.aggregate_id)
     }
+}
+
+/// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message; so has
+/// a tombstone, because the broker may have stored the event before it was given up.
+pub fn msg_id(event_id: EventId, is_tombstone: bool, heal_epoch: u32) -> String {
+    let mut id = event_id.to_string();
+    if is_tombstone {
+        id.push_str(".discarded");
+    }
+    if heal_epoch > 0 {
+        id.push_str(&format!(".h{heal_epoch}"));
+    }
+    id
 }
 
 fn own_headers(headers: &RawValue) -> Result<BTreeMap<String, String>, String> {

@@ -12,6 +12,7 @@ use runtime::telemetry::chain;
 
 use crate::claim::Claimed;
 use crate::lease::Tenure;
+use crate::loss::Watch;
 use crate::publisher::stored::Stored;
 use crate::publisher::{Outage, Report};
 use crate::relay::{Relay, TurnError};
@@ -49,6 +50,7 @@ pub struct Pipeline {
     payload_bytes_max: Option<u64>,
     /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
     may_obstruct: bool,
+    watch: Watch,
     ahead: Option<Batch>,
     published: Option<Published>,
 }
@@ -74,7 +76,14 @@ struct Published {
 impl Pipeline {
     /// Nothing is known yet, nothing under way.
     pub fn new(limit: u32) -> Self {
-        Self { limit, payload_bytes_max: None, may_obstruct: true, ahead: None, published: None }
+        Self {
+            limit,
+            payload_bytes_max: None,
+            may_obstruct: true,
+            watch: Watch::default(),
+            ahead: None,
+            published: None,
+        }
     }
 
     /// After an outage: the stream is looked at again, and one event probes.
@@ -97,7 +106,12 @@ impl Relay {
     /// Nothing is under way after one: what was published and not settled is for [`Relay::attach`] to find.
     pub async fn step(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Turn, TurnError> {
         if pipeline.payload_bytes_max.is_none() {
-            pipeline.payload_bytes_max = Some(self.attach(tenure).await?);
+            pipeline.payload_bytes_max = Some(self.attach(tenure, &mut pipeline.watch).await?);
+        } else if self.watcher.is_due(&pipeline.watch) {
+            // What the stream lost has to come before what is claimed already.
+            pipeline.ahead = None;
+            self.settle_last(tenure, pipeline.published.take()).await?;
+            self.watcher.look(tenure, &mut pipeline.watch).await?;
         }
         let batch = match pipeline.ahead.take() {
             Some(batch) => batch,
@@ -140,15 +154,16 @@ impl Relay {
         self.settle_last(tenure, pipeline.published).await
     }
 
-    /// Looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes, and
-    /// which events it holds that nobody settled. The largest payload that it takes, in bytes.
+    /// Looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes, what it
+    /// lost, and which events it holds that nobody settled. The largest payload that it takes, in bytes.
     ///
     /// A relay that died or was cut off between PubAck and settle leaves such events; settling them here makes the
     /// promise of one message independent of the dedup window:
     /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
-    async fn attach(&self, tenure: &Tenure) -> Result<u64, TurnError> {
+    async fn attach(&self, tenure: &Tenure, watch: &mut Watch) -> Result<u64, TurnError> {
         let terms = self.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
         self.publisher.allow_atomic(terms.allows_atomic);
+        self.watcher.look(tenure, watch).await?;
         let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
         // Settles need not come in the order of the stream: within a batch they do not.
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));

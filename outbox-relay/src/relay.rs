@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Rules;
 use crate::lease::{Lease, Tenure};
+use crate::loss::{WatchError, Watcher};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Turn};
 use crate::publisher::{Outage, Publisher};
@@ -33,6 +34,7 @@ pub struct Relay {
     pub lease: Lease,
     pub stream: StreamMaker,
     pub publisher: Publisher,
+    pub watcher: Watcher,
     pub settler: Settler,
     pub rules: Rules,
     pub wake: Arc<Notify>,
@@ -50,6 +52,21 @@ pub enum TurnError {
     Claim(#[source] sqlx::Error),
     #[error(transparent)]
     Settle(#[from] SettleError),
+    #[error("watching the stream")]
+    Watch(#[source] sqlx::Error),
+    #[error("the tenure is over")]
+    Over,
+}
+
+impl From<WatchError> for TurnError {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Outage(outage) => Self::Outage(outage),
+            WatchError::Database(error) => Self::Watch(error),
+            WatchError::LeaseLost => Self::Settle(SettleError::LeaseLost),
+            WatchError::Over => Self::Over,
+        }
+    }
 }
 
 impl Relay {
@@ -67,6 +84,7 @@ impl Relay {
                 result
             };
             let (result, ()) = tokio::join!(drain, self.lease.keep(&tenure));
+            self.watcher.stand_by();
             self.lease.release(&tenure).await;
             self.metrics.lease_ended(!shutdown.is_cancelled());
             result?;
@@ -97,6 +115,7 @@ impl Relay {
                     }
                 }
                 Err(TurnError::Settle(SettleError::LeaseLost)) => return self.was_replaced(tenure),
+                Err(TurnError::Over) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -120,7 +139,7 @@ impl Relay {
             Turn::Worked => POLL_FIRST,
             Turn::Idle => poll,
         };
-        let poll = poll.min(self.poll_interval);
+        let poll = poll.min(self.poll_interval).min(self.watcher.interval);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tenure.over.cancelled() => {}
@@ -136,8 +155,8 @@ impl TurnError {
     fn passes(&self) -> bool {
         match self {
             Self::Outage(_) => true,
-            Self::Claim(error) | Self::Settle(SettleError::Database(error)) => is_transient(error),
-            Self::Settle(SettleError::LeaseLost) => false,
+            Self::Claim(error) | Self::Settle(SettleError::Database(error)) | Self::Watch(error) => is_transient(error),
+            Self::Settle(SettleError::LeaseLost) | Self::Over => false,
         }
     }
 
@@ -145,7 +164,7 @@ impl TurnError {
     fn class(&self) -> &'static str {
         match self {
             Self::Outage(_) => "broker",
-            Self::Claim(_) | Self::Settle(_) => "database",
+            Self::Claim(_) | Self::Settle(_) | Self::Watch(_) | Self::Over => "database",
         }
     }
 }

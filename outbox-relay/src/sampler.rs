@@ -1,4 +1,4 @@
-//! Samples the outbox for the gauges, by indexed queries, on a timer, in the active relay only.
+//! Samples the outbox and the proof of the stream for the gauges, by indexed queries, on a timer, in the active relay only.
 
 use std::time::Duration;
 
@@ -6,8 +6,10 @@ use runtime::telemetry::chain;
 use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::loss::LossMetrics;
 use crate::metrics::Metrics;
 use crate::store::outbox::{self, State, StateCount};
+use crate::store::relay_stream::{self, StreamRow};
 
 /// How old a gauge may be.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -16,7 +18,12 @@ const INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Never; a failed sample is logged and the gauge keeps its value.
-pub async fn run(pool: MySqlPool, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    pool: MySqlPool,
+    metrics: Metrics,
+    losses: LossMetrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         for state in State::ALL {
@@ -28,6 +35,13 @@ pub async fn run(pool: MySqlPool, metrics: Metrics, shutdown: CancellationToken)
                 Ok(count) => metrics.sample(state, &count),
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
             }
+        }
+        match metrics.is_active() {
+            true => match relay_stream::look(&pool).await {
+                Ok(row) => losses.sample(&row),
+                Err(error) => tracing::warn!(error = chain(&error), "can't sample relay_stream"),
+            },
+            false => losses.sample(&StreamRow::default()),
         }
     }
     Ok(())

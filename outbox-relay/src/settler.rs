@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
 use crate::lease::Tenure;
+use crate::loss::Acks;
 use crate::metrics::Metrics;
 use crate::publisher::Report;
 use crate::settlement::{Settlement, settle};
@@ -28,6 +29,7 @@ pub struct Settler {
     pub pool: MySqlPool,
     pub attempts_max: u32,
     pub metrics: Metrics,
+    pub acks: Acks,
     pub shutdown: CancellationToken,
 }
 
@@ -74,6 +76,9 @@ impl Settler {
         held: &[u64],
     ) -> Result<Settled, SettleError> {
         let (plan, published) = self.plan(report, faulty, held);
+        if let Some((_, stream_seq)) = plan.published.last() {
+            self.acks.note(*stream_seq);
+        }
         let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(2));
         let rows = loop {
             match self.write(tenure, &plan).await {

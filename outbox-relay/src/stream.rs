@@ -1,7 +1,8 @@
 //! The stream: created with the properties that the promises rest on, if it is not there.
 //!
 //! `discard: new` makes a full stream push back into the outbox instead of dropping unread events; deny_delete and
-//! deny_purge keep people from making holes by hand. An existing stream is left as it is.
+//! deny_purge keep people from making holes by hand. An existing stream is left as it is; one that vanished is made again,
+//! and [`crate::loss`] has it filled.
 
 use async_nats::Client;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};

@@ -19,8 +19,8 @@ pub struct PurgeConfig {
     #[command(flatten)]
     pub act: ActConfig,
 
-    /// Delete what was published longer ago than this. Less than the stream's dedup window is dangerous: an event of
-    /// which nothing is known can't be replayed or healed.
+    /// Delete what was published longer ago than this, as far as it is proven to be in the stream. What is deleted can't be
+    /// replayed, nor healed if the stream is lost.
     #[arg(long, value_parser = duration)]
     pub older_than: Duration,
 

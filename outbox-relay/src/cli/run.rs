@@ -16,6 +16,7 @@ use crate::claim::Rules;
 use crate::config::RunConfig;
 use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
+use crate::loss::{Acks, LossMetrics, Watcher};
 use crate::metrics::Metrics;
 use crate::pause::Pauses;
 use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
@@ -34,6 +35,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
     let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
+    let losses = LossMetrics::register(&registry)?;
     let findings = FindingsGauge::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());
@@ -47,7 +49,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let nats = nats::connect("outbox-relay", &config.nats).await?;
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
-    lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), shutdown.clone()));
+    lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), losses.clone(), shutdown.clone()));
     let pauses = Pauses::default();
     let housekeeping = Housekeeping {
         pool: pool.clone(),
@@ -60,22 +62,20 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));
     lifecycle.spawn("preflight", preflight.clone().run(findings, config.strict, shutdown.clone()));
 
+    let acks = Acks::default();
+    let publisher = Publisher::new(
+        nats.clone(),
+        config.stream.name.clone(),
+        config.publish_path,
+        config.publish_timeout,
+        metrics.clone(),
+    );
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
-        stream: StreamMaker::new(nats.clone(), config.stream.clone()),
-        publisher: Publisher::new(
-            nats,
-            config.stream.name.clone(),
-            config.publish_path,
-            config.publish_timeout,
-            metrics.clone(),
-        ),
-        settler: Settler {
-            pool: pool.clone(),
-            attempts_max: config.attempts_max.get(),
-            metrics: metrics.clone(),
-            shutdown: shutdown.clone(),
-        },
+        stream: StreamMaker::new(nats, config.stream.clone()),
+        watcher: watcher(&config, &pool, &publisher, &acks, losses),
+        publisher,
+        settler: settler(&config, &pool, &metrics, acks, &shutdown),
         rules: Rules {
             source: config.event_source.clone(),
             subjects: config.stream.subjects.clone(),
@@ -101,6 +101,33 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
+}
+
+fn watcher(config: &RunConfig, pool: &MySqlPool, publisher: &Publisher, acks: &Acks, metrics: LossMetrics) -> Watcher {
+    Watcher {
+        pool: pool.clone(),
+        publisher: publisher.clone(),
+        acks: acks.clone(),
+        metrics,
+        interval: config.watch_interval,
+        horizon: config.proof_horizon,
+    }
+}
+
+fn settler(
+    config: &RunConfig,
+    pool: &MySqlPool,
+    metrics: &Metrics,
+    acks: Acks,
+    shutdown: &CancellationToken,
+) -> Settler {
+    Settler {
+        pool: pool.clone(),
+        attempts_max: config.attempts_max.get(),
+        metrics: metrics.clone(),
+        acks,
+        shutdown: shutdown.clone(),
+    }
 }
 
 fn preflight(config: &RunConfig, pool: MySqlPool, broker: Broker) -> Preflight {

@@ -1,19 +1,54 @@
-//! `outbox-relay status`: the backlog, the dead events and which relay is active.
+//! `outbox-relay status`: the backlog, the dead events, which relay is active, and up to where the stream is proven.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chrono::{DateTime, SecondsFormat, Utc};
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
 
 use crate::config::StatusConfig;
 use crate::store::lease;
 use crate::store::outbox::{self, State};
+use crate::store::relay_stream::{self, StreamRow};
 
 #[derive(Serialize)]
 struct Status {
     relay: RelayStatus,
+    stream: StreamStatus,
     outbox: Vec<StateStatus>,
+}
+
+#[derive(Serialize)]
+struct StreamStatus {
+    /// The stream's incarnation.
+    created_at: Option<DateTime<Utc>>,
+    looked_at: Option<DateTime<Utc>>,
+    last_seq: u64,
+    proven_seq: u64,
+    /// What the stream held so long ago is proven.
+    proven_seconds: Option<f64>,
+    /// The sign of a loss that is being looked into.
+    suspicion: Option<String>,
+    lost_at: Option<DateTime<Utc>>,
+    lost_sign: Option<String>,
+    healed: u64,
+}
+
+impl From<StreamRow> for StreamStatus {
+    fn from(row: StreamRow) -> Self {
+        Self {
+            created_at: row.created_at,
+            looked_at: row.looked_at,
+            last_seq: row.last_seq,
+            proven_seq: row.proven_seq,
+            proven_seconds: row.proven_seconds,
+            suspicion: row.suspicion,
+            lost_at: row.lost_at,
+            lost_sign: row.lost_sign,
+            healed: row.healed,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,8 +73,10 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = runtime::mysql::pool(&config.database)?;
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
+    let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
         relay: RelayStatus { is_active: lease.is_alive, holder: lease.holder, epoch: lease.epoch },
+        stream: stream.into(),
         outbox: Vec::new(),
     };
     for state in State::ALL {
@@ -58,11 +95,28 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
 fn table(status: &Status) -> String {
     let holder = status.relay.holder.as_deref().unwrap_or("nobody");
     let active = if status.relay.is_active { "active" } else { "NOT ACTIVE" };
-    let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n\n", status.relay.epoch);
+    let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
+    table.push_str(&stream_lines(&status.stream));
     table.push_str("state         events   oldest\n");
     for state in &status.outbox {
         let oldest = state.oldest_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
         table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state, state.events));
     }
     table
+}
+
+fn stream_lines(stream: &StreamStatus) -> String {
+    let said = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n\n".to_owned() };
+    let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
+    let since = stream.proven_seconds.map_or("nothing yet".to_owned(), |seconds| format!("as of {seconds:.0} s ago"));
+    let mut lines = format!("stream    created {}, ends with {last_seq}\n", said(created_at));
+    lines.push_str(&format!("proven    up to {proven_seq}, {since}\n"));
+    if let Some(sign) = &stream.suspicion {
+        lines.push_str(&format!("loss      SUSPECTED, being looked into: {sign}\n"));
+    }
+    if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
+        lines.push_str(&format!("loss      last at {} ({sign}); {healed} events healed since ever\n", said(lost_at)));
+    }
+    lines + "\n"
 }

@@ -32,6 +32,7 @@ async fn ask(pool: &MySqlPool) -> sqlx::Result<Vec<Finding>> {
         ("events can't be settled", server::may_settle(pool).await),
         ("published events can't be purged", server::may_purge(pool).await),
         ("the lease can't be taken", server::may_lease(pool).await),
+        ("what the stream held can't be remembered", server::may_watch(pool).await),
         ("pauses can't be followed", server::may_follow_pauses(pool).await),
     ];
     for (what, tried) in rights {

@@ -8,7 +8,9 @@
 
 mod atomic;
 mod careful;
+pub mod compare;
 mod faults;
+pub mod look;
 mod message;
 pub mod stored;
 

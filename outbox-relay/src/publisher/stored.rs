@@ -9,11 +9,12 @@ use async_nats::HeaderValue;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::RawMessageErrorKind;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use schema::names::MSG_ID_HEADER;
 use uuid::Uuid;
 
-use super::{Outage, Publisher};
+use super::{Outage, Publisher, look};
 use crate::event::Event;
 
 /// No message keeps the search waiting for longer.
@@ -24,6 +25,14 @@ const NEXT_WITHIN: Duration = Duration::from_secs(5);
 pub struct Stored {
     pub msg_id: String,
     pub stream_seq: u64,
+}
+
+/// A message that was looked up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StoredAt {
+    pub msg_id: String,
+    /// By the broker's clock.
+    pub stored_at: Option<DateTime<Utc>>,
 }
 
 impl Stored {
@@ -42,32 +51,48 @@ impl Stored {
 impl Publisher {
     /// Whether the stream's message at this sequence is the event.
     pub(super) async fn holds(&self, sequence: u64, event: &Event) -> Result<bool, Outage> {
+        Ok(self.stored_at(sequence).await?.is_some_and(|message| message.msg_id == event.msg_id()))
+    }
+
+    /// The stream's message at this sequence, if there is one; by its leader's word.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses.
+    pub async fn stored_at(&self, sequence: u64) -> Result<Option<StoredAt>, Outage> {
         let away = |error: &dyn std::fmt::Display| Outage(format!("looking up message {sequence}: {error}"));
         let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| away(&error))?;
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
-                let id = message.headers.get(MSG_ID_HEADER).map(HeaderValue::as_str);
-                Ok(id == Some(event.msg_id().as_str()))
+                let id = message.headers.get(MSG_ID_HEADER).map(HeaderValue::as_str).unwrap_or_default();
+                Ok(Some(StoredAt { msg_id: id.to_owned(), stored_at: look::moment(message.time) }))
             }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(away(&error)),
         }
     }
 
-    /// The messages above a sequence, of the stream's last `count_max`. Reads headers only.
+    /// The messages above a sequence, at most the last `count_max` of the stream, by an ordered consumer that is given
+    /// headers only.
     ///
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn stored_above(&self, sequence: u64, count_max: u64) -> Result<Vec<Stored>, Outage> {
-        let away = |error: &dyn std::fmt::Display| Outage(format!("reading the stream's last messages: {error}"));
-        let mut stream = self.context.get_stream(&self.stream).await.map_err(|error| away(&error))?;
-        let state = &stream.info().await.map_err(|error| away(&error))?.state;
-        let (last, lowest) = (state.last_sequence, state.last_sequence.saturating_sub(count_max));
-        let from = sequence.max(lowest).saturating_add(1).max(state.first_sequence);
-        let mut found = Vec::new();
-        if state.messages == 0 || from > last {
-            return Ok(found);
+        let now = self.look().await?;
+        let lowest = now.last_seq.saturating_sub(count_max);
+        let from = sequence.max(lowest).saturating_add(1).max(now.first_seq);
+        if now.messages == 0 || from > now.last_seq {
+            return Ok(Vec::new());
         }
+        self.read(from, now.last_seq).await
+    }
+
+    /// The messages between two sequences, both included, by an ordered consumer that is given headers only. The server
+    /// that it runs on may be behind the leader, and not have the last of them.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses.
+    pub async fn read(&self, from: u64, to: u64) -> Result<Vec<Stored>, Outage> {
+        let away = |error: &dyn std::fmt::Display| Outage(format!("reading messages {from} to {to}: {error}"));
         let config = OrderedConfig {
             // A user who may create nameless consumers may change those of others.
             name: Some(format!("outbox-relay-{}", Uuid::now_v7().simple())),
@@ -75,7 +100,12 @@ impl Publisher {
             headers_only: true,
             ..OrderedConfig::default()
         };
+        let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| away(&error))?;
         let consumer = stream.create_consumer(config).await.map_err(|error| away(&error))?;
+        let mut found = Vec::new();
+        if consumer.cached_info().num_pending == 0 {
+            return Ok(found);
+        }
         let mut messages = consumer.messages().await.map_err(|error| away(&error))?;
         loop {
             let message = tokio::time::timeout(NEXT_WITHIN, messages.next()).await.map_err(|late| away(&late))?;
@@ -83,8 +113,8 @@ impl Publisher {
             let place = message.info().map_err(|error| away(&error))?;
             let (stream_seq, pending) = (place.stream_sequence, place.pending);
             let id = message.headers.as_ref().and_then(|headers| headers.get(MSG_ID_HEADER));
-            found.extend(id.map(|id| Stored { msg_id: id.to_string(), stream_seq }));
-            if stream_seq >= last || pending == 0 {
+            found.extend(id.filter(|_| stream_seq <= to).map(|id| Stored { msg_id: id.to_string(), stream_seq }));
+            if stream_seq >= to || pending == 0 {
                 return Ok(found);
             }
         }

@@ -1,10 +1,11 @@
-//! The table `outbox`: deleting published events whose retention is over, a window of keys at a time.
+//! The table `outbox`: deleting published events whose retention is over and that are proven, a window of keys at a time.
 //!
 //! A window is the next published rows by the index `claim`, so its cost is the same at ten thousand rows and at ten
 //! million. Only published rows are locked, never one that a claim or a settle wants.
 
 use std::time::Duration;
 
+use schema::names::OUTBOX_LEASE;
 use sqlx::MySqlPool;
 
 /// The next published events.
@@ -16,17 +17,21 @@ pub struct Window {
     pub old: u64,
 }
 
-/// Looks at the next `limit` published events after `after`. Locks nothing.
+/// Looks at the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
+/// deleted. Locks nothing.
 pub async fn window(pool: &MySqlPool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
         r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old, 1, NULL)) AS "old!: i64"
-           FROM (SELECT seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND AS is_old
+           FROM (SELECT seq,
+                        published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                            AND stream_seq <= (SELECT proven_seq FROM relay_stream WHERE name = ?) AS is_old
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'
                    AND seq > ?
                  ORDER BY seq
                  LIMIT ?) AS next_published"#,
         older_than.as_secs(),
+        OUTBOX_LEASE,
         after,
         limit
     )
@@ -35,17 +40,19 @@ pub async fn window(pool: &MySqlPool, after: u64, limit: u32, older_than: Durati
     Ok(Window { last: row.last, old: row.old.unsigned_abs() })
 }
 
-/// Deletes the old events of a window. Locks their rows.
+/// Deletes the old and proven events of a window. Locks their rows.
 pub async fn delete(pool: &MySqlPool, after: u64, last: u64, older_than: Duration) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM outbox
          WHERE seq > ?
            AND seq <= ?
            AND state = 'published'
-           AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND",
+           AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+           AND stream_seq <= (SELECT proven_seq FROM relay_stream WHERE name = ?)",
         after,
         last,
-        older_than.as_secs()
+        older_than.as_secs(),
+        OUTBOX_LEASE
     )
     .execute(pool)
     .await?;

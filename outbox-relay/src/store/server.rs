@@ -62,6 +62,11 @@ pub async fn may_lease(pool: &MySqlPool) -> sqlx::Result<()> {
     sqlx::query!("UPDATE relay_lease SET epoch = epoch WHERE name = ''").execute(pool).await.map(drop)
 }
 
+/// As [`may_settle`], for the loss detector.
+pub async fn may_watch(pool: &MySqlPool) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE relay_stream SET healed = healed WHERE name = ''").execute(pool).await.map(drop)
+}
+
 /// As [`may_settle`], for following pauses.
 pub async fn may_follow_pauses(pool: &MySqlPool) -> sqlx::Result<()> {
     sqlx::query!("SELECT COUNT(*) AS pauses FROM outbox_pause").fetch_one(pool).await.map(drop)

@@ -33,6 +33,8 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         (("STREAM_REPLICAS", "7"), "stream-replicas"),
         (("ADMIN_ADDR", "nowhere"), "ADMIN_ADDR"),
         (("LEASE_TIME", "soon"), "LEASE_TIME"),
+        (("WATCH_INTERVAL", "10ms"), "WATCH_INTERVAL"),
+        (("PROOF_HORIZON", "8d"), "PROOF_HORIZON"),
     ];
     for ((name, value), expected) in cases {
         let mut environment = SOUND.to_vec();

@@ -9,6 +9,7 @@ mod config;
 mod crash;
 mod cuts;
 mod faults;
+mod healing;
 mod keeping;
 mod lease;
 mod looking;

@@ -1,0 +1,98 @@
+//! What the stream's leader says of the stream, in one answer.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy};
+use chrono::{DateTime, Utc};
+
+use super::{Outage, Publisher};
+
+/// The stream at one moment.
+#[derive(Clone, Debug)]
+pub struct StreamNow {
+    /// When the broker made it; another time is another stream.
+    pub created_at: Option<DateTime<Utc>>,
+    /// Which server answered, and which run of it.
+    pub server: String,
+    pub messages: u64,
+    pub first_seq: u64,
+    pub last_seq: u64,
+    /// When the last message was stored, by the broker's clock; none if the stream is empty.
+    pub last_stored_at: Option<DateTime<Utc>>,
+    /// Messages missing between the first and the last one.
+    pub deleted: u64,
+    pub policy: Policy,
+}
+
+/// What the stream throws away by itself, which is no loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Messages older than this; zero: none.
+    pub max_age: Duration,
+    /// The oldest messages, when there is no room for a new one.
+    pub drops_oldest: bool,
+    /// Messages in the middle: those that were consumed, or all but the last ones of a subject.
+    pub drops_inside: bool,
+}
+
+impl Publisher {
+    /// Asks the stream's leader.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses, or there is no stream.
+    pub async fn look(&self) -> Result<StreamNow, Outage> {
+        let stream = self.context.get_stream(&self.stream).await;
+        let stream = stream.map_err(|error| Outage(format!("looking at the stream: {error}")))?;
+        Ok(self.stream_now(stream.cached_info()))
+    }
+
+    /// How often this process has connected to the broker.
+    pub fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
+    fn stream_now(&self, info: &Info) -> StreamNow {
+        let state = &info.state;
+        let last_stored_at = if state.messages > 0 { moment(state.last_timestamp) } else { None };
+        StreamNow {
+            created_at: moment(info.created),
+            server: self.server(info),
+            messages: state.messages,
+            first_seq: state.first_sequence,
+            last_seq: state.last_sequence,
+            last_stored_at,
+            deleted: state.deleted_count.unwrap_or(0),
+            policy: policy(&info.config),
+        }
+    }
+
+    /// In a cluster the leader and since when it leads, else the server's own id: both change with a restart.
+    fn server(&self, info: &Info) -> String {
+        let leader =
+            info.cluster.as_ref().filter(|cluster| cluster.raft_group.is_some() || !cluster.replicas.is_empty());
+        match leader {
+            Some(cluster) => {
+                let since = cluster.leader_since.map(|since| since.to_string()).unwrap_or_default();
+                format!("{} {since}", cluster.leader.as_deref().unwrap_or_default()).trim_end().to_owned()
+            }
+            None => self.client.server_info().server_id,
+        }
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let consumes = config.retention != RetentionPolicy::Limits;
+    let is_limited = config.max_messages > 0 || config.max_bytes > 0;
+    Policy {
+        max_age: config.max_age,
+        drops_oldest: consumes || (config.discard == DiscardPolicy::Old && is_limited),
+        drops_inside: consumes || config.max_messages_per_subject > 0 || config.allow_message_ttl,
+    }
+}
+
+/// A moment as the database keeps it, to the microsecond; none for one before there were brokers.
+pub(super) fn moment(moment: impl Into<std::time::SystemTime>) -> Option<DateTime<Utc>> {
+    let moment = DateTime::<Utc>::from(moment.into());
+    DateTime::from_timestamp_micros(moment.timestamp_micros()).filter(|moment| moment.timestamp() > 0)
+}

@@ -1,0 +1,87 @@
+//! The table `outbox`: published events, to be compared with the stream, and those that it lost.
+//!
+//! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million.
+
+use std::time::Duration;
+
+use schema::names::OUTBOX_LEASE;
+use sqlx::MySqlPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+/// A published event, as far as it matters whether the stream still has it.
+#[derive(Debug)]
+pub struct PublishedRow {
+    pub seq: u64,
+    pub event_id: Uuid,
+    pub heal_epoch: u32,
+    pub is_tombstone: bool,
+    /// 0 for one that no relay published, or that expired in a stream that is gone.
+    pub stream_seq: u64,
+    /// Whether the stream has had it for longer than it keeps anything.
+    pub is_expired: bool,
+}
+
+/// The newest published events before `before`, newest first. A `max_age` of zero lets none expire. Locks nothing.
+pub async fn window(pool: &MySqlPool, before: u64, limit: u32, max_age: Duration) -> sqlx::Result<Vec<PublishedRow>> {
+    let max_age = u64::try_from(max_age.as_micros()).unwrap_or(0);
+    sqlx::query_as!(
+        PublishedRow,
+        r#"SELECT seq,
+                  event_id AS "event_id: Uuid",
+                  heal_epoch,
+                  (discarded_at IS NOT NULL) AS "is_tombstone!: bool",
+                  stream_seq,
+                  (? > 0 AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND) AS "is_expired!: bool"
+           FROM outbox FORCE INDEX (claim)
+           WHERE state = 'published'
+             AND seq < ?
+           ORDER BY seq DESC
+           LIMIT ?"#,
+        max_age,
+        max_age,
+        before,
+        limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Makes events pending that the broker acknowledged and then lost; they are published under a fresh dedup id. Locks
+/// their rows.
+pub async fn heal(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+    let healed = sqlx::query!(
+        "UPDATE outbox
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
+         SET outbox.state        = 'pending',
+             outbox.heal_epoch   = outbox.heal_epoch + 1,
+             outbox.published_at = '1970-01-01',
+             outbox.stream_seq   = 0
+         WHERE outbox.state = 'published'",
+        Json(seqs),
+        OUTBOX_LEASE,
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    Ok(healed.rows_affected())
+}
+
+/// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another.
+/// Locks their rows.
+pub async fn displace(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+    let displaced = sqlx::query!(
+        "UPDATE outbox
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
+         SET outbox.stream_seq = 0
+         WHERE outbox.state = 'published'",
+        Json(seqs),
+        OUTBOX_LEASE,
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    Ok(displaced.rows_affected())
+}

@@ -1,0 +1,143 @@
+//! The table `relay_stream`: what the relay remembers of the stream, and up to where it is proven.
+//!
+//! One row, changed only while the lease has the relay's epoch; a function that changes it says whether it had.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use schema::names::OUTBOX_LEASE;
+use sqlx::MySqlPool;
+
+/// The row as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct StreamRow {
+    /// None if no relay has looked at a stream yet.
+    pub created_at: Option<DateTime<Utc>>,
+    pub server: String,
+    pub first_seq: u64,
+    pub last_seq: u64,
+    pub last_stored_at: Option<DateTime<Utc>>,
+    pub deleted: u64,
+    pub looked_at: Option<DateTime<Utc>>,
+    pub proven_seq: u64,
+    pub proven_stored_at: Option<DateTime<Utc>>,
+    /// What the stream held so long ago is proven.
+    pub proven_seconds: Option<f64>,
+    pub suspicion: Option<String>,
+    pub lost_at: Option<DateTime<Utc>>,
+    pub lost_sign: Option<String>,
+    pub healed: u64,
+}
+
+/// The row. Locks nothing.
+///
+/// # Errors
+/// Also if it is not there: a migration makes it, and nobody deletes it.
+pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
+    sqlx::query_as!(
+        StreamRow,
+        r#"SELECT created_at AS "created_at: DateTime<Utc>",
+                  server,
+                  first_seq,
+                  last_seq,
+                  last_stored_at AS "last_stored_at: DateTime<Utc>",
+                  deleted,
+                  looked_at AS "looked_at: DateTime<Utc>",
+                  proven_seq,
+                  proven_stored_at AS "proven_stored_at: DateTime<Utc>",
+                  CAST(TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE) AS "proven_seconds: f64",
+                  suspicion,
+                  lost_at AS "lost_at: DateTime<Utc>",
+                  lost_sign,
+                  healed
+           FROM relay_stream
+           WHERE name = ?"#,
+        OUTBOX_LEASE
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Notes what was seen and proven; no suspicion is left. `proven_for` is how long ago the stream held what is proven now;
+/// none if nothing more was proven. Locks the row for the statement.
+pub async fn remember(
+    pool: &MySqlPool,
+    epoch: u64,
+    seen: &StreamRow,
+    proven_for: Option<Duration>,
+) -> sqlx::Result<bool> {
+    let proven_for = proven_for.and_then(|time| u64::try_from(time.as_micros()).ok());
+    let remembered = sqlx::query!(
+        "UPDATE relay_stream
+         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
+         SET relay_stream.created_at       = ?,
+             relay_stream.server           = LEFT(?, 200),
+             relay_stream.first_seq        = ?,
+             relay_stream.last_seq         = ?,
+             relay_stream.last_stored_at   = ?,
+             relay_stream.deleted          = ?,
+             relay_stream.looked_at        = UTC_TIMESTAMP(6),
+             relay_stream.proven_seq       = ?,
+             relay_stream.proven_stored_at = ?,
+             relay_stream.proven_at        = CASE
+                                                 WHEN ? IS NOT NULL THEN UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
+                                                 WHEN ? > 0 THEN relay_stream.proven_at
+                                             END,
+             relay_stream.suspicion        = NULL
+         WHERE relay_stream.name = ?",
+        epoch,
+        seen.created_at,
+        seen.server,
+        seen.first_seq,
+        seen.last_seq,
+        seen.last_stored_at,
+        seen.deleted,
+        seen.proven_seq,
+        seen.proven_stored_at,
+        proven_for,
+        proven_for,
+        seen.proven_seq,
+        OUTBOX_LEASE
+    )
+    .execute(pool)
+    .await?;
+    Ok(remembered.rows_affected() == 1)
+}
+
+/// Notes a sign of a loss before it is looked into, so that a relay that dies over it leaves it to the next one, and takes
+/// back what is proven to what still is. Locks the row for the statement.
+pub async fn suspect(pool: &MySqlPool, epoch: u64, sign: &str, proven_seq: u64) -> sqlx::Result<bool> {
+    let suspected = sqlx::query!(
+        "UPDATE relay_stream
+         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
+         SET relay_stream.suspicion  = ?,
+             relay_stream.proven_seq = ?
+         WHERE relay_stream.name = ?",
+        epoch,
+        sign,
+        proven_seq,
+        OUTBOX_LEASE
+    )
+    .execute(pool)
+    .await?;
+    Ok(suspected.rows_affected() == 1)
+}
+
+/// Notes a loss, for people. Locks the row for the statement.
+pub async fn record_loss(pool: &MySqlPool, epoch: u64, sign: &str, healed: u64) -> sqlx::Result<bool> {
+    let recorded = sqlx::query!(
+        "UPDATE relay_stream
+         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
+         SET relay_stream.lost_at   = UTC_TIMESTAMP(6),
+             relay_stream.lost_sign = ?,
+             relay_stream.healed    = relay_stream.healed + ?
+         WHERE relay_stream.name = ?",
+        epoch,
+        sign,
+        healed,
+        OUTBOX_LEASE
+    )
+    .execute(pool)
+    .await?;
+    Ok(recorded.rows_affected() == 1)
+}
