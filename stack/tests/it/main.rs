@@ -9,6 +9,7 @@ mod database;
 mod demo;
 mod gateway;
 mod grants;
+mod healing;
 mod inspect;
 mod load;
 mod manifests;
