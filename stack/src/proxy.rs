@@ -33,7 +33,7 @@ pub struct TcpProxy {
     target: watch::Sender<u16>,
     wanted: watch::Sender<Mode>,
     reached: watch::Receiver<Mode>,
-    trap: watch::Sender<Vec<u8>>,
+    trap: watch::Sender<(Vec<u8>, Mode)>,
     accepting: JoinHandle<()>,
 }
 
@@ -47,7 +47,7 @@ impl TcpProxy {
         let (wanted, requested) = watch::channel(OPEN);
         let (reached, confirmed) = watch::channel(Mode::Cut);
         let (target, targets) = watch::channel(target);
-        let trap = watch::Sender::new(Vec::new());
+        let trap = watch::Sender::new((Vec::new(), Mode::Cut));
         let spring = Trap { bytes: trap.clone(), wanted: wanted.clone() };
         let proxy = Proxy { port: port.number(), targets, requested, reached, trap: spring };
         let accepting = tokio::spawn(proxy.run());
@@ -69,7 +69,12 @@ impl TcpProxy {
 
     /// From now on, once: when a client sends these bytes, they do not reach the server, and it is as after [`TcpProxy::cut`].
     pub fn cut_before(&mut self, bytes: &[u8]) {
-        self.trap.send_replace(bytes.to_vec());
+        self.trap.send_replace((bytes.to_vec(), Mode::Cut));
+    }
+
+    /// From now on, once: when a client sends these bytes, they reach the server, and it is as after [`TcpProxy::deafen`].
+    pub fn deafen_at(&mut self, bytes: &[u8]) {
+        self.trap.send_replace((bytes.to_vec(), Mode::Deaf));
     }
 
     /// Waits until [`TcpProxy::cut_before`] has done its work.
@@ -124,25 +129,25 @@ struct Proxy {
     trap: Trap,
 }
 
-/// The bytes that cut; none if there are none.
+/// The bytes that cut or deafen; none if there are none.
 #[derive(Clone, Debug)]
 struct Trap {
-    bytes: watch::Sender<Vec<u8>>,
+    bytes: watch::Sender<(Vec<u8>, Mode)>,
     wanted: watch::Sender<Mode>,
 }
 
 impl Trap {
-    /// Whether these bytes are in what a client sends, and where. Then it is sprung.
-    fn springs(&self, sent: &[u8]) -> Option<usize> {
-        let bytes = self.bytes.borrow().clone();
+    /// Whether these bytes are in what a client sends, where, and what follows. Then it is sprung.
+    fn springs(&self, sent: &[u8]) -> Option<(usize, Mode)> {
+        let (bytes, mode) = self.bytes.borrow().clone();
         let place = sent.windows(bytes.len().max(1)).position(|window| window == bytes)?;
-        self.bytes.send_replace(Vec::new());
-        Some(place)
+        self.bytes.send_replace((Vec::new(), mode));
+        Some((place, mode))
     }
 
     /// How much of what was sent must be remembered: the bytes may come in pieces.
     fn memory(&self) -> usize {
-        self.bytes.borrow().len().saturating_sub(1)
+        self.bytes.borrow().0.len().saturating_sub(1)
     }
 }
 
@@ -211,12 +216,16 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
         if let Direction::ToServer(trap) = &direction {
             let before = sent.len();
             sent.extend_from_slice(passing);
-            if let Some(place) = trap.springs(&sent) {
-                passing = &passing[..place.saturating_sub(before)];
-                // Whether the server still takes them or not, it is cut off.
-                to.write_all(passing).await.ok();
-                trap.wanted.send_replace(Mode::Cut);
-                return;
+            match trap.springs(&sent) {
+                Some((place, Mode::Cut)) => {
+                    passing = &passing[..place.saturating_sub(before)];
+                    // Whether the server still takes them or not, it is cut off.
+                    to.write_all(passing).await.ok();
+                    trap.wanted.send_replace(Mode::Cut);
+                    return;
+                }
+                Some((_, mode)) => drop(trap.wanted.send_replace(mode)),
+                None => {}
             }
             sent.drain(..sent.len().saturating_sub(trap.memory()));
         }
