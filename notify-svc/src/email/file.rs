@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schema::ids::NotificationId;
 use tokio::fs;
+use uuid::Uuid;
 
 use super::SendError;
 
@@ -18,7 +19,8 @@ impl Folder {
     /// Makes the folder if need be and tries to write into it.
     pub(super) async fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path).await?;
-        let probe = path.join(".writable");
+        // A name of its own: several processes may start at once on one folder.
+        let probe = path.join(format!(".writable-{}", Uuid::now_v7()));
         fs::write(&probe, b"").await?;
         fs::remove_file(&probe).await?;
         Ok(Self { path: path.to_owned() })
@@ -32,5 +34,20 @@ impl Folder {
             fs::rename(&part, &whole).await
         };
         written.await.map_err(|error: io::Error| SendError::Unreachable(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::try_join_all;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_processes_may_open_one_folder_at_once() {
+        let path = std::env::temp_dir().join(format!("mail-{}", Uuid::now_v7()));
+        try_join_all((0..50).map(|_| Folder::open(&path))).await.unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        std::fs::remove_dir(&path).unwrap();
     }
 }
