@@ -1,7 +1,7 @@
 //! Retention: published events are deleted some time after they were published, oldest first.
 //!
-//! Guarantees that only published rows go that are proven to be in the stream (see [`crate::loss`]), and that the drain hardly notices: batches are small, and after each the
-//! loop rests four times as long as it took. A walk ends at the first window in which nothing is old, so a walk with
+//! Guarantees that only published rows go that are proven to be in the stream (see [`crate::loss`]), and that the drain
+//! hardly notices: batches are small, and after each the loop rests four times as long as it took. A walk ends at the first window in which nothing is old, so a walk with
 //! nothing to do costs one look. Only the active relay purges; two at once would do no harm.
 
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ impl Walk {
         let Some(last) = window.last.filter(|_| window.old > 0) else { return Ok(false) };
         self.purged += match self.is_dry {
             true => window.old,
-            false => outbox_purge::delete(pool, self.after, last, self.older_than).await?,
+            false => outbox_purge::delete(pool, self.after, last, self.older_than, window.proven_seq).await?,
         };
         self.after = last;
         Ok(true)
