@@ -111,7 +111,7 @@ impl Check<'_> {
         Ok(if is_other { nothing } else { (known.proven_seq, known.proven_stored_at) })
     }
 
-    /// How many events are lost, as far as it went.
+    /// How many events are lost, as far as it went; but for [`Walk::Heal`] at the first that are lost or displaced, with those.
     async fn walk(&self, walk: Walk, now: &StreamNow, proven: u64) -> Result<u64, WatchError> {
         let pool = &self.watcher.pool;
         let max_age = now.policy.max_age;
@@ -129,13 +129,13 @@ impl Check<'_> {
                 return Ok(lost);
             }
             let missing = self.missing(doubtful, now).await?;
-            lost += missing.lost.len() as u64;
             if walk != Walk::Heal {
-                match lost {
+                match missing.lost.len() + missing.displaced.len() {
                     0 => continue,
-                    _ => return Ok(lost),
+                    found => return Ok(found as u64),
                 }
             }
+            lost += missing.lost.len() as u64;
             for seqs in missing.lost.chunks(BATCH) {
                 self.check_changed(seqs, outbox_heal::heal(pool, self.tenure.epoch, seqs).await?).await?;
             }
