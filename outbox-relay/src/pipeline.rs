@@ -25,7 +25,7 @@ const CLAIM_BYTES_MAX: usize = 4 << 20;
 
 /// How many of the stream's last messages are searched for events that nobody settled: what a crash can leave is two
 /// batches, and other programs may have published since.
-const SEARCH_MAX: u64 = 20_000;
+const SEARCH_MAX: u64 = 40_000;
 
 /// A batch in one piece of the stream's search.
 const FOUND_MAX: usize = 1_000;
