@@ -143,6 +143,7 @@ impl Pipeline {
             .env("NATS_PASSWORD", PASSWORD)
             .env("LOG_FORMAT", "text")
             .env("STREAM_REPLICAS", nats.len().to_string())
+            .env("PROOF_HORIZON", "5s") // so that events are proven while it goes on
             .env("ACK_WAIT", "20s") // the shortest that it takes: what a kill left unanswered comes again after this
             .env("EMAIL_TRANSPORT", "file")
             .env("EMAIL_DIR", folder.join("mail"))
