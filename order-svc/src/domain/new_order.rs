@@ -4,7 +4,6 @@
 //! nothing is trimmed or normalised. Names that appear twice are refused, because parsers differ in which one wins.
 //! The number of violations is bounded by the body limit of the HTTP server.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -63,30 +62,22 @@ impl NewOrder {
     /// # Errors
     /// [`ParseError`], with every rule that the body breaks.
     pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
-        let whole: &RawValue = serde_json::from_slice(body).map_err(ParseError::Malformed)?;
-        if !whole.get().starts_with('{') {
-            let whole_body = Violation { pointer: String::new(), detail: "must be a JSON object" };
-            return Err(ParseError::Invalid(vec![whole_body]));
-        }
-        let Entries(entries) = serde_json::from_str(whole.get()).map_err(ParseError::Malformed)?;
+        let Entries(entries) = serde_json::from_slice(body).map_err(|error| not_an_object(body, error))?;
 
         let mut violations = Vec::new();
-        let mut known = HashMap::new();
+        let mut known: [Option<&RawValue>; FIELDS.len()] = [None; FIELDS.len()];
         for (name, value) in entries {
-            if !FIELDS.contains(&name.as_str()) {
-                violations.push(Violation::of(&name, "is not a field of an order"));
-            } else if known.insert(name.clone(), value).is_some() {
-                violations.push(Violation::of(&name, "must appear only once"));
+            match FIELDS.iter().position(|field| *field == name) {
+                None => violations.push(Violation::of(&name, "is not a field of an order")),
+                Some(field) if known[field].replace(value).is_some() => {
+                    violations.push(Violation::of(&name, "must appear only once"));
+                }
+                Some(_) => {}
             }
         }
-        let mut field = |name: &str| {
-            let value = known.get(name);
-            if value.is_none() {
-                violations.push(Violation::of(name, "is required"));
-            }
-            value.copied()
-        };
-        let (product, quantity, email) = (field(FIELDS[0]), field(FIELDS[1]), field(FIELDS[2]));
+        let missing = FIELDS.iter().zip(known).filter(|(_, value)| value.is_none());
+        violations.extend(missing.map(|(name, _)| Violation::of(name, "is required")));
+        let [product, quantity, email] = known;
         let mut check = |name: &str, broken: &'static str| violations.push(Violation::of(name, broken));
         let product = product.and_then(|value| parse_product(value).map_err(|rule| check("product", rule)).ok());
         let quantity = quantity.and_then(|value| parse_quantity(value).map_err(|rule| check("quantity", rule)).ok());
@@ -103,6 +94,18 @@ impl NewOrder {
     /// What is ordered, how many of it, and the customer's address.
     pub fn into_parts(self) -> (String, u32, String) {
         (self.product, self.quantity, self.email)
+    }
+}
+
+/// A body that is JSON breaks a rule; any other is malformed.
+fn not_an_object(body: &[u8], error: serde_json::Error) -> ParseError {
+    let json: Result<&RawValue, _> = serde_json::from_slice(body);
+    match json {
+        Ok(_) if error.is_data() => {
+            ParseError::Invalid(vec![Violation { pointer: String::new(), detail: "must be a JSON object" }])
+        }
+        Ok(_) => ParseError::Malformed(error),
+        Err(error) => ParseError::Malformed(error),
     }
 }
 
