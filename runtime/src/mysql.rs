@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::{Connection, Executor, MySqlPool};
+use sqlx::{Connection, Executor, MySql, MySqlPool, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
@@ -119,6 +119,15 @@ pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Begins a transaction on a connection of the pool. The driver's future has room for a whole TLS handshake, 18 kB: on the
+/// heap, or each layer that a request passes would copy it.
+///
+/// # Errors
+/// As the pool and the database have it.
+pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Transaction<'static, MySql>> {
+    Box::pin(pool.begin()).await
 }
 
 /// Waits until the database answers, however long it is away.
