@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use bytes::Bytes;
 use schema::envelope::{Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
@@ -24,7 +25,7 @@ pub struct Event {
     pub seq: u64,
     pub envelope: Envelope,
     pub subject: String,
-    pub payload: String,
+    pub payload: Bytes,
     /// Headers beside the envelope's: the writer's own, such as `traceparent`, and the tombstone's.
     pub headers: BTreeMap<String, String>,
     pub attempts: u32,
@@ -55,7 +56,7 @@ impl Event {
         let Some(payload) = row.payload else {
             return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
         };
-        let payload = payload.0.get();
+        let payload: Box<str> = payload.0.into();
         if !payload.trim_start().starts_with('{') {
             return Err("payload must be a JSON object".to_owned());
         }
@@ -66,7 +67,7 @@ impl Event {
         Ok(Self {
             seq: row.seq,
             subject: row.subject,
-            payload: payload.to_owned(),
+            payload: payload.into_boxed_bytes().into(),
             headers,
             attempts: row.attempts,
             heal_epoch: row.heal_epoch,

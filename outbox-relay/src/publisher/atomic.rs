@@ -8,7 +8,8 @@
 
 use std::time::Instant;
 
-use async_nats::HeaderMap;
+use async_nats::client;
+use async_nats::header::{HeaderMap, HeaderName};
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -20,9 +21,9 @@ use super::{Outage, Publisher, message};
 use crate::event::Event;
 use crate::lease::Tenure;
 
-const BATCH_ID: &str = "Nats-Batch-Id";
-const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+const BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 
 /// Why a batch has no PubAck of its own.
 pub enum NotStored {
@@ -32,46 +33,61 @@ pub enum NotStored {
     Refused(String),
 }
 
+/// A batch that the broker has but for its last message, whose arrival stores them all.
+#[derive(Debug)]
+pub struct Staged {
+    pub events: Vec<Event>,
+    batch: String,
+}
+
 impl Publisher {
-    /// Publishes a batch; its first event's sequence in the stream.
-    pub(super) async fn publish_atomically(&self, events: &[Event], tenure: &Tenure) -> Result<u64, NotStored> {
-        let started = Instant::now();
+    /// Sends all messages of a batch but the last. If that fails nothing is stored, and the events come back with why.
+    pub(super) async fn stage(&self, events: Vec<Event>) -> Result<Staged, (Vec<Event>, String)> {
         let batch = Uuid::now_v7().simple().to_string();
-        let ack = match tokio::time::timeout(self.timeout, self.send_batch(events, &batch, tenure)).await {
+        match tokio::time::timeout(self.timeout, self.send_all_but_last(&events, &batch)).await {
+            Ok(Ok(())) => Ok(Staged { events, batch }),
+            Ok(Err(error)) => Err((events, chain(&error))),
+            Err(_) => Err((events, "the connection takes no messages".to_owned())),
+        }
+    }
+
+    /// Has the broker store a batch; its first event's sequence in the stream.
+    pub(super) async fn commit(&self, staged: &Staged, tenure: &Tenure) -> Result<u64, NotStored> {
+        let Staged { events, batch } = staged;
+        if !tenure.is_valid() {
+            return Err(NotStored::Outage(Outage("the lease ran out before the batch was committed".to_owned())));
+        }
+        let started = Instant::now();
+        let ack = match tokio::time::timeout(self.timeout, self.send_last(events, batch)).await {
             Ok(Ok(ack)) => ack,
-            Ok(Err(not_stored)) => return Err(not_stored),
+            Ok(Err(error)) => return Err(not_stored(&error)),
             Err(_) => return Err(NotStored::Outage(Outage("no PubAck of a batch in time".to_owned()))),
         };
         let count = events.len() as u64;
-        if ack.batch_id.as_ref() != Some(&batch) || ack.batch_size != Some(count) {
+        if ack.batch_id.as_ref() != Some(batch) || ack.batch_size != Some(count) {
             return Err(NotStored::Refused("the server does not know atomic batches".to_owned()));
         }
         self.metrics.batch_puback(started.elapsed(), count);
         Ok(ack.sequence + 1 - count)
     }
 
-    async fn send_batch(&self, events: &[Event], batch: &str, tenure: &Tenure) -> Result<PublishAck, NotStored> {
-        let Some((last, others)) = events.split_last() else {
-            return Err(NotStored::Refused("an empty batch".to_owned()));
-        };
-        for (event, number) in others.iter().zip(1_u32..) {
+    async fn send_all_but_last(&self, events: &[Event], batch: &str) -> Result<(), client::PublishError> {
+        for (event, number) in events[..events.len() - 1].iter().zip(1..) {
             let headers = self.batch_headers(event, batch, number);
-            let published =
-                self.client.publish_with_headers(event.subject.clone(), headers, event.payload.clone().into());
-            // Nothing was committed: the careful path finds the event that is at fault, or that the client is gone.
-            published.await.map_err(|error| NotStored::Refused(chain(&error)))?;
+            self.client.publish_with_headers(event.subject.clone(), headers, event.payload.clone()).await?;
         }
-        if !tenure.is_valid() {
-            return Err(NotStored::Outage(Outage("the lease ran out before the batch was committed".to_owned())));
-        }
-        let mut headers = self.batch_headers(last, batch, u32::try_from(events.len()).unwrap_or(u32::MAX));
-        headers.insert(BATCH_COMMIT, "1");
-        let message = PublishMessage::build().payload(last.payload.clone().into()).headers(headers);
-        let answer = async { self.context.send_publish(last.subject.clone(), message).await?.await };
-        answer.await.map_err(|error| not_stored(&error))
+        Ok(())
     }
 
-    fn batch_headers(&self, event: &Event, batch: &str, number: u32) -> HeaderMap {
+    async fn send_last(&self, events: &[Event], batch: &str) -> Result<PublishAck, PublishError> {
+        let last = &events[events.len() - 1];
+        let mut headers = self.batch_headers(last, batch, events.len());
+        headers.insert(BATCH_COMMIT, "1");
+        let message = PublishMessage::build().payload(last.payload.clone()).headers(headers);
+        self.context.send_publish(last.subject.clone(), message).await?.await
+    }
+
+    fn batch_headers(&self, event: &Event, batch: &str, number: usize) -> HeaderMap {
         let mut headers = message::headers(event, &self.stream);
         headers.insert(BATCH_ID, batch);
         headers.insert(BATCH_SEQUENCE, number.to_string());

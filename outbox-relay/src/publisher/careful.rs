@@ -67,7 +67,7 @@ impl Publisher {
     async fn publish_one(&self, event: &Event) -> Result<Outcome, Outage> {
         let started = Instant::now();
         let headers = message::headers(event, &self.stream);
-        let message = PublishMessage::build().payload(event.payload.clone().into()).headers(headers);
+        let message = PublishMessage::build().payload(event.payload.clone()).headers(headers);
         let answer = match self.context.send_publish(event.subject.clone(), message).await {
             Ok(answer) => answer.await,
             Err(error) => Err(error),

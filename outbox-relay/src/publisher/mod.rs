@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::{self, ContextBuilder};
 
+use self::atomic::{NotStored, Staged};
 use crate::event::Event;
 use crate::lease::Tenure;
 use crate::metrics::{Metrics, Path};
@@ -106,44 +107,86 @@ impl Publisher {
         self.client.max_payload()
     }
 
-    /// Publishes a batch given in `seq` order. Stops where the tenure ends or the broker is away.
-    pub async fn publish(&self, mut events: Vec<Event>, tenure: &Tenure) -> Report {
+    /// Publishes a batch given in `seq` order, in parts. While the broker stores one, the next is made ready, and it goes
+    /// only if the one before is wholly in the stream: what follows a failed elder is for the next claim. Stops where the
+    /// tenure ends or the broker is away.
+    pub async fn publish(&self, events: Vec<Event>, tenure: &Tenure) -> Report {
         let mut report = Report { asked: events.len(), ..Report::default() };
-        while !events.is_empty() && report.outage.is_none() && tenure.is_valid() {
-            let rest = events.split_off(events.len().min(ATOMIC_MAX));
-            let before = report.outcomes.len();
-            let asked = events.len();
-            self.publish_at_once(events, tenure, &mut report).await;
-            let all = report.outcomes.len() - before == asked;
-            // What follows a part that is not wholly in the stream may follow a failed elder: the next claim knows.
-            if !all || !report.outcomes[before..].iter().all(|(_, o)| matches!(o, Outcome::Published { .. })) {
-                break;
-            }
-            events = rest;
+        let mut parts = parts(events).into_iter();
+        let mut ready = self.prepare(parts.next()).await;
+        while let Some(part) = ready.filter(|_| tenure.is_valid()) {
+            let (is_stored, next) = tokio::join!(self.finish(part, tenure, &mut report), self.prepare(parts.next()));
+            ready = next.filter(|_| is_stored);
         }
         report
     }
 
-    /// Publishes up to [`ATOMIC_MAX`] events.
-    async fn publish_at_once(&self, events: Vec<Event>, tenure: &Tenure, report: &mut Report) {
+    /// Brings a part as far as it can go without being stored.
+    async fn prepare(&self, events: Option<Vec<Event>>) -> Option<Part> {
+        let events = events?;
         let allowed = self.path == PublishPath::Auto && self.stream_allows_atomic.load(Ordering::Relaxed);
         if !allowed || events.len() < ATOMIC_FROM {
-            self.metrics.batch(Path::Careful, events.len());
-            return self.publish_one_by_one(events, tenure, report).await;
+            return Some(Part::Single(events, Path::Careful));
         }
-        match self.publish_atomically(&events, tenure).await {
+        Some(match self.stage(events).await {
+            Ok(staged) => Part::Batch(staged),
+            Err((events, reason)) => {
+                log_refusal(&events, &reason);
+                Part::Single(events, Path::AfterRefusal)
+            }
+        })
+    }
+
+    /// Has a part stored and adds what became of it to the report; whether all of it is in the stream.
+    async fn finish(&self, part: Part, tenure: &Tenure, report: &mut Report) -> bool {
+        let batch = match part {
+            Part::Single(events, path) => return self.publish_singly(events, path, tenure, report).await,
+            Part::Batch(batch) => batch,
+        };
+        match self.commit(&batch, tenure).await {
             Ok(first_seq) => {
-                self.metrics.batch(Path::Atomic, events.len());
-                let numbered = events.into_iter().zip(first_seq..);
+                self.metrics.batch(Path::Atomic, batch.events.len());
+                let numbered = batch.events.into_iter().zip(first_seq..);
                 let published = numbered.map(|(event, stream_seq)| (event, Outcome::Published { stream_seq }));
                 report.outcomes.extend(published);
+                true
             }
-            Err(atomic::NotStored::Outage(outage)) => report.outage = Some(outage),
-            Err(atomic::NotStored::Refused(reason)) => {
-                tracing::info!(events = events.len(), reason, "atomic batch refused, publishing one by one");
-                self.metrics.batch(Path::AfterRefusal, events.len());
-                self.publish_one_by_one(events, tenure, report).await;
+            Err(NotStored::Outage(outage)) => {
+                report.outage = Some(outage);
+                false
+            }
+            Err(NotStored::Refused(reason)) => {
+                log_refusal(&batch.events, &reason);
+                self.publish_singly(batch.events, Path::AfterRefusal, tenure, report).await
             }
         }
     }
+
+    async fn publish_singly(&self, events: Vec<Event>, path: Path, tenure: &Tenure, report: &mut Report) -> bool {
+        let (before, asked) = (report.outcomes.len(), events.len());
+        self.metrics.batch(path, asked);
+        self.publish_one_by_one(events, tenure, report).await;
+        let outcomes = &report.outcomes[before..];
+        outcomes.len() == asked && outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Published { .. }))
+    }
+}
+
+fn log_refusal(events: &[Event], reason: &str) {
+    tracing::info!(events = events.len(), reason, "atomic batch refused, publishing one by one");
+}
+
+/// What is published at once: one batch, or single events.
+enum Part {
+    Batch(Staged),
+    Single(Vec<Event>, Path),
+}
+
+/// The events in their order, up to [`ATOMIC_MAX`] in a part.
+fn parts(mut events: Vec<Event>) -> Vec<Vec<Event>> {
+    let mut parts = Vec::new();
+    while !events.is_empty() {
+        let rest = events.split_off(events.len().min(ATOMIC_MAX));
+        parts.push(std::mem::replace(&mut events, rest));
+    }
+    parts
 }

@@ -150,6 +150,62 @@ async fn nothing_overtakes_an_event_that_the_broker_refuses() {
     assert_eq!(complete.values().filter(|versions| **versions == [1, 2, 3]).count(), 98);
 }
 
+/// The broker has the messages of the second thousand before it refuses the first.
+#[tokio::test]
+async fn what_is_made_ready_behind_a_refused_event_does_not_overtake_it() {
+    let world = World::new(Engine::MySql).await;
+    let config = Config {
+        name: STREAM.to_owned(),
+        subjects: vec!["order.>".to_owned()],
+        max_message_size: 2_000,
+        allow_atomic_publish: true,
+        ..Config::default()
+    };
+    world.jetstream().await.create_stream(config).await.unwrap();
+    let mut claim = events(2_500, 1);
+    let order = Uuid::now_v7();
+    claim[900] = (order, 1);
+    claim[1_100] = (order, 2);
+    let ids = append_at_once(&world, &claim).await;
+    let grow = "UPDATE outbox SET payload = CONCAT('{\"text\":\"', REPEAT('x', 1900), '\"}') WHERE event_id = ?";
+    sqlx::query(grow).bind(ids[900]).execute(&world.pool).await.unwrap();
+    let _relay = world.relay().start().await;
+    eventually("all others are published", async || world.count("published").await == 2_498).await;
+    eventually("its younger sibling is held", async || {
+        (world.count("dead").await, world.count("held").await) == (1, 1)
+    })
+    .await;
+    assert_eq!(world.messages().await.len(), 2_498);
+}
+
+/// As after a crash: one event of the first thousand is in the stream already.
+#[tokio::test]
+async fn what_is_made_ready_behind_a_refused_batch_follows_it() {
+    let world = World::new(Engine::MySql).await;
+    let ids = append_at_once(&world, &events(1_000, 2)).await;
+    sqlx::query("UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let relay = world.relay().start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    eventually("the relay has looked at the stream", async || world.count("published").await == 1).await;
+    let mut headers = HeaderMap::new();
+    headers.insert(MSG_ID_HEADER, ids[0].to_string());
+    let jetstream = world.jetstream().await;
+    let stored = jetstream.publish_with_headers("order.created", headers, "{}".into()).await.unwrap();
+    stored.await.unwrap();
+    sqlx::query("UPDATE outbox SET next_attempt_at = NULL").execute(&world.pool).await.unwrap();
+    world.until_all_published().await;
+    assert_eq!(metric(&relay, "relay_batches_total{path=\"after_refusal\"}").await, 1.0);
+    assert_eq!(metric(&relay, "relay_batches_total{path=\"atomic\"}").await, 1.0);
+    let messages = world.messages().await;
+    assert_eq!(messages.len(), 2_001);
+    for (order, versions) in versions_by_order(&messages[2..]) {
+        assert!([&[1, 2][..], &[2]].contains(&&versions[..]), "{order}: {versions:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_event_ids_of_a_batch_are_its_dedup_ids() {
     let world = World::new(Engine::MySql).await;
