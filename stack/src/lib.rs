@@ -13,6 +13,7 @@ pub mod process;
 pub mod proof;
 pub mod proxy;
 pub mod server;
+pub mod smtp;
 pub mod testing;
 
 pub use engine::Engine;

@@ -2,11 +2,11 @@
 
 use schema::ids::OrderId;
 use sqlx::AssertSqlSafe;
+use stack::smtp::SmtpServer;
 use stack::testing::{Service, eventually};
 use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get};
-use crate::smtp_server::SmtpServer;
 
 fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
     setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url())
@@ -18,11 +18,6 @@ async fn email(service: &Service, order_id: OrderId) -> serde_json::Value {
 
 async fn until_email_is(service: &Service, order_id: OrderId, state: &str) {
     eventually(&format!("the email is {state}"), async || email(service, order_id).await["state"] == state).await;
-}
-
-fn header<'a>(mail: &'a str, name: &str) -> &'a str {
-    let head = mail.split("\n\n").next().unwrap_or_default();
-    head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default()
 }
 
 both_engines! {
@@ -46,12 +41,12 @@ both_engines! {
     async fn two_senders_send_each_email_once(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut server = SmtpServer::new();
-        server.start().await;
+        server.start().await.unwrap();
         let (one, _other) = (smtp_service(&setting, &server).start().await, smtp_service(&setting, &server).start().await);
         let events: Vec<_> = (0..100).map(|_| Published::created()).collect();
         setting.publish(&events.iter().collect::<Vec<_>>()).await;
         eventually("all are sent", async || get(&one, "/api/events/stats").await["emails"]["sent"] == 100).await;
-        let mut ids: Vec<_> = server.mails().iter().map(|mail| header(&mail.content, "Message-ID").to_owned()).collect();
+        let mut ids: Vec<_> = server.mails().iter().map(|mail| mail.header("Message-ID").to_owned()).collect();
         assert_eq!(ids.len(), 100);
         ids.sort();
         ids.dedup();
@@ -73,7 +68,7 @@ both_engines! {
         })
         .await;
         assert_eq!(email(&service, event.order_id()).await["state"], "pending");
-        server.start().await;
+        server.start().await.unwrap();
         until_email_is(&service, event.order_id(), "sent").await;
         assert_eq!(server.mails().len(), 1);
     }
@@ -81,7 +76,7 @@ both_engines! {
     async fn a_refused_email_is_tried_again_and_ends_dead(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut server = SmtpServer::new();
-        server.start().await;
+        server.start().await.unwrap();
         server.refuse("ada@example.com", "451 mailbox is busy");
         let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
         let event = Published::created();
@@ -103,7 +98,7 @@ both_engines! {
 async fn an_email_that_is_rejected_for_good_is_dead_at_once() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
-    server.start().await;
+    server.start().await.unwrap();
     server.refuse("ada@example.com", "550 no such mailbox");
     let service = smtp_service(&setting, &server).start().await;
     let event = Published::created();
@@ -117,7 +112,7 @@ async fn an_email_that_is_rejected_for_good_is_dead_at_once() {
 async fn a_kill_in_mid_send_repeats_one_email_with_the_same_message_id() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
-    server.start().await;
+    server.start().await.unwrap();
     server.keep_silent_after_data(true);
     let mut service = smtp_service(&setting, &server).start().await;
     let event = Published::created();
@@ -130,7 +125,7 @@ async fn a_kill_in_mid_send_repeats_one_email_with_the_same_message_id() {
     service.restart().await;
     until_email_is(&service, event.order_id(), "sent").await;
     let [first, second] = &server.mails()[..] else { panic!("two mails: {:?}", server.mails()) };
-    assert_eq!(header(&first.content, "Message-ID"), header(&second.content, "Message-ID"));
+    assert_eq!(first.header("Message-ID"), second.header("Message-ID"));
     assert_eq!(first.content, second.content, "the repeat is the same email");
 }
 
@@ -150,15 +145,15 @@ async fn emails_leave_no_faster_than_the_rate() {
 async fn an_email_by_smtp_says_what_was_ordered() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
-    server.start().await;
+    server.start().await.unwrap();
     let service = smtp_service(&setting, &server).start().await;
     let event = Published::created();
     setting.publish(&[&event]).await;
     until_email_is(&service, event.order_id(), "sent").await;
     let [mail] = &server.mails()[..] else { panic!("one mail") };
     assert_eq!(mail.recipients, ["ada@example.com"]);
-    assert_eq!(header(&mail.content, "Subject"), "Your order of Espresso machine");
-    assert_eq!(header(&mail.content, "To"), "ada@example.com");
+    assert_eq!(mail.header("Subject"), "Your order of Espresso machine");
+    assert_eq!(mail.header("To"), "ada@example.com");
     assert!(mail.content.contains("2 x Espresso machine"), "{}", mail.content);
     assert!(mail.content.contains(&event.order_id().to_string()), "{}", mail.content);
 }
@@ -167,7 +162,7 @@ async fn an_email_by_smtp_says_what_was_ordered() {
 async fn a_product_adds_no_header_and_no_recipient() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
-    server.start().await;
+    server.start().await.unwrap();
     let service = smtp_service(&setting, &server).start().await;
     let product = "tea\r\nBcc: eve@example.com\r\n.\r\nRCPT TO:<eve@example.com>\r\n\r\n<script>☕";
     let event = Published::created_of(OrderId::generate(), product);
@@ -175,8 +170,8 @@ async fn a_product_adds_no_header_and_no_recipient() {
     until_email_is(&service, event.order_id(), "sent").await;
     let [mail] = &server.mails()[..] else { panic!("one mail") };
     assert_eq!(mail.recipients, ["ada@example.com"]);
-    assert_eq!(header(&mail.content, "Bcc"), "");
-    assert!(header(&mail.content, "Subject").starts_with("Your order of"), "{}", mail.content);
+    assert_eq!(mail.header("Bcc"), "");
+    assert!(mail.header("Subject").starts_with("Your order of"), "{}", mail.content);
     let (_, html) = mail.content.split_once("text/html").unwrap();
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
 }

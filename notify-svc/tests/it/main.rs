@@ -19,5 +19,4 @@ mod repairing;
 mod retention;
 mod setting;
 mod smtp;
-mod smtp_server;
 mod starting;
