@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use reqwest::{Client, Response, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 use uuid::Uuid;
+
+use super::Order;
 
 /// Shorter than order-svc's own limit, so that a repeat may meet its original.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
@@ -26,24 +28,35 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 pub struct Asked {
     /// The `Idempotency-Key`, and the product.
     pub key: String,
-    /// The ids in answers 201: one, if all is well.
-    pub orders: BTreeSet<Uuid>,
+    /// How many of it.
+    pub quantity: u32,
+    /// For whom: an address of this request's own.
+    pub email: String,
+    /// What answers 201 said: one order, if all is well, always in the same words.
+    pub orders: BTreeSet<Order>,
     /// What became of the wish to cancel it.
     pub cancel: Cancel,
     /// Answers that a customer who did nothing wrong never gets.
     pub oddities: BTreeSet<String>,
 }
 
+impl Asked {
+    /// Whether an order is what was asked for.
+    pub(super) fn is_answered_by(&self, order: &Order) -> bool {
+        (&order.product, order.quantity, &order.email) == (&self.key, self.quantity, &self.email)
+    }
+}
+
 /// What became of the wish to cancel an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cancel {
     /// There was none.
     Unasked,
     /// It was sent and not answered, so it may have happened.
     Unanswered,
-    /// It was answered 200.
-    Done,
+    /// It was answered 200, in these words.
+    Done(Order),
 }
 
 /// Some customers at work.
@@ -87,8 +100,8 @@ impl Customers {
 
 /// What an answer means.
 enum Answer {
-    /// It happened; the id in the answer.
-    Done(Uuid),
+    /// It happened; the order in the answer.
+    Done(Order),
     /// It may have happened or not: ask again.
     Unknown,
     /// It should not have been answered so.
@@ -110,10 +123,9 @@ impl Customer {
         let mut pace = interval(pace);
         while self.deadline.borrow().is_none() {
             pace.tick().await;
-            let key = format!("order {} of customer {}", all.len() + 1, self.number);
-            let mut asked = Asked { key, orders: BTreeSet::new(), cancel: Cancel::Unasked, oddities: BTreeSet::new() };
+            let mut asked = self.wish(all.len() + 1);
             self.place(&mut asked).await;
-            if let Some(order) = asked.orders.first().copied() {
+            if let Some(order) = asked.orders.first().map(|order| order.id) {
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 match self.rng.u8(0..10) {
                     0..=3 => self.cancel(&mut asked, order).await,
@@ -126,9 +138,20 @@ impl Customer {
         all
     }
 
+    fn wish(&mut self, count: usize) -> Asked {
+        Asked {
+            key: format!("order {count} of customer {}", self.number),
+            quantity: self.rng.u32(1..=1000),
+            email: format!("customer{}+{count}@example.com", self.number),
+            orders: BTreeSet::new(),
+            cancel: Cancel::Unasked,
+            oddities: BTreeSet::new(),
+        }
+    }
+
     async fn place(&mut self, asked: &mut Asked) {
         let key = asked.key.replace(' ', "-");
-        let order = json!({ "product": asked.key, "quantity": 1 + self.number, "email": "ada@example.com" });
+        let order = json!({ "product": asked.key, "quantity": asked.quantity, "email": asked.email });
         let request = self.client.post(format!("{}/api/orders", self.url)).header("Idempotency-Key", key).json(&order);
         for order in self.insist(request, StatusCode::CREATED, asked).await {
             asked.orders.insert(order);
@@ -138,16 +161,20 @@ impl Customer {
     async fn cancel(&mut self, asked: &mut Asked, order: Uuid) {
         asked.cancel = Cancel::Unanswered;
         let request = self.client.post(format!("{}/api/orders/{order}/cancel", self.url));
-        for cancelled in self.insist(request, StatusCode::OK, asked).await {
-            asked.cancel = Cancel::Done;
-            if cancelled != order {
-                asked.oddities.insert(format!("cancelling {order} was answered with order {cancelled}"));
+        for answer in self.insist(request, StatusCode::OK, asked).await {
+            match &asked.cancel {
+                Cancel::Done(before) if *before != answer => {
+                    asked
+                        .oddities
+                        .insert(format!("cancelling {order} was answered with {before:?} and with {answer:?}"));
+                }
+                _ => asked.cancel = Cancel::Done(answer),
             }
         }
     }
 
-    /// Repeats a request until it is answered, or patience is at its end; the ids in the answers.
-    async fn insist(&mut self, request: reqwest::RequestBuilder, done: StatusCode, asked: &mut Asked) -> Vec<Uuid> {
+    /// Repeats a request until it is answered, or patience is at its end; the orders in the answers.
+    async fn insist(&mut self, request: reqwest::RequestBuilder, done: StatusCode, asked: &mut Asked) -> Vec<Order> {
         let send = || {
             let request = request.try_clone().expect("its body is in memory");
             async move { understand(request.send().await, done).await }
@@ -159,16 +186,16 @@ impl Customer {
             } else {
                 vec![send().await]
             };
-            let mut ids = Vec::new();
+            let mut orders = Vec::new();
             for answer in answers {
                 match answer {
-                    Answer::Done(id) => ids.push(id),
+                    Answer::Done(order) => orders.push(order),
                     Answer::Unknown => {}
                     Answer::Odd(answer) => drop(asked.oddities.insert(answer)), // once is enough
                 }
             }
-            if !ids.is_empty() || self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline) {
-                return ids;
+            if !orders.is_empty() || self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline) {
+                return orders;
             }
             sleep(Duration::from_millis(self.rng.u64(50..400))).await;
         }
@@ -179,8 +206,8 @@ async fn understand(answer: reqwest::Result<Response>, done: StatusCode) -> Answ
     let Ok(answer) = answer else { return Answer::Unknown };
     let status = answer.status();
     let Ok(body) = answer.json::<Value>().await else { return Answer::Unknown };
-    match body["id"].as_str().and_then(|id| id.parse().ok()) {
-        Some(id) if status == done => Answer::Done(id),
+    match Order::deserialize(&body) {
+        Ok(order) if status == done => Answer::Done(order),
         // 408: the service was frozen while it read the request.
         _ if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::REQUEST_TIMEOUT].contains(&status) => Answer::Unknown,
         _ => Answer::Odd(format!("{status}: {body}")),

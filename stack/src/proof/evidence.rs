@@ -8,7 +8,8 @@ use async_nats::jetstream::{self, stream::Stream};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use schema::envelope::Envelope;
-use schema::names::{MSG_ID_HEADER, NOTIFY_DURABLE, STREAM};
+use schema::names::{NOTIFY_DURABLE, STREAM};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{FromRow, MySqlConnection};
@@ -37,17 +38,33 @@ pub struct Evidence {
     pub unreadable: Vec<String>,
 }
 
-/// A row of `orders`.
-#[derive(Clone, Debug, FromRow)]
+/// A row of `orders`, which an answer of the API shows whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, FromRow, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Order {
     /// The order.
     pub id: Uuid,
     /// What was ordered.
     pub product: String,
+    /// How many of it.
+    pub quantity: u32,
+    /// The customer's address.
+    pub email: String,
     /// Such as `placed`.
     pub status: String,
     /// Of its last event.
     pub version: u32,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When its last event happened.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Order {
+    /// As it was when it was placed, which each answer 201 says.
+    pub(super) fn as_placed(&self) -> Order {
+        Order { status: "placed".to_owned(), version: 1, updated_at: self.created_at, ..self.clone() }
+    }
 }
 
 /// A row of `idempotency_keys`.
@@ -72,6 +89,8 @@ pub struct OutboxEvent {
     pub event_type: String,
     /// What happened.
     pub payload: Json<Value>,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
     /// Such as `published`.
     pub state: String,
     /// Failed publishes.
@@ -87,8 +106,6 @@ pub struct Message {
     pub sequence: u64,
     /// The subject that it was published to.
     pub subject: String,
-    /// What the broker recognised repeats by.
-    pub msg_id: Option<String>,
     /// Its envelope.
     pub envelope: Envelope,
     /// Its body.
@@ -115,6 +132,12 @@ pub struct Notification {
     pub event_type: String,
     /// The order.
     pub order_id: Uuid,
+    /// To whom it goes.
+    pub recipient: String,
+    /// What was ordered.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u32,
     /// Where its email stands.
     pub state: String,
     /// When the effect was written.
@@ -139,12 +162,14 @@ impl Evidence {
     }
 
     async fn read_orders(&mut self, orders: &mut MySqlConnection) -> sqlx::Result<()> {
-        let query = "SELECT id, product, CAST(status AS CHAR) AS status, version FROM orders ORDER BY id";
+        let query = "SELECT id, product, quantity, email, CAST(status AS CHAR) AS status, version, created_at, updated_at \
+                     FROM orders \
+                     ORDER BY id";
         self.orders = sqlx::query_as(query).fetch_all(&mut *orders).await?;
         let query = "SELECT CAST(idempotency_key AS CHAR) AS idempotency_key, order_id FROM idempotency_keys";
         self.keys = sqlx::query_as(query).fetch_all(&mut *orders).await?;
-        let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, CAST(state AS CHAR) AS state, \
-                            attempts, stream_seq \
+        let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, occurred_at, \
+                            CAST(state AS CHAR) AS state, attempts, stream_seq \
                      FROM outbox \
                      ORDER BY seq";
         self.outbox = sqlx::query_as(query).fetch_all(orders).await?;
@@ -155,7 +180,8 @@ impl Evidence {
         let query = "SELECT event_id, stream_seq FROM inbox WHERE consumer = ?";
         self.inbox = sqlx::query_as(query).bind(NOTIFY_DURABLE).fetch_all(&mut *notifications).await?;
         // Written by one statement, they have one time and the ids of one process, which makes them in order.
-        let query = "SELECT id, event_id, event_type, order_id, CAST(state AS CHAR) AS state, created_at \
+        let query = "SELECT id, event_id, event_type, order_id, recipient, product, quantity, \
+                            CAST(state AS CHAR) AS state, created_at \
                      FROM notifications \
                      ORDER BY created_at, id";
         self.notifications = sqlx::query_as(query).fetch_all(&mut *notifications).await?;
@@ -199,7 +225,6 @@ fn read(message: &jetstream::Message, sequence: u64) -> anyhow::Result<Message> 
     Ok(Message {
         sequence,
         subject: message.subject.to_string(),
-        msg_id: header(MSG_ID_HEADER).map(str::to_owned),
         envelope: Envelope::from_headers(header)?,
         payload: serde_json::from_slice(&message.payload)?,
     })

@@ -48,9 +48,18 @@ both_engines! {
             (true, format!("UPDATE outbox SET aggregate_version = aggregate_version + 1 \
                             WHERE aggregate_id = x'{order}' ORDER BY aggregate_version DESC"), &cancelled, &["appended", "stored"]),
             (true, format!("UPDATE orders SET status = 'placed' WHERE id = x'{order}'"), &cancelled, &["cancelled", "appended"]),
+            (true, format!("UPDATE orders SET quantity = quantity + 1 WHERE id = x'{order}'"), &cancelled,
+             &["placed", "cancelled", "truthful", "notified"]),
+            (true, format!("UPDATE orders SET email = 'eve@example.com' WHERE id = x'{order}'"), &cancelled,
+             &["placed", "cancelled", "truthful", "notified"]),
+            (true, format!("UPDATE orders SET updated_at = updated_at + INTERVAL 1 SECOND WHERE id = x'{order}'"), &cancelled,
+             &["cancelled", "truthful"]),
+            (true, format!("UPDATE outbox SET payload = JSON_SET(payload, '$.quantity', 1001) WHERE event_id = x'{event}'"), &first,
+             &["truthful", "stored"]),
             (true, format!("DELETE FROM orders WHERE id = x'{order}'"), &cancelled, &["placed", "placed_once", "cancelled", "appended"]),
             (false, format!("DELETE FROM inbox WHERE event_id = x'{event}'"), &first, &["received"]),
             (false, format!("DELETE FROM notifications WHERE event_id = x'{event}'"), &first, &["notified"]),
+            (false, format!("UPDATE notifications SET recipient = 'eve@example.com' WHERE event_id = x'{event}'"), &first, &["notified"]),
             (false, format!("UPDATE notifications SET created_at = created_at - INTERVAL 1 DAY \
                              WHERE order_id = x'{order}' AND event_type = 'order.cancelled'"), &cancelled, &["notified_in_order"]),
         ] {
