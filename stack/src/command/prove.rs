@@ -12,7 +12,6 @@ mod pipeline;
 mod report;
 mod schedule;
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,6 +28,7 @@ use faults::Trial;
 use journal::Journal;
 use pipeline::Pipeline;
 use report::Report;
+use schedule::Fault;
 
 /// Bounded for two cores that also run the servers: it is the faults that are to be heavy.
 const CUSTOMERS: usize = 6;
@@ -102,26 +102,32 @@ async fn prove(
     let length = humantime::format_duration(duration);
     journal.say(&format!("seed {seed}: {} faults in {length} on {db} and {nats_nodes} nats-server(s)", faults.len()));
     let pipeline = Pipeline::start(home, folder, db, nats_nodes).await?;
-    journal.note("", "everything runs; customers begin to order");
-
-    let trial = Trial { pipeline: &pipeline, journal, stops: RefCell::default(), misdeeds: RefCell::default() };
-    let customers = Customers::start(&pipeline.order_svc, CUSTOMERS, PACE, seed);
-    trial.inflict(&faults).await?;
-    journal.note("", "no more faults; everything has to recover and drain");
-    pipeline.until_ready().await?;
-    let asked = customers.stop(ANSWERED_WITHIN).await;
-    write(folder, "answers.json", &asked)?;
-    let left = trial.drain().await?;
-    trial.stop_services().await?;
-    journal.note("", "drained and stopped; comparing what customers were told with what is there");
-
-    let mut claims = vec![stopped(&trial), drained(&asked, left)];
-    claims.extend(check(&asked, &pipeline.evidence().await?));
+    let trial = Trial::new(&pipeline, journal);
+    let claims = tokio::select! {
+        claims = put_to_the_proof(&trial, folder, &faults, seed) => claims?,
+        failed = trial.watch() => match failed? {},
+    };
     pipeline.end().await?;
     let duration = humantime::format_duration(duration).to_string().replace(' ', "");
     let report = Report { seed, db: db.name(), nats_nodes, duration, faults, claims };
     write(folder, "verdict.json", &report)?;
     Ok(report)
+}
+
+/// From the first order to the verdict. What ends by itself meanwhile is another's to see.
+async fn put_to_the_proof(trial: &Trial<'_>, folder: &Path, faults: &[Fault], seed: u64) -> anyhow::Result<Vec<Claim>> {
+    let Trial { pipeline, journal, .. } = *trial;
+    journal.note("", "everything runs; customers begin to order");
+    let customers = Customers::start(&pipeline.order_svc, CUSTOMERS, PACE, seed);
+    trial.inflict(faults).await?;
+    journal.note("", "no more faults; everything has to recover and drain");
+    let asked = customers.stop(ANSWERED_WITHIN).await;
+    write(folder, "answers.json", &asked)?;
+    let left = trial.drain().await?;
+    trial.stop_services().await?;
+    journal.note("", "drained and stopped; comparing what customers were told with what is there");
+    let told = check(&asked, &pipeline.evidence().await?);
+    Ok([stopped(trial), drained(&asked, left)].into_iter().chain(told).collect())
 }
 
 fn stopped(trial: &Trial<'_>) -> Claim {

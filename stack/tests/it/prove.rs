@@ -1,15 +1,20 @@
 //! `stack prove`: a short run on each engine, and a checker that names what was broken on purpose.
 
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream::Config};
 use async_nats::{Client, ConnectOptions, HeaderMap};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use schema::names::{MSG_ID_HEADER, STREAM};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 use stack::proof::{Asked, Customers, Evidence, check};
 use stack::testing::{Nats, eventually};
 use stack::{Engine, account, both_engines};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::pipeline::Pipeline;
@@ -92,6 +97,48 @@ both_engines! {
         assert_eq!(violated.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["stored", "stored_in_order"]);
         assert!(violated[0].1.contains(&event) && violated[1].1.contains(&order), "{violated:?}");
     }
+}
+
+/// The servers and the services are this process's children until it ends them.
+#[tokio::test]
+async fn a_program_that_ends_while_all_drains_is_named() {
+    let mut prove = Command::new(env!("CARGO_BIN_EXE_stack"));
+    prove.args(["prove", "--json", "--seed", "5", "--duration", "5s", "--db", Engine::MariaDb.name()]);
+    let mut prove = prove.kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(prove.stderr.take().unwrap()).lines();
+    while let Some(line) = told.next_line().await.unwrap()
+        && !line.contains("no more faults")
+    {}
+    let victim = child_of(prove.id().unwrap(), "outbox-relay");
+    kill(victim, Signal::SIGKILL).unwrap();
+
+    let rest = tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
+    let proof = prove.wait_with_output().await.unwrap();
+    rest.await.unwrap();
+    let verdict: Value = serde_json::from_slice(&proof.stdout).unwrap();
+    let claims = verdict["claims"].as_array().unwrap();
+    let violated: Vec<_> = claims.iter().filter(|claim| claim["violations"] != json!([])).collect();
+    assert!(violated.len() == 1 && violated[0]["name"] == "stopped", "{violated:?}");
+    let violation = violated[0]["violations"][0].as_str().unwrap();
+    assert!(
+        violation.starts_with("outbox-relay-") && violation.contains("ended by itself with SIGKILL"),
+        "{violation}"
+    );
+    assert_eq!(proof.status.code(), Some(1));
+    let kept = verdict["kept"].as_str().unwrap();
+    std::fs::remove_dir_all(kept).unwrap();
+}
+
+/// A process by its parent and its program's name.
+fn child_of(parent: u32, name: &str) -> Pid {
+    let folders = std::fs::read_dir("/proc").unwrap().map(|folder| folder.unwrap().path());
+    let is_it = |folder: &PathBuf| {
+        let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default(); // it may have ended
+        let has = |line: String| status.lines().any(|other| other == line);
+        has(format!("Name:\t{name}")) && has(format!("PPid:\t{parent}"))
+    };
+    let found = folders.into_iter().find(is_it).unwrap_or_else(|| panic!("{parent} runs no {name}"));
+    Pid::from_raw(found.file_name().unwrap().to_str().unwrap().parse().unwrap())
 }
 
 /// A pipeline that has done its work and stands still, and what customers were told.

@@ -57,15 +57,18 @@ impl Trial<'_> {
                 "emails to be sent",
             ),
         ];
-        Ok(left.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect())
+        let left = left.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        Ok(left.chain(self.pipeline.unready().await).collect())
     }
 
     /// Stops the services, so that nothing moves while the evidence is read.
     pub(super) async fn stop_services(&self) -> anyhow::Result<()> {
         for (name, victim) in self.pipeline.services() {
-            if let Victim::Process(running) = &mut *victim.lock().await {
+            let mut victim = victim.lock().await;
+            if let Victim::Process(running) = &mut *victim {
                 self.stop(name, running).await?;
             }
+            *victim = Victim::Ended;
         }
         Ok(())
     }

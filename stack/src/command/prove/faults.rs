@@ -1,6 +1,7 @@
 //! Does the faults of a schedule to a pipeline, each at its time, and keeps an eye on what nobody touched.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -27,7 +28,11 @@ pub(super) struct Trial<'a> {
     pub(super) misdeeds: RefCell<Vec<String>>,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    pub(super) fn new(pipeline: &'a Pipeline, journal: &'a Journal) -> Self {
+        Trial { pipeline, journal, stops: RefCell::default(), misdeeds: RefCell::default() }
+    }
+
     /// Does all of them; when this returns everything runs again.
     pub(super) async fn inflict(&self, faults: &[Fault]) -> anyhow::Result<()> {
         let began = Instant::now();
@@ -35,10 +40,7 @@ impl Trial<'_> {
             sleep_until(began + Duration::from_millis(fault.at_ms)).await;
             self.inflict_one(fault).await
         });
-        tokio::select! {
-            done = try_join_all(all) => done.map(drop),
-            failed = self.watch() => failed,
-        }
+        try_join_all(all).await.map(drop)
     }
 
     async fn inflict_one(&self, fault: &Fault) -> anyhow::Result<()> {
@@ -47,6 +49,7 @@ impl Trial<'_> {
         let lasts = Duration::from_millis(fault.lasts_ms);
         match &mut *victim {
             Victim::Process(running) => self.harm(running, fault, lasts).await,
+            Victim::Ended => bail!("{} has ended, and {fault} was to hit it", fault.victim),
             Victim::Line(proxies) => {
                 for proxy in &mut *proxies {
                     match fault.deed {
@@ -65,6 +68,7 @@ impl Trial<'_> {
     }
 
     async fn harm(&self, running: &mut Running, fault: &Fault, lasts: Duration) -> anyhow::Result<()> {
+        self.look(&fault.victim, running)?;
         match fault.deed {
             Deed::Freeze => {
                 running.freeze()?;
@@ -80,6 +84,7 @@ impl Trial<'_> {
 
     /// Asks a process to stop.
     pub(super) async fn stop(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
+        self.look(name, running)?;
         let status = running.stop().await?;
         *self.stops.borrow_mut() += 1;
         if !status.success() {
@@ -94,22 +99,27 @@ impl Trial<'_> {
         self.misdeeds.borrow_mut().push(misdeed);
     }
 
-    /// Starts again what ends by itself. Never returns, unless that fails.
-    async fn watch(&self) -> anyhow::Result<()> {
+    /// Starts again what ends by itself, until it is dropped. Returns why that failed.
+    pub(super) async fn watch(&self) -> anyhow::Result<Infallible> {
         let mut looks = interval(LOOK_EVERY);
         loop {
             looks.tick().await;
             for (name, victim) in &self.pipeline.victims {
                 let Ok(mut victim) = victim.try_lock() else { continue }; // it is being dealt with
-                let Victim::Process(running) = &mut *victim else { continue };
-                let Some(status) = running.process().wait().now_or_never() else { continue };
-                let (status, words) = (describe(status?), running.process().last_words());
-                self.accuse(name, format!("{name} ended by itself with {status}: {words}"));
-                if self.misdeeds.borrow().len() > 100 {
-                    bail!("{name} ends again and again: {words}");
+                if let Victim::Process(running) = &mut *victim {
+                    self.look(name, running)?;
                 }
-                running.start_again()?;
             }
         }
+    }
+
+    fn look(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
+        let Some(status) = running.process().wait().now_or_never() else { return Ok(()) };
+        let (status, words) = (describe(status?), running.process().last_words());
+        self.accuse(name, format!("{name} ended by itself with {status}: {words}"));
+        if self.misdeeds.borrow().len() > 100 {
+            bail!("{name} ends again and again: {words}");
+        }
+        running.start_again()
     }
 }

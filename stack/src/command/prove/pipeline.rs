@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_nats::ConnectOptions;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use nix::sys::signal::Signal;
 use schema::database::{NOTIFICATIONS, ORDERS};
 use sqlx::MySqlConnection;
@@ -38,6 +38,8 @@ const SERVICES: [(&str, &str, &str); 5] = [
 /// Whom a fault can hit.
 pub(super) enum Victim {
     Process(Box<Running>),
+    /// It was asked to stop for good, and has ended.
+    Ended,
     /// A proxy for each server at the other end.
     Line(Vec<TcpProxy>),
 }
@@ -155,19 +157,22 @@ impl Pipeline {
     }
 
     /// Waits until the database takes connections and each service says that it is ready.
-    pub(super) async fn until_ready(&self) -> anyhow::Result<()> {
+    async fn until_ready(&self) -> anyhow::Result<()> {
         for (service, port) in &self.admin_ports {
-            let url = format!("http://127.0.0.1:{port}/readyz");
-            let probe = async || match reqwest::get(&url).await {
-                Ok(answer) if answer.status().is_success() => Probe::Ready,
-                Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-                Err(error) => Probe::NotYet(error.to_string()),
-            };
             if let Victim::Process(running) = &mut *self.victims[*service].lock().await {
-                running.until_ready(READY_WITHIN, probe).await?;
+                running.until_ready(READY_WITHIN, async || readiness(*port).await).await?;
             }
         }
         Ok(())
+    }
+
+    /// The services that are not ready now.
+    pub(super) async fn unready(&self) -> Vec<String> {
+        let asked = self.admin_ports.iter().map(async |(service, port)| match readiness(*port).await {
+            Probe::Ready => None,
+            Probe::NotYet(why) | Probe::Never(why) => Some(format!("{service} is not ready: {why}")),
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// The processes of the services, in the order in which events pass them.
@@ -203,6 +208,14 @@ impl Pipeline {
         let options = ConnectOptions::with_user_and_password("operator".to_owned(), PASSWORD.to_owned());
         let connecting = options.custom_inbox_prefix("_INBOX.operator").connect(&self.nats_urls);
         connecting.await.context("cannot connect to NATS")
+    }
+}
+
+async fn readiness(admin_port: u16) -> Probe {
+    match reqwest::get(format!("http://127.0.0.1:{admin_port}/readyz")).await {
+        Ok(answer) if answer.status().is_success() => Probe::Ready,
+        Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+        Err(error) => Probe::NotYet(error.to_string()),
     }
 }
 
