@@ -1,5 +1,5 @@
 //! The proof that nothing was lost, repeated or reordered: careful customers who write down what they were told, evidence
-//! read from the tables and the stream, and claims that compare the two.
+//! read from the tables and the stream and at the mail server, and claims that compare the two.
 //!
 //! Guarantees nothing about when to look: the pipeline has to be drained, or the claims say what is missing. Trusts no
 //! service: the only answers that count are those that the customers got at the time.
@@ -8,6 +8,6 @@ mod claims;
 mod customers;
 mod evidence;
 
-pub use claims::{Claim, check};
+pub use claims::{Claim, Sender, check, check_emails};
 pub use customers::{Asked, Cancel, Customers};
 pub use evidence::{Evidence, Key, Message, Notification, Order, OutboxEvent, Received};

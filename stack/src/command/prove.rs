@@ -1,5 +1,5 @@
 //! `stack prove`: a whole pipeline of its own under load and under fire, and then a comparison of what customers were told
-//! with what is in the tables and in the stream.
+//! with what is in the tables, in the stream and at the mail server.
 //!
 //! Guarantees that the schedule of faults follows from the seed alone, that the checker asks no service, and that what
 //! failed can be looked into: data, logs and answers are kept. Timing is the machine's: a seed repeats the faults, not
@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use stack::Engine;
 use stack::home::Home;
-use stack::proof::{Asked, Claim, Customers, check};
+use stack::proof::{Asked, Claim, Customers, check, check_emails};
 
 use super::scratch::Scratch;
 use super::signals::Signals;
@@ -126,7 +126,8 @@ async fn put_to_the_proof(trial: &Trial<'_>, folder: &Path, faults: &[Fault], se
     let left = trial.drain().await?;
     trial.stop_services().await?;
     journal.note("", "drained and stopped; comparing what customers were told with what is there");
-    let told = check(&asked, &pipeline.evidence().await?);
+    let evidence = pipeline.evidence().await?;
+    let told = check(&asked, &evidence).into_iter().chain(check_emails(&evidence, &trial.senders()));
     Ok([stopped(trial), drained(&asked, left)].into_iter().chain(told).collect())
 }
 

@@ -1,6 +1,7 @@
 //! The claims, each compared with the evidence as far as it goes. Everything here is pure.
 
 mod effects;
+mod emails;
 mod events;
 mod orders;
 #[cfg(test)]
@@ -13,6 +14,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Asked, Evidence, Order, OutboxEvent};
+
+pub use emails::{Sender, check_emails};
 
 /// One claim, and what speaks against it.
 #[derive(Clone, Debug, Serialize)]

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use futures::FutureExt;
 use futures::future::try_join_all;
 use stack::process::{Running, describe};
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use stack::proof::Sender;
+use tokio::time::{interval, sleep, sleep_until};
 
 use super::journal::Journal;
 use super::pipeline::{Pipeline, Victim};
@@ -24,20 +25,33 @@ pub(super) struct Trial<'a> {
     pub(super) journal: &'a Journal,
     /// Processes that were asked to stop.
     pub(super) stops: RefCell<usize>,
+    /// Who had been killed, and when.
+    pub(super) kills: RefCell<Vec<(String, Instant)>>,
     /// What none of them should have done.
     pub(super) misdeeds: RefCell<Vec<String>>,
 }
 
 impl<'a> Trial<'a> {
     pub(super) fn new(pipeline: &'a Pipeline, journal: &'a Journal) -> Self {
-        Trial { pipeline, journal, stops: RefCell::default(), misdeeds: RefCell::default() }
+        Trial { pipeline, journal, stops: RefCell::default(), kills: RefCell::default(), misdeeds: RefCell::default() }
+    }
+
+    /// What was sent to each mail server, and when its sender was killed.
+    pub(super) fn senders(&self) -> Vec<Sender> {
+        let senders = self.pipeline.mail_servers.iter().map(|(name, server)| {
+            let kills = self.kills.borrow();
+            let killed_at =
+                kills.iter().filter(|(victim, _)| victim == name).map(|(_, killed_at)| *killed_at).collect();
+            Sender { name: (*name).to_owned(), mails: server.mails(), killed_at }
+        });
+        senders.collect()
     }
 
     /// Does all of them; when this returns everything runs again.
     pub(super) async fn inflict(&self, faults: &[Fault]) -> anyhow::Result<()> {
         let began = Instant::now();
         let all = faults.iter().map(async |fault| {
-            sleep_until(began + Duration::from_millis(fault.at_ms)).await;
+            sleep_until((began + Duration::from_millis(fault.at_ms)).into()).await;
             self.inflict_one(fault).await
         });
         try_join_all(all).await.map(drop)
@@ -76,7 +90,10 @@ impl<'a> Trial<'a> {
                 return running.thaw();
             }
             Deed::Stop => self.stop(&fault.victim, running).await?,
-            _ => drop(running.kill().await?),
+            _ => {
+                running.kill().await?;
+                self.kills.borrow_mut().push((fault.victim.clone(), Instant::now()));
+            }
         }
         sleep(lasts).await;
         running.start_again()

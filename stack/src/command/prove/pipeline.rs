@@ -1,5 +1,5 @@
-//! The pipeline that is put to the proof: real servers, the services as processes under their least-privilege users, and a
-//! proxy in each line between a service and a server.
+//! The pipeline that is put to the proof: real servers, the services as processes under their least-privilege users, a proxy
+//! in each line between a service and a server, and a mail server for each notify-svc, which nothing is done to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use stack::process::{Launch, Output, Probe, Running};
 use stack::proof::Evidence;
 use stack::proxy::TcpProxy;
 use stack::server::{MySql, NATS_USERS, Nats, NatsOptions, NatsPeer, NatsSetup, mysql_url};
+use stack::smtp::SmtpServer;
 use tokio::sync::Mutex;
 
 const PASSWORD: &str = "prove";
@@ -50,6 +51,8 @@ pub(super) struct Pipeline {
     pub(super) victims: BTreeMap<String, Mutex<Victim>>,
     /// order-svc's `http://` URL.
     pub(super) order_svc: String,
+    /// By service: a mail server of its own for each that sends emails.
+    pub(super) mail_servers: BTreeMap<&'static str, SmtpServer>,
     database_url: String,
     nats_urls: Vec<String>,
     admin_ports: BTreeMap<&'static str, u16>,
@@ -86,6 +89,7 @@ impl Pipeline {
         let mut pipeline = Pipeline {
             victims: BTreeMap::new(),
             order_svc: String::new(),
+            mail_servers: BTreeMap::new(),
             database_url,
             nats_urls: nats.iter().map(Nats::url).collect(),
             admin_ports: BTreeMap::new(),
@@ -102,6 +106,11 @@ impl Pipeline {
             let mut nats = Vec::new();
             for port in &client_ports {
                 nats.push(TcpProxy::start(*port).await);
+            }
+            if service.1 == "notify-svc" {
+                let mut mail_server = SmtpServer::new();
+                mail_server.start().await.context("cannot start a mail server")?;
+                pipeline.mail_servers.insert(service.0, mail_server);
             }
             let launch = pipeline.launch(&programs, folder, service, (&database, &nats))?;
             pipeline.add(line(service.0, engine.name()), Victim::Line(vec![database]));
@@ -147,8 +156,8 @@ impl Pipeline {
             .env("STREAM_REPLICAS", nats.len().to_string())
             .env("PROOF_HORIZON", "5s") // so that events are proven while it goes on
             .env("ACK_WAIT", "20s") // the shortest that it takes: what a kill left unanswered comes again after this
-            .env("EMAIL_TRANSPORT", "file")
-            .env("EMAIL_DIR", folder.join("mail"))
+            .env("EMAIL_TRANSPORT", "smtp")
+            .env("SMTP_URL", self.mail_servers.get(name).map(SmtpServer::url).unwrap_or_default())
             .env("EMAIL_FROM", "shop@example.com")
             .output(Output::File(folder.join(format!("{name}.log"))))
             .on_launcher_death(Signal::SIGKILL);

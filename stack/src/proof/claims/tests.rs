@@ -13,7 +13,7 @@ use super::*;
 use crate::proof::{Cancel, Key, Message, Notification, Received};
 
 /// Two orders, the second one cancelled, and all that comes of them.
-fn sound() -> (Vec<Asked>, Evidence) {
+pub(super) fn sound() -> (Vec<Asked>, Evidence) {
     let (mut asked, mut evidence) = (Vec::new(), Evidence::default());
     for (key, types) in [("one", &["order.created"][..]), ("two", &["order.created", "order.cancelled"])] {
         let placed = Order {
@@ -204,7 +204,7 @@ fn change_answer(asked: &mut [Asked], change: fn(&mut Order)) {
     asked[1].orders.insert(answer);
 }
 
-fn twice<T: Clone>(things: &mut Vec<T>, change: fn(&mut T)) {
+pub(super) fn twice<T: Clone>(things: &mut Vec<T>, change: fn(&mut T)) {
     let mut again = things.last().unwrap().clone();
     change(&mut again);
     things.push(again);
