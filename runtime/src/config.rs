@@ -2,9 +2,10 @@
 //!
 //! Bad settings end the process with one line on standard error and [`EXIT_CONFIG`]; `--help` is true because the
 //! doc comments of the fields are its text. A setting that hides its environment value is a secret: it may also come from
-//! a file, which the variable of its name and `_FILE` names.
+//! a file, which the variable of its name and `_FILE` names; only the verb that needs a secret reads its file.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -54,7 +55,8 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
         eprintln!("error: {reason}");
         ExitCode::from(EXIT_CONFIG)
     };
-    let (command, unread) = with_secret_files(C::command());
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    let (command, unread) = with_secret_files(C::command(), Some(&words));
     let parsed = command.try_get_matches().and_then(|matches| C::from_arg_matches(&matches));
     let is_question = |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if let Some(reason) = unread.filter(|_| !parsed.as_ref().is_err_and(is_question)) {
@@ -77,15 +79,15 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     Ok(config)
 }
 
-/// Lets each secret of the command and its verbs come from a file, and says so in its help. The reason of the first file
-/// that can't be used comes back beside the command.
-fn with_secret_files(command: Command) -> (Command, Option<String>) {
+/// Lets each secret of the command and its verbs come from a file, and says so in its help. Only what is asked for, by
+/// the words that follow the command, reads its files: the reason of the first that can't be used comes back beside it.
+fn with_secret_files(command: Command, words: Option<&[OsString]>) -> (Command, Option<String>) {
     let mut unread = None;
     let command = command.mut_args(|arg| match arg.get_env().and_then(|name| name.to_str()) {
         Some(name) if arg.is_hide_env_values_set() => {
             let file = format!("{name}_FILE");
             let help = format!("{} [in a file: {file}]", arg.get_help().cloned().unwrap_or_default());
-            let secret = secret_in_file(name, &file);
+            let secret = if words.is_some() { secret_in_file(name, &file) } else { Ok(None) };
             let arg = arg.help(help);
             match secret {
                 Ok(None) => arg,
@@ -99,7 +101,8 @@ fn with_secret_files(command: Command) -> (Command, Option<String>) {
         _ => arg,
     });
     let command = command.mut_subcommands(|verb| {
-        let (verb, reason) = with_secret_files(verb);
+        let asked = words.and_then(<[OsString]>::split_first).filter(|(word, _)| *word == verb.get_name());
+        let (verb, reason) = with_secret_files(verb, asked.map(|(_, rest)| rest));
         unread = unread.take().or(reason);
         verb
     });

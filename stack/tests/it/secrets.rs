@@ -88,6 +88,33 @@ fn a_secret_that_can_not_be_read_ends_with_64_and_one_line() {
     }
 }
 
+/// Each of these fails for want of a database, not for want of a secret that only `run` needs.
+#[test]
+fn a_secret_that_can_not_be_read_stops_no_verb_that_does_not_need_it() {
+    let url = ("DATABASE_URL", "mysql://u:hunter2@127.0.0.1:1/d");
+    let unreadable = ["NATS_URL_FILE", "NATS_PASSWORD_FILE", "SMTP_URL_FILE"].map(|name| (name, "/nowhere/at/all"));
+    let verbs: [(&str, &[&str]); 6] = [
+        ("order-svc", &["migrate"]),
+        ("outbox-relay", &["status"]),
+        ("outbox-relay", &["list"]),
+        ("notify-svc", &["gaps"]),
+        ("notify-svc", &["dead", "list"]),
+        ("notify-svc", &["inbox", "show", "0198b4e6-5c3a-7d52-9e1f-3f2b8c6d4a10"]),
+    ];
+    for (program, verb) in verbs {
+        let timeout = ("DATABASE_ACQUIRE_TIMEOUT", "100ms");
+        let output = run(program, verb, &[&[url, timeout], &unreadable[..]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{program} {verb:?}: {said}");
+        assert!(!said.contains("_FILE"), "{program} {verb:?}: {said}");
+
+        let output = run(program, verb, &[("DATABASE_URL_FILE", "/nowhere/at/all")]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{program} {verb:?}: {said}");
+        assert!(said.starts_with("error: DATABASE_URL_FILE: cannot read"), "{program} {verb:?}: {said}");
+    }
+}
+
 #[test]
 fn help_and_errors_show_no_secret() {
     let folder = tempfile::tempdir().unwrap();
