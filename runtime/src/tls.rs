@@ -1,6 +1,6 @@
 //! Files of TLS: looked into when settings are read, so that a missing one ends the process then and there.
 //!
-//! Who connects reads them again for each connection: a renewed certificate needs no restart.
+//! Who connects to MySQL or NATS reads them again for each connection: a renewed certificate needs no restart.
 
 use std::path::PathBuf;
 

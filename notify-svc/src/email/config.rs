@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use lettre::message::Mailbox;
 use runtime::config::{Secret, Validate};
+use runtime::tls;
 
 use super::smtp::Server;
 
@@ -28,7 +29,7 @@ pub struct EmailConfig {
     pub smtp_url: Option<Secret>,
 
     /// PEM file of the authorities that may have signed the SMTP server's certificate, in place of the system's.
-    #[arg(long, env = "SMTP_CA_FILE")]
+    #[arg(long, env = "SMTP_CA_FILE", value_parser = tls::certificates)]
     pub smtp_ca_file: Option<PathBuf>,
 
     /// Attempts before an email that the server puts off (4xx) is dead; one that it rejects (5xx) is dead at once. Outages of the server spend none.
@@ -144,8 +145,11 @@ mod tests {
 
     #[test]
     fn an_authority_is_of_no_use_without_tls() {
-        let smtp =
-            |url| refusal("smtp", &["--email-from", "a@example.com", "--smtp-ca-file", "ca.pem", "--smtp-url", url]);
+        let authority = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, authority.cert.pem()).unwrap();
+        let file = file.path().to_str().unwrap();
+        let smtp = |url| refusal("smtp", &["--email-from", "a@example.com", "--smtp-ca-file", file, "--smtp-url", url]);
         assert!(smtp("smtp://h:25").starts_with("SMTP_CA_FILE needs an SMTP_URL with TLS"));
         assert!(smtp("smtp://h:25?tls=opportunistic").starts_with("SMTP_CA_FILE needs an SMTP_URL with TLS"));
         assert_eq!(smtp("smtps://h"), "");

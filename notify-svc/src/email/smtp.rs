@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::response::Code;
 use lettre::transport::smtp::{AsyncSmtpTransportBuilder, PoolConfig};
@@ -66,7 +66,7 @@ impl Smtp {
     /// Connects when first used.
     ///
     /// # Errors
-    /// If `ca_file` can't be read or holds no certificate.
+    /// If `ca_file` can't be read any more; the settings have looked into it.
     pub(super) fn new(Server { host, tls, mut builder, .. }: Server, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         if let (Some(tls), Some(path)) = (tls, ca_file) {
             let parameters = trusting_only(host, path);
@@ -96,14 +96,9 @@ impl Smtp {
 }
 
 fn trusting_only(host: String, path: &Path) -> anyhow::Result<TlsParameters> {
-    let pem = std::fs::read(path)?;
-    // A file without any would be taken, and would trust nobody.
-    ensure!(pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN), "no certificate is in it");
     let parameters = TlsParameters::builder(host).certificate_store(CertificateStore::None);
-    Ok(parameters.add_root_certificate(Certificate::from_pem(&pem)?).build()?)
+    Ok(parameters.add_root_certificate(Certificate::from_pem(&std::fs::read(path)?)?).build()?)
 }
-
-const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Whether a reply speaks about this email, and not about the server (421) or our credentials (454, 530 to 538).
 fn is_about_the_email(code: Code) -> bool {

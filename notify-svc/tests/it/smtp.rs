@@ -199,18 +199,6 @@ async fn a_server_that_nobody_trusted_vouches_for_gets_neither_password_nor_emai
 }
 
 #[tokio::test]
-async fn an_authority_that_can_not_be_read_ends_the_start() {
-    let setting = Setting::new(Engine::MySql).await;
-    for (file, reason) in [("/nowhere/ca.pem", "No such file"), ("/dev/null", "no certificate is in it")] {
-        let mut service = smtp_service(&setting, "smtps://127.0.0.1:1").env("SMTP_CA_FILE", file);
-        service.spawn();
-        assert_eq!(service.exited().await.code(), Some(1));
-        let log = service.log();
-        assert!(log.contains(&format!("SMTP_CA_FILE {file}: ")) && log.contains(reason), "{log}");
-    }
-}
-
-#[tokio::test]
 async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email() {
     let setting = Setting::new(Engine::MySql).await;
     let server = MailServer::new().start().await;

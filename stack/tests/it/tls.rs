@@ -158,29 +158,34 @@ async fn a_nats_server_that_can_not_prove_its_name_is_refused() {
 fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
     let authority = Authority::new();
     let Signed { certificate, key } = authority.sign("client", Flaw::None);
-    let empty = authority.folder().join("empty.pem");
-    std::fs::write(&empty, "").unwrap();
-    let broken = authority.folder().join("broken.pem");
-    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n").unwrap();
+    let file = |name: &str, text: &str| {
+        let path = authority.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let empty = file("empty.pem", "");
+    let no_pem = file("no.pem", "hunter2\n");
+    let broken = file("broken.pem", "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n");
     let sound = |name: &str| match name.rsplit('_').nth(1) {
         Some("KEY") => key.clone(),
         Some("CERT") => certificate.clone(),
         _ => authority.file(),
     };
-    let names = [
-        "DATABASE_CA_FILE",
-        "DATABASE_CERT_FILE",
-        "DATABASE_KEY_FILE",
-        "NATS_CA_FILE",
-        "NATS_CERT_FILE",
-        "NATS_KEY_FILE",
-    ];
-    for program in ["order-svc", "outbox-relay", "notify-svc"] {
-        for name in names {
+    let of_servers =
+        ["DATABASE", "NATS"].map(|server| ["CA", "CERT", "KEY"].map(|kind| format!("{server}_{kind}_FILE")));
+    let of_servers: Vec<String> = of_servers.concat();
+    let of_emails = vec!["SMTP_CA_FILE".to_owned()];
+    for (program, names) in [
+        ("order-svc", of_servers.clone()),
+        ("outbox-relay", of_servers.clone()),
+        ("notify-svc", [of_servers, of_emails].concat()),
+    ] {
+        for name in &names {
             for (path, reason) in [
                 (Path::new("/nowhere/at/all.pem"), "cannot be read: No such file"),
                 (authority.folder(), "cannot be read: Is a directory"),
                 (&empty, "holds no sound"),
+                (&no_pem, "holds no sound"),
                 (&broken, "holds no sound"),
             ] {
                 let mut environment = vec![
@@ -188,18 +193,20 @@ fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
                     ("NATS_URL", "nats://127.0.0.1:1"),
                     ("ADMIN_ADDR", "127.0.0.1:0"),
                     ("HTTP_ADDR", "127.0.0.1:0"),
-                    ("EMAIL_TRANSPORT", "log"),
+                    ("EMAIL_TRANSPORT", "smtp"),
+                    ("EMAIL_FROM", "shop@example.com"),
+                    ("SMTP_URL", "smtps://127.0.0.1:1"),
                 ];
                 let files: Vec<_> = names
-                    .into_iter()
+                    .iter()
                     .map(|other| (other, if other == name { path.to_owned() } else { sound(other) }))
                     .collect();
-                environment.extend(files.iter().map(|(name, path)| (*name, text(path))));
+                environment.extend(files.iter().map(|(name, path)| (name.as_str(), text(path))));
                 let output = run(program, &["run"], &environment);
                 let said = String::from_utf8(output.stderr).unwrap();
                 assert_eq!(output.status.code(), Some(64), "{program} {name}: {said}");
                 assert!(
-                    said.contains(name) && said.contains(reason) && !said.contains("hunter2"),
+                    said.contains(name.as_str()) && said.contains(reason) && !said.contains("hunter2"),
                     "{program} {name}: {said}"
                 );
                 assert_eq!(said.lines().count(), 1, "{said}");
