@@ -60,7 +60,7 @@ pub struct DatabaseConfig {
 /// How a connection to the database is encrypted.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DatabaseTls {
-    /// PEM file with the authorities that may vouch for the database, beside the system's. With it, only a server with a certificate for the URL's host name is spoken to; without it, connections are not encrypted, unless ssl-mode in the URL says so.
+    /// PEM file with the authorities that may vouch for the database, beside the system's. With it, only a server with a certificate for the URL's host name is spoken to; without it, connections are not encrypted, unless ssl-mode in the URL says so. One to another machine that is not encrypted is warned of at start.
     #[arg(long, env = "DATABASE_CA_FILE", value_parser = tls::certificates)]
     pub database_ca_file: Option<PathBuf>,
 
@@ -91,12 +91,18 @@ pub fn options(url: &Secret, tls: &DatabaseTls) -> sqlx::Result<MySqlConnectOpti
     })
 }
 
-/// A pool that connects when first used.
+/// A pool that connects when first used. Warns if what it says to another machine can be overheard.
 ///
 /// # Errors
 /// If the URL can't be parsed.
 pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
     let options = options(&config.database_url, &config.database_tls)?;
+    if is_overheard(&options) {
+        tracing::warn!(
+            host = options.get_host(),
+            "the connection to the database is not encrypted; DATABASE_CA_FILE would encrypt it"
+        );
+    }
     Ok(MySqlPoolOptions::new()
         .max_connections(config.database_connections_max)
         .acquire_timeout(config.database_acquire_timeout)
@@ -128,6 +134,11 @@ pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
 /// As the pool and the database have it.
 pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Transaction<'static, MySql>> {
     Box::pin(pool.begin()).await
+}
+
+fn is_overheard(options: &MySqlConnectOptions) -> bool {
+    let is_local = options.get_socket().is_some() || tls::is_loopback(options.get_host());
+    matches!(options.get_ssl_mode(), MySqlSslMode::Disabled) && !is_local
 }
 
 /// Waits until the database answers, however long it is away.

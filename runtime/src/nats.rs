@@ -37,7 +37,7 @@ pub struct NatsAccess {
     #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
     pub nats_password: Option<Secret>,
 
-    /// PEM file with the authorities that may vouch for NATS. With it, only servers with a certificate for their host name in the URL are spoken to; without it, connections are encrypted only to tls:// URLs, by the system's authorities.
+    /// PEM file with the authorities that may vouch for NATS. With it, only servers with a certificate for their host name in the URL are spoken to; without it, connections are encrypted only to tls:// URLs and to servers that insist, by the system's authorities. One to another machine that need not be encrypted is warned of at start.
     #[arg(long, env = "NATS_CA_FILE", value_parser = tls::certificates)]
     pub nats_ca_file: Option<PathBuf>,
 
@@ -90,6 +90,14 @@ impl NatsAccess {
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
     let addresses = config.nats_url.expose().split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>()?;
     let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
+    if config.nats_access.nats_ca_file.is_none()
+        && let Some(address) = bare.iter().find(|address| !address.tls_required() && !tls::is_loopback(address.host()))
+    {
+        tracing::warn!(
+            host = address.host(),
+            "nothing asks for encryption of the connection to NATS; NATS_CA_FILE would encrypt it"
+        );
+    }
     let program = name.split(' ').next().unwrap_or(name);
     let client = config
         .nats_access

@@ -1,7 +1,9 @@
-//! Files of TLS: looked into when settings are read, so that a missing one ends the process then and there.
+//! Files of TLS: looked into when settings are read, so that a missing one ends the process then and there. And whom one
+//! may speak to without TLS.
 //!
 //! Who connects to MySQL or NATS reads them again for each connection: a renewed certificate needs no restart.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use async_nats::rustls::RootCertStore;
@@ -35,6 +37,12 @@ pub fn private_key(path: &str) -> Result<PathBuf, String> {
     Ok(path.into())
 }
 
+/// Whether what is said to a host stays on this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The library's own words for a broken file quote its bytes.
 fn describe(error: &pem::Error, wanted: &str) -> String {
     match error {
@@ -45,4 +53,19 @@ fn describe(error: &pem::Error, wanted: &str) -> String {
 
 fn lacks(wanted: &str) -> String {
     format!("holds no sound {wanted} in PEM")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.8.9.1", "::1", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["db", "localhost.example.com", "10.0.0.1", "0.0.0.0", "[2001:db8::1]", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

@@ -154,6 +154,36 @@ async fn a_nats_server_that_can_not_prove_its_name_is_refused() {
     }
 }
 
+/// Nobody is there: a service says what it is about to do before it does it.
+#[tokio::test]
+async fn a_service_warns_once_of_a_connection_that_can_be_overheard() {
+    let (authority, elsewhere) = (Authority::new(), ("mysql://u@db.invalid/d", "nats://nats.invalid:4222"));
+    let authority = authority.file();
+    let cases = [
+        (elsewhere, None, 1),
+        (elsewhere, Some(text(&authority)), 0),
+        (("mysql://u@127.0.0.1:1/d", "nats://localhost:1"), None, 0),
+        (("mysql://u@db.invalid/d?ssl-mode=REQUIRED", "tls://nats.invalid:4222"), None, 0),
+    ];
+    for program in ["order-svc", "outbox-relay", "notify-svc"] {
+        for ((database, nats), authority, warnings) in cases {
+            let service = Service::new(binary(program)).env("DATABASE_URL", database).env("NATS_URL", nats);
+            let mut service = service.env("EMAIL_TRANSPORT", "log");
+            for name in ["DATABASE_CA_FILE", "NATS_CA_FILE"] {
+                service = authority.iter().fold(service, |service, file| service.env(name, file));
+            }
+            service.spawn();
+            // Both connections are made ready before the first of them is tried.
+            eventually("it has begun", async || service.log().contains("database is not reachable")).await;
+            for name in ["DATABASE_CA_FILE", "NATS_CA_FILE"] {
+                let log = service.log();
+                let warned = log.lines().filter(|line| line.contains("WARN") && line.contains(name)).count();
+                assert_eq!(warned, warnings, "{program} {database} {nats}: {log}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
     let authority = Authority::new();
