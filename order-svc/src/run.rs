@@ -35,9 +35,13 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
-    parts.spawn("wake", wake::run(nats, app.wake, app.metrics, shutdown.clone()));
+    let served = CancellationToken::new();
+    parts.spawn("wake", wake::run(nats, app.wake, app.metrics, served.clone()));
     parts.spawn("purge", purge::run(app.pool, shutdown.clone()));
-    parts.spawn("http", server::serve(listener, router, shutdown));
+    parts.spawn("http", async move {
+        let _served = served.drop_guard();
+        server::serve(listener, router, shutdown).await
+    });
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "order-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)

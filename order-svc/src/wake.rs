@@ -1,9 +1,10 @@
 //! The wake hint: tells the relay that the outbox has something, so that it need not wait for its next poll.
 //!
 //! Guarantees nothing, and holds nobody up: no request waits for it, and it is dropped when NATS is away. Commits that
-//! come faster than `GAP` share a hint, and one follows the last of them until a stop begins: the relay reads all there is anyhow,
-//! and a message for each order would cost NATS and us more than the order's own HTTP answer. Test
-//! `orders_are_accepted_while_nats_is_away`. The only file that knows NATS.
+//! come faster than `GAP` share a hint, and one follows the last of them, also in a stop: the relay reads all there is anyhow,
+//! and a message for each order would cost NATS and us more than the order's own HTTP answer. Tests
+//! `orders_are_accepted_while_nats_is_away`, `an_order_that_is_committed_in_a_stop_still_wakes_the_relay`. The only file
+//! that knows NATS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use futures::FutureExt;
 use runtime::nats::NatsConfig;
 use schema::names;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -22,6 +24,9 @@ use crate::metrics::Metrics;
 /// At least this long from one hint to the next. The relay is not ready for another much sooner, and at full load each
 /// costs NATS and us what could be orders.
 const GAP: Duration = Duration::from_millis(5);
+
+/// A stop waits so long for the last hint to be written.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Asks for hints. Clones ask the same [`run`].
 #[derive(Clone, Debug, Default)]
@@ -64,14 +69,23 @@ pub async fn connect(config: &NatsConfig) -> anyhow::Result<Client> {
     runtime::nats::connect("order-svc", config).await
 }
 
-/// Sends the hints that are asked for, until shutdown.
+/// Sends the hints that are asked for, until nobody is `served` any more; then the last one, if it is owed.
 ///
 /// # Errors
 /// Never; the signature is a part's.
-pub async fn run(client: Client, wake: Wake, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
-    while shutdown.run_until_cancelled(wake.0.notified()).await.is_some() {
+pub async fn run(client: Client, wake: Wake, metrics: Metrics, served: CancellationToken) -> anyhow::Result<()> {
+    while served.run_until_cancelled(wake.0.notified()).await.is_some() {
         metrics.wake_hint(hint(&client));
         tokio::time::sleep(GAP).await;
+    }
+    if wake.0.notified().now_or_never().is_some() {
+        metrics.wake_hint(hint(&client));
+    }
+    // What is handed to the connection is written by a task of its own, which ends with the process.
+    if client.connection_state() == State::Connected
+        && !matches!(timeout(FLUSH_TIME_MAX, client.flush()).await, Ok(Ok(())))
+    {
+        tracing::debug!("the last wake hint may be lost; the relay polls");
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::process::{Command, Output};
 
+use futures::{FutureExt, StreamExt};
+use schema::names::ORDERS_WAKE_SUBJECT;
 use sqlx::AssertSqlSafe;
 use stack::both_engines;
-use stack::testing::{Database, Engine, Port, Service};
+use stack::testing::{Database, Engine, MySql, Nats, Port, Service, eventually};
 
 use crate::api::{Answer, NO_NATS, USER, good_order};
 
@@ -33,6 +35,39 @@ both_engines! {
         assert!(metrics.contains(r#"http_requests_total{method="POST",route="/api/orders",status="201"} 1"#), "{metrics}");
         assert!(metrics.contains("process_resident_memory_bytes"), "{metrics}");
         assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
+    }
+
+    async fn an_order_that_is_committed_in_a_stop_still_wakes_the_relay(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &schema::database::ORDERS).await;
+        let nats = Nats::start().await;
+        let listener = async_nats::connect(nats.url()).await.unwrap();
+        let mut hints = listener.subscribe(ORDERS_WAKE_SUBJECT).await.unwrap();
+        listener.flush().await.unwrap();
+        let service = Service::new(PROGRAM).env("DATABASE_URL", database.url(USER)).env("NATS_URL", nats.url());
+        let mut service = service.start().await;
+        eventually("it has found NATS", async || service.log().contains("connected to NATS")).await;
+
+        let pool = database.admin_pool().await;
+        let mut other = pool.begin().await.unwrap();
+        let taken = "INSERT INTO idempotency_keys VALUES ('key', UNHEX(REPEAT('0', 32)), UTC_TIMESTAMP(6))";
+        sqlx::query(taken).execute(&mut *other).await.unwrap();
+        let order = reqwest::Client::new().post(service.url("/api/orders")).header("Idempotency-Key", "key");
+        let placing = tokio::spawn(Answer::to(order.json(&good_order())));
+        let waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'";
+        eventually("the order waits for its key", async || {
+            let (_, waits): (String, String) = sqlx::query_as(waits).fetch_one(&pool).await.unwrap();
+            waits == "1"
+        })
+        .await;
+        let readyz = service.admin_url("/readyz");
+        let commit = async {
+            eventually("the stop has begun", async || reqwest::get(&readyz).await.unwrap().status() == 503).await;
+            other.rollback().await.unwrap();
+        };
+        let (status, ()) = tokio::join!(service.terminate(), commit);
+        assert_eq!((placing.await.unwrap().status, status.code()), (201, Some(0)), "{}", service.log());
+        eventually("the relay is woken", async || hints.next().now_or_never().is_some()).await;
     }
 
     async fn a_wrong_password_ends_the_program_with_its_reason(engine: Engine) {
