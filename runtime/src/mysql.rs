@@ -1,4 +1,5 @@
-//! Connections to MySQL and MariaDB: session settings, and which faults pass by themselves.
+//! Connections to MySQL and MariaDB: session settings, which faults pass by themselves, and
+//! whether an INSERT found its key taken.
 //!
 //! Guarantees READ COMMITTED, UTC and a bounded wait on row locks in every session. Under REPEATABLE READ a locking
 //! read that reaches the end of the outbox would block every INSERT.
@@ -155,6 +156,30 @@ pub async fn wait_until_up(pool: &MySqlPool, shutdown: &CancellationToken) -> an
                 retry.wait(shutdown).await?;
             }
             Err(error) => return Err(anyhow::Error::new(error).context("connecting to the database")),
+        }
+    }
+}
+
+/// Whether a row is new, or was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It was inserted now.
+    First,
+    /// Its key is taken.
+    Duplicate,
+}
+
+impl Receipt {
+    /// Reads the outcome of a plain INSERT. An upsert can't tell: with CLIENT_FOUND_ROWS, which sqlx sets, one that
+    /// changes nothing reports a row like a fresh one. A refused INSERT undoes itself only; the transaction goes on.
+    ///
+    /// # Errors
+    /// Any fault but a taken key.
+    pub fn of<T>(inserted: sqlx::Result<T>) -> sqlx::Result<Self> {
+        match inserted {
+            Ok(_) => Ok(Self::First),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Self::Duplicate),
+            Err(error) => Err(error),
         }
     }
 }

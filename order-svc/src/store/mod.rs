@@ -10,21 +10,4 @@ pub mod outbox_status;
 pub mod relay_lease;
 pub mod transaction;
 
-/// What a plain INSERT of something with an identity found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// Nothing: the row is new.
-    First,
-    /// A committed row of the same identity.
-    Duplicate,
-}
-
-impl Receipt {
-    fn of<T>(inserted: sqlx::Result<T>) -> sqlx::Result<Self> {
-        match inserted {
-            Ok(_) => Ok(Self::First),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Self::Duplicate),
-            Err(error) => Err(error),
-        }
-    }
-}
+pub use runtime::mysql::Receipt;
