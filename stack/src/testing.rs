@@ -7,12 +7,14 @@
 mod database;
 mod eventually;
 mod fuzzer;
+mod golden;
 mod servers;
 mod service;
 
 pub use database::Database;
 pub use eventually::{eventually, eventually_within};
 pub use fuzzer::fuzz;
+pub use golden::assert_series;
 pub use servers::{MySql, Nats};
 pub use service::{Service, binary};
 
