@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use schema::database::Definition;
+use sqlx::MySqlPool;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::{Connection, MySqlPool};
 use stack::home::Home;
 use stack::port::Port;
 use stack::process::{Launch, Output, Probe, Process};
@@ -63,14 +63,8 @@ impl Rig {
 
     /// A fresh database `name` with the schema and the users of a definition, and a pool of its administrator.
     pub(crate) async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
-        let mut admin = account::connect(&self.mysql.admin_url("")).await.context("cannot connect")?;
-        account::create_database(&mut admin, name).await.context("cannot create a database")?;
-        admin.close().await.context("cannot disconnect")?;
+        account::set_up(&self.mysql.admin_url(""), name, definition, |_| PASSWORD.to_owned()).await?;
         let url = self.mysql.admin_url(name);
-        let mut connection = account::connect(&url).await.context("cannot connect")?;
-        account::migrate(&mut connection, definition).await?;
-        account::grant(&mut connection, definition, |_| PASSWORD.to_owned()).await?;
-        connection.close().await.context("cannot disconnect")?;
         let options: MySqlConnectOptions = url.parse().context("the URL is ours")?;
         // As the services connect: what is measured by this pool is not to be encryption.
         let options = options.ssl_mode(MySqlSslMode::Disabled);
