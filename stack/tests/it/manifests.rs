@@ -65,6 +65,32 @@ fn every_setting_is_one_that_its_program_knows() {
     }
 }
 
+/// notify-svc can't ask the relay how long it keeps what it may publish again.
+#[test]
+fn notify_svc_is_told_how_long_the_relay_keeps_events() {
+    for overlay in OVERLAYS.map(Overlay::render) {
+        let told = |program, name| {
+            let containers = overlay.containers_of(program).into_iter();
+            let running = containers.filter(|container| container.spec["args"][0] == "run");
+            let settings = running.map(|container| overlay.environment(&container).remove(name).flatten());
+            let settings: Vec<_> = settings.map(|value| value.unwrap_or_else(|| default_of(program, name))).collect();
+            let [setting] = &settings[..] else { panic!("{}: {program} runs as {settings:?}", overlay.name) };
+            runtime::config::duration(setting).unwrap()
+        };
+        let (kept, told) = (told("outbox-relay", "RETENTION"), told("notify-svc", "OUTBOX_RETENTION"));
+        assert_eq!(kept, told, "{}: RETENTION of the relay and OUTBOX_RETENTION of notify-svc", overlay.name);
+    }
+}
+
+/// What a program takes for a setting of `run` that nobody set.
+fn default_of(program: &str, name: &str) -> String {
+    let help = Command::new(binary(program)).args(["run", "--help"]).env_remove(name).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" "); // wrapped at any space
+    let (_, rest) = help.split_once(&format!("[env: {name}=] [default: ")).unwrap_or_else(|| panic!("{name}: {help}"));
+    rest.split(']').next().unwrap().to_owned()
+}
+
 /// Each service runs with the settings of the manifests, secrets and places apart, and every probe is asked of it.
 #[tokio::test]
 async fn the_services_start_with_these_settings_and_answer_every_probe() {

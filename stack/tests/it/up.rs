@@ -60,9 +60,13 @@ impl Place {
     }
 
     async fn up(&self, engine: Engine) -> Up {
+        self.up_by(self.command(engine)).await
+    }
+
+    async fn up_by(&self, mut command: Command) -> Up {
         let output = self.folder.path().join("output");
         let file = File::create(&output).unwrap();
-        let command = self.command(engine).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn();
+        let command = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn();
         let mut up = Up { process: command.unwrap(), output, gateway: self.ports[0].number() };
         eventually_within(UP_WITHIN, "the stack is up", async || {
             assert!(up.process.try_wait().unwrap().is_none(), "{}", up.said());
@@ -149,6 +153,19 @@ both_engines! {
         up.until_notified(&next).await;
         up.stop().await;
     }
+}
+
+#[tokio::test]
+async fn notify_svc_is_told_the_retention_that_the_relay_is_given() {
+    let place = Place::new();
+    let mut command = place.command(Engine::MariaDb);
+    command.env("RETENTION", "8d");
+    let up = place.up_by(command).await;
+    let file = |pid: &Pid, name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+    let notify_svc = up.children().into_iter().find(|pid| file(pid, "comm") == "notify-svc\n").unwrap();
+    let environment = file(&notify_svc, "environ");
+    assert!(environment.split('\0').any(|variable| variable == "OUTBOX_RETENTION=8d"), "{environment}");
+    up.stop().await;
 }
 
 #[tokio::test]

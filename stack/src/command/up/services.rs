@@ -36,7 +36,8 @@ pub(crate) fn services(up: &Up<'_>) -> [Service; 3] {
             .env("HTTP_ADDR", &Settings::address(notify_svc_port))
             .default("EMAIL_TRANSPORT", "file")
             .default("EMAIL_DIR", &mail)
-            .default("EMAIL_FROM", "orders@example.com"),
+            .default("EMAIL_FROM", "orders@example.com")
+            .like("OUTBOX_RETENTION", "RETENTION"),
         Service::new(up, "outbox-relay", "outbox_relay", "orders", outbox_relay_admin_port)
             .default("STREAM_REPLICAS", &up.settings.nats_nodes.to_string()),
         Service::new(up, "order-svc", "order_svc", "orders", order_svc_admin_port)
@@ -68,6 +69,14 @@ impl Service {
         match env::var_os(name) {
             Some(_) => self, // inherited
             None => self.env(name, value),
+        }
+    }
+
+    /// For what has to be as the caller of `stack up` may have set it for another service, under a name of its own.
+    fn like(self, name: &str, other: &str) -> Service {
+        match env::var(other) {
+            Ok(value) => self.default(name, &value),
+            Err(_) => self,
         }
     }
 
