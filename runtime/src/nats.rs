@@ -147,6 +147,10 @@ fn log(event: &Event) {
         Event::Disconnected => tracing::warn!("disconnected from NATS, reconnecting"),
         Event::LameDuckMode => tracing::info!("NATS server is about to stop, moving on"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection"),
+        // Nothing was tried that `log_failures` could tell of.
+        Event::ClientError(ClientError::Other(reason)) if reason.contains("DNS error") => {
+            tracing::warn!("a host of NATS_URL has no address, trying again");
+        }
         // A failed connect; `log_failures` says why.
         Event::ClientError(ClientError::Other(_)) => tracing::debug!(%event, "NATS connection"),
         Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {

@@ -99,6 +99,14 @@ both_engines! {
     }
 }
 
+#[tokio::test]
+async fn a_broker_whose_name_nobody_knows_is_told_of() {
+    let service = Service::new(PROGRAM).env("DATABASE_URL", "mysql://nobody@127.0.0.1:1/nothing");
+    let mut service = service.env("NATS_URL", "nats://nats.invalid:4222");
+    service.spawn();
+    eventually("it says so", async || service.log().contains("a host of NATS_URL has no address")).await;
+}
+
 #[test]
 fn migrating_a_server_that_is_not_there_says_so_in_one_line() {
     let nobody = Port::reserve();
