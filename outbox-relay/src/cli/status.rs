@@ -26,7 +26,8 @@ struct StreamStatus {
     looked_at: Option<DateTime<Utc>>,
     last_seq: u64,
     proven_seq: u64,
-    /// What the stream held so long ago is proven.
+    /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
+    /// looked.
     proven_seconds: Option<f64>,
     /// The sign of a loss that is being looked into.
     suspicion: Option<String>,
@@ -109,9 +110,10 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let said = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
     let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
-    let since = stream.proven_seconds.map_or("nothing yet".to_owned(), |seconds| format!("as of {seconds:.0} s ago"));
+    let seconds = stream.proven_seconds.unwrap_or(0.0);
+    let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
     let mut lines = format!("stream    created {}, ends with {last_seq}\n", said(created_at));
-    lines.push_str(&format!("proven    up to {proven_seq}, {since}\n"));
+    lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
     if let Some(sign) = &stream.suspicion {
         lines.push_str(&format!("loss      SUSPECTED, being looked into: {sign}\n"));
     }

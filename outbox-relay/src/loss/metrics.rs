@@ -46,7 +46,8 @@ impl LossMetrics {
             )?,
             proven_age: Gauge::new(
                 "stream_proven_age_seconds",
-                "What the stream held so long ago is proven; 0 while nothing is. Sampled by the active relay, else 0.",
+                "What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a \
+                 relay first looked. Sampled by the active relay, else 0.",
             )?,
         };
         for sign in Sign::ALL {

@@ -21,7 +21,8 @@ pub struct StreamRow {
     pub looked_at: Option<DateTime<Utc>>,
     pub proven_seq: u64,
     pub proven_stored_at: Option<DateTime<Utc>>,
-    /// What the stream held so long ago is proven.
+    /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
+    /// looked. None if none has.
     pub proven_seconds: Option<f64>,
     pub suspicion: Option<String>,
     pub lost_at: Option<DateTime<Utc>>,
@@ -59,7 +60,8 @@ pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
 }
 
 /// Notes what was seen and proven; no suspicion is left. `proven_for` is how long ago the stream held what is proven now;
-/// none if nothing more was proven. Locks the row for the statement.
+/// none if nothing more was proven: the time of the last proof stays, through losses and takeovers, and that of the first
+/// look stands in for one, so that its age tells how long nothing was proven. Locks the row for the statement.
 pub async fn remember(
     pool: &MySqlPool,
     epoch: u64,
@@ -79,10 +81,9 @@ pub async fn remember(
              relay_stream.looked_at        = UTC_TIMESTAMP(6),
              relay_stream.proven_seq       = ?,
              relay_stream.proven_stored_at = ?,
-             relay_stream.proven_at        = CASE
-                                                 WHEN ? IS NOT NULL THEN UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
-                                                 WHEN ? > 0 THEN relay_stream.proven_at
-                                             END,
+             relay_stream.proven_at        = COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND,
+                                                      relay_stream.proven_at,
+                                                      UTC_TIMESTAMP(6)),
              relay_stream.suspicion        = NULL
          WHERE relay_stream.name = ?",
         epoch,
@@ -95,8 +96,6 @@ pub async fn remember(
         seen.proven_seq,
         seen.proven_stored_at,
         proven_for,
-        proven_for,
-        seen.proven_seq,
         OUTBOX_LEASE
     )
     .execute(pool)

@@ -15,12 +15,12 @@ use uuid::Uuid;
 use crate::support::{World, metric};
 
 impl World {
-    fn watchful(&self) -> Service {
+    pub fn watchful(&self) -> Service {
         self.relay().env("WATCH_INTERVAL", "100ms")
     }
 
     /// The first event of so many orders, published.
-    async fn published(&self, events: usize) -> Vec<Uuid> {
+    pub async fn published(&self, events: usize) -> Vec<Uuid> {
         let mut ids = Vec::new();
         for _ in 0..events {
             ids.push(self.append(Uuid::now_v7(), 1).await);
@@ -30,7 +30,7 @@ impl World {
     }
 
     /// The broker's store as it is now.
-    async fn store(&mut self) -> TempDir {
+    pub async fn store(&mut self) -> TempDir {
         let store = tempfile::tempdir().unwrap();
         self.nats.stop().await;
         copy(&self.nats.store(), store.path());
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Puts the broker's store back to what it was; without one, removes it.
-    async fn rewind(&mut self, to: Option<&TempDir>) {
+    pub async fn rewind(&mut self, to: Option<&TempDir>) {
         self.nats.stop().await;
         fs::remove_dir_all(self.nats.store()).unwrap();
         if let Some(to) = to {
@@ -48,22 +48,22 @@ impl World {
         self.nats.restart().await;
     }
 
-    async fn until_healed(&self, events: u64) {
+    pub async fn until_healed(&self, events: u64) {
         eventually("the relay has noticed", async || self.healed().await == events).await;
         self.until_all_published().await;
     }
 
     /// How many events the relay found lost.
-    async fn healed(&self) -> u64 {
+    pub async fn healed(&self) -> u64 {
         sqlx::query_scalar("SELECT healed FROM relay_stream").fetch_one(&self.pool).await.unwrap()
     }
 
-    async fn proven_seq(&self) -> u64 {
+    pub async fn proven_seq(&self) -> u64 {
         sqlx::query_scalar("SELECT proven_seq FROM relay_stream").fetch_one(&self.pool).await.unwrap()
     }
 
     /// Each event of the outbox stands in the stream where the outbox says, and nowhere else; these under a fresh id.
-    async fn is_whole(&self, healed: &[Uuid]) {
+    pub async fn is_whole(&self, healed: &[Uuid]) {
         let messages = self.messages().await;
         let mut copies: HashMap<String, Vec<(u64, String)>> = HashMap::new();
         for message in &messages {
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// The versions of an order, as they stand in the stream.
-    async fn versions(&self, order: Uuid) -> Vec<String> {
+    pub async fn versions(&self, order: Uuid) -> Vec<String> {
         let messages = self.messages().await;
         let of_order = messages.iter().filter(|message| {
             message.headers.get("ce-subject").is_some_and(|subject| subject.as_str() == order.to_string())
@@ -93,7 +93,7 @@ impl World {
     }
 
     /// A stream that lets people delete messages and purge it.
-    async fn open_stream(&self, config: Config) -> async_nats::jetstream::stream::Stream {
+    pub async fn open_stream(&self, config: Config) -> async_nats::jetstream::stream::Stream {
         let config = Config { name: STREAM.to_owned(), subjects: vec!["order.>".to_owned()], ..config };
         self.jetstream().await.create_stream(config).await.unwrap()
     }

@@ -19,6 +19,7 @@ mod order;
 mod outage;
 mod pausing;
 mod plans;
+mod proving;
 mod rubbish;
 mod support;
 mod wake;
