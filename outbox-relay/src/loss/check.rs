@@ -1,8 +1,8 @@
 //! The deep check: compares published events with the stream, by sequence and dedup id, and makes pending what it lost.
 //!
-//! What is proven is not compared, unless the stream shows that the proof does not hold: it is another one, or ends below,
-//! or has another message there. So a person may delete old messages, or purge the stream, and what was proven stays
-//! published; messages that are not proven come back. In a stream that was made anew nothing is proven: it gets all that
+//! What is proven is not compared, unless the stream shows that the proof does not hold: it is another one, or ends below
+//! and took messages since, or has another message there. So a person may delete old messages, or purge the stream, and
+//! what was proven stays published; messages that are not proven come back. In a stream that was made anew nothing is proven: it gets all that
 //! the outbox still has, but for events that the old one had let go by its age limit.
 //!
 //! First a look whether anything is missing at all; if so, again after a pause, because a server that has just become the
@@ -100,8 +100,14 @@ impl Check<'_> {
     /// Up to where what was proven still is: there, or nowhere.
     async fn still_proven(&self, known: &StreamRow, now: &StreamNow) -> Result<Proven, WatchError> {
         let nothing = (0, None);
-        if known.created_at != now.created_at || now.last_seq < known.proven_seq {
+        if known.created_at != now.created_at {
             return Ok(nothing);
+        }
+        if now.last_seq < known.proven_seq {
+            // A stream goes by time: if its end is older than what was proven, it took nothing since it was cut off there.
+            let is_cut = now.last_stored_at.is_some() && now.last_stored_at <= known.proven_stored_at;
+            let is_whole = now.deleted <= known.deleted;
+            return Ok(if is_cut && is_whole { (now.last_seq, now.last_stored_at) } else { nothing });
         }
         let message = match known.proven_seq {
             0 => None,
@@ -116,15 +122,14 @@ impl Check<'_> {
         let pool = &self.watcher.pool;
         let max_age = now.policy.max_age;
         let kept = max_age.saturating_sub(SETTLE_MAX.min(max_age / 2));
-        let (mut before, mut lost) = (u64::MAX, 0);
+        let (mut last, mut lost) = (u64::MAX, 0);
         loop {
             if !self.tenure.is_valid() {
                 return Err(WatchError::Over);
             }
-            let rows = outbox_heal::window(pool, before, WINDOW, kept).await?;
-            let Some(last) = rows.last() else { return Ok(lost) };
-            before = last.seq;
-            let doubtful: Vec<PublishedRow> = rows.into_iter().filter(|row| row.stream_seq > proven).collect();
+            let Some(first) = outbox_heal::window_start(pool, last, WINDOW).await? else { return Ok(lost) };
+            let doubtful = outbox_heal::window(pool, (first, last), proven, kept).await?;
+            last = first.saturating_sub(1);
             if doubtful.is_empty() && walk == Walk::Newest {
                 return Ok(lost);
             }

@@ -16,14 +16,37 @@ pub struct PublishedRow {
     pub event_id: Uuid,
     pub heal_epoch: u32,
     pub is_tombstone: bool,
-    /// 0 for one that no relay published, or that expired in a stream that is gone.
     pub stream_seq: u64,
     /// Whether the stream has had it for longer than it keeps anything.
     pub is_expired: bool,
 }
 
-/// The newest published events before `before`, newest first. A `max_age` of zero lets none expire. Locks nothing.
-pub async fn window(pool: &MySqlPool, before: u64, limit: u32, max_age: Duration) -> sqlx::Result<Vec<PublishedRow>> {
+/// Where the window of the newest `limit` published events up to `last` begins; none if there are none. By the index `claim`
+/// alone. Locks nothing.
+pub async fn window_start(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        r#"SELECT MIN(seq) AS "first: u64"
+           FROM (SELECT seq
+                 FROM outbox FORCE INDEX (claim)
+                 WHERE state = 'published'
+                   AND seq <= ?
+                 ORDER BY seq DESC
+                 LIMIT ?) AS newest"#,
+        last,
+        limit
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// The published events of a window whose place in the stream is above `proven`: what is proven is read by the database and
+/// not sent, and so is what has no place. A `max_age` of zero lets none expire. Locks nothing.
+pub async fn window(
+    pool: &MySqlPool,
+    (first, last): (u64, u64),
+    proven: u64,
+    max_age: Duration,
+) -> sqlx::Result<Vec<PublishedRow>> {
     let max_age = u64::try_from(max_age.as_micros()).unwrap_or(0);
     sqlx::query_as!(
         PublishedRow,
@@ -35,13 +58,13 @@ pub async fn window(pool: &MySqlPool, before: u64, limit: u32, max_age: Duration
                   (? > 0 AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND) AS "is_expired!: bool"
            FROM outbox FORCE INDEX (claim)
            WHERE state = 'published'
-             AND seq < ?
-           ORDER BY seq DESC
-           LIMIT ?"#,
+             AND seq BETWEEN ? AND ?
+             AND stream_seq > ?"#,
         max_age,
         max_age,
-        before,
-        limit
+        first,
+        last,
+        proven
     )
     .fetch_all(pool)
     .await

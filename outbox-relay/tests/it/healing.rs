@@ -138,6 +138,28 @@ both_engines! {
         assert!(said.contains("42 events healed"), "{said}");
     }
 
+    async fn a_stream_that_was_only_cut_off_gets_back_its_end_and_not_what_a_person_deleted(engine: Engine) {
+        let mut world = World::new(engine).await;
+        let stream = world.open_stream(Config::default()).await;
+        let relay = world.watchful().env("PROOF_HORIZON", "0s").start().await;
+        world.published(5).await;
+        eventually("all of it is proven", async || world.proven_seq().await == 5).await;
+        stream.delete_message(2).await.unwrap();
+        eventually("the relay has compared", async || {
+            metric(&relay, "relay_deep_checks_total{sign=\"deleted\"}").await == 1.0
+        }).await;
+        let earlier = world.store().await;
+        let lost = world.published(10).await;
+        eventually("all of it is proven", async || world.proven_seq().await == 15).await;
+        world.rewind(Some(&earlier)).await;
+        world.until_healed(10).await;
+        let stored = world.messages().await;
+        assert_eq!(stored.len(), 14, "{stored:?}");
+        for event in lost {
+            assert_eq!(stored.iter().filter(|message| message.msg_id == format!("{event}.h1")).count(), 1);
+        }
+    }
+
     async fn a_stream_that_vanished_with_its_store_gets_all_that_the_outbox_has(engine: Engine) {
         let mut world = World::new(engine).await;
         let _relay = world.watchful().env("PROOF_HORIZON", "0s").start().await;

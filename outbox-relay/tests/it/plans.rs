@@ -165,6 +165,21 @@ both_engines! {
         }
     }
 
+    async fn a_comparison_with_the_stream_is_sent_nothing_that_is_proven(engine: Engine) {
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let pool = database.admin_pool().await;
+        fill(&pool).await;
+        let is_comparison = |s: &String| s.starts_with("SELECT") && s.contains("heal_epoch") && s.contains("is_expired");
+        let comparison = statements().into_iter().find(is_comparison).unwrap();
+        sqlx::query("UPDATE outbox SET stream_seq = seq").execute(&pool).await.unwrap();
+        let sent = |proven: u64| comparison.replace("stream_seq > 50000", &format!("stream_seq > {proven}"));
+        let all = pool.fetch_all(AssertSqlSafe(sent(0))).await.unwrap();
+        let few = pool.fetch_all(AssertSqlSafe(sent(50_900))).await.unwrap();
+        let published = all.iter().filter(|row| row.get::<u64, _>("stream_seq") > 50_900).count();
+        assert!(all.len() > 900 && published < 101, "{} rows in the window", all.len());
+        assert_eq!(few.len(), published);
+    }
+
     async fn a_claim_reads_what_it_claims_whatever_is_held_dead_or_published(engine: Engine) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
         fill(&database.admin_pool().await).await;
