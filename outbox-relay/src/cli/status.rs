@@ -29,6 +29,8 @@ struct StreamStatus {
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
     /// looked.
     proven_seconds: Option<f64>,
+    /// What was published up to this `seq` before the first look is still to be compared with the stream.
+    history_seq: Option<u64>,
     /// The sign of a loss that is being looked into.
     suspicion: Option<String>,
     lost_at: Option<DateTime<Utc>>,
@@ -44,6 +46,7 @@ impl From<StreamRow> for StreamStatus {
             last_seq: row.last_seq,
             proven_seq: row.proven_seq,
             proven_seconds: row.proven_seconds,
+            history_seq: row.history_seq,
             suspicion: row.suspicion,
             lost_at: row.lost_at,
             lost_sign: row.lost_sign,
@@ -114,6 +117,10 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
     let mut lines = format!("stream    created {}, ends with {last_seq}\n", said(created_at));
     lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
+    if let Some(seq) = stream.history_seq {
+        lines
+            .push_str(&format!("history   being compared with the stream for the first time, up to seq {seq} to go\n"));
+    }
     if let Some(sign) = &stream.suspicion {
         lines.push_str(&format!("loss      SUSPECTED, being looked into: {sign}\n"));
     }

@@ -2,8 +2,12 @@
 //!
 //! What is proven is not compared, unless the stream shows that the proof does not hold: it is another one, or ends below
 //! and took messages since, or has another message there. So a person may delete old messages, or purge the stream, and
-//! what was proven stays published; messages that are not proven come back. In a stream that was made anew nothing is proven: it gets all that
-//! the outbox still has, but for events that the old one had let go by its age limit.
+//! what was proven stays published; messages that are not proven come back. In a stream that was made anew nothing is
+//! proven: it gets all that the outbox still has, but for events that the old one had let go by its age limit.
+//!
+//! Before the first look of all, nothing is remembered that a sign could be held against. What was published until then is
+//! compared once, a piece at a look, newest first, and publishing goes on in between; what is missing there is a sign like
+//! any other, and has the rest compared at once.
 //!
 //! First a look whether anything is missing at all; if so, again after a pause, because a server that has just become the
 //! leader may be behind for a moment. What is missing then is made pending, newest first; nothing is published before all
@@ -38,6 +42,22 @@ pub(super) struct Check<'a> {
     pub(super) watcher: &'a Watcher,
     pub(super) tenure: &'a Tenure,
     pub(super) sign: Sign,
+    /// What was published after this was compared already.
+    pub(super) last: u64,
+}
+
+/// Windows of the history compared at once.
+const PIECE: usize = 4;
+
+/// What a piece of the history showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// It is in the stream, as was what came after it; compare what was published up to here next.
+    UpTo(u64),
+    /// All of it is in the stream.
+    Whole,
+    /// Something is missing.
+    Lost,
 }
 
 /// How a walk over the published events goes.
@@ -120,22 +140,14 @@ impl Check<'_> {
     /// How many events are lost, as far as it went; but for [`Walk::Heal`] at the first that are lost or displaced, with those.
     async fn walk(&self, walk: Walk, now: &StreamNow, proven: u64) -> Result<u64, WatchError> {
         let pool = &self.watcher.pool;
-        let max_age = now.policy.max_age;
-        let kept = max_age.saturating_sub(SETTLE_MAX.min(max_age / 2));
-        let (mut last, mut lost) = (u64::MAX, 0);
-        loop {
-            if !self.tenure.is_valid() {
-                return Err(WatchError::Over);
-            }
-            let Some(first) = outbox_heal::window_start(pool, last, WINDOW).await? else { return Ok(lost) };
-            let doubtful = outbox_heal::window(pool, (first, last), proven, kept).await?;
-            last = first.saturating_sub(1);
+        let (mut last, mut lost) = (self.last, 0);
+        while let Some(doubtful) = self.watcher.window(self.tenure, &mut last, now, proven).await? {
             if doubtful.is_empty() && walk == Walk::Newest {
                 return Ok(lost);
             }
-            let missing = self.missing(doubtful, now).await?;
+            let missing = self.watcher.missing(doubtful, now).await?;
             if walk != Walk::Heal {
-                match missing.lost.len() + missing.displaced.len() {
+                match missing.len() {
                     0 => continue,
                     found => return Ok(found as u64),
                 }
@@ -148,6 +160,57 @@ impl Check<'_> {
                 self.check_changed(seqs, outbox_heal::displace(pool, self.tenure.epoch, seqs).await?).await?;
             }
         }
+        Ok(lost)
+    }
+
+    /// Fewer rows than planned were changed by somebody else: another relay, or a person.
+    async fn check_changed(&self, planned: &[u64], changed: u64) -> Result<(), WatchError> {
+        let planned = planned.len() as u64;
+        if changed < planned {
+            let lease = lease::look(&self.watcher.pool, OUTBOX_LEASE).await?;
+            if lease.is_none_or(|lease| lease.epoch != self.tenure.epoch) {
+                return Err(WatchError::LeaseLost);
+            }
+            tracing::warn!(planned, changed, "some lost events had been changed by someone else");
+        }
+        Ok(())
+    }
+}
+
+impl Watcher {
+    /// Compares the next piece of what was published up to `last` and before any relay looked. Changes nothing.
+    pub(super) async fn compare_history(
+        &self,
+        tenure: &Tenure,
+        now: &StreamNow,
+        mut last: u64,
+    ) -> Result<History, WatchError> {
+        for _ in 0..PIECE {
+            let Some(doubtful) = self.window(tenure, &mut last, now, 0).await? else { return Ok(History::Whole) };
+            if self.missing(doubtful, now).await?.len() > 0 {
+                return Ok(History::Lost);
+            }
+        }
+        Ok(History::UpTo(last))
+    }
+
+    /// The events of the next window that are not proven; none if there is no window left. Moves `last` below it.
+    async fn window(
+        &self,
+        tenure: &Tenure,
+        last: &mut u64,
+        now: &StreamNow,
+        proven: u64,
+    ) -> Result<Option<Vec<PublishedRow>>, WatchError> {
+        if !tenure.is_valid() {
+            return Err(WatchError::Over);
+        }
+        let Some(first) = outbox_heal::window_start(&self.pool, *last, WINDOW).await? else { return Ok(None) };
+        let max_age = now.policy.max_age;
+        let kept = max_age.saturating_sub(SETTLE_MAX.min(max_age / 2));
+        let doubtful = outbox_heal::window(&self.pool, (first, *last), proven, kept).await?;
+        *last = first.saturating_sub(1);
+        Ok(Some(doubtful))
     }
 
     /// What of this the stream does not have.
@@ -166,24 +229,17 @@ impl Check<'_> {
                 places.push(Place { seq: row.seq, stream_seq: row.stream_seq, msg_id });
             }
         }
-        let misplaced = self.watcher.publisher.misplaced(places).await?;
+        let misplaced = self.publisher.misplaced(places).await?;
         let lost = misplaced.iter().filter(|event| event.is_replaced || !now.policy.drops_inside);
         missing.lost.extend(lost.map(|event| event.seq));
         // Sorted by key, so that two transactions over the same rows meet in the same order.
         missing.lost.sort_unstable();
         Ok(missing)
     }
+}
 
-    /// Fewer rows than planned were changed by somebody else: another relay, or a person.
-    async fn check_changed(&self, planned: &[u64], changed: u64) -> Result<(), WatchError> {
-        let planned = planned.len() as u64;
-        if changed < planned {
-            let lease = lease::look(&self.watcher.pool, OUTBOX_LEASE).await?;
-            if lease.is_none_or(|lease| lease.epoch != self.tenure.epoch) {
-                return Err(WatchError::LeaseLost);
-            }
-            tracing::warn!(planned, changed, "some lost events had been changed by someone else");
-        }
-        Ok(())
+impl Missing {
+    fn len(&self) -> usize {
+        self.lost.len() + self.displaced.len()
     }
 }

@@ -31,8 +31,14 @@ use crate::publisher::{Outage, Publisher};
 use crate::store::outbox;
 use crate::store::relay_stream::{self, StreamRow};
 
+use check::History;
 pub use metrics::LossMetrics;
 pub use sign::Sign;
+
+/// Above every `seq` of the outbox.
+const NEWEST: u64 = u64::MAX;
+/// How many times as long as a piece of the history took to compare, publishing goes on before the next one.
+const HISTORY_REST: u32 = 9;
 
 /// Looks at the stream, in the active relay.
 #[derive(Clone, Debug)]
@@ -50,7 +56,7 @@ pub struct Watcher {
 /// What was seen since the relay attached itself to the stream.
 #[derive(Debug, Default)]
 pub struct Watch {
-    looked_at: Option<Instant>,
+    due_at: Option<Instant>,
     connects: u64,
     /// Ends of the stream, oldest first.
     marks: VecDeque<Mark>,
@@ -113,7 +119,7 @@ impl Acks {
 impl Watcher {
     /// Whether it is time to look, or the broker may be another one.
     pub fn is_due(&self, watch: &Watch) -> bool {
-        watch.looked_at.is_none_or(|at| at.elapsed() >= self.interval) || self.publisher.connects() != watch.connects
+        watch.due_at.is_none_or(|at| Instant::now() >= at) || self.publisher.connects() != watch.connects
     }
 
     /// Looks once; nothing may be under way between publish and settle.
@@ -121,25 +127,69 @@ impl Watcher {
     /// # Errors
     /// See [`WatchError`]; the next look does what this one did not.
     pub async fn look(&self, tenure: &Tenure, watch: &mut Watch) -> Result<(), WatchError> {
+        let begin = Instant::now();
         watch.connects = self.publisher.connects();
         let known = relay_stream::look(&self.pool).await?;
         // Before the stream is asked: a moment later it can't end below.
         let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or(0).max(self.acks.highest());
         let now = self.publisher.look().await?;
-        let (seen, proven_for) = match self.sign(&known, &now, settled).await? {
+        let sign = self.sign(&known, &now, settled).await?;
+        let (sign, history) = self.history(tenure, &known, &now, sign).await?;
+        if sign.is_some() || history.is_some() {
+            watch.marks.clear();
+        }
+        let (mut seen, proven_for) = match sign {
             Some(sign) => {
-                watch.marks.clear();
-                let checked = check::Check { watcher: self, tenure, sign }.run(&known, now).await?;
-                self.acks.forget();
-                (checked, None)
+                let last = history.filter(|_| sign == Sign::History).unwrap_or(NEWEST);
+                (check::Check { watcher: self, tenure, sign, last }.run(&known, now).await?, None)
             }
+            None if history.is_some() => (seen(&now, (known.proven_seq, known.proven_stored_at)), None),
             None => self.prove(watch, &known, &now),
         };
+        if sign.is_some() {
+            self.acks.forget();
+        }
+        seen.history_seq = history.filter(|_| sign.is_none());
         if !relay_stream::remember(&self.pool, tenure.epoch, &seen, proven_for).await? {
             return Err(WatchError::LeaseLost);
         }
-        watch.looked_at = Some(Instant::now());
+        let pause = if seen.history_seq.is_some() { begin.elapsed() * HISTORY_REST } else { self.interval };
+        watch.due_at = Some(Instant::now() + pause.min(self.interval));
         Ok(())
+    }
+
+    /// What was published before any relay looked, compared a piece further: the sign if something is missing, and up to
+    /// where it is still to be compared. What a weak sign puts in doubt is a part of it, so that begins anew.
+    async fn history(
+        &self,
+        tenure: &Tenure,
+        known: &StreamRow,
+        now: &StreamNow,
+        sign: Option<Sign>,
+    ) -> Result<(Option<Sign>, Option<u64>), WatchError> {
+        let is_first = known.created_at.is_none();
+        let Some(last) = known.history_seq.or(is_first.then_some(NEWEST)) else { return Ok((sign, None)) };
+        let last = match sign {
+            None => last,
+            Some(sign) if sign.is_weak() => {
+                self.acks.forget();
+                NEWEST
+            }
+            Some(_) => return Ok((sign, Some(last))),
+        };
+        Ok(match self.compare_history(tenure, now, last).await? {
+            History::Whole => {
+                tracing::info!("the stream has all that was published before the first look");
+                (None, None)
+            }
+            History::UpTo(next) => {
+                if last == NEWEST {
+                    tracing::info!("comparing what was published before the first look with the stream, bit by bit");
+                }
+                (None, Some(next))
+            }
+            History::Lost => (Some(Sign::History), Some(last)),
+        })
     }
 
     /// This relay is not the active one any more.

@@ -21,6 +21,8 @@ pub enum Sign {
     Deleted,
     /// It begins above what is not proven yet.
     FirstSeq,
+    /// What was published before any relay looked is not all there.
+    History,
     /// It gave out a sequence again.
     PubAck,
     /// Another server answers for it, or the same one after a restart.
@@ -29,8 +31,16 @@ pub enum Sign {
 
 impl Sign {
     /// All of them, for metrics that start at 0.
-    pub const ALL: [Self; 7] =
-        [Self::Created, Self::LastSeq, Self::Rewritten, Self::Deleted, Self::FirstSeq, Self::PubAck, Self::Server];
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::LastSeq,
+        Self::Rewritten,
+        Self::Deleted,
+        Self::FirstSeq,
+        Self::History,
+        Self::PubAck,
+        Self::Server,
+    ];
 
     /// The name in metrics and in `relay_stream`.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +50,7 @@ impl Sign {
             Self::Rewritten => "rewritten",
             Self::Deleted => "deleted",
             Self::FirstSeq => "first_seq",
+            Self::History => "history",
             Self::PubAck => "puback",
             Self::Server => "server",
         }
@@ -53,6 +64,7 @@ impl Sign {
             Self::Rewritten => "another message stands where one was seen",
             Self::Deleted => "more messages are missing within the stream",
             Self::FirstSeq => "the stream begins above what is not proven yet",
+            Self::History => "what was published before a relay first looked is not all in the stream",
             Self::PubAck => "the stream gave out a sequence again",
             Self::Server => "another server answers for the stream, or the same one after a restart",
         }

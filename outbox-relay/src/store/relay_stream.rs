@@ -24,6 +24,8 @@ pub struct StreamRow {
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
     /// looked. None if none has.
     pub proven_seconds: Option<f64>,
+    /// What was published up to this `seq` of the outbox is still to be compared with the stream, once.
+    pub history_seq: Option<u64>,
     pub suspicion: Option<String>,
     pub lost_at: Option<DateTime<Utc>>,
     pub lost_sign: Option<String>,
@@ -47,6 +49,7 @@ pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
                   proven_seq,
                   proven_stored_at AS "proven_stored_at: DateTime<Utc>",
                   CAST(TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE) AS "proven_seconds: f64",
+                  history_seq,
                   suspicion,
                   lost_at AS "lost_at: DateTime<Utc>",
                   lost_sign,
@@ -84,6 +87,7 @@ pub async fn remember(
              relay_stream.proven_at        = COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND,
                                                       relay_stream.proven_at,
                                                       UTC_TIMESTAMP(6)),
+             relay_stream.history_seq      = ?,
              relay_stream.suspicion        = NULL
          WHERE relay_stream.name = ?",
         epoch,
@@ -96,6 +100,7 @@ pub async fn remember(
         seen.proven_seq,
         seen.proven_stored_at,
         proven_for,
+        seen.history_seq,
         OUTBOX_LEASE
     )
     .execute(pool)

@@ -62,7 +62,7 @@ impl World {
         sqlx::query_scalar("SELECT proven_seq FROM relay_stream").fetch_one(&self.pool).await.unwrap()
     }
 
-    /// Each event of the outbox stands in the stream where the outbox says, and nowhere else; these under a fresh id.
+    /// Each event of the outbox that a relay published stands in the stream where the outbox says, and nowhere else; these under a fresh id.
     pub async fn is_whole(&self, healed: &[Uuid]) {
         let messages = self.messages().await;
         let mut copies: HashMap<String, Vec<(u64, String)>> = HashMap::new();
@@ -71,7 +71,7 @@ impl World {
             copies.entry(event.unwrap_or_default()).or_default().push((message.sequence, message.msg_id.clone()));
         }
         let rows: Vec<(Uuid, u64, u32)> =
-            sqlx::query_as("SELECT event_id, stream_seq, heal_epoch FROM outbox ORDER BY seq")
+            sqlx::query_as("SELECT event_id, stream_seq, heal_epoch FROM outbox WHERE stream_seq > 0 ORDER BY seq")
                 .fetch_all(&self.pool)
                 .await
                 .unwrap();
