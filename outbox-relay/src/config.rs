@@ -11,6 +11,7 @@ use runtime::nats::NatsConfig;
 
 use crate::cli::check::CheckConfig;
 use crate::cli::discard::DiscardConfig;
+use crate::cli::forget_stream::ForgetStreamConfig;
 use crate::cli::list::ListConfig;
 use crate::cli::pause::PauseConfig;
 use crate::cli::purge::PurgeConfig;
@@ -56,6 +57,8 @@ pub enum Command {
     Replay(ReplayConfig),
     /// Delete published events now, as far as they are proven to be in the stream.
     Purge(PurgeConfig),
+    /// Let the outbox be published to another stream from now on; what that one lacks is published to it.
+    ForgetStream(ForgetStreamConfig),
     /// Look whether database, stream and settings are what the promises rest on.
     Check(CheckConfig),
 }
@@ -125,7 +128,7 @@ pub struct RunConfig {
 /// The stream that the events go to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamConfig {
-    /// Name of the stream.
+    /// Name of the stream. Another one than before is refused: see `outbox-relay forget-stream`.
     #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM)]
     pub name: String,
 

@@ -50,6 +50,7 @@ async fn main() -> ExitCode {
         Command::Resume(config) => cli::resume::resume(config).await,
         Command::Replay(config) => cli::replay::replay(config).await,
         Command::Purge(config) => cli::purge::purge(config).await,
+        Command::ForgetStream(config) => cli::forget_stream::forget_stream(config).await,
         Command::Check(config) => cli::check::check(config).await,
     };
     result.unwrap_or_else(|error| {

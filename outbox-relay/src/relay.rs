@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::config::Misconfigured;
 use runtime::mysql::is_transient;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
@@ -56,6 +57,8 @@ pub enum TurnError {
     Watch(#[source] sqlx::Error),
     #[error("the tenure is over")]
     Over,
+    #[error(transparent)]
+    Misconfigured(Misconfigured),
 }
 
 impl From<WatchError> for TurnError {
@@ -65,6 +68,7 @@ impl From<WatchError> for TurnError {
             WatchError::Database(error) => Self::Watch(error),
             WatchError::LeaseLost => Self::Settle(SettleError::LeaseLost),
             WatchError::Over => Self::Over,
+            WatchError::Misconfigured(misconfigured) => Self::Misconfigured(misconfigured),
         }
     }
 }
@@ -73,8 +77,9 @@ impl Relay {
     /// Runs until shutdown.
     ///
     /// # Errors
-    /// A database fault that waiting can't mend, such as a missing table or right.
+    /// A database fault that waiting can't mend, such as a missing table or right, or a stream that is not ours.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        self.watcher.admit().await?;
         while let Ok(tenure) = self.lease.acquire(&shutdown).await {
             tracing::info!(epoch = tenure.epoch, "lease acquired, this relay is active");
             self.metrics.lease_acquired();
@@ -87,7 +92,10 @@ impl Relay {
             self.watcher.stand_by();
             self.lease.release(&tenure).await;
             self.metrics.lease_ended(!shutdown.is_cancelled());
-            result?;
+            match result {
+                Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
+                result => result?,
+            }
         }
         Ok(())
     }
@@ -156,14 +164,14 @@ impl TurnError {
         match self {
             Self::Outage(_) => true,
             Self::Claim(error) | Self::Settle(SettleError::Database(error)) | Self::Watch(error) => is_transient(error),
-            Self::Settle(SettleError::LeaseLost) | Self::Over => false,
+            Self::Settle(SettleError::LeaseLost) | Self::Over | Self::Misconfigured(_) => false,
         }
     }
 
     /// The label in metrics.
     fn class(&self) -> &'static str {
         match self {
-            Self::Outage(_) => "broker",
+            Self::Outage(_) | Self::Misconfigured(_) => "broker",
             Self::Claim(_) | Self::Settle(_) | Self::Watch(_) | Self::Over => "database",
         }
     }

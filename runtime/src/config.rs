@@ -19,6 +19,12 @@ use crate::telemetry::LogFormat;
 /// Exit status for settings that can't work: `EX_USAGE` of sysexits.
 pub const EXIT_CONFIG: u8 = 64;
 
+/// Settings that turned out not to fit when a server had answered. A process one of whose parts ends with it exits with
+/// [`EXIT_CONFIG`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
+
 /// Settings of every long-running process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProcessConfig {

@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{EXIT_CONFIG, Misconfigured};
 use crate::http;
 use crate::readiness::Readiness;
 use crate::telemetry::chain;
@@ -66,8 +67,8 @@ impl Lifecycle {
                 ended = self.parts.join_next_with_id() => match ended {
                     None => break,
                     Some(ended) => {
-                        if self.crashed(ended) {
-                            stop = Stop::AfterCrash;
+                        if let Some(crash) = self.crash(ended) {
+                            stop = crash;
                             shutdown.cancel();
                         }
                     }
@@ -88,11 +89,12 @@ impl Lifecycle {
                 ExitCode::SUCCESS
             }
             Stop::AfterCrash => ExitCode::FAILURE,
+            Stop::Misconfigured => ExitCode::from(EXIT_CONFIG),
         }
     }
 
-    /// Whether a part's end was a crash; logs it if so.
-    fn crashed(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> bool {
+    /// What kind of crash a part's end was, if it was one; logs it then.
+    fn crash(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> Option<Stop> {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
             Err(panic) => (panic.id(), Err(anyhow::Error::new(panic))),
@@ -101,15 +103,19 @@ impl Lifecycle {
         match result {
             Ok(()) if self.shutdown.is_cancelled() => {
                 tracing::debug!(part, "part stopped");
-                false
+                None
             }
             Ok(()) => {
                 tracing::error!(part, "part ended without being asked to");
-                true
+                Some(Stop::AfterCrash)
+            }
+            Err(error) if error.is::<Misconfigured>() => {
+                tracing::error!(part, error = chain(error.as_ref()), "the settings do not fit");
+                Some(Stop::Misconfigured)
             }
             Err(error) => {
                 tracing::error!(part, error = chain(error.as_ref()), "part crashed");
-                true
+                Some(Stop::AfterCrash)
             }
         }
     }
@@ -118,6 +124,7 @@ impl Lifecycle {
 enum Stop {
     OnRequest,
     AfterCrash,
+    Misconfigured,
 }
 
 /// Registered at once, lest a signal that comes early kill the process.
@@ -190,6 +197,13 @@ mod tests {
         let mut lifecycle = Lifecycle::new(CancellationToken::new());
         lifecycle.spawn("early", async { Ok(()) });
         assert_ne!(exit_code(lifecycle).await, success());
+    }
+
+    #[tokio::test]
+    async fn settings_that_turn_out_not_to_fit_exit_as_bad_settings_do() {
+        let mut lifecycle = Lifecycle::new(CancellationToken::new());
+        lifecycle.spawn("picky", async { Err(Misconfigured("not this one".to_owned()).into()) });
+        assert_eq!(exit_code(lifecycle).await, format!("{:?}", ExitCode::from(EXIT_CONFIG)));
     }
 
     #[tokio::test]

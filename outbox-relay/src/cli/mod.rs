@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod discard;
+pub mod forget_stream;
 pub mod list;
 mod operator;
 pub mod pause;

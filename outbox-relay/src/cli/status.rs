@@ -21,6 +21,7 @@ struct Status {
 
 #[derive(Serialize)]
 struct StreamStatus {
+    name: Option<String>,
     /// The stream's incarnation.
     created_at: Option<DateTime<Utc>>,
     looked_at: Option<DateTime<Utc>>,
@@ -41,6 +42,7 @@ struct StreamStatus {
 impl From<StreamRow> for StreamStatus {
     fn from(row: StreamRow) -> Self {
         Self {
+            name: row.stream,
             created_at: row.created_at,
             looked_at: row.looked_at,
             last_seq: row.last_seq,
@@ -115,7 +117,8 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
-    let mut lines = format!("stream    created {}, ends with {last_seq}\n", said(created_at));
+    let name = stream.name.as_deref().unwrap_or("of a name that was not kept");
+    let mut lines = format!("stream    {name}, created {}, ends with {last_seq}\n", said(created_at));
     lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
     if let Some(seq) = stream.history_seq {
         lines

@@ -15,6 +15,7 @@
 
 mod check;
 mod metrics;
+mod other;
 mod sign;
 
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use runtime::config::Misconfigured;
+use runtime::telemetry::chain;
 use sqlx::MySqlPool;
 
 use crate::lease::Tenure;
@@ -80,6 +83,8 @@ pub enum WatchError {
     LeaseLost,
     #[error("this relay is to stop, or its lease ran out")]
     Over,
+    #[error(transparent)]
+    Misconfigured(#[from] Misconfigured),
 }
 
 /// The stream's sequences in the PubAcks that were settled; a clone is the same.
@@ -122,6 +127,20 @@ impl Watcher {
         watch.due_at.is_none_or(|at| Instant::now() >= at) || self.publisher.connects() != watch.connects
     }
 
+    /// Refuses a stream of another name than before, so that none is made. What can't be asked now is asked at each look.
+    ///
+    /// # Errors
+    /// If there was another.
+    pub async fn admit(&self) -> Result<(), Misconfigured> {
+        match relay_stream::look(&self.pool).await {
+            Ok(known) => other::check_name(&known, self.publisher.stream_name()),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "can't see yet which stream was published to before");
+                Ok(())
+            }
+        }
+    }
+
     /// Looks once; nothing may be under way between publish and settle.
     ///
     /// # Errors
@@ -133,6 +152,7 @@ impl Watcher {
         // Before the stream is asked: a moment later it can't end below.
         let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or(0).max(self.acks.highest());
         let now = self.publisher.look().await?;
+        other::check(&known, &now)?;
         let sign = self.sign(&known, &now, settled).await?;
         let (sign, history) = self.history(tenure, &known, &now, sign).await?;
         if sign.is_some() || history.is_some() {
@@ -231,6 +251,7 @@ type Proven = (u64, Option<DateTime<Utc>>);
 /// What is to be remembered of a look.
 fn seen(now: &StreamNow, (proven_seq, proven_stored_at): Proven) -> StreamRow {
     StreamRow {
+        stream: Some(now.name.clone()),
         created_at: now.created_at,
         server: now.server.clone(),
         first_seq: now.first_seq,

@@ -134,6 +134,7 @@ mod tests {
 
     fn now() -> StreamNow {
         StreamNow {
+            name: "ORDERS".to_owned(),
             created_at: moment(1),
             server: "a".to_owned(),
             messages: 110,

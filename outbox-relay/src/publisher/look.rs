@@ -11,6 +11,7 @@ use super::{Outage, Publisher};
 /// The stream at one moment.
 #[derive(Clone, Debug)]
 pub struct StreamNow {
+    pub name: String,
     /// When the broker made it; another time is another stream.
     pub created_at: Option<DateTime<Utc>>,
     /// Which server answered, and which run of it.
@@ -47,6 +48,11 @@ impl Publisher {
         Ok(self.stream_now(stream.cached_info()))
     }
 
+    /// The name of the stream, by our settings.
+    pub fn stream_name(&self) -> &str {
+        &self.stream
+    }
+
     /// How often this process has connected to the broker.
     pub fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
@@ -56,6 +62,7 @@ impl Publisher {
         let state = &info.state;
         let last_stored_at = if state.messages > 0 { moment(state.last_timestamp) } else { None };
         StreamNow {
+            name: info.config.name.clone(),
             created_at: moment(info.created),
             server: self.server(info),
             messages: state.messages,

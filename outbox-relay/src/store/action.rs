@@ -25,6 +25,7 @@ pub enum Verb {
     Pause,
     Resume,
     Purge,
+    ForgetStream,
 }
 
 impl Verb {
@@ -36,6 +37,7 @@ impl Verb {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Purge => "purge",
+            Self::ForgetStream => "forget-stream",
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The table `relay_stream`: what the relay remembers of the stream, and up to where it is proven.
 //!
-//! One row, changed only while the lease has the relay's epoch; a function that changes it says whether it had.
+//! One row, changed by relays only while the lease has their epoch; a function that changes it says whether it had.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
+use sqlx::{MySqlPool, MySqlTransaction};
 
 /// The row as it is now.
 #[derive(Clone, Debug, Default)]
 pub struct StreamRow {
+    /// Its name; none if no relay has looked at a stream yet, or only one of an older version.
+    pub stream: Option<String>,
     /// None if no relay has looked at a stream yet.
     pub created_at: Option<DateTime<Utc>>,
     pub server: String,
@@ -39,7 +41,8 @@ pub struct StreamRow {
 pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
     sqlx::query_as!(
         StreamRow,
-        r#"SELECT created_at AS "created_at: DateTime<Utc>",
+        r#"SELECT stream,
+                  created_at AS "created_at: DateTime<Utc>",
                   server,
                   first_seq,
                   last_seq,
@@ -75,7 +78,8 @@ pub async fn remember(
     let remembered = sqlx::query!(
         "UPDATE relay_stream
          JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
-         SET relay_stream.created_at       = ?,
+         SET relay_stream.stream           = ?,
+             relay_stream.created_at       = ?,
              relay_stream.server           = LEFT(?, 200),
              relay_stream.first_seq        = ?,
              relay_stream.last_seq         = ?,
@@ -91,6 +95,7 @@ pub async fn remember(
              relay_stream.suspicion        = NULL
          WHERE relay_stream.name = ?",
         epoch,
+        seen.stream,
         seen.created_at,
         seen.server,
         seen.first_seq,
@@ -144,4 +149,30 @@ pub async fn record_loss(pool: &MySqlPool, epoch: u64, sign: &str, healed: u64) 
     .execute(pool)
     .await?;
     Ok(recorded.rows_affected() == 1)
+}
+
+/// Forgets the stream, but not that events were lost: the next relay takes the one of its settings. Locks the row until the
+/// transaction ends.
+pub async fn forget(tx: &mut MySqlTransaction<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE relay_stream
+         SET stream           = NULL,
+             created_at       = NULL,
+             server           = '',
+             first_seq        = 0,
+             last_seq         = 0,
+             last_stored_at   = NULL,
+             deleted          = 0,
+             looked_at        = NULL,
+             proven_seq       = 0,
+             proven_stored_at = NULL,
+             proven_at        = NULL,
+             history_seq      = NULL,
+             suspicion        = NULL
+         WHERE name = ?",
+        OUTBOX_LEASE
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }

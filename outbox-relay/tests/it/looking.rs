@@ -58,7 +58,20 @@ both_engines! {
 
 #[test]
 fn each_verb_explains_itself() {
-    for verb in ["run", "status", "list", "show", "requeue", "discard", "pause", "resume", "replay", "purge", "check"] {
+    for verb in [
+        "run",
+        "status",
+        "list",
+        "show",
+        "requeue",
+        "discard",
+        "pause",
+        "resume",
+        "replay",
+        "purge",
+        "forget-stream",
+        "check",
+    ] {
         let binary = env!("CARGO_BIN_EXE_outbox-relay");
         let output = std::process::Command::new(binary).args([verb, "--help"]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();

@@ -15,6 +15,7 @@ mod lease;
 mod looking;
 mod mending;
 mod metrics;
+mod moving;
 mod order;
 mod outage;
 mod pausing;

@@ -2,7 +2,7 @@
 -- Healthy: looked_seconds below 10, proven_seconds below 170 (PROOF_HORIZON and two looks), suspicion NULL, lost_at NULL,
 -- history_seq NULL. history_seq: what was published before the first look is still being compared, and nothing is proven yet.
 -- suspicion: a loss is being looked into, and nothing is published meanwhile. lost_at: see healed.sql.
-SELECT name, created_at, server, looked_at,
+SELECT name, stream, created_at, server, looked_at,
        TIMESTAMPDIFF(MICROSECOND, looked_at, UTC_TIMESTAMP(6)) / 1e6            AS looked_seconds,
        TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6            AS proven_seconds,
        first_seq, last_seq, proven_seq, last_seq - LEAST(proven_seq, last_seq)  AS unproven,
