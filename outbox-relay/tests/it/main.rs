@@ -10,6 +10,7 @@ mod crash;
 mod cuts;
 mod faults;
 mod healing;
+mod healing_cut_short;
 mod keeping;
 mod lease;
 mod looking;
