@@ -86,7 +86,7 @@ impl Check<'_> {
         let proven = self.still_proven(known, &now).await?;
         tracing::info!(sign, why = self.sign.describe(), proven = proven.0, "comparing the outbox with the stream");
         self.watcher.metrics.checked(self.sign);
-        if !relay_stream::suspect(&self.watcher.pool, self.tenure.epoch, sign, proven.0).await? {
+        if !relay_stream::suspect(&self.watcher.pool, self.tenure.epoch, sign, proven).await? {
             return Err(WatchError::LeaseLost);
         }
         let scope = if self.sign.is_weak() { Walk::Newest } else { Walk::Look };

@@ -115,16 +115,23 @@ pub async fn remember(
 
 /// Notes a sign of a loss before it is looked into, so that a relay that dies over it leaves it to the next one, and takes
 /// back what is proven to what still is. Locks the row for the statement.
-pub async fn suspect(pool: &MySqlPool, epoch: u64, sign: &str, proven_seq: u64) -> sqlx::Result<bool> {
+pub async fn suspect(
+    pool: &MySqlPool,
+    epoch: u64,
+    sign: &str,
+    (proven_seq, proven_stored_at): (u64, Option<DateTime<Utc>>),
+) -> sqlx::Result<bool> {
     let suspected = sqlx::query!(
         "UPDATE relay_stream
          JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
-         SET relay_stream.suspicion  = ?,
-             relay_stream.proven_seq = ?
+         SET relay_stream.suspicion        = ?,
+             relay_stream.proven_seq       = ?,
+             relay_stream.proven_stored_at = ?
          WHERE relay_stream.name = ?",
         epoch,
         sign,
         proven_seq,
+        proven_stored_at,
         OUTBOX_LEASE
     )
     .execute(pool)
