@@ -88,6 +88,12 @@ pub enum WatchError {
 }
 
 /// The stream's sequences in the PubAcks that were settled; a clone is the same.
+///
+/// One sequence of a batch is noted, its last event's: a stream that lost fewer messages than the next batch has is not given
+/// away by it. It need not be. What takes acknowledged messages from a stream is a new run of its server, or in a cluster the
+/// loss of what a quorum had, and with both comes another server or leader, whose sign has the newest events compared. In a
+/// cluster, too, no sequence is given out twice without a loss: a new leader has all that was acknowledged. What is left to
+/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two looks.
 #[derive(Clone, Debug, Default)]
 pub struct Acks(Arc<AckedSoFar>);
 

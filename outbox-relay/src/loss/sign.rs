@@ -23,7 +23,7 @@ pub enum Sign {
     FirstSeq,
     /// What was published before any relay looked is not all there.
     History,
-    /// It gave out a sequence again.
+    /// It gave out a sequence again, as seen in the last one of each batch.
     PubAck,
     /// Another server answers for it, or the same one after a restart.
     Server,
