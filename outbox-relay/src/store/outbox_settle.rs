@@ -20,6 +20,10 @@ pub struct Run {
 /// Settles acknowledged events without a gap: `first` to `last` have the sequences of the stream from `stream_seq` on.
 /// Four times as fast as row by row, and none but these can be between them. The epoch is compared in a scalar subquery:
 /// EXISTS would become a join, and the rows would go through a temporary table before they are changed. Locks their rows.
+///
+/// That subquery locks nothing, so a settle that waits for a row may end after a takeover. What it writes is true all the
+/// same: its messages were in the stream before the successor looked there, and the successor settles the same rows to the
+/// same sequences. A lock on the lease would have the renewal wait for the rows.
 pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox FORCE INDEX (PRIMARY)
