@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use schema::ids::OrderId;
 use uuid::fmt::Hyphenated;
 use uuid::{Builder, Uuid};
@@ -86,9 +86,13 @@ impl OrderFilter {
     }
 }
 
+/// A leap second is the second after it: the database knows none, and no year beyond four digits, which an offset can
+/// lead to.
 fn parse_time(value: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = DateTime::parse_from_rfc3339(value).map_err(|_| "must be a time such as 2026-11-22T11:30:00Z")?;
-    Ok(time.to_utc())
+    let time = DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc());
+    let time = time.map(|time| if time.nanosecond() < 1_000_000_000 { time } else { time + TimeDelta::seconds(1) });
+    let time = time.filter(|time| (0..=9999).contains(&time.year()));
+    time.ok_or("must be a time such as 2026-11-22T11:30:00Z")
 }
 
 /// The lowest id that an order of this millisecond can have. Times before 1970 have none.
@@ -137,6 +141,15 @@ mod tests {
         for at in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59.999999999Z"] {
             let (from, to) = OrderFilter::parse([("created_from", at), ("created_to", at)]).unwrap().ids();
             assert!(from <= to, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_the_database_does_not_know_is_another_one_or_a_fault() {
+        let filter = OrderFilter::parse([("created_from", "2016-12-31T23:59:60.5Z")]).unwrap();
+        assert_eq!(filter.created_from.unwrap().to_rfc3339(), "2017-01-01T00:00:00.500+00:00");
+        for at in ["9999-12-31T23:59:60Z", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"] {
+            assert_eq!(pointers(&[("created_to", at)]), ["created_to"]);
         }
     }
 

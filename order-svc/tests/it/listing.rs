@@ -62,6 +62,9 @@ both_engines! {
         assert_eq!(list(&api, &format!("created_to={}", at(1))).await.0, [id(0)], "to is not");
         let between = format!("created_from={}&created_to={}&email=ada@example.com", at(0), at(3));
         assert_eq!(list(&api, &between).await.0, [id(0)]);
+        assert!(list(&api, "created_to=2016-12-31T23:59:60Z").await.0.is_empty(), "a leap second");
+        let answer = api.get("/api/orders?created_to=9999-12-31T23:59:59-01:00").await;
+        assert_eq!(answer.problem(400, "invalid-query"), ["created_to"]);
         let answer = api.get("/api/orders?status=x&limit=0&page=3").await;
         assert_eq!(answer.problem(400, "invalid-query"), ["status", "limit", "page"]);
     }
