@@ -25,14 +25,18 @@ pub const UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 /// Server errors that pass by themselves when the transaction is tried again.
 const TRANSIENT: &[u16] = &[
     1040, // too many connections
+    1047, // a node that lost its cluster (Galera)
     1053, // server shutdown in progress
+    1203, // too many connections of this user
     1205, // lock wait timeout
     1213, // deadlock
+    1226, // too many connections of this user, by its own limit
     1290, // read-only after a failover
     1317, // query interrupted
     1792, // read-only transaction
     1836, // read-only mode
     1927, // connection killed (MariaDB)
+    3032, // offline for maintenance or a failover
     3100, // rejected by replication, such as a group that lost its majority
     3101, // rolled back by group replication's conflict check
     4031, // disconnected after inactivity

@@ -88,6 +88,18 @@ both_engines! {
         assert_eq!(api.rows().await, (2, 2));
     }
 
+    async fn a_user_whose_connections_are_used_up_elsewhere_is_503_and_forgiven(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &schema::database::ORDERS).await;
+        let limit = "ALTER USER 'order_svc'@'%' WITH MAX_USER_CONNECTIONS 1";
+        sqlx::query(limit).execute(&database.admin_pool().await).await.unwrap();
+        let elsewhere = database.pool(USER).await;
+        let api = Api::over(database, |database| database.url(USER), NO_NATS).await;
+        api.place().await.unavailable("database-unavailable");
+        elsewhere.close().await;
+        api.placed().await;
+    }
+
     async fn orders_are_accepted_while_nats_is_away(engine: Engine) {
         let mut nats = Nats::start().await;
         let database = Database::create(engine, &schema::database::ORDERS).await;
@@ -124,4 +136,14 @@ both_engines! {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_taken_offline_is_503_and_forgiven() {
+    let (api, _server) = Api::alone(Engine::MySql).await;
+    api.placed().await;
+    api.execute("SET GLOBAL offline_mode = ON").await;
+    api.place().await.unavailable("database-unavailable");
+    api.execute("SET GLOBAL offline_mode = OFF").await;
+    api.placed().await;
 }
