@@ -22,10 +22,10 @@ pub(super) enum ApiError {
         /// The parameter.
         parameter: &'static str,
     },
-    /// 400: a parameter of the query is repeated or not what it must be.
+    /// 400: a parameter of the query is unknown, repeated or not what it must be.
     MalformedQuery {
         /// The parameter.
-        parameter: &'static str,
+        parameter: String,
         /// What it must be.
         rule: &'static str,
     },

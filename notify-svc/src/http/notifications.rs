@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use runtime::http::layers;
 use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
+use url::form_urlencoded;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -76,7 +77,7 @@ impl IntoResponses for ListProblems {
     fn responses() -> Responses {
         documented([
             ApiError::MalformedId { parameter: "order_id" }.problem(),
-            ApiError::MalformedQuery { parameter: "limit", rule: LIMIT_RULE }.problem(),
+            ApiError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE }.problem(),
             ApiError::DatabaseUnavailable.problem(),
             layers::timed_out(),
             ApiError::Internal.problem(),
@@ -144,6 +145,7 @@ async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Not
 
 const LIMIT_RULE: &str = "must be a number from 1 to 100";
 const STATE_RULE: &str = "must be pending, sent or dead";
+const UNKNOWN_RULE: &str = "is not a parameter of this list";
 
 /// What a query asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,28 +157,22 @@ struct Filter {
 }
 
 impl Filter {
-    /// Parameters that are none of ours are left alone; one of ours that comes twice is refused.
+    /// What is none of our parameters is refused: a mistyped filter must not show everything.
     fn read(query: &str) -> Result<Self, ApiError> {
         let mut filter = Self { order_id: None, state: None, limit: LIMIT_DEFAULT, after: NotificationId(Uuid::nil()) };
         let mut seen = Vec::new();
-        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let parameter = match name {
-                "order_id" => "order_id",
-                "state" => "state",
-                "limit" => "limit",
-                "after" => "after",
-                _ => continue,
-            };
-            if seen.contains(&parameter) {
-                return Err(ApiError::MalformedQuery { parameter, rule: "must be given once" });
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if seen.contains(&name) {
+                return Err(ApiError::MalformedQuery { parameter: name.into_owned(), rule: "must be given once" });
             }
-            seen.push(parameter);
-            match parameter {
-                "order_id" => filter.order_id = Some(OrderId(uuid(parameter, value)?)),
-                "state" => filter.state = Some(state(value)?),
-                "limit" => filter.limit = limit(value)?,
-                _ => filter.after = NotificationId(uuid(parameter, value)?),
+            match &*name {
+                "order_id" => filter.order_id = Some(OrderId(uuid("order_id", &value)?)),
+                "state" => filter.state = Some(state(&value)?),
+                "limit" => filter.limit = limit(&value)?,
+                "after" => filter.after = NotificationId(uuid("after", &value)?),
+                _ => return Err(ApiError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
             }
+            seen.push(name);
         }
         Ok(filter)
     }
@@ -190,12 +186,12 @@ fn uuid(parameter: &'static str, value: &str) -> Result<Uuid, ApiError> {
 
 fn state(value: &str) -> Result<EmailState, ApiError> {
     let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
-    state.ok_or(ApiError::MalformedQuery { parameter: "state", rule: STATE_RULE })
+    state.ok_or(ApiError::MalformedQuery { parameter: "state".to_owned(), rule: STATE_RULE })
 }
 
 fn limit(value: &str) -> Result<u32, ApiError> {
     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or(ApiError::MalformedQuery { parameter: "limit", rule: LIMIT_RULE })
+    limit.ok_or(ApiError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE })
 }
 
 impl From<notifications::Notification> for Notification {
@@ -221,7 +217,7 @@ mod tests {
     #[test]
     fn a_filter_takes_each_parameter_once_and_no_other_notation() {
         let id = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
-        let filter = Filter::read(&format!("other=1&order_id={id}&state=dead&limit=7&after={id}")).unwrap();
+        let filter = Filter::read(&format!("order_id={id}&state=dead&limit=%37&after={id}")).unwrap();
         assert_eq!(filter.order_id.unwrap().to_string(), id);
         assert_eq!((filter.state, filter.limit, filter.after.to_string()), (Some(EmailState::Dead), 7, id.to_owned()));
         assert_eq!(Filter::read("").unwrap().limit, LIMIT_DEFAULT);
@@ -234,6 +230,8 @@ mod tests {
             "limit=x",
             "state=",
             "state=Sent",
+            "status=dead",
+            "order_id",
             &format!("order_id={simple}"),
             &format!("order_id={id}&order_id={id}"),
         ] {

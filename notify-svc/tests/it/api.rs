@@ -62,6 +62,8 @@ async fn a_malformed_query_is_a_problem_that_names_the_parameter() {
         ("?limit=101", "malformed-query", "limit"),
         ("?limit=5&limit=5", "malformed-query", "limit"),
         ("?state=lost", "malformed-query", "state"),
+        ("?status=dead", "malformed-query", "status"),
+        ("?order_id", "malformed-id", "order_id"),
         ("/1", "malformed-id", "id"),
     ] {
         let answer = reqwest::get(service.url(&format!("/api/notifications{path}"))).await.unwrap();
