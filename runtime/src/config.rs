@@ -142,6 +142,20 @@ pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
+/// Characters of a reason that the records keep.
+const REASON_CHARS_MAX: usize = 1000;
+
+/// Takes why a person does something, as a record keeps it; clap's `value_parser`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().count() > REASON_CHARS_MAX {
+        return Err(format!("a reason has 1 to {REASON_CHARS_MAX} characters, not only spaces"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A setting that may carry a password: it never prints.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -176,6 +190,16 @@ impl std::str::FromStr for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_says_something_and_fits_into_its_record() {
+        for text in ["x", "  \u{e9}\n", &"\u{e9}".repeat(REASON_CHARS_MAX)] {
+            assert_eq!(reason(text).unwrap(), text);
+        }
+        for text in ["", " \n", &"x".repeat(REASON_CHARS_MAX + 1)] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_secret_does_not_print() {

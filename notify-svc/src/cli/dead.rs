@@ -23,6 +23,17 @@ pub enum DeadVerb {
     Discard(DiscardConfig),
 }
 
+impl DeadVerb {
+    /// What every one of them needs.
+    pub fn operator(&self) -> &Operator {
+        match self {
+            Self::List(config) => &config.operator,
+            Self::Show(config) | Self::Requeue(config) => &config.operator,
+            Self::Discard(config) => &config.operator,
+        }
+    }
+}
+
 /// Settings of `dead list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
@@ -57,7 +68,7 @@ pub struct DiscardConfig {
     pub id: DeadId,
 
     /// Why; it is kept with the message.
-    #[arg(long)]
+    #[arg(long, value_parser = runtime::config::reason)]
     pub reason: String,
 
     /// See [`Operator`].

@@ -22,7 +22,7 @@ pub struct SkipConfig {
     pub through: NonZeroU32,
 
     /// Why; it is kept in `inbox_skipped`.
-    #[arg(long)]
+    #[arg(long, value_parser = runtime::config::reason)]
     pub reason: String,
 
     /// See [`Operator`].

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator::{ActConfig, check_chosen, scope_of};
+use super::operator::{ActConfig, check_chosen, each_once, scope_of};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_operator::{self, ChosenRow};
 use crate::store::{discarded, outbox_held};
@@ -27,7 +27,7 @@ pub struct DiscardConfig {
     pub events: Vec<Uuid>,
 
     /// Why they are given up, for the record.
-    #[arg(long)]
+    #[arg(long, value_parser = runtime::config::reason)]
     pub reason: String,
 
     /// Subject of the tombstones, for events whose own subject can't be published to.
@@ -57,7 +57,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
     let pool = act.look.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
-    let chosen = outbox_operator::by_ids(&mut tx, &config.events).await.context("reading the outbox")?;
+    let chosen = outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await.context("reading the outbox")?;
     check_chosen(&config.events, &chosen, &["dead", "held"])?;
     let (with, without): (Vec<_>, Vec<_>) = chosen.iter().partition(|row| leaves_tombstone(row, &config));
     for row in &with {

@@ -1,5 +1,7 @@
 //! What the verbs of operators share: how they reach the database, who they are, and how they answer.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use runtime::mysql::{self, DatabaseConfig};
 use serde::Serialize;
@@ -36,7 +38,7 @@ impl LookConfig {
     /// # Errors
     /// If the URL can't be parsed.
     pub fn pool(&self) -> anyhow::Result<MySqlPool> {
-        mysql::pool(&self.database).context("DATABASE_URL")
+        mysql::pool(&self.database).context("DATABASE_URL is malformed")
     }
 
     /// Prints what a program would read, or what a person would.
@@ -51,6 +53,11 @@ impl LookConfig {
         }
         Ok(())
     }
+}
+
+/// The ids, each once: naming an event twice means it once.
+pub fn each_once(named: &[Uuid]) -> Vec<Uuid> {
+    named.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Refuses the whole verb unless each event that was named is there, in one of these states.

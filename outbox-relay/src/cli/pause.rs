@@ -25,7 +25,7 @@ pub struct PauseConfig {
     pub pattern: Option<Pattern>,
 
     /// Why, for the record.
-    #[arg(long)]
+    #[arg(long, value_parser = runtime::config::reason)]
     pub reason: Option<String>,
 }
 

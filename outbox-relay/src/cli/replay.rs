@@ -11,7 +11,7 @@ use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use super::list::aggregate;
-use super::operator::ActConfig;
+use super::operator::{ActConfig, each_once};
 use super::progress::Progress;
 use crate::replay::Replayer;
 use crate::store::action::{self, Action, Verb};
@@ -111,8 +111,9 @@ async fn chosen(pool: &MySqlPool, config: &ReplayConfig) -> anyhow::Result<Optio
     if config.events.is_empty() {
         return Ok(None);
     }
-    let seqs = outbox_replay::by_ids(pool, &config.events).await.context("reading the outbox")?;
-    let (found, named) = (seqs.len(), config.events.len());
+    let events = each_once(&config.events);
+    let seqs = outbox_replay::by_ids(pool, &events).await.context("reading the outbox")?;
+    let (found, named) = (seqs.len(), events.len());
     anyhow::ensure!(found == named, "only {found} of the {named} events are published; none was published again");
     Ok(Some(seqs))
 }

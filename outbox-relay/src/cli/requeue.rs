@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator::{ActConfig, check_chosen, scope_of};
+use super::operator::{ActConfig, check_chosen, each_once, scope_of};
 use crate::store::action::{self, Action, Verb};
 use crate::store::{outbox_held, outbox_operator};
 
@@ -55,7 +55,7 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     let chosen = if config.dead {
         outbox_operator::dead(&mut tx, config.event_type.as_deref(), config.error_part.as_deref(), config.limit).await
     } else {
-        outbox_operator::by_ids(&mut tx, &config.events).await
+        outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await
     };
     let chosen = chosen.context("reading the outbox")?;
     check_chosen(&config.events, &chosen, &["dead"])?;

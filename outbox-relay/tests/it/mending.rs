@@ -69,6 +69,22 @@ both_engines! {
         assert_eq!(world.row(wildcard[1]).await.state, "held");
     }
 
+    async fn an_event_that_is_named_twice_is_mended_once(engine: Engine) {
+        let world = World::new(engine).await;
+        let (dead, given_up) = (stopped_order(&world).await.1[0], stopped_order(&world).await.1[0]);
+        spoil(&world, given_up, "order.*").await;
+        let _relay = world.relay().start().await;
+        until(&world, dead, "dead").await;
+        until(&world, given_up, "dead").await;
+        spoil(&world, dead, "order.created").await;
+        let (dead, given_up) = (dead.to_string(), given_up.to_string());
+        assert_eq!(world.ask(&["requeue", &dead, &dead])["requeued"], 1);
+        for reason in ["", "  ", &"x".repeat(1001)] {
+            assert_eq!(world.verb(&["discard", &given_up, "--no-tombstone", "--reason", reason]).code, Some(64));
+        }
+        assert_eq!(world.ask(&["discard", &given_up, &given_up, "--no-tombstone", "--reason", "x"])["discarded"], 1);
+    }
+
     async fn a_requeue_that_names_an_event_that_is_not_dead_changes_nothing(engine: Engine) {
         let world = World::new(engine).await;
         let (_, events) = stopped_order(&world).await;
