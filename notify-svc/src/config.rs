@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use runtime::config::{ProcessConfig, Secret, Validate, duration};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::{DatabaseConfig, DatabaseTls};
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 use crate::cli::dead::DeadVerb;
@@ -124,20 +124,21 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(run) => run.validate(),
-            Verb::Migrate(_)
-            | Verb::Health(_)
-            | Verb::Status(_)
-            | Verb::Dead(_)
-            | Verb::Gaps(_)
-            | Verb::Skip(_)
-            | Verb::Inbox(_) => Ok(()),
+            Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
+            Verb::Health(_) => Ok(()),
+            Verb::Status(config) => config.operator.validate(),
+            Verb::Dead(verb) => verb.operator().validate(),
+            Verb::Gaps(config) => config.operator.validate(),
+            Verb::Skip(config) => config.operator.validate(),
+            Verb::Inbox(verb) => verb.operator().validate(),
         }
     }
 }
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
-        self.nats.nats_access.validate()?;
+        self.database.validate()?;
+        self.nats.validate()?;
         self.email.validate()?;
         // In-progress beats begin after a third of it, anew with each batch: a message must be able to outwait one batch
         // and be processed without any.

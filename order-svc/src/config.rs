@@ -7,7 +7,7 @@ use std::time::Duration;
 use runtime::config::{ProcessConfig, Secret, Validate};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::{DatabaseConfig, DatabaseTls};
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 /// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
@@ -107,14 +107,16 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(config) => config.validate(),
-            Verb::Migrate(_) | Verb::Health(_) => Ok(()),
+            Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
+            Verb::Health(_) => Ok(()),
         }
     }
 }
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
-        self.nats.nats_access.validate()?;
+        self.database.validate()?;
+        self.nats.validate()?;
         let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
         if self.http_addr == admin_addr && self.http_addr.port() != 0 {
             return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());

@@ -13,6 +13,7 @@ use crate::cli::check::CheckConfig;
 use crate::cli::discard::DiscardConfig;
 use crate::cli::forget_stream::ForgetStreamConfig;
 use crate::cli::list::ListConfig;
+use crate::cli::operator::ActConfig;
 use crate::cli::pause::PauseConfig;
 use crate::cli::purge::PurgeConfig;
 use crate::cli::replay::ReplayConfig;
@@ -164,14 +165,24 @@ impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.command {
             Command::Run(config) => config.validate(),
-            _ => Ok(()),
+            Command::Health(_) => Ok(()),
+            Command::Status(config) => config.database.validate(),
+            Command::List(ListConfig { look, .. }) | Command::Show(ShowConfig { look, .. }) => look.database.validate(),
+            Command::Requeue(RequeueConfig { act, .. })
+            | Command::Discard(DiscardConfig { act, .. })
+            | Command::Pause(PauseConfig { act, .. })
+            | Command::Resume(ResumeConfig { act, .. })
+            | Command::Purge(PurgeConfig { act, .. }) => act.look.database.validate(),
+            Command::Replay(ReplayConfig { act: ActConfig { look, .. }, nats, .. })
+            | Command::Check(CheckConfig { look, nats, .. }) => look.database.validate().and_then(|()| nats.validate()),
         }
     }
 }
 
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
-        self.nats.nats_access.validate()?;
+        self.database.validate()?;
+        self.nats.validate()?;
         if self.lease_time < Duration::from_secs(1) {
             return Err("LEASE_TIME must be at least 1s: a lease that a busy database can outlast is no lease".into());
         }

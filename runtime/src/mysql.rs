@@ -11,7 +11,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{Connection, Executor, MySql, MySqlPool, Transaction};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Secret;
+use crate::config::{Secret, Validate};
 use crate::retry::Retry;
 use crate::telemetry::chain;
 use crate::tls;
@@ -76,6 +76,25 @@ pub struct DatabaseTls {
     /// PEM file with the private key of our certificate.
     #[arg(long, env = "DATABASE_KEY_FILE", value_parser = tls::private_key, requires = "database_cert_file")]
     pub database_key_file: Option<PathBuf>,
+}
+
+impl Validate for DatabaseConfig {
+    fn validate(&self) -> Result<(), String> {
+        check(&self.database_url, &self.database_tls)
+    }
+}
+
+/// Whether the URL can be used at all, before anything is tried with it.
+///
+/// # Errors
+/// What is wrong with it, without its password.
+pub fn check(url: &Secret, tls: &DatabaseTls) -> Result<(), String> {
+    let is_ours = ["mysql://", "mariadb://"].iter().any(|scheme| url.expose().starts_with(scheme));
+    match options(url, tls) {
+        Ok(_) if is_ours => Ok(()),
+        Ok(_) => Err("DATABASE_URL is malformed: it must begin with mysql://".to_owned()),
+        Err(error) => Err(format!("DATABASE_URL is malformed: {}", chain(&error))),
+    }
 }
 
 /// What a connection needs to know.

@@ -59,6 +59,17 @@ impl Validate for NatsAccess {
     }
 }
 
+impl Validate for NatsConfig {
+    fn validate(&self) -> Result<(), String> {
+        self.nats_access.validate()?;
+        addresses(&self.nats_url).map(drop).map_err(|error| format!("NATS_URL is malformed: {error}"))
+    }
+}
+
+fn addresses(url: &Secret) -> io::Result<Vec<ServerAddr>> {
+    url.expose().split(',').map(str::parse).collect()
+}
+
 impl NatsAccess {
     fn apply(&self, options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
         // The client itself overlooks what a URL says before the @.
@@ -88,7 +99,7 @@ impl NatsAccess {
 /// # Errors
 /// If an address can't be parsed.
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
-    let addresses = config.nats_url.expose().split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>()?;
+    let addresses = addresses(&config.nats_url)?;
     let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
     if config.nats_access.nats_ca_file.is_none()
         && let Some(address) = bare.iter().find(|address| !address.tls_required() && !tls::is_loopback(address.host()))

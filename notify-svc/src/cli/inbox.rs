@@ -18,6 +18,14 @@ pub enum InboxVerb {
     Show(ShowConfig),
 }
 
+impl InboxVerb {
+    /// What it needs of every verb.
+    pub fn operator(&self) -> &Operator {
+        let Self::Show(config) = self;
+        &config.operator
+    }
+}
+
 /// Settings of `inbox show`.
 #[derive(Debug, Args)]
 pub struct ShowConfig {

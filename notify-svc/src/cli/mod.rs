@@ -9,8 +9,8 @@ pub mod status;
 use std::time::Duration;
 
 use clap::Args;
-use runtime::config::{Secret, duration};
-use runtime::mysql::{DatabaseConfig, DatabaseTls};
+use runtime::config::{Secret, Validate, duration};
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use serde::Serialize;
 use sqlx::MySqlPool;
 
@@ -34,9 +34,15 @@ pub struct Operator {
     pub json: bool,
 }
 
+impl Validate for Operator {
+    fn validate(&self) -> Result<(), String> {
+        mysql::check(&self.database_url, &self.database_tls)
+    }
+}
+
 impl Operator {
     fn pool(&self) -> sqlx::Result<MySqlPool> {
-        runtime::mysql::pool(&DatabaseConfig {
+        mysql::pool(&DatabaseConfig {
             database_url: self.database_url.clone(),
             database_tls: self.database_tls.clone(),
             database_connections_max: 1,

@@ -38,6 +38,12 @@ async fn settings_that_cannot_work_end_with_64_and_one_line() {
         (("ACK_WAIT", "1s"), "error: ACK_WAIT 1s is too short"),
         (("BATCH_SIZE_MAX", "0"), "error: invalid value '0'"),
         (("LOG_FILTER", "=="), "error: LOG_FILTER: "),
+        (("NATS_URL", "nats://a b"), "error: NATS_URL is malformed: "),
+        (("DATABASE_URL", "nonsense"), "error: DATABASE_URL is malformed: "),
+        (
+            ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+            "error: DATABASE_URL is malformed: it must begin with mysql://\n",
+        ),
     ] {
         let (status, said) = run(&setting, change);
         assert_eq!(status, Some(64), "{said}");
@@ -54,7 +60,6 @@ async fn a_start_that_cannot_succeed_ends_with_1_and_says_why() {
     for (change, reason) in [
         (("HTTP_ADDR", taken.as_str()), "listening on 127.0.0.1"),
         (("DATABASE_URL", wrong_password.as_str()), "connecting to the database"),
-        (("NATS_URL", "nats://a b"), "NATS_URL is malformed"),
     ] {
         let (status, said) = run(&setting, change);
         assert_eq!(status, Some(1), "{said}");

@@ -113,7 +113,7 @@ fn migrating_a_server_that_is_not_there_says_so_in_one_line() {
     let url = format!("mysql://root:hunter2@127.0.0.1:{}/orders", nobody.number());
     let line = complaint(&order_svc(&["migrate"], &[("DATABASE_URL", &url)]), 1);
     assert!(line.contains(&nobody.number().to_string()) && !line.contains("hunter2"), "{line}");
-    complaint(&order_svc(&["migrate"], &[("DATABASE_URL", "nonsense")]), 1);
+    complaint(&order_svc(&["migrate"], &[("DATABASE_URL", "nonsense")]), 64);
 }
 
 #[test]
@@ -128,5 +128,14 @@ fn settings_that_can_not_work_are_refused_before_anything_starts() {
     environment.push(("LOG_FILTER", "order_svc=nonsense"));
     environment[1].1 = "127.0.0.1:2";
     assert!(complaint(&order_svc(&["run"], &environment), 64).contains("LOG_FILTER"));
+    environment.pop();
+    for (setting, malformed) in
+        [(2, "mysql://u:hunter2@h:port/d"), (2, "postgres://u:hunter2@h/d"), (3, "http://u:hunter2@h")]
+    {
+        let mut environment = environment.clone();
+        environment[setting].1 = malformed;
+        let line = complaint(&order_svc(&["run"], &environment), 64);
+        assert!(line.contains(environment[setting].0) && !line.contains("hunter2"), "{line}");
+    }
     assert_eq!(order_svc(&["run"], &[]).status.code(), Some(64));
 }

@@ -4,7 +4,7 @@ pub mod check;
 pub mod discard;
 pub mod forget_stream;
 pub mod list;
-mod operator;
+pub mod operator;
 pub mod pause;
 mod progress;
 pub mod purge;

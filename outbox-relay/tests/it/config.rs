@@ -35,6 +35,9 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         (("LEASE_TIME", "soon"), "LEASE_TIME"),
         (("WATCH_INTERVAL", "10ms"), "WATCH_INTERVAL"),
         (("PROOF_HORIZON", "8d"), "PROOF_HORIZON"),
+        (("DATABASE_URL", "postgres://outbox_relay:hunter2@127.0.0.1:1/orders"), "DATABASE_URL"),
+        (("NATS_URL", "http://outbox-relay:hunter2@127.0.0.1:1"), "NATS_URL"),
+        (("LOG_FILTER", "=="), "LOG_FILTER"),
     ];
     for ((name, value), expected) in cases {
         let mut environment = SOUND.to_vec();
@@ -45,6 +48,17 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         let named = said.to_lowercase().replace('-', "_").contains(&expected.to_lowercase().replace('-', "_"));
         assert!(named, "{name}={value}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_verb_with_a_url_that_can_not_work_exits_64_and_says_so() {
+    for verb in [&["status"][..], &["list"], &["pause"], &["purge", "--older-than", "1d"], &["replay", "--since", "1h"]]
+    {
+        let output = relay(verb, &[("DATABASE_URL", "nonsense"), ("NATS_URL", "nats://127.0.0.1:1")]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{verb:?}: {said}");
+        assert!(said.starts_with("error: DATABASE_URL is malformed"), "{said}");
     }
 }
 
