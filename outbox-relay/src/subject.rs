@@ -23,6 +23,10 @@ impl FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let literal = text.strip_suffix(".>").unwrap_or(text);
         if literal != ">" {
+            // Within a token the broker takes it for itself, and nothing would match.
+            if literal.split('.').any(|token| token.len() > 1 && token.contains('*')) {
+                return Err(format!("subject {text:?} has * within a token: it stands for a whole one"));
+            }
             check(&literal.replace('*', "any"))?;
         }
         Ok(Self(text.to_owned()))
@@ -99,5 +103,9 @@ mod tests {
         assert!(!takes("order.>", "order"));
         assert!(!takes("order.*", "order.created.eu"));
         assert!(!takes("order.>", "orders.created"));
+        assert!(takes("*.created", "order.created"));
+        for text in ["order.cre*", "*order.created", "order.**", "order.>.x", "order>"] {
+            assert!(text.parse::<Pattern>().is_err(), "{text}");
+        }
     }
 }
