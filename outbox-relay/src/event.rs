@@ -52,6 +52,10 @@ impl Event {
             if text.is_empty() {
                 return Err(format!("{column} must not be empty"));
             }
+            // NATS takes it from a header's ends: consumers would see another text, or none.
+            if text.trim() != text {
+                return Err(format!("{column} {text:?} begins or ends with white space"));
+            }
         }
         let Some(payload) = row.payload else {
             return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
@@ -173,6 +177,8 @@ mod tests {
         assert!(fault(|row| row.subject = "order.*".to_owned()).contains("wildcard"));
         assert!(fault(|row| row.event_type = "a\r\nb".to_owned()).contains("event_type"));
         assert!(fault(|row| row.aggregate_type = String::new()).contains("aggregate_type"));
+        assert!(fault(|row| row.aggregate_type = "  ".to_owned()).contains("aggregate_type"));
+        assert!(fault(|row| row.event_type = "order.created ".to_owned()).contains("white space"));
         assert!(fault(|row| row.payload = Some(raw("[1]"))).contains("JSON object"));
         assert!(fault(|row| row.payload = None).contains("max payload"));
         assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
