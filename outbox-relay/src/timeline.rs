@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use sqlx::MySqlPool;
 
 use crate::store::outbox_view;
@@ -53,13 +53,19 @@ async fn first_at(pool: &MySqlPool, time: DateTime<Utc>, last: u64) -> sqlx::Res
 /// # Errors
 /// What is wrong with the text.
 pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
-        return Ok(moment.to_utc());
-    }
-    match humantime::parse_duration(text) {
-        Ok(ago) => Ok(Utc::now() - ago),
-        Err(_) => Err("expected a time such as 2026-11-22T11:30:00Z, or how long ago, such as 90m".to_owned()),
-    }
+    let since = |ago| Utc::now().checked_sub_signed(TimeDelta::from_std(ago).ok()?);
+    let moment = match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => Some(after_leap_second(moment.to_utc())),
+        Err(_) => humantime::parse_duration(text).ok().and_then(since),
+    };
+    // The margin must not lead out of the years that the database knows.
+    let moment = moment.filter(|moment| (1..=9998).contains(&moment.year()));
+    moment.ok_or_else(|| "expected a time such as 2026-11-22T11:30:00Z, or how long ago, such as 90m".to_owned())
+}
+
+/// The database knows no leap second: it is the second after it.
+fn after_leap_second(moment: DateTime<Utc>) -> DateTime<Utc> {
+    if moment.nanosecond() < 1_000_000_000 { moment } else { moment + TimeDelta::seconds(1) }
 }
 
 #[cfg(test)]
@@ -71,6 +77,9 @@ mod tests {
         assert_eq!(moment("2026-11-22T11:30:00Z").unwrap().to_rfc3339(), "2026-11-22T11:30:00+00:00");
         let ago = Utc::now() - moment("1h").unwrap();
         assert!((3599..3602).contains(&ago.num_seconds()), "{ago}");
-        assert!(moment("yesterday").is_err());
+        assert_eq!(moment("2016-12-31T23:59:60Z").unwrap().to_rfc3339(), "2017-01-01T00:00:00+00:00");
+        for text in ["yesterday", "300000years", "20000years", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
     }
 }
