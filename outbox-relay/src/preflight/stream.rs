@@ -77,7 +77,12 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let missing: Vec<&str> = wanted.map(Pattern::as_str).filter(|wanted| !takes(stream, wanted)).collect();
     let why = "no stream, or another one, answers for events to these subjects, and the relay waits for ever";
     let what = format!("the stream does not take {}", missing.join(", "));
-    let mend = format!("nats stream edit {name} --subjects {}", missing.join(","));
+    // What is given replaces what the stream takes, and must not overlap.
+    let wanted = &demands.stream.subjects;
+    let others =
+        stream.subjects.iter().map(String::as_str).filter(|has| !wanted.iter().any(|wanted| covers(wanted, has)));
+    let all: Vec<&str> = wanted.iter().map(Pattern::as_str).chain(others).collect();
+    let mend = format!("nats stream edit {name} --subjects {}", all.join(","));
     expect(missing.is_empty(), Finding::new(Error, "subjects", what, why, &mend));
 
     let (has, wanted) = (stream.max_age, demands.stream.max_age);
@@ -156,10 +161,12 @@ fn losses(stream: &Config) -> Vec<Finding> {
 
 /// Whether one of the stream's subjects takes all that `wanted` takes.
 fn takes(stream: &Config, wanted: &str) -> bool {
+    stream.subjects.iter().filter_map(|text| text.parse::<Pattern>().ok()).any(|pattern| covers(&pattern, wanted))
+}
+
+/// Whether the pattern takes all that `wanted` takes.
+fn covers(pattern: &Pattern, wanted: &str) -> bool {
     let example = wanted.replace('>', "any.any").replace('*', "any");
-    let patterns = stream.subjects.iter().filter_map(|text| text.parse::<Pattern>().ok());
     let is_open = wanted.ends_with('>');
-    patterns.into_iter().any(|pattern| {
-        pattern.as_str() == wanted || (pattern.matches(&example) && (!is_open || pattern.as_str().ends_with('>')))
-    })
+    pattern.as_str() == wanted || (pattern.matches(&example) && (!is_open || pattern.as_str().ends_with('>')))
 }

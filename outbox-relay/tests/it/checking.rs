@@ -19,7 +19,7 @@ fn settings(found: &Value, severity: &str) -> Vec<String> {
 fn weak() -> Config {
     Config {
         name: schema::names::STREAM.to_owned(),
-        subjects: vec!["order.created".to_owned()],
+        subjects: vec!["order.created".to_owned(), "invoice.paid".to_owned()],
         discard: DiscardPolicy::Old,
         storage: StorageType::Memory,
         max_age: Duration::from_secs(3600),
@@ -68,7 +68,9 @@ both_engines! {
             }
         }
         assert_eq!(world.verb(&["check", "--strict"]).code, Some(1));
-        assert!(world.verb(&["check"]).said.contains("mend: nats stream edit ORDERS --discard new"));
+        let said = world.verb(&["check"]).said;
+        assert!(said.contains("mend: nats stream edit ORDERS --discard new"), "{said}");
+        assert!(said.contains("--subjects order.>,invoice.paid"), "what the stream took it must go on taking: {said}");
     }
 }
 
