@@ -109,7 +109,8 @@ impl Lease {
                 Ok(Err(error)) => tracing::warn!(error = chain(&error), "can't renew the lease, trying again"),
                 Err(_) => {}
             }
-            if !tenure.is_valid() {
+            if !tenure.is_valid() && !tenure.over.is_cancelled() {
+                tracing::warn!(epoch = tenure.epoch, "the lease was not renewed in time, this relay stands by");
                 tenure.over.cancel();
             }
         }

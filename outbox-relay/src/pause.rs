@@ -81,7 +81,7 @@ impl Paused {
 /// Follows the table until shutdown.
 ///
 /// # Errors
-/// Never; a failed look is logged, and what was known stays.
+/// Never; the first of failed looks is logged, and what was known stays.
 pub async fn follow(
     pool: MySqlPool,
     pauses: Pauses,
@@ -90,11 +90,16 @@ pub async fn follow(
 ) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_told = false;
     while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
-        match pauses.look(&pool).await {
-            Ok(patterns) => metrics.paused_patterns(patterns),
-            Err(error) => tracing::warn!(error = chain(&error), "can't read outbox_pause"),
+        let looked = pauses.look(&pool).await;
+        match &looked {
+            Ok(patterns) => metrics.paused_patterns(*patterns),
+            // Twice a second is too often to say it; whoever claims and samples says that it lasts.
+            Err(error) if !is_told => tracing::warn!(error = chain(error), "can't read outbox_pause, trying again"),
+            Err(error) => tracing::debug!(error = chain(error), "can't read outbox_pause"),
         }
+        is_told = looked.is_err();
     }
     Ok(())
 }
