@@ -28,6 +28,7 @@ mod wake;
 use std::process::ExitCode;
 
 use config::{Command, Config};
+use runtime::config::EXIT_CONFIG;
 use runtime::{health, telemetry};
 
 /// On one thread: the relay waits for others most of the time, and a hand-over between threads costs an event more than
@@ -39,7 +40,13 @@ async fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let result = match config.command {
-        Command::Run(config) => cli::run::run(config).await,
+        Command::Run(config) => {
+            if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
+                eprintln!("error: LOG_FILTER: {error}");
+                return ExitCode::from(EXIT_CONFIG);
+            }
+            cli::run::run(config).await
+        }
         Command::Health(config) => health::health(&config).await,
         Command::Status(config) => cli::status::status(config).await,
         Command::List(config) => cli::list::list(config).await,

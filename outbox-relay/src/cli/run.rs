@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use runtime::config::EXIT_CONFIG;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::readiness::Readiness;
-use runtime::{mysql, nats, telemetry};
+use runtime::{mysql, nats};
 use schema::names::OUTBOX_LEASE;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
@@ -32,10 +31,6 @@ use crate::{sampler, wake};
 /// # Errors
 /// What kept it from starting.
 pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
-    if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
-        eprintln!("error: LOG_FILTER: {error}");
-        return Ok(ExitCode::from(EXIT_CONFIG));
-    }
     let registry = prometheus::default_registry().clone();
     let metrics = Metrics::register(&registry)?;
     let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
