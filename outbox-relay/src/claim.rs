@@ -81,11 +81,10 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-    use sqlx::types::Json;
     use uuid::Uuid;
 
     use super::*;
+    use crate::store::column::{JsonText, Moment};
 
     fn row(seq: u64, aggregate: u128) -> PendingRow {
         PendingRow {
@@ -96,9 +95,9 @@ mod tests {
             aggregate_version: None,
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),
-            payload: Some(Json(RawValue::from_string("{}".to_owned()).unwrap())),
+            payload: Some(JsonText("{}".into())),
             headers: None,
-            occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
+            occurred_at: Some(Moment("2026-11-22T11:30:00Z".parse().ok())),
             attempts: 0,
             heal_epoch: 0,
             is_discarded: false,

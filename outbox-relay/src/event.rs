@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use schema::envelope::{Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::store::column::moment;
 use crate::store::outbox::PendingRow;
 use crate::subject;
 
@@ -60,18 +61,22 @@ impl Event {
         let Some(payload) = row.payload else {
             return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
         };
-        let payload: Box<str> = payload.0.into();
-        if !payload.trim_start().starts_with('{') {
+        let json = payload.parse().map_err(|error| format!("payload must be a JSON object: {error}"))?;
+        if !json.get().starts_with('{') {
             return Err("payload must be a JSON object".to_owned());
         }
         let mut headers = row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?;
+        // What was given up needs no time: consumers only step over its version.
+        let given_up_at = || row.is_discarded.then_some(DateTime::UNIX_EPOCH);
+        let occurred_at =
+            moment(row.occurred_at).or_else(given_up_at).ok_or("occurred_at is no date: leave it out for now")?;
         if row.is_discarded {
             headers.insert(TOMBSTONE_HEADER.to_owned(), TOMBSTONE.to_owned());
         }
         Ok(Self {
             seq: row.seq,
             subject: row.subject,
-            payload: payload.into_boxed_bytes().into(),
+            payload: payload.0.into_boxed_bytes().into(),
             headers,
             attempts: row.attempts,
             heal_epoch: row.heal_epoch,
@@ -83,7 +88,7 @@ impl Event {
                 aggregate_type: row.aggregate_type,
                 aggregate_id: row.aggregate_id,
                 aggregate_version: version.transpose()?,
-                occurred_at: row.occurred_at,
+                occurred_at,
             },
         })
     }
@@ -112,9 +117,9 @@ pub fn msg_id(event_id: EventId, is_tombstone: bool, heal_epoch: u32) -> String 
     id
 }
 
-fn own_headers(headers: &RawValue) -> Result<BTreeMap<String, String>, String> {
-    let headers: Option<BTreeMap<String, String>> = serde_json::from_str(headers.get())
-        .map_err(|error| format!("headers must be a JSON object of strings: {error}"))?;
+fn own_headers(headers: &str) -> Result<BTreeMap<String, String>, String> {
+    let headers: Option<BTreeMap<String, String>> =
+        serde_json::from_str(headers).map_err(|error| format!("headers must be a JSON object of strings: {error}"))?;
     let headers = headers.unwrap_or_default();
     for (name, value) in &headers {
         let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
@@ -138,12 +143,11 @@ fn check_header_text(name: &str, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::types::Json;
-
     use super::*;
+    use crate::store::column::{JsonText, Moment};
 
-    fn raw(json: &str) -> Json<Box<RawValue>> {
-        Json(RawValue::from_string(json.to_owned()).unwrap())
+    fn raw(json: &str) -> JsonText {
+        JsonText(json.into())
     }
 
     fn row() -> PendingRow {
@@ -157,7 +161,7 @@ mod tests {
             subject: "order.created".to_owned(),
             payload: Some(raw("{}")),
             headers: None,
-            occurred_at: "2026-11-22T11:30:00Z".parse().unwrap(),
+            occurred_at: Some(Moment("2026-11-22T11:30:00Z".parse().ok())),
             attempts: 0,
             heal_epoch: 0,
             is_discarded: false,
@@ -180,6 +184,10 @@ mod tests {
         assert!(fault(|row| row.aggregate_type = "  ".to_owned()).contains("aggregate_type"));
         assert!(fault(|row| row.event_type = "order.created ".to_owned()).contains("white space"));
         assert!(fault(|row| row.payload = Some(raw("[1]"))).contains("JSON object"));
+        assert!(fault(|row| row.payload = Some(raw("{\"a\":1.}"))).contains("payload"));
+        assert!(fault(|row| row.headers = Some(raw("{\"a\":-}"))).contains("headers"));
+        assert!(fault(|row| row.occurred_at = None).contains("occurred_at"));
+        assert!(fault(|row| row.occurred_at = Some(Moment(None))).contains("occurred_at"));
         assert!(fault(|row| row.payload = None).contains("max payload"));
         assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":1}"#))).contains("headers"));

@@ -41,7 +41,7 @@ async fn first_at(pool: &MySqlPool, time: DateTime<Utc>, last: u64) -> sqlx::Res
     while low < high {
         let middle = low + (high - low) / 2;
         match outbox_view::at_or_after(pool, middle).await? {
-            Some((seq, occurred_at)) if occurred_at < time => low = seq + 1,
+            Some((seq, Some(occurred_at))) if occurred_at < time => low = seq + 1,
             _ => high = middle,
         }
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::operator::LookConfig;
 use super::table::{Table, or_dash};
+use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
 use crate::timeline;
 
@@ -115,7 +116,7 @@ fn table(rows: &[ListedRow]) -> String {
             or_dash(row.aggregate_version),
             row.state.clone(),
             row.attempts.to_string(),
-            row.occurred_at.format("%F %T%.3f").to_string(),
+            or_dash(moment(row.occurred_at).map(|at| at.format("%F %T%.3f"))),
             or_dash(row.last_error.as_deref()),
         ]);
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::operator::LookConfig;
 use super::table::{one_line, or_dash};
+use crate::store::column::moment;
 use crate::store::discarded::{self, DiscardedRow};
 use crate::store::outbox_view::{self, ShownRow};
 
@@ -59,7 +60,7 @@ fn text(shown: &Shown) -> String {
             or_dash(record.aggregate_version),
             one_line(&record.subject),
             one_line(&or_dash(record.last_error.as_deref())),
-            payload(record.payload.get()),
+            payload(&record.payload.0),
         ));
     }
     text
@@ -72,7 +73,7 @@ fn event(row: &ShownRow) -> String {
         ("type", row.event_type.clone()),
         ("aggregate", format!("{}/{}", row.aggregate_type, row.aggregate_id)),
         ("version", or_dash(row.aggregate_version)),
-        ("occurred at", row.occurred_at.to_string()),
+        ("occurred at", or_dash(moment(row.occurred_at))),
         ("seq", row.seq.to_string()),
         ("state", row.state.clone()),
         ("attempts", row.attempts.to_string()),
@@ -82,8 +83,8 @@ fn event(row: &ShownRow) -> String {
         ("stream seq", or_dash(row.stream_seq)),
         ("lost", format!("{} times by the broker", row.heal_epoch)),
         ("subject", row.subject.clone()),
-        ("headers", or_dash(row.headers.as_ref().map(|headers| headers.get()))),
-        ("payload", payload(row.payload.get())),
+        ("headers", or_dash(row.headers.as_ref().map(|headers| &*headers.0))),
+        ("payload", payload(&row.payload.0)),
     ];
     lines.iter().map(|(name, value)| format!("{name:<14} {}\n", one_line(value))).collect()
 }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{MySqlPool, MySqlTransaction};
 use uuid::Uuid;
+
+use super::column::JsonText;
 
 /// A record for people to look at.
 #[derive(Debug, Serialize)]
@@ -18,18 +19,19 @@ pub struct DiscardedRow {
     pub aggregate_id: Uuid,
     pub aggregate_version: Option<u32>,
     pub subject: String,
-    pub payload: Json<Box<RawValue>>,
+    pub payload: JsonText,
     pub last_error: Option<String>,
 }
 
-/// Copies events from the outbox before they are discarded. Locks their rows against writers until the transaction ends.
+/// Copies events from the outbox before they are discarded; a date that is none, which the records don't take, as 1970. Locks their rows against writers until the transaction ends.
 pub async fn record(tx: &mut MySqlTransaction<'_>, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
     let recorded = sqlx::query!(
         "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id,
                                        aggregate_version, event_type, subject, payload, headers, occurred_at, last_error)
          SELECT LEFT(?, 100), ?, outbox.seq, outbox.event_id, outbox.aggregate_type, outbox.aggregate_id,
                 outbox.aggregate_version, outbox.event_type, outbox.subject, outbox.payload, outbox.headers,
-                outbox.occurred_at, outbox.last_error
+                IF(MONTH(outbox.occurred_at) > 0 AND DAYOFMONTH(outbox.occurred_at) > 0, outbox.occurred_at, '1970-01-01'),
+                outbox.last_error
          FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          JOIN outbox ON outbox.seq = list.seq",
         actor,
@@ -53,7 +55,7 @@ pub async fn of_event(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Vec<Disc
                   aggregate_id AS "aggregate_id: Uuid",
                   aggregate_version,
                   subject,
-                  payload AS "payload: Json<Box<RawValue>>",
+                  payload AS "payload: JsonText",
                   last_error
            FROM outbox_discarded
            WHERE event_id = ?

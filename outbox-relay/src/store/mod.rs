@@ -2,6 +2,7 @@
 //! of those who use it.
 
 pub mod action;
+pub mod column;
 pub mod discarded;
 pub mod lease;
 pub mod outbox;

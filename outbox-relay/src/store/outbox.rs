@@ -3,12 +3,12 @@
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
 //! broker is asked.
 
-use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use serde_json::value::RawValue;
 use sqlx::MySqlPool;
 use sqlx::types::Json;
 use uuid::Uuid;
+
+use super::column::{JsonText, Moment};
 
 /// A pending row as it was written, rubbish included.
 #[derive(Debug)]
@@ -21,9 +21,9 @@ pub struct PendingRow {
     pub event_type: String,
     pub subject: String,
     /// None if it is larger than the broker takes: such a one is not worth the memory.
-    pub payload: Option<Json<Box<RawValue>>>,
-    pub headers: Option<Json<Box<RawValue>>>,
-    pub occurred_at: DateTime<Utc>,
+    pub payload: Option<JsonText>,
+    pub headers: Option<JsonText>,
+    pub occurred_at: Option<Moment>,
     pub attempts: u32,
     pub heal_epoch: u32,
     /// A person gave the event up: a tombstone is published in its place.
@@ -34,7 +34,7 @@ impl PendingRow {
     /// What it takes in memory, about.
     fn bytes(&self) -> usize {
         let texts = [&self.payload, &self.headers].into_iter().flatten();
-        texts.map(|text| text.0.get().len()).sum::<usize>() + 400
+        texts.map(|text| text.0.len()).sum::<usize>() + 400
     }
 }
 
@@ -89,9 +89,9 @@ pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result
                       aggregate_version,
                       event_type,
                       subject,
-                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: Json<Box<RawValue>>",
-                      headers AS "headers: Json<Box<RawValue>>",
-                      occurred_at AS "occurred_at: DateTime<Utc>",
+                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
+                      headers AS "headers: JsonText",
+                      occurred_at AS "occurred_at?: Moment",
                       attempts,
                       heal_epoch,
                       (discarded_at IS NOT NULL) AS "is_discarded!: bool"

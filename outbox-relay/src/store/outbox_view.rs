@@ -3,10 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use sqlx::MySqlPool;
-use sqlx::types::Json;
 use uuid::Uuid;
+
+use super::column::{JsonText, Moment, moment};
 
 /// Rows that a filter without an index looks through, newest first.
 pub const LOOK_THROUGH_MAX: u32 = 100_000;
@@ -22,7 +22,7 @@ pub struct ListedRow {
     pub event_type: String,
     pub state: String,
     pub attempts: u32,
-    pub occurred_at: DateTime<Utc>,
+    pub occurred_at: Option<Moment>,
     pub stream_seq: Option<u64>,
     pub last_error: Option<String>,
 }
@@ -37,9 +37,9 @@ pub struct ShownRow {
     pub aggregate_version: Option<u32>,
     pub event_type: String,
     pub subject: String,
-    pub payload: Json<Box<RawValue>>,
-    pub headers: Option<Json<Box<RawValue>>>,
-    pub occurred_at: DateTime<Utc>,
+    pub payload: JsonText,
+    pub headers: Option<JsonText>,
+    pub occurred_at: Option<Moment>,
     pub state: String,
     pub attempts: u32,
     pub next_attempt_at: Option<DateTime<Utc>>,
@@ -81,7 +81,7 @@ async fn of_aggregate(
         ListedRow,
         r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
                   aggregate_version, event_type, state AS "state: String", attempts,
-                  occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
+                  occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
            FROM outbox
            WHERE aggregate_type = ?
              AND aggregate_id = ?
@@ -116,7 +116,7 @@ async fn in_state(pool: &MySqlPool, state: &str, filter: &Filter, limit: u32) ->
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
                   outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
                   outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
                   outbox.last_error
            FROM (SELECT seq
                  FROM outbox
@@ -152,7 +152,7 @@ async fn newest(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result<V
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
                   outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
                   outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at: DateTime<Utc>", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
                   outbox.last_error
            FROM (SELECT seq
                  FROM outbox
@@ -186,9 +186,9 @@ pub async fn show(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Option<Shown
         ShownRow,
         r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
                   aggregate_version, event_type, subject,
-                  payload AS "payload: Json<Box<RawValue>>",
-                  headers AS "headers: Json<Box<RawValue>>",
-                  occurred_at AS "occurred_at: DateTime<Utc>",
+                  payload AS "payload: JsonText",
+                  headers AS "headers: JsonText",
+                  occurred_at AS "occurred_at?: Moment",
                   state AS "state: String", attempts,
                   next_attempt_at AS "next_attempt_at: DateTime<Utc>",
                   last_error,
@@ -204,9 +204,9 @@ pub async fn show(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Option<Shown
 }
 
 /// Until when the first row at or after `seq` happened, and which it is; by the key.
-pub async fn at_or_after(pool: &MySqlPool, seq: u64) -> sqlx::Result<Option<(u64, DateTime<Utc>)>> {
+pub async fn at_or_after(pool: &MySqlPool, seq: u64) -> sqlx::Result<Option<(u64, Option<DateTime<Utc>>)>> {
     let row = sqlx::query!(
-        r#"SELECT seq, occurred_at AS "occurred_at: DateTime<Utc>"
+        r#"SELECT seq, occurred_at AS "occurred_at?: Moment"
            FROM outbox
            WHERE seq >= ?
            ORDER BY seq
@@ -215,7 +215,7 @@ pub async fn at_or_after(pool: &MySqlPool, seq: u64) -> sqlx::Result<Option<(u64
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| (row.seq, row.occurred_at)))
+    Ok(row.map(|row| (row.seq, moment(row.occurred_at))))
 }
 
 /// The last key; 0 if the table is empty.
