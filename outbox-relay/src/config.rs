@@ -172,6 +172,7 @@ impl Validate for Config {
             | Command::Discard(DiscardConfig { act, .. })
             | Command::Pause(PauseConfig { act, .. })
             | Command::Resume(ResumeConfig { act, .. })
+            | Command::ForgetStream(ForgetStreamConfig { act, .. })
             | Command::Purge(PurgeConfig { act, .. }) => act.look.database.validate(),
             Command::Replay(ReplayConfig { act: ActConfig { look, .. }, nats, .. })
             | Command::Check(CheckConfig { look, nats, .. }) => look.database.validate().and_then(|()| nats.validate()),

@@ -20,7 +20,7 @@ pub struct ForgetStreamConfig {
     pub act: ActConfig,
 
     /// Why, for the record.
-    #[arg(long)]
+    #[arg(long, value_parser = runtime::config::reason)]
     pub reason: String,
 }
 
