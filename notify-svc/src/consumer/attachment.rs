@@ -73,7 +73,12 @@ pub(super) async fn attach(client: &Client, settings: &Settings, history: &Histo
         tracing::error!(%error, "broker refuses the consumer's settings; delete the consumer to have it made anew");
         Fault::ConsumerRefused
     })?;
-    history.attached(&stream, consumer.cached_info());
+    // The answer to an update gives its own time as that of the consumer's creation.
+    let info = stream.consumer_info(names::NOTIFY_DURABLE).await.map_err(|error| {
+        tracing::debug!(%error, "looking up the consumer failed");
+        Fault::BrokerUnreachable
+    })?;
+    history.attached(&stream, &info);
     Ok(Attached { stream, consumer, repair })
 }
 

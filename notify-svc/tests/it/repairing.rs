@@ -117,6 +117,10 @@ async fn a_consumer_that_has_read_further_than_its_rewound_stream_starts_over() 
     fs::remove_dir_all(&messages).unwrap();
     copy(earlier.path(), &messages);
     setting.nats.restart().await;
+    eventually_within(REPAIRED_WITHIN, "the rewound stream is noticed", async || {
+        repairs(&service, "consumer_ahead").await + repairs(&service, "stream_rewritten").await >= 1.0
+    })
+    .await;
     // Sequences that had been read before carry other events now.
     setting.publish(&events(2).iter().collect::<Vec<_>>()).await;
     eventually_within(REPAIRED_WITHIN, "the new events have their effect", async || {
