@@ -98,7 +98,8 @@ pub struct StoredEvent {
     pub stream_seq: Option<u64>,
 }
 
-/// Reads the first hundred events of an order in version order, by the index `aggregate`. Locks nothing.
+/// Reads the first hundred events of an order in version order, by the index `aggregate`. An event to which another writer
+/// gave no date, `0000-00-00`, is of 1970. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
@@ -106,7 +107,7 @@ pub async fn story(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Vec<StoredEven
     query_as!(
         StoredEvent,
         r#"SELECT event_id AS "event_id: EventId", aggregate_version, event_type, state, attempts, last_error,
-                  occurred_at AS "occurred_at: DateTime<Utc>", next_attempt_at AS "next_attempt_at: DateTime<Utc>",
+                  GREATEST(occurred_at, TIMESTAMP '1970-01-01 00:00:00') AS "occurred_at!: DateTime<Utc>", next_attempt_at AS "next_attempt_at: DateTime<Utc>",
                   NULLIF(published_at, '1970-01-01') AS "published_at?: DateTime<Utc>",
                   NULLIF(stream_seq, 0) AS "stream_seq?: u64"
            FROM outbox

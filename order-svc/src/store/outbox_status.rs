@@ -132,7 +132,7 @@ pub struct OldestPending {
 /// As the database has it.
 pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPending>> {
     let row = query!(
-        r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us!: i64", last_error
+        r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
            FROM outbox
            WHERE state = 'pending'
            ORDER BY seq
@@ -140,8 +140,8 @@ pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPendi
     )
     .fetch_optional(pool)
     .await?;
-    // The clocks of the writer and of the database may differ: an event from the future is of age 0.
-    let age = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
+    // The clocks of the writer and of the database may differ: an event from the future is of age 0, as one without a date.
+    let age = |us: Option<i64>| Duration::from_micros(u64::try_from(us.unwrap_or(0)).unwrap_or(0));
     Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
 }
 
