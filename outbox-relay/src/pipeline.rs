@@ -46,6 +46,8 @@ pub enum Turn {
 pub struct Pipeline {
     /// Events to claim at once: one after an outage, as a probe.
     limit: u32,
+    /// What a row of the last claim took, about: more rows than fit would cost the connection that reads them.
+    row_bytes: usize,
     /// Largest payload, once the stream was looked at.
     payload_bytes_max: Option<u64>,
     /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
@@ -60,6 +62,7 @@ pub struct Pipeline {
 struct Batch {
     claimed: Claimed,
     seqs: HashSet<u64>,
+    row_bytes: usize,
     is_full: bool,
     /// Whether anything stood in the way of any event.
     is_obstructed: bool,
@@ -78,6 +81,7 @@ impl Pipeline {
     pub fn new(limit: u32) -> Self {
         Self {
             limit,
+            row_bytes: 0,
             payload_bytes_max: None,
             may_obstruct: true,
             watch: Watch::default(),
@@ -118,6 +122,7 @@ impl Relay {
             None => self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?,
         };
         pipeline.may_obstruct = batch.is_obstructed;
+        pipeline.row_bytes = batch.row_bytes;
         if batch.claimed.is_empty() {
             return Ok(Turn::Idle);
         }
@@ -184,12 +189,12 @@ impl Relay {
     /// Claims what follows the events that are under way.
     async fn claim(&self, pipeline: &Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
         let limits = Limits {
-            rows: pipeline.limit,
+            rows: pipeline.limit.min(rows_that_fit(pipeline.row_bytes)),
             bytes: CLAIM_BYTES_MAX,
             payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
         };
         let after = under_way.iter().max().copied().unwrap_or(0);
-        let Found { rows, is_full } = outbox::claim(&self.pool, after, limits).await?;
+        let Found { rows, is_full, bytes } = outbox::claim(&self.pool, after, limits).await?;
         let is_obstructed = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
@@ -198,8 +203,9 @@ impl Relay {
             behind.extend(elders.iter().filter(|elder| !under_way.contains(&elder.elder)).map(|elder| elder.seq));
         }
         let seqs = rows.iter().map(|row| row.seq).collect();
+        let row_bytes = bytes.checked_div(rows.len()).unwrap_or(pipeline.row_bytes);
         let claimed = Claimed::sort(rows, &behind, &self.rules);
-        Ok(Batch { claimed, seqs, is_full, is_obstructed })
+        Ok(Batch { claimed, seqs, row_bytes, is_full, is_obstructed })
     }
 
     /// Claims what follows events that are being published; nothing if there is nothing, or if that is not safe. A
@@ -233,6 +239,12 @@ fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
     let mut seen = HashSet::new();
     let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
     oldest.map(|row| row.seq).collect()
+}
+
+/// Rows of which a claim can read all that it asks for, with some room for larger ones.
+fn rows_that_fit(row_bytes: usize) -> u32 {
+    let rows = (CLAIM_BYTES_MAX / 10 * 9).checked_div(row_bytes).unwrap_or(usize::MAX);
+    u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
 }
 
 /// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.

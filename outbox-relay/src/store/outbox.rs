@@ -59,6 +59,8 @@ pub struct Found {
     pub rows: Vec<PendingRow>,
     /// Whether there may be more behind them.
     pub is_full: bool,
+    /// What they take in memory, about.
+    pub bytes: usize,
 }
 
 /// How much to claim.
@@ -78,7 +80,6 @@ pub struct Limits {
 pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result<Found> {
     let mut connection = pool.acquire().await?;
     let mut found = Found::default();
-    let mut bytes = 0;
     {
         let mut rows = sqlx::query_as!(
             PendingRow,
@@ -106,16 +107,17 @@ pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result
             limits.rows
         )
         .fetch(&mut *connection);
-        while bytes < limits.bytes {
+        while found.bytes < limits.bytes {
             let Some(row) = rows.try_next().await? else {
                 found.is_full = u32::try_from(found.rows.len()).is_ok_and(|rows| rows == limits.rows);
                 return Ok(found);
             };
-            bytes += row.bytes();
+            found.bytes += row.bytes();
             found.rows.push(row);
         }
     }
     found.is_full = true;
+    tracing::debug!(rows = found.rows.len(), "a claim met its limit of bytes and gives its connection up");
     drop(connection.detach()); // to go on with it, all that the server has ready would have to be read
     Ok(found)
 }

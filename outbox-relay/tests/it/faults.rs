@@ -173,3 +173,21 @@ async fn a_backlog_of_large_events_stays_under_64_mib() {
     let stream = world.jetstream().await.get_stream(schema::names::STREAM).await.unwrap();
     assert_eq!(stream.cached_info().state.messages, 200);
 }
+
+/// A claim that reads less than it asked for gives its connection up, which a backlog must not do each time.
+#[tokio::test]
+async fn a_backlog_of_events_that_fill_a_claim_early_keeps_its_connections() {
+    let world = World::new(Engine::MySql).await;
+    sqlx::query(
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
+         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', 20000), '\"}')
+         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', 3999), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let relay = world.relay().env("LOG_FILTER", "info,outbox_relay=debug").start().await;
+    world.until_all_published().await;
+    let given_up = relay.log().matches("gives its connection up").count();
+    assert!((1..=2).contains(&given_up), "{given_up} connections given up for about 20 claims");
+}
