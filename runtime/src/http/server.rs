@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A client that has not sent a whole request head by then is disconnected; also the idle time of a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// About what a request head may have, in bytes; 431 above it. The driver looks after each read, so that some more may pass.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Open connections; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests in flight when a stop begins have this long to be answered.
@@ -74,6 +76,7 @@ fn connection(stream: TcpStream, router: Router) -> http1::Connection<TokioIo<Tc
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }
 
