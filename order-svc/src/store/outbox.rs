@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Reads the first hundred events of an order in version order, by the index `aggregate`. An event to which another writer
-/// gave no date, `0000-00-00`, is of 1970. Locks nothing.
+/// gave no date, such as `0000-00-00`, is of 1970. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
@@ -107,7 +107,9 @@ pub async fn story(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Vec<StoredEven
     query_as!(
         StoredEvent,
         r#"SELECT event_id AS "event_id: EventId", aggregate_version, event_type, state, attempts, last_error,
-                  GREATEST(occurred_at, TIMESTAMP '1970-01-01 00:00:00') AS "occurred_at!: DateTime<Utc>", next_attempt_at AS "next_attempt_at: DateTime<Utc>",
+                  IF(MONTH(occurred_at) > 0 AND DAYOFMONTH(occurred_at) > 0,
+                     occurred_at, TIMESTAMP '1970-01-01 00:00:00') AS "occurred_at!: DateTime<Utc>",
+                  next_attempt_at AS "next_attempt_at: DateTime<Utc>",
                   NULLIF(published_at, '1970-01-01') AS "published_at?: DateTime<Utc>",
                   NULLIF(stream_seq, 0) AS "stream_seq?: u64"
            FROM outbox
