@@ -6,6 +6,7 @@
 
 mod database;
 mod eventually;
+mod folder;
 mod fuzzer;
 mod golden;
 mod servers;
@@ -13,6 +14,7 @@ mod service;
 
 pub use database::Database;
 pub use eventually::{eventually, eventually_within};
+pub use folder::copy_folder;
 pub use fuzzer::fuzz;
 pub use golden::assert_series;
 pub use servers::{MySql, Nats};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use schema::names;
-use stack::testing::{Service, eventually, eventually_within};
+use stack::testing::{Service, copy_folder, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get, metric, stat};
@@ -35,18 +35,6 @@ async fn processed(setting: &Setting) -> Vec<Published> {
     setting.until_count("notifications", 5).await;
     setting.until_all_answered().await;
     events
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).map(drop).unwrap();
-        }
-    }
 }
 
 /// The folder of the stream in a broker's store.
@@ -106,7 +94,7 @@ async fn a_consumer_that_has_read_further_than_its_rewound_stream_starts_over() 
     processed(&setting).await;
     let earlier = tempfile::tempdir().unwrap();
     setting.nats.stop().await;
-    copy(&stream_folder(&setting.nats.store()).join("msgs"), earlier.path());
+    copy_folder(&stream_folder(&setting.nats.store()).join("msgs"), earlier.path());
     setting.nats.restart().await;
     setting.publish(&events(4).iter().collect::<Vec<_>>()).await;
     setting.until_count("notifications", 9).await;
@@ -115,7 +103,7 @@ async fn a_consumer_that_has_read_further_than_its_rewound_stream_starts_over() 
     setting.nats.stop().await;
     let messages = stream_folder(&setting.nats.store()).join("msgs");
     fs::remove_dir_all(&messages).unwrap();
-    copy(earlier.path(), &messages);
+    copy_folder(earlier.path(), &messages);
     setting.nats.restart().await;
     eventually_within(REPAIRED_WITHIN, "the rewound stream is noticed", async || {
         repairs(&service, "consumer_ahead").await + repairs(&service, "stream_rewritten").await >= 1.0

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
 
 use async_nats::jetstream::stream::Config;
 use schema::names::STREAM;
-use stack::testing::{Service, eventually};
+use stack::testing::{Service, copy_folder, eventually};
 use stack::{Engine, both_engines};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -33,7 +32,7 @@ impl World {
     pub async fn store(&mut self) -> TempDir {
         let store = tempfile::tempdir().unwrap();
         self.nats.stop().await;
-        copy(&self.nats.store(), store.path());
+        copy_folder(&self.nats.store(), store.path());
         self.nats.restart().await;
         store
     }
@@ -43,7 +42,7 @@ impl World {
         self.nats.stop().await;
         fs::remove_dir_all(self.nats.store()).unwrap();
         if let Some(to) = to {
-            copy(to.path(), &self.nats.store());
+            copy_folder(to.path(), &self.nats.store());
         }
         self.nats.restart().await;
     }
@@ -96,18 +95,6 @@ impl World {
     pub async fn open_stream(&self, config: Config) -> async_nats::jetstream::stream::Stream {
         let config = Config { name: STREAM.to_owned(), subjects: vec!["order.>".to_owned()], ..config };
         self.jetstream().await.create_stream(config).await.unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).map(drop).unwrap();
-        }
     }
 }
 

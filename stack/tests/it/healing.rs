@@ -4,23 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use schema::names::STREAM;
-use stack::testing::eventually;
+use stack::testing::{copy_folder, eventually};
 use stack::{Engine, both_engines};
 
 use crate::pipeline::Pipeline;
 use crate::services::metric;
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).map(drop).unwrap();
-        }
-    }
-}
 
 impl Pipeline {
     async fn placed(&self, orders: usize) -> Vec<String> {
@@ -58,11 +46,11 @@ both_engines! {
         let mut pipeline = Pipeline::start(engine).await;
         let mut orders = pipeline.placed(3).await;
         let earlier = tempfile::tempdir().unwrap();
-        pipeline.change_store(|store| copy(store, earlier.path())).await;
+        pipeline.change_store(|store| copy_folder(store, earlier.path())).await;
         orders.extend(pipeline.placed(4).await);
         pipeline.change_store(|store| {
             fs::remove_dir_all(store).unwrap();
-            copy(earlier.path(), store);
+            copy_folder(earlier.path(), store);
         }).await;
         pipeline.until_healed(4.0).await;
         assert_eq!(pipeline.msg_ids().await.iter().filter(|id| id.ends_with(".h1")).count(), 4);
