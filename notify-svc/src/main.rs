@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use notify_svc::config::{Config, Verb};
 use notify_svc::{cli, migrate, run};
-use runtime::config::EXIT_CONFIG;
 use runtime::{health, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,16 +20,10 @@ async fn main() -> ExitCode {
         Verb::Gaps(config) => cli::gaps::gaps(config).await,
         Verb::Skip(config) => cli::skip::skip(config).await,
         Verb::Inbox(verb) => cli::inbox::inbox(verb).await,
-        Verb::Run(config) => {
-            if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
-                eprintln!("error: LOG_FILTER: {error}");
-                return ExitCode::from(EXIT_CONFIG);
-            }
-            run::run(*config).await
-        }
+        Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
+            Ok(()) => run::run(*config).await,
+            Err(misconfigured) => Err(misconfigured.into()),
+        },
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {}", telemetry::chain(error.as_ref()));
-        ExitCode::FAILURE
-    })
+    runtime::config::exit(done)
 }

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use order_svc::config::{Config, Verb};
 use order_svc::{migrate, run};
-use runtime::config::EXIT_CONFIG;
 use runtime::{health, telemetry};
 
 #[tokio::main]
@@ -16,16 +15,10 @@ async fn main() -> ExitCode {
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
         Verb::Health(config) => health::health(&config).await,
-        Verb::Run(config) => {
-            if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
-                eprintln!("error: LOG_FILTER: {error}");
-                return ExitCode::from(EXIT_CONFIG);
-            }
-            run::run(*config).await
-        }
+        Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
+            Ok(()) => run::run(*config).await,
+            Err(misconfigured) => Err(misconfigured.into()),
+        },
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {}", telemetry::chain(error.as_ref()));
-        ExitCode::FAILURE
-    })
+    runtime::config::exit(done)
 }

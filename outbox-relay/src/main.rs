@@ -28,7 +28,6 @@ mod wake;
 use std::process::ExitCode;
 
 use config::{Command, Config};
-use runtime::config::EXIT_CONFIG;
 use runtime::{health, telemetry};
 
 /// On one thread: the relay waits for others most of the time, and a hand-over between threads costs an event more than
@@ -40,13 +39,10 @@ async fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let result = match config.command {
-        Command::Run(config) => {
-            if let Err(error) = telemetry::init(config.process.log_format, &config.process.log_filter) {
-                eprintln!("error: LOG_FILTER: {error}");
-                return ExitCode::from(EXIT_CONFIG);
-            }
-            cli::run::run(config).await
-        }
+        Command::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
+            Ok(()) => cli::run::run(config).await,
+            Err(misconfigured) => Err(misconfigured.into()),
+        },
         Command::Health(config) => health::health(&config).await,
         Command::Status(config) => cli::status::status(config).await,
         Command::List(config) => cli::list::list(config).await,
@@ -60,8 +56,5 @@ async fn main() -> ExitCode {
         Command::ForgetStream(config) => cli::forget_stream::forget_stream(config).await,
         Command::Check(config) => cli::check::check(config).await,
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {}", telemetry::chain(error.as_ref()));
-        ExitCode::FAILURE
-    })
+    runtime::config::exit(result)
 }

@@ -14,16 +14,24 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, chain};
 
 /// Exit status for settings that can't work: `EX_USAGE` of sysexits.
 pub const EXIT_CONFIG: u8 = 64;
 
-/// Settings that turned out not to fit when a server had answered. A process one of whose parts ends with it exits with
-/// [`EXIT_CONFIG`].
+/// Settings that turned out not to fit after they were read, such as when a server had answered. A process that ends with
+/// it, or one of whose parts does, exits with [`EXIT_CONFIG`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Misconfigured(pub String);
+
+/// How a process ends after what it was asked to do: an error goes to standard error in one line.
+pub fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {}", chain(error.as_ref()));
+        if error.is::<Misconfigured>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    })
+}
 
 /// Settings of every long-running process.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,8 +1,10 @@
 //! Structured logs on standard output; metrics are the admin port's.
 
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::Misconfigured;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -16,9 +18,9 @@ pub enum LogFormat {
 /// Starts logging; call it once, first.
 ///
 /// # Errors
-/// What is wrong with the filter.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), ParseError> {
-    let targets: Targets = filter.parse()?;
+/// What is wrong with the filter, as bad settings are.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), Misconfigured> {
+    let targets = filter.parse::<Targets>().map_err(|error| Misconfigured(format!("LOG_FILTER: {error}")))?;
     // Reporting a closed standard output on a closed standard error would panic, and end the task that logs.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let lines = match format {
