@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sqlx::MySqlPool;
 
 use crate::store::outbox_view;
@@ -54,18 +54,13 @@ async fn first_at(pool: &MySqlPool, time: DateTime<Utc>, last: u64) -> sqlx::Res
 /// What is wrong with the text.
 pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     let since = |ago| Utc::now().checked_sub_signed(TimeDelta::from_std(ago).ok()?);
-    let moment = match DateTime::parse_from_rfc3339(text) {
-        Ok(moment) => Some(after_leap_second(moment.to_utc())),
+    let moment = match runtime::time::parse(text) {
+        Ok(moment) => Some(moment),
         Err(_) => humantime::parse_duration(text).ok().and_then(since),
     };
     // The margin must not lead out of the years that the database knows.
     let moment = moment.filter(|moment| (1..=9998).contains(&moment.year()));
     moment.ok_or_else(|| "expected a time such as 2026-11-22T11:30:00Z, or how long ago, such as 90m".to_owned())
-}
-
-/// The database knows no leap second: it is the second after it.
-fn after_leap_second(moment: DateTime<Utc>) -> DateTime<Utc> {
-    if moment.nanosecond() < 1_000_000_000 { moment } else { moment + TimeDelta::seconds(1) }
 }
 
 #[cfg(test)]

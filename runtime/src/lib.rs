@@ -12,4 +12,5 @@ pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;
+pub mod time;
 pub mod tls;

@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use schema::ids::OrderId;
 use uuid::fmt::Hyphenated;
 use uuid::{Builder, Uuid};
@@ -86,12 +86,9 @@ impl OrderFilter {
     }
 }
 
-/// A leap second is the second after it: the database knows none, and no year beyond four digits, which an offset can
-/// lead to.
+/// The database knows no year beyond four digits, which an offset can lead to.
 fn parse_time(value: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc());
-    let time = time.map(|time| if time.nanosecond() < 1_000_000_000 { time } else { time + TimeDelta::seconds(1) });
-    let time = time.filter(|time| (0..=9999).contains(&time.year()));
+    let time = runtime::time::parse(value).ok().filter(|time| (0..=9999).contains(&time.year()));
     time.ok_or("must be a time such as 2026-11-22T11:30:00Z")
 }
 
