@@ -44,6 +44,24 @@ pub fn versions_by_order(messages: &[Message]) -> HashMap<String, Vec<u32>> {
     versions
 }
 
+/// A stream that takes atomic batches, and no message above 2,000 bytes.
+async fn stream_of_small_messages(world: &World) {
+    let config = Config {
+        name: STREAM.to_owned(),
+        subjects: vec!["order.>".to_owned()],
+        max_message_size: 2_000,
+        allow_atomic_publish: true,
+        ..Config::default()
+    };
+    world.jetstream().await.create_stream(config).await.unwrap();
+}
+
+/// Together with its headers the event is larger than the stream takes; the claim can't know that.
+async fn outgrow_the_stream(world: &World, event: Uuid) {
+    let grow = "UPDATE outbox SET payload = CONCAT('{\"text\":\"', REPEAT('x', 1900), '\"}') WHERE event_id = ?";
+    sqlx::query(grow).bind(event).execute(&world.pool).await.unwrap();
+}
+
 both_engines! {
     async fn a_thousand_events_go_as_one_atomic_batch_and_each_row_knows_its_place(engine: Engine) {
         let world = World::new(engine).await;
@@ -124,20 +142,11 @@ async fn by_configuration_single_events_are_published() {
 #[tokio::test]
 async fn nothing_overtakes_an_event_that_the_broker_refuses() {
     let world = World::new(Engine::MySql).await;
-    let config = Config {
-        name: STREAM.to_owned(),
-        subjects: vec!["order.>".to_owned()],
-        max_message_size: 2_000,
-        allow_atomic_publish: true,
-        ..Config::default()
-    };
-    world.jetstream().await.create_stream(config).await.unwrap();
-    // Together with its headers the second version is larger than the stream takes; the claim can't know that.
+    stream_of_small_messages(&world).await;
     let orders = events(100, 3);
     let ids = append_at_once(&world, &orders).await;
-    let grow = "UPDATE outbox SET payload = CONCAT('{\"text\":\"', REPEAT('x', 1900), '\"}') WHERE event_id = ?";
     for refused in [ids[1], ids[151]] {
-        sqlx::query(grow).bind(refused).execute(&world.pool).await.unwrap();
+        outgrow_the_stream(&world, refused).await;
     }
     let _relay = world.relay().start().await;
     eventually("all others are published", async || world.count("published").await == 296).await;
@@ -154,21 +163,13 @@ async fn nothing_overtakes_an_event_that_the_broker_refuses() {
 #[tokio::test]
 async fn what_is_made_ready_behind_a_refused_event_does_not_overtake_it() {
     let world = World::new(Engine::MySql).await;
-    let config = Config {
-        name: STREAM.to_owned(),
-        subjects: vec!["order.>".to_owned()],
-        max_message_size: 2_000,
-        allow_atomic_publish: true,
-        ..Config::default()
-    };
-    world.jetstream().await.create_stream(config).await.unwrap();
+    stream_of_small_messages(&world).await;
     let mut claim = events(2_500, 1);
     let order = Uuid::now_v7();
     claim[900] = (order, 1);
     claim[1_100] = (order, 2);
     let ids = append_at_once(&world, &claim).await;
-    let grow = "UPDATE outbox SET payload = CONCAT('{\"text\":\"', REPEAT('x', 1900), '\"}') WHERE event_id = ?";
-    sqlx::query(grow).bind(ids[900]).execute(&world.pool).await.unwrap();
+    outgrow_the_stream(&world, ids[900]).await;
     let _relay = world.relay().start().await;
     eventually("all others are published", async || world.count("published").await == 2_498).await;
     eventually("its younger sibling is held", async || {

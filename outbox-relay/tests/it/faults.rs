@@ -154,17 +154,18 @@ async fn a_payload_above_the_brokers_limit_is_dead_and_not_even_read() {
     assert!(peak < 64.0 * 1024.0 * 1024.0, "{peak} bytes resident");
 }
 
+/// Appends events of an order each, with so many bytes of text in each payload.
+async fn append_large(world: &World, events: u32, bytes: u32) {
+    let append = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
+         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', ?), '\"}')
+         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list";
+    sqlx::query(append).bind(bytes).bind(events).execute(&world.pool).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_backlog_of_large_events_stays_under_64_mib() {
     let world = World::new(Engine::MySql).await;
-    sqlx::query(
-        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', 500000), '\"}')
-         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', 199), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
+    append_large(&world, 200, 500_000).await;
     let relay = world.relay().start().await;
     world.until_all_published().await;
     let resident = metric(&relay, "process_resident_memory_bytes").await;
@@ -178,14 +179,7 @@ async fn a_backlog_of_large_events_stays_under_64_mib() {
 #[tokio::test]
 async fn a_backlog_of_events_that_fill_a_claim_early_keeps_its_connections() {
     let world = World::new(Engine::MySql).await;
-    sqlx::query(
-        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', 20000), '\"}')
-         FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', 3999), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
+    append_large(&world, 4_000, 20_000).await;
     let relay = world.relay().env("LOG_FILTER", "info,outbox_relay=debug").start().await;
     world.until_all_published().await;
     let given_up = relay.log().matches("gives its connection up").count();
