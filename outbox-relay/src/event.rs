@@ -68,8 +68,9 @@ impl Event {
         let mut headers = row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?;
         // What was given up needs no time: consumers only step over its version.
         let given_up_at = || row.is_discarded.then_some(DateTime::UNIX_EPOCH);
-        let occurred_at =
-            moment(row.occurred_at).or_else(given_up_at).ok_or("occurred_at is no date: leave it out for now")?;
+        let occurred_at = moment(row.occurred_at)
+            .or_else(given_up_at)
+            .ok_or("occurred_at is no date: leave it out, and it is when the row is inserted")?;
         if row.is_discarded {
             headers.insert(TOMBSTONE_HEADER.to_owned(), TOMBSTONE.to_owned());
         }

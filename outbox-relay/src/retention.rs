@@ -1,8 +1,8 @@
 //! Retention: published events are deleted some time after they were published, oldest first.
 //!
 //! Guarantees that only published rows go that are proven to be in the stream (see [`crate::loss`]), and that the drain
-//! hardly notices: batches are small, and after each the loop rests four times as long as it took. A walk ends at the first window in which nothing is old, so a walk with
-//! nothing to do costs one look. Only the active relay purges; two at once would do no harm.
+//! hardly notices: batches are small, and after each the loop rests four times as long as it took. A walk ends at the first
+//! window in which nothing is old, so a walk with nothing to do costs one look. Only the active relay purges; two at once would do no harm.
 
 use std::time::{Duration, Instant};
 

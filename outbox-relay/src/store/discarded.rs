@@ -23,7 +23,8 @@ pub struct DiscardedRow {
     pub last_error: Option<String>,
 }
 
-/// Copies events from the outbox before they are discarded; a date that is none, which the records don't take, as 1970. Locks their rows against writers until the transaction ends.
+/// Copies events from the outbox before they are discarded; a date that is none, which the records don't take, as 1970.
+/// Locks their rows against writers until the transaction ends.
 pub async fn record(tx: &mut MySqlTransaction<'_>, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
     let recorded = sqlx::query!(
         "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id,
