@@ -65,6 +65,7 @@ pub struct OrderCreated {
     /// The customer's address.
     pub email: String,
     /// When the order was placed.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub placed_at: DateTime<Utc>,
 }
 
@@ -82,6 +83,7 @@ pub struct OrderCancelled {
     /// The customer's address.
     pub email: String,
     /// When the order was cancelled.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub cancelled_at: DateTime<Utc>,
 }
 

@@ -8,3 +8,4 @@ pub mod envelope;
 pub mod event;
 pub mod ids;
 pub mod names;
+pub mod timestamp;

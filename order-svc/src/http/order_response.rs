@@ -33,9 +33,11 @@ pub(super) struct OrderResponse {
     version: u32,
     /// When it was placed.
     #[schema(example = "2026-11-22T11:30:00.123456Z")]
+    #[serde(serialize_with = "schema::timestamp::serialize")]
     created_at: DateTime<Utc>,
     /// When its last event happened.
     #[schema(example = "2026-11-22T11:30:00.123456Z")]
+    #[serde(serialize_with = "schema::timestamp::serialize")]
     updated_at: DateTime<Utc>,
 }
 
