@@ -1,24 +1,24 @@
 //! What happens to every request before a handler sees it: id, span, metrics, limits; and problem answers for what
 //! never reaches a handler.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::metrics::{self, HttpMetrics};
+use super::metrics::{Arrival, HttpMetrics};
 use super::problem::Problem;
 
 /// Carries the id of a request in and out.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -31,48 +31,52 @@ pub struct Limits {
 
 /// Wraps the routes of a service; unknown routes and wrong methods become problems too.
 pub fn wrap(routes: Router, metrics: HttpMetrics, limits: Limits) -> Router {
-    let timeout = move |request, next| timeout(limits.request_timeout, request, next);
     routes.fallback(|| async { not_found() }).method_not_allowed_fallback(|| async { method_not_allowed() }).layer(
         ServiceBuilder::new()
-            .layer(middleware::from_fn(request_id))
-            .layer(middleware::from_fn_with_state(metrics, metrics::observe))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(middleware::from_fn(timeout))
+            .layer(middleware::from_fn_with_state((metrics, limits), attend))
             .layer(DefaultBodyLimit::max(limits.body_bytes_max)),
     )
 }
 
-/// Takes a well-formed id from the client or makes one, names the span by it and returns it.
-async fn request_id(mut request: Request, next: Next) -> Response {
-    let id = request.headers().get(&REQUEST_ID).filter(|id| is_well_formed(id.as_bytes())).cloned();
-    let id = id
-        .unwrap_or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a valid header value"));
-    request.headers_mut().insert(REQUEST_ID, id.clone());
+/// Gives a request its id, its span, its end and its place in the metrics: one middleware, because each more costs every
+/// request another box and another copy of what is inside it.
+async fn attend(State((metrics, limits)): State<(HttpMetrics, Limits)>, request: Request, next: Next) -> Response {
+    let arrival = Arrival::of(&request);
+    let id = request_id(&request);
     let span = tracing::info_span!(
         "http.request",
         method = %request.method(),
         path = request.uri().path(),
         request.id = id.to_str().unwrap_or_default(),
     );
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = answer(limits.request_timeout, request, next).instrument(span).await;
+    metrics.answered(&arrival, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
+/// The handler's answer, or a problem if it panics or takes too long.
+async fn answer(limit: Duration, request: Request, next: Next) -> Response {
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(limit, handled).await {
+        Ok(Ok(response)) => response,
+        // The panic hook has logged the message and the place.
+        Ok(Err(_)) => internal_error().into_response(),
+        Err(_) => {
+            tracing::warn!(?limit, "request timed out");
+            timed_out().into_response()
+        }
+    }
+}
+
+/// A well-formed id from the client, or a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let given = request.headers().get(&REQUEST_ID).filter(|id| is_well_formed(id.as_bytes())).cloned();
+    given.unwrap_or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a valid header value"))
+}
+
 fn is_well_formed(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-}
-
-async fn timeout(limit: Duration, request: Request, next: Next) -> Response {
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        tracing::warn!(?limit, "request timed out");
-        timed_out().into_response()
-    })
-}
-
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    // The panic hook has logged the message and the place.
-    internal_error().into_response()
 }
 
 /// The answer to a fault of ours; what it was is in the log, never in the answer.
@@ -98,4 +102,38 @@ fn method_not_allowed() -> Problem {
 /// The answer to a body above the limit.
 pub fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is above the limit")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use prometheus::{Registry, TextEncoder};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn panics() -> StatusCode {
+        panic!("on purpose")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_panics_or_hangs_is_a_problem_with_an_id_and_a_place_in_the_metrics() {
+        let registry = Registry::new();
+        let limits = Limits { body_bytes_max: 10, request_timeout: Duration::from_secs(5) };
+        let routes =
+            Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<StatusCode>));
+        let routes = wrap(routes, HttpMetrics::register(&registry).unwrap(), limits);
+        for (path, status) in [("/panics", 500), ("/hangs", 503), ("/nowhere", 404)] {
+            let request = Request::get(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{path}");
+            assert_eq!(response.headers()[REQUEST_ID], "mine", "{path}");
+        }
+        let metrics = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for (route, status) in [("/panics", 500), ("/hangs", 503), ("unmatched", 404)] {
+            let counted = format!(r#"http_requests_total{{method="GET",route="{route}",status="{status}"}} 1"#);
+            assert!(metrics.contains(&counted), "{counted} is not in\n{metrics}");
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! Requests and their latency by matched route, never by raw path: the number of series stays bounded.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 /// Bounds of the latency buckets, in seconds.
@@ -38,20 +36,31 @@ impl HttpMetrics {
         Ok(Self { requests, duration })
     }
 
-    fn observe(&self, method: &str, route: &str, status: u16, duration: Duration) {
-        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
-        self.duration.with_label_values(&[method, route]).observe(duration.as_secs_f64());
+    /// Counts and times a request that is answered now.
+    pub(super) fn answered(&self, arrival: &Arrival, status: StatusCode) {
+        let (method, route) = (arrival.method, arrival.route());
+        self.requests.with_label_values(&[method, route, status.as_str()]).inc();
+        self.duration.with_label_values(&[method, route]).observe(arrival.at.elapsed().as_secs_f64());
     }
 }
 
-/// Middleware that counts and times each request.
-pub async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
-    metrics.observe(method, &route, response.status().as_u16(), started.elapsed());
-    response
+/// A request as the metrics know it.
+pub(super) struct Arrival {
+    at: Instant,
+    method: &'static str,
+    route: Option<MatchedPath>,
+}
+
+impl Arrival {
+    /// A request that has come now.
+    pub(super) fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { at: Instant::now(), method: known_method(request.method()), route }
+    }
+
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("unmatched", MatchedPath::as_str)
+    }
 }
 
 /// The method as a label; a client can invent methods, so all unusual ones are one.
