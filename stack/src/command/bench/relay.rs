@@ -78,9 +78,11 @@ async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let limit = bare::atomic(&rig.nats.url(), arguments.events).await?;
+        let before = bare::atomic(&rig.nats.url(), arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
-        rounds.push((drain(&rig, &pool, &[]).await?.rate, limit));
+        let drained = drain(&rig, &pool, &[]).await?;
+        let after = bare::atomic(&rig.nats.url(), arguments.events).await?;
+        rounds.push((drained.rate, before.midpoint(after)));
     }
     Ok(Figure::of_rounds("relay_durable", "events/s", &rounds))
 }
@@ -90,9 +92,11 @@ async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let limit = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+        let before = bare::pipelined(&rig.nats.url(), arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
-        rounds.push((drain(&rig, &pool, &[("PUBLISH_PATH", "careful")]).await?.rate, limit));
+        let drained = drain(&rig, &pool, &[("PUBLISH_PATH", "careful")]).await?;
+        let after = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+        rounds.push((drained.rate, before.midpoint(after)));
     }
     Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
 }
