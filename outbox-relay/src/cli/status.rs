@@ -1,4 +1,5 @@
-//! `outbox-relay status`: the backlog, the dead events, which relay is active, and up to where the stream is proven.
+//! `outbox-relay status`: the backlog, the dead events, which relay is active, what is paused, and up to where the stream is
+//! proven.
 
 use std::process::ExitCode;
 
@@ -10,12 +11,14 @@ use serde::Serialize;
 use crate::config::StatusConfig;
 use crate::store::lease;
 use crate::store::outbox::{self, State};
+use crate::store::pause::{self, PauseRow};
 use crate::store::relay_stream::{self, StreamRow};
 
 #[derive(Serialize)]
 struct Status {
     relay: RelayStatus,
     stream: StreamStatus,
+    paused: Vec<PauseRow>,
     outbox: Vec<StateStatus>,
 }
 
@@ -83,6 +86,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let mut status = Status {
         relay: RelayStatus { is_active: lease.is_alive, holder: lease.holder, epoch: lease.epoch },
         stream: stream.into(),
+        paused: pause::list(&pool).await.context("reading outbox_pause")?,
         outbox: Vec::new(),
     };
     for state in State::ALL {
@@ -103,7 +107,10 @@ fn table(status: &Status) -> String {
     let active = if status.relay.is_active { "active" } else { "NOT ACTIVE" };
     let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
     table.push_str(&stream_lines(&status.stream));
-    table.push_str("state         events   oldest\n");
+    for PauseRow { pattern, reason, paused_by, paused_at } in &status.paused {
+        table.push_str(&format!("paused    {pattern}, since {} by {paused_by}: {reason}\n", said(*paused_at)));
+    }
+    table.push_str("\nstate         events   oldest\n");
     for state in &status.outbox {
         let oldest = state.oldest_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
         table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state, state.events));
@@ -112,8 +119,7 @@ fn table(status: &Status) -> String {
 }
 
 fn stream_lines(stream: &StreamStatus) -> String {
-    let said = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n\n".to_owned() };
+    let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
@@ -130,5 +136,9 @@ fn stream_lines(stream: &StreamStatus) -> String {
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
         lines.push_str(&format!("loss      last at {} ({sign}); {healed} events healed since ever\n", said(lost_at)));
     }
-    lines + "\n"
+    lines
+}
+
+fn said(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

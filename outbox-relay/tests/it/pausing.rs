@@ -62,7 +62,15 @@ both_engines! {
 
     async fn a_pause_outlives_the_relays(engine: Engine) {
         let world = World::new(engine).await;
+        let too_long = "a".repeat(101);
+        for actor in ["", " ", too_long.as_str()] {
+            let refused = world.verb(&["pause", ">", "--reason", "maintenance", "--actor", actor]);
+            assert_eq!(refused.code, Some(64), "{refused:?}");
+            assert!(refused.complained.contains("a name has 1 to 100 characters"), "{refused:?}");
+        }
         world.ask(&["pause", ">", "--reason", "maintenance"]);
+        let status = world.verb(&["status"]);
+        assert!(status.said.contains("paused    >, since ") && status.said.contains(" by ada: maintenance"), "{status:?}");
         let event = world.append(Uuid::now_v7(), 1).await;
         let mut relay = world.relay().start().await;
         eventually("it waits", async || world.row(event).await.state == "held").await;
