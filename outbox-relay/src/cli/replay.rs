@@ -87,12 +87,16 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
     let run = config.run.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     let client = nats::connect("outbox-relay replay", &config.nats).await?;
     let replayer = Replayer::new(client, config.event_source.clone(), config.subject.clone(), run.clone());
-    let events = match chosen(&pool, &config).await? {
+    let chosen = chosen(&pool, &config).await?;
+    if !config.dry_run {
+        record(&pool, &config, &format!("begins run {run}"), 0).await?;
+    }
+    let events = match chosen {
         Some(seqs) => publish(&pool, &replayer, &seqs, config.dry_run).await?,
         None => publish_range(&pool, &replayer, &config).await?,
     };
     if !config.dry_run {
-        record(&pool, &config, &run, events).await?;
+        record(&pool, &config, &format!("run {run}"), events).await?;
     }
     config.act.look.print(&Replayed { events, run, dry_run: config.dry_run }, |answer| {
         let verb = if answer.dry_run { "would be published again" } else { "published again" };
@@ -146,6 +150,7 @@ async fn publish_range(pool: &MySqlPool, replayer: &Replayer, config: &ReplayCon
     Ok(events)
 }
 
+/// Before the first event and after the last: one that breaks off leaves a record that nothing ends.
 async fn record(pool: &MySqlPool, config: &ReplayConfig, run: &str, events: u64) -> anyhow::Result<()> {
     let which = match (&config.order, &config.aggregate, &config.since) {
         (Some(order), _, _) => format!("order {order}"),
@@ -154,7 +159,7 @@ async fn record(pool: &MySqlPool, config: &ReplayConfig, run: &str, events: u64)
         _ => config.events.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
     };
     let subject = config.subject.as_deref().unwrap_or("their own subjects");
-    let scope = format!("run {run} to {subject}: {which}");
+    let scope = format!("{run} to {subject}: {which}");
     let deed = Action { actor: &config.act.actor, verb: Verb::Replay, scope: &scope, reason: None, events };
     let mut tx = pool.begin().await.context("connecting to the database")?;
     action::record(&mut tx, &deed).await.context("recording the action")?;

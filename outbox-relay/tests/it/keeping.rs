@@ -156,7 +156,7 @@ both_engines! {
 }
 
 #[tokio::test]
-async fn replay_to_another_subject_reaches_the_stream_that_takes_it_or_says_that_none_does() {
+async fn a_replay_to_another_subject_reaches_its_stream_or_fails_and_its_record_says_which() {
     let world = World::new(Engine::MySql).await;
     let _relay = world.relay().start().await;
     let event = world.append(Uuid::now_v7(), 1).await.to_string();
@@ -172,4 +172,9 @@ async fn replay_to_another_subject_reaches_the_stream_that_takes_it_or_says_that
     world.ask(&["replay", &event, "--subject", "elsewhere.x"]);
     assert_eq!(stream.info().await.unwrap().state.messages, 1);
     assert_eq!(world.messages().await.len(), 1);
+    let records = "SELECT events, LEFT(scope, 7) FROM outbox_action WHERE action = 'replay' ORDER BY id";
+    let records: Vec<(u64, String)> = sqlx::query_as(records).fetch_all(&world.pool).await.unwrap();
+    let begun = (0, "begins ".to_owned());
+    assert!(records.len() == 3 && records[..2] == [begun.clone(), begun], "{records:?}");
+    assert!(records[2].0 == 1 && records[2].1.starts_with("run "), "{records:?}");
 }
