@@ -197,7 +197,7 @@ fn redo_log(options: &MySqlOptions) -> String {
 
 /// Options that hold whenever the server runs. Relative paths are below the data folder.
 fn arguments(engine: Engine) -> Vec<String> {
-    let mut arguments = mysql_data::basic_arguments();
+    let mut arguments = mysql_data::basic_arguments(engine);
     let both = [
         "--bind-address=127.0.0.1",
         "--socket=mysql.sock",

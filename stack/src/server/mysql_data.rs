@@ -25,11 +25,15 @@ use crate::process::{Launch, Output, describe};
 const FIRST_START: &str = "first-start.sql";
 const INITIALISE_WITHIN: Duration = Duration::from_secs(180);
 
-/// Both servers would otherwise read the machine's configuration, or refuse to run as root.
-pub(super) fn basic_arguments() -> Vec<String> {
+/// Both servers would otherwise read the machine's configuration, or refuse to run as root. A MariaDB that starts removes
+/// the temporary tables of every other from a folder that they share, which /tmp would be; its own is its data folder.
+pub(super) fn basic_arguments(engine: Engine) -> Vec<String> {
     let mut arguments = vec!["--no-defaults".to_owned()];
     if Uid::effective().is_root() {
         arguments.push("--user=root".to_owned());
+    }
+    if engine == Engine::MariaDb {
+        arguments.push("--tmpdir=.".to_owned());
     }
     arguments
 }
@@ -54,7 +58,7 @@ pub(super) async fn initialise(program: &Path, options: &MySqlOptions) -> anyhow
 async fn initialise_mysql(program: &Path, folder: &Path) -> anyhow::Result<()> {
     let log = folder.with_extension("log");
     let mut process = Launch::new("mysql", program)
-        .args(basic_arguments())
+        .args(basic_arguments(Engine::MySql))
         .arg("--initialize-insecure")
         .arg("--innodb-redo-log-capacity=8M")
         .arg(format!("--datadir={}", folder.display()))
@@ -84,7 +88,7 @@ async fn initialise_mariadb(program: &Path, folder: &Path) -> anyhow::Result<()>
     fs::write(&bootstrap, sql).with_context(|| format!("cannot write {}", bootstrap.display()))?;
     let input = File::open(&bootstrap).with_context(|| format!("cannot read {}", bootstrap.display()))?;
     let output = Command::new(program)
-        .args(basic_arguments())
+        .args(basic_arguments(Engine::MariaDb))
         .arg("--bootstrap")
         .arg("--innodb-log-file-size=8M")
         .arg(format!("--datadir={}", folder.display()))
@@ -95,8 +99,9 @@ async fn initialise_mariadb(program: &Path, folder: &Path) -> anyhow::Result<()>
     let output = output.context("cannot run mariadbd")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let why = said.lines().rfind(|line| line.contains("ERROR")).unwrap_or("it said nothing");
-        bail!("mariadb can't initialise {} ({}): {why}", folder.display(), describe(output.status));
+        let why: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).collect();
+        let folder = folder.display();
+        bail!("mariadb can't initialise {folder} ({}): {}", describe(output.status), why.join("; "));
     }
     fs::remove_file(&bootstrap).with_context(|| format!("cannot remove {}", bootstrap.display()))
 }

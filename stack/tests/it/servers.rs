@@ -22,6 +22,16 @@ both_engines! {
         assert_eq!(count(&database).await, 1);
     }
 
+    async fn a_server_that_starts_leaves_the_temporary_tables_of_others_alone(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &ORDERS).await;
+        let pool = database.admin_pool().await;
+        let mut session = pool.acquire().await.unwrap();
+        sqlx::raw_sql("CREATE TEMPORARY TABLE mine (id INT) ENGINE = MyISAM").execute(&mut *session).await.unwrap();
+        let _other = MySql::start(engine).await;
+        sqlx::raw_sql("INSERT INTO mine VALUES (1); DROP TEMPORARY TABLE mine").execute(&mut *session).await.unwrap();
+    }
+
     async fn a_commit_is_on_disk_and_times_are_utc(engine: Engine) {
         let orders = Database::create(engine, &ORDERS).await;
         let pool = orders.admin_pool().await;
