@@ -152,14 +152,28 @@ pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
 
 /// Characters of a reason that the records keep.
 const REASON_CHARS_MAX: usize = 1000;
+/// Characters of a person's name that the records keep.
+const ACTOR_CHARS_MAX: usize = 100;
 
 /// Takes why a person does something, as a record keeps it; clap's `value_parser`.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn reason(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() || text.chars().count() > REASON_CHARS_MAX {
-        return Err(format!("a reason has 1 to {REASON_CHARS_MAX} characters, not only spaces"));
+    for_the_record("a reason", REASON_CHARS_MAX, text)
+}
+
+/// Takes who a person is, as a record keeps it; clap's `value_parser`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn actor(text: &str) -> Result<String, String> {
+    for_the_record("a name", ACTOR_CHARS_MAX, text)
+}
+
+fn for_the_record(what: &str, chars_max: usize, text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().count() > chars_max {
+        return Err(format!("{what} has 1 to {chars_max} characters, not only spaces"));
     }
     Ok(text.to_owned())
 }

@@ -28,18 +28,8 @@ pub struct ActConfig {
     pub look: LookConfig,
 
     /// Who you are, for the record in outbox_action.
-    #[arg(long, env = "USER", default_value = "unknown", value_parser = actor)]
+    #[arg(long, env = "USER", default_value = "unknown", value_parser = runtime::config::actor)]
     pub actor: String,
-}
-
-/// Characters of a name that the records keep.
-const ACTOR_CHARS_MAX: usize = 100;
-
-fn actor(name: &str) -> Result<String, String> {
-    if name.trim().is_empty() || name.chars().count() > ACTOR_CHARS_MAX {
-        return Err(format!("a name has 1 to {ACTOR_CHARS_MAX} characters, not only spaces"));
-    }
-    Ok(name.to_owned())
 }
 
 impl LookConfig {
