@@ -88,15 +88,17 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
     let client = nats::connect("outbox-relay replay", &config.nats).await?;
     let replayer = Replayer::new(client, config.event_source.clone(), config.subject.clone(), run.clone());
     let chosen = chosen(&pool, &config).await?;
+    let scope = scope(&config, &run);
+    let actor = &config.act.actor;
     if !config.dry_run {
-        record(&pool, &config, &format!("begins run {run}"), 0).await?;
+        record(&pool, actor, &format!("begins {scope}"), 0).await?;
     }
     let events = match chosen {
         Some(seqs) => publish(&pool, &replayer, &seqs, config.dry_run).await?,
         None => publish_range(&pool, &replayer, &config).await?,
     };
     if !config.dry_run {
-        record(&pool, &config, &format!("run {run}"), events).await?;
+        record(&pool, actor, &scope, events).await?;
     }
     config.act.look.print(&Replayed { events, run, dry_run: config.dry_run }, |answer| {
         let verb = if answer.dry_run { "would be published again" } else { "published again" };
@@ -150,8 +152,8 @@ async fn publish_range(pool: &MySqlPool, replayer: &Replayer, config: &ReplayCon
     Ok(events)
 }
 
-/// Before the first event and after the last: one that breaks off leaves a record that nothing ends.
-async fn record(pool: &MySqlPool, config: &ReplayConfig, run: &str, events: u64) -> anyhow::Result<()> {
+/// What is replayed and to where, for the record.
+fn scope(config: &ReplayConfig, run: &str) -> String {
     let which = match (&config.order, &config.aggregate, &config.since) {
         (Some(order), _, _) => format!("order {order}"),
         (_, Some((aggregate_type, id)), _) => format!("{aggregate_type}/{id}"),
@@ -159,8 +161,12 @@ async fn record(pool: &MySqlPool, config: &ReplayConfig, run: &str, events: u64)
         _ => config.events.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
     };
     let subject = config.subject.as_deref().unwrap_or("their own subjects");
-    let scope = format!("{run} to {subject}: {which}");
-    let deed = Action { actor: &config.act.actor, verb: Verb::Replay, scope: &scope, reason: None, events };
+    format!("run {run} to {subject}: {which}")
+}
+
+/// Before the first event and after the last: one that breaks off leaves a record that nothing ends.
+async fn record(pool: &MySqlPool, actor: &str, scope: &str, events: u64) -> anyhow::Result<()> {
+    let deed = Action { actor, verb: Verb::Replay, scope, reason: None, events };
     let mut tx = pool.begin().await.context("connecting to the database")?;
     action::record(&mut tx, &deed).await.context("recording the action")?;
     tx.commit().await.context("committing")
