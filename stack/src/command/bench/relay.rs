@@ -75,30 +75,35 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 
 async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let rig = Rig::start(home, arguments.db, true).await?;
-    let pool = rig.database(ORDERS.name, &ORDERS).await?;
-    let mut rounds = Vec::new();
-    for _ in 0..arguments.rounds {
-        let before = bare::atomic(&rig.nats.url(), arguments.events).await?;
-        outbox::append_pending(&pool, arguments.events).await?;
-        let drained = drain(&rig, &pool, &[]).await?;
-        let after = bare::atomic(&rig.nats.url(), arguments.events).await?;
-        rounds.push((drained.rate, before.midpoint(after)));
-    }
+    let rounds = rounds(&rig, arguments, bare::atomic, &[]).await?;
     Ok(Figure::of_rounds("relay_durable", "events/s", &rounds))
 }
 
 async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
     let rig = Rig::start(home, arguments.db, false).await?;
+    let rounds = rounds(&rig, arguments, bare::pipelined, &[("PUBLISH_PATH", "careful")]).await?;
+    Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
+}
+
+/// Drains by a relay with these settings, each with its limit: the mean of before and after, because the machine is slower
+/// after a drain.
+async fn rounds(
+    rig: &Rig,
+    arguments: &Arguments,
+    bare: impl AsyncFn(&str, u64) -> anyhow::Result<f64>,
+    settings: &[(&str, &str)],
+) -> anyhow::Result<Vec<(f64, f64)>> {
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let url = rig.nats.url();
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let before = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+        let before = bare(&url, arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
-        let drained = drain(&rig, &pool, &[("PUBLISH_PATH", "careful")]).await?;
-        let after = bare::pipelined(&rig.nats.url(), arguments.events).await?;
+        let drained = drain(rig, &pool, settings).await?;
+        let after = bare(&url, arguments.events).await?;
         rounds.push((drained.rate, before.midpoint(after)));
     }
-    Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
+    Ok(rounds)
 }
 
 async fn commit_to_puback(home: &Home, arguments: &Arguments) -> anyhow::Result<[Figure; 2]> {
