@@ -11,10 +11,10 @@ both_engines! {
         let id = api.placed().await;
         for date in ["2026-00-10", "0000-00-00"] {
             api.execute(&format!("UPDATE IGNORE outbox SET occurred_at = '{date}'")).await;
-        let story = api.get(&format!("/api/orders/{id}/events")).await;
-        assert_eq!((story.status, &story.body["events"][0]["occurred_at"]), (200, &json!("1970-01-01T00:00:00Z")));
-        let status = api.get("/api/orders/events/status").await;
-        assert_eq!((status.status, &status.body["oldest_pending_age_seconds"]), (200, &json!(0.0)));
+            let story = api.get(&format!("/api/orders/{id}/events")).await;
+            assert_eq!((story.status, &story.body["events"][0]["occurred_at"]), (200, &json!("1970-01-01T00:00:00Z")));
+            let status = api.get("/api/orders/events/status").await;
+            assert_eq!((status.status, &status.body["oldest_pending_age_seconds"]), (200, &json!(0.0)));
         }
     }
 
