@@ -4,13 +4,13 @@
 //! its aggregate's turn. The crash window between PubAck and settle is covered by what [`super::stored`] finds, by the
 //! dedup window and by the test `a_crash_after_puback_stores_no_second_message`.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
+use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use super::faults::{Fault, classify};
 use super::{Outage, Outcome, Publisher, Report, message};
@@ -20,61 +20,57 @@ use crate::lease::Tenure;
 /// Aggregates that are published at the same time; each has one event in flight.
 pub const IN_FLIGHT_MAX: usize = 512;
 
-/// What ends the whole batch.
-#[derive(Debug, Default)]
-struct Stop {
-    is_set: AtomicBool,
-    outage: Mutex<Option<Outage>>,
-}
+/// Aggregates with none in flight: the events that are left of each, by the `seq` of the first.
+type Ready = BTreeMap<u64, VecDeque<Event>>;
 
 impl Publisher {
-    /// Publishes events one by one and adds what became of them to the report.
+    /// Publishes events one by one and adds what became of them to the report. They are sent in the order of `seq` as far
+    /// as their aggregates allow: where `seq` and the sequence in the stream go up together, a settle is cheaper.
     pub(super) async fn publish_one_by_one(&self, events: Vec<Event>, tenure: &Tenure, report: &mut Report) {
-        let stop = Stop::default();
-        let outcomes = stream::iter(by_aggregate(events))
-            .map(|siblings| self.publish_siblings(siblings, tenure, &stop))
-            .buffer_unordered(IN_FLIGHT_MAX)
-            .concat()
-            .await;
-        report.outcomes.extend(outcomes);
-        report.outage = stop.outage.into_inner().expect("no holder of this lock panics");
-    }
-
-    async fn publish_siblings(&self, siblings: Vec<Event>, tenure: &Tenure, stop: &Stop) -> Vec<(Event, Outcome)> {
-        let mut outcomes = Vec::with_capacity(siblings.len());
-        for event in siblings {
-            if stop.is_set.load(Ordering::Relaxed) || !tenure.is_valid() {
-                break;
+        let mut ready = by_aggregate(events);
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            while in_flight.len() < IN_FLIGHT_MAX && report.outage.is_none() && tenure.is_valid() {
+                let Some((_, mut siblings)) = ready.pop_first() else { break };
+                let Some(event) = siblings.pop_front() else { continue };
+                let sent_at = Instant::now();
+                let sent = self.send(&event).await;
+                in_flight.push(async move { (self.outcome(&event, sent, sent_at).await, event, siblings) });
             }
-            match self.publish_one(&event).await {
+            let Some((outcome, event, siblings)) = in_flight.next().await else { return };
+            match outcome {
                 Ok(outcome) => {
-                    let goes_on = matches!(outcome, Outcome::Published { .. });
-                    outcomes.push((event, outcome));
-                    if !goes_on {
-                        break;
+                    if let (Outcome::Published { .. }, Some(next)) = (&outcome, siblings.front()) {
+                        ready.insert(next.seq, siblings);
                     }
+                    report.outcomes.push((event, outcome));
                 }
                 Err(outage) => {
-                    stop.is_set.store(true, Ordering::Relaxed);
-                    stop.outage.lock().expect("no holder of this lock panics").get_or_insert(outage);
-                    break;
+                    report.outage.get_or_insert(outage);
                 }
             }
         }
-        outcomes
     }
 
-    async fn publish_one(&self, event: &Event) -> Result<Outcome, Outage> {
-        let started = Instant::now();
+    async fn send(&self, event: &Event) -> Result<PublishAckFuture, PublishError> {
         let headers = message::headers(event, &self.stream);
         let message = PublishMessage::build().payload(event.payload.clone()).headers(headers);
-        let answer = match self.context.send_publish(event.subject.clone(), message).await {
+        self.context.send_publish(event.subject.clone(), message).await
+    }
+
+    async fn outcome(
+        &self,
+        event: &Event,
+        sent: Result<PublishAckFuture, PublishError>,
+        sent_at: Instant,
+    ) -> Result<Outcome, Outage> {
+        let answer = match sent {
             Ok(answer) => answer.await,
             Err(error) => Err(error),
         };
         match answer {
             Ok(ack) => {
-                self.metrics.puback(started.elapsed(), ack.duplicate);
+                self.metrics.puback(sent_at.elapsed(), ack.duplicate);
                 if ack.duplicate && !self.holds(ack.sequence, event).await? {
                     return Ok(Outcome::Forgotten);
                 }
@@ -89,16 +85,13 @@ impl Publisher {
     }
 }
 
-/// Groups a batch by aggregate, keeping the order within each and the aggregates in the order of their first event.
-fn by_aggregate(events: Vec<Event>) -> Vec<Vec<Event>> {
-    let mut places: HashMap<Aggregate, usize> = HashMap::new();
-    let mut groups: Vec<Vec<Event>> = Vec::new();
+/// Groups a batch in the order of `seq` by aggregate, keeping the order within each.
+fn by_aggregate(events: Vec<Event>) -> Ready {
+    let mut firsts: HashMap<Aggregate, u64> = HashMap::new();
+    let mut ready = Ready::new();
     for event in events {
-        let place = *places.entry(event.aggregate()).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some(group) => group.push(event),
-            None => groups.push(vec![event]),
-        }
+        let first = *firsts.entry(event.aggregate()).or_insert(event.seq);
+        ready.entry(first).or_insert_with(|| VecDeque::with_capacity(1)).push_back(event);
     }
-    groups
+    ready
 }

@@ -18,8 +18,9 @@ pub struct Run {
 }
 
 /// Settles acknowledged events without a gap: `first` to `last` have the sequences of the stream from `stream_seq` on.
-/// Four times as fast as row by row, and none but these can be between them. The epoch is compared in a scalar subquery:
-/// EXISTS would become a join, and the rows would go through a temporary table before they are changed. Locks their rows.
+/// Costs the database a quarter less than a list of them, whose rows go through a temporary table before they are changed, and
+/// none but these can be between them. The epoch is compared in a scalar subquery: EXISTS would become a join, and the rows
+/// would go through that table as well. Locks their rows.
 ///
 /// That subquery locks nothing, so a settle that waits for a row may end after a takeover. What it writes is true all the
 /// same: its messages were in the stream before the successor looked there, and the successor settles the same rows to the
