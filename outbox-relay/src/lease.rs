@@ -116,6 +116,15 @@ impl Lease {
         }
     }
 
+    /// Tells people why the broker takes no events, or that it takes them again; whether that could be written.
+    pub async fn note_outage(&self, tenure: &Tenure, outage: Option<&str>) -> bool {
+        let noted = store::lease::note_outage(&self.pool, self.name, tenure.epoch, outage).await;
+        if let Err(error) = &noted {
+            tracing::warn!(error = chain(error), "can't write down how the broker is");
+        }
+        noted.is_ok()
+    }
+
     /// Ends the tenure for good, so that a standby takes over at once. A failure costs it the lease time, no more.
     pub async fn release(&self, tenure: &Tenure) {
         let release = store::lease::release(&self.pool, self.name, tenure.epoch);

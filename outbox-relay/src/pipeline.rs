@@ -178,7 +178,7 @@ impl Relay {
             let settled =
                 outbox_settle::settle_found(&self.pool, tenure.epoch, &found).await.map_err(TurnError::Claim)?;
             if settled > 0 {
-                tracing::warn!(events = settled, "found in the stream and settled, a crash had left them pending");
+                tracing::warn!(events = settled, "found in the stream and settled: their relay had not come to it");
                 self.metrics.recovered(settled);
             }
         }

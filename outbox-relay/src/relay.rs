@@ -104,6 +104,7 @@ impl Relay {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut pipeline = Pipeline::new(self.batch_size_max);
         let mut poll = POLL_FIRST;
+        let mut noted = None;
         while tenure.is_valid() && !shutdown.is_cancelled() {
             match self.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
@@ -111,12 +112,16 @@ impl Relay {
                         tracing::info!("publishing again");
                     }
                     self.metrics.outage_ended();
+                    self.note(tenure, &mut noted, None).await;
                     retry.reset();
                     poll = self.after(turn, poll, tenure, shutdown).await;
                 }
                 Err(error) if error.passes() => {
                     tracing::warn!(error = chain(&error), "paused, trying again");
                     self.metrics.outage(error.class());
+                    if let TurnError::Outage(outage) = error {
+                        self.note(tenure, &mut noted, Some(self.explain(outage))).await;
+                    }
                     pipeline = Pipeline::probing();
                     if retry.wait(shutdown).await.is_err() {
                         break;
@@ -130,6 +135,18 @@ impl Relay {
         match self.finish(tenure, pipeline).await {
             Err(TurnError::Settle(SettleError::LeaseLost)) => self.was_replaced(tenure),
             result => result,
+        }
+    }
+
+    /// Why the broker takes nothing, for people: without a connection, a publish merely times out.
+    fn explain(&self, Outage(reason): Outage) -> String {
+        if self.publisher.is_connected() { reason } else { format!("not connected to NATS: {reason}") }
+    }
+
+    /// Writes beside the lease how the broker is, if that is new.
+    async fn note(&self, tenure: &Tenure, noted: &mut Option<String>, outage: Option<String>) {
+        if *noted != outage && self.lease.note_outage(tenure, outage.as_deref()).await {
+            *noted = outage;
         }
     }
 

@@ -50,12 +50,16 @@ struct OutboxStatus {
     /// When an event was last published; null when none is left in the outbox.
     #[schema(example = "2026-11-22T11:30:00.125123Z")]
     last_published_at: Option<DateTime<Utc>>,
-    /// Why the first pending event could not be published yet, else why the youngest dead event was given up.
+    /// Why the broker takes no events now, else why the first pending event could not be published yet, else why the youngest
+    /// dead event was given up.
     #[schema(example = json!(null))]
     last_error: Option<String>,
-    /// Whether an outbox-relay holds the lease now: alive and publishing.
+    /// Whether an outbox-relay holds the lease now: alive, and publishing unless the broker takes no events.
     #[schema(example = true)]
     relay_active: bool,
+    /// Since when the broker takes no events from the active relay; null when it takes them, or when no relay is active.
+    #[schema(example = json!(null))]
+    broker_outage_since: Option<DateTime<Utc>>,
 }
 
 struct Problems;
@@ -85,6 +89,9 @@ async fn status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> 
         outbox_status::published_span(&app.pool).await?.max(counts.published)
     };
     let publishing = outbox_status::publishing(&app.pool).await?;
+    let relay = relay_lease::active(&app.pool).await?;
+    let relay_active = relay.is_some();
+    let (outage, broker_outage_since) = relay.map_or((None, None), |relay| (relay.outage, relay.outage_since));
     Ok(Json(OutboxStatus {
         pending: counts.pending,
         published,
@@ -95,7 +102,8 @@ async fn status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> 
         oldest_pending_age_seconds: oldest.as_ref().map(|oldest| oldest.age.as_secs_f64()),
         publish_rate_per_second: publishing.rate,
         last_published_at: publishing.last_at,
-        last_error: oldest.and_then(|oldest| oldest.last_error).or(dead_error),
-        relay_active: relay_lease::is_held(&app.pool).await?,
+        last_error: outage.or_else(|| oldest?.last_error).or(dead_error),
+        relay_active,
+        broker_outage_since,
     }))
 }

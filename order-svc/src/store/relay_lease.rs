@@ -1,22 +1,32 @@
 //! The table `relay_lease`, which we only look at.
 
+use chrono::{DateTime, Utc};
 use schema::names;
-use sqlx::{MySqlPool, query_scalar};
+use sqlx::{MySqlPool, query_as};
 
-/// Whether some relay holds the lease of the outbox now, by the database clock. Locks nothing.
+/// A relay that holds the lease.
+#[derive(Clone, Debug)]
+pub struct ActiveRelay {
+    /// Why the broker takes no events from it, if it takes none.
+    pub outage: Option<String>,
+    /// Since when it takes none.
+    pub outage_since: Option<DateTime<Utc>>,
+}
+
+/// The relay that holds the lease of the outbox now, by the database clock. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn is_held(pool: &MySqlPool) -> sqlx::Result<bool> {
-    let held = query_scalar!(
-        r#"SELECT COUNT(*) AS "held!: i64"
+pub async fn active(pool: &MySqlPool) -> sqlx::Result<Option<ActiveRelay>> {
+    query_as!(
+        ActiveRelay,
+        r#"SELECT outage, outage_since AS "outage_since: DateTime<Utc>"
            FROM relay_lease
            WHERE name = ?
              AND holder IS NOT NULL
              AND expires_at > UTC_TIMESTAMP(6)"#,
         names::OUTBOX_LEASE
     )
-    .fetch_one(pool)
-    .await?;
-    Ok(held > 0)
+    .fetch_optional(pool)
+    .await
 }

@@ -25,9 +25,15 @@ both_engines! {
         assert_eq!((&status["relay_active"], &status["last_error"]), (&true.into(), &"too large".into()));
 
         api.execute("UPDATE outbox SET last_error = 'no responders' WHERE state = 'pending'").await;
+        api.execute("UPDATE relay_lease SET outage = 'stream is full', outage_since = '2026-11-22 11:30:00.125'").await;
+        let status = api.get("/api/orders/events/status").await.body;
+        assert_eq!(status["last_error"], "stream is full");
+        assert_eq!(status["broker_outage_since"], "2026-11-22T11:30:00.125Z");
+
         api.execute("UPDATE relay_lease SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND").await;
         let status = api.get("/api/orders/events/status").await.body;
         assert_eq!((&status["relay_active"], &status["last_error"]), (&false.into(), &"no responders".into()));
+        assert_eq!(status["broker_outage_since"], serde_json::Value::Null);
     }
 }
 

@@ -1,5 +1,5 @@
-//! `outbox-relay status`: the backlog, the dead events, which relay is active, what is paused, and up to where the stream is
-//! proven.
+//! `outbox-relay status`: the backlog, the dead events, which relay is active, whether the broker takes its events, what is
+//! paused, and up to where the stream is proven.
 
 use std::process::ExitCode;
 
@@ -65,6 +65,9 @@ struct RelayStatus {
     is_active: bool,
     holder: Option<String>,
     epoch: u64,
+    /// Why the broker takes no events from it, if it takes none.
+    outage: Option<String>,
+    outage_since: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -84,7 +87,13 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
     let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
-        relay: RelayStatus { is_active: lease.is_alive, holder: lease.holder, epoch: lease.epoch },
+        relay: RelayStatus {
+            is_active: lease.is_alive,
+            holder: lease.holder,
+            epoch: lease.epoch,
+            outage: lease.outage,
+            outage_since: lease.outage_since,
+        },
         stream: stream.into(),
         paused: pause::list(&pool).await.context("reading outbox_pause")?,
         outbox: Vec::new(),
@@ -106,6 +115,9 @@ fn table(status: &Status) -> String {
     let holder = status.relay.holder.as_deref().unwrap_or("nobody");
     let active = if status.relay.is_active { "active" } else { "NOT ACTIVE" };
     let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
+    if let Some((outage, since)) = status.relay.outage.as_ref().zip(status.relay.outage_since) {
+        table.push_str(&format!("broker    TAKES NO EVENTS since {}: {outage}\n", said(since)));
+    }
     table.push_str(&stream_lines(&status.stream));
     for PauseRow { pattern, reason, paused_by, paused_at } in &status.paused {
         table.push_str(&format!("paused    {pattern}, since {} by {paused_by}: {reason}\n", said(*paused_at)));

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::connection::State;
 use async_nats::jetstream::{self, ContextBuilder};
 
 use self::atomic::{NotStored, Staged};
@@ -105,6 +106,11 @@ impl Publisher {
     /// The largest message that the broker takes, in bytes.
     pub fn payload_bytes_max(&self) -> usize {
         self.client.max_payload()
+    }
+
+    /// Whether there is a connection to the broker.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// Publishes a batch given in `seq` order, in parts. While the broker stores one, the next is made ready, and it goes

@@ -1,10 +1,11 @@
 //! The table `relay_lease`: who drains the outbox.
 //!
 //! The database clock decides, so relays need not agree on the time. `epoch` grows with every change of holder and
-//! is the fencing token of every settle.
+//! is the fencing token of every settle. The holder writes here too why the broker takes nothing from it.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{MySqlPool, MySqlTransaction};
 
 /// The row as it is now.
@@ -16,15 +17,21 @@ pub struct LeaseRow {
     pub epoch: u64,
     /// Whether it has not expired.
     pub is_alive: bool,
+    /// Why the broker takes no events from the holder, if it takes none.
+    pub outage: Option<String>,
+    /// Since when it takes none.
+    pub outage_since: Option<DateTime<Utc>>,
 }
 
 /// Takes the lease if it is free or has expired; whether it was. Locks its row until the transaction ends.
 pub async fn take(tx: &mut MySqlTransaction<'_>, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "UPDATE relay_lease
-         SET holder     = ?,
-             epoch      = epoch + 1,
-             expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         SET holder       = ?,
+             epoch        = epoch + 1,
+             expires_at   = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+             outage       = NULL,
+             outage_since = NULL
          WHERE name = ?
            AND (holder IS NULL OR expires_at <= UTC_TIMESTAMP(6))",
         holder,
@@ -62,8 +69,10 @@ pub async fn renew(pool: &MySqlPool, name: &str, epoch: u64, time: Duration) -> 
 pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<bool> {
     let released = sqlx::query!(
         "UPDATE relay_lease
-         SET holder     = NULL,
-             expires_at = UTC_TIMESTAMP(6)
+         SET holder       = NULL,
+             expires_at   = UTC_TIMESTAMP(6),
+             outage       = NULL,
+             outage_since = NULL
          WHERE name = ?
            AND epoch = ?",
         name,
@@ -74,11 +83,31 @@ pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<b
     Ok(released.rows_affected() == 1)
 }
 
+/// Keeps why the broker takes no events, and since when; none when it takes them. Changes nothing if the lease is another's.
+/// Locks its row for the statement.
+pub async fn note_outage(pool: &MySqlPool, name: &str, epoch: u64, outage: Option<&str>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE relay_lease
+         SET outage       = LEFT(?, 1000),
+             outage_since = IF(? IS NULL, NULL, COALESCE(outage_since, UTC_TIMESTAMP(6)))
+         WHERE name = ?
+           AND epoch = ?",
+        outage,
+        outage,
+        name,
+        epoch
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// The lease for people to look at. Locks nothing.
 pub async fn look(pool: &MySqlPool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     sqlx::query_as!(
         LeaseRow,
-        r#"SELECT holder, epoch, (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)) AS "is_alive!: bool"
+        r#"SELECT holder, epoch, (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)) AS "is_alive!: bool",
+                  outage, outage_since AS "outage_since: DateTime<Utc>"
            FROM relay_lease
            WHERE name = ?"#,
         name

@@ -7,7 +7,44 @@ use uuid::Uuid;
 
 use crate::support::{World, metric};
 
+const BROKER_FAILURES: &str = "relay_failures_total{class=\"broker\"}";
+
+/// Since when the status says that the broker takes nothing, with a reason.
+fn outage_since(world: &World) -> Option<String> {
+    let relay = world.ask(&["status"])["relay"].clone();
+    assert_eq!(relay["outage"].is_string(), relay["outage_since"].is_string(), "{relay}");
+    relay["outage_since"].as_str().map(str::to_owned)
+}
+
 both_engines! {
+    async fn people_are_told_why_the_broker_takes_nothing_as_long_as_it_does(engine: Engine) {
+        let mut world = World::new(engine).await;
+        let mut relay = world.relay().start().await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+        assert_eq!(outage_since(&world), None);
+
+        world.nats.kill().await;
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("the status tells it", async || outage_since(&world).is_some()).await;
+        let (since, tried) = (outage_since(&world), metric(&relay, BROKER_FAILURES).await);
+        eventually("it is tried again", async || metric(&relay, BROKER_FAILURES).await > tried).await;
+        assert_eq!(outage_since(&world), since);
+        let said = world.verb(&["status"]).said;
+        assert!(said.contains("TAKES NO EVENTS since ") && said.contains(": not connected to NATS"), "{said}");
+
+        world.nats.restart().await;
+        world.until_all_published().await;
+        eventually("it is over", async || outage_since(&world).is_none()).await;
+
+        world.nats.kill().await;
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("it is told again", async || outage_since(&world).is_some()).await;
+        relay.terminate().await;
+        let said = world.verb(&["status"]).said;
+        assert!(!said.contains("TAKES NO EVENTS"), "nobody is active who would know: {said}");
+    }
+
     async fn events_wait_while_the_broker_is_away_and_spend_no_attempt(engine: Engine) {
         let mut world = World::new(engine).await;
         world.nats.stop().await;
