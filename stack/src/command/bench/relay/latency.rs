@@ -1,15 +1,17 @@
 //! From an order's commit to its event's PubAck, at a hundred orders a second with wake hints.
 //!
-//! Measured with what the table says: `published_at` is the database's clock when the settle began, a little after the
-//! PubAck; database and client are on one machine, so their clocks are one.
+//! The clock starts when the insert is answered, and stops when the PubAck is seen on its way from the broker to the relay.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::{Client, Subscriber};
+use futures::StreamExt;
 use schema::names::ORDERS_WAKE_SUBJECT;
 use sqlx::MySqlPool;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
@@ -19,14 +21,19 @@ use crate::command::rig::Rig;
 const PERIOD: Duration = Duration::from_millis(10);
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 
-/// The times in milliseconds, in ascending order. The first second is left out: the relay is starting.
+/// Where the broker answers the relay.
+const INBOX: &str = "_INBOX.outbox-relay.>";
+
+/// The times in milliseconds, in ascending order. The relay has published one event before.
 pub(super) async fn commit_to_puback(rig: &Rig, pool: &MySqlPool, seconds: u64) -> anyhow::Result<Vec<f64>> {
     let client = async_nats::connect(rig.nats.url()).await?;
+    let (stop, stopped) = oneshot::channel();
+    let listening = tokio::spawn(listen(client.subscribe(INBOX).await?, stopped));
     let relay = drain::start_relay(rig, &[])?;
     append(pool, &client).await?;
     until_published(pool).await.with_context(|| relay.last_words())?;
 
-    let mut committed: HashMap<Uuid, DateTime<Utc>> = HashMap::new();
+    let mut committed: HashMap<Uuid, Instant> = HashMap::new();
     let mut timer = interval(PERIOD);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..seconds * 100 {
@@ -35,20 +42,36 @@ pub(super) async fn commit_to_puback(rig: &Rig, pool: &MySqlPool, seconds: u64) 
         committed.insert(event, at);
     }
     until_published(pool).await?;
-    let published: Vec<(Uuid, DateTime<Utc>)> =
-        sqlx::query_as("SELECT event_id, published_at FROM outbox WHERE state = 'published'").fetch_all(pool).await?;
-    let milliseconds = |(event, at): (Uuid, DateTime<Utc>)| {
-        let committed = committed.get(&event)?;
-        Some((at - *committed).num_microseconds()? as f64 / 1_000.0)
-    };
-    let mut times: Vec<f64> = published.into_iter().filter_map(milliseconds).collect();
-    times.sort_by(f64::total_cmp);
     relay.stop().await?;
+    drop(stop);
+    let pubacks = listening.await?;
+
+    let published: Vec<(Uuid, u64)> = sqlx::query_as("SELECT event_id, stream_seq FROM outbox").fetch_all(pool).await?;
+    let mut times = Vec::with_capacity(committed.len());
+    for (event, stream_seq) in published {
+        let Some(at) = committed.get(&event) else { continue };
+        // The PubAck of a batch is that of its last message.
+        let (_, puback) = pubacks.range(stream_seq..).next().context("an event has no PubAck")?;
+        times.push(puback.saturating_duration_since(*at).as_secs_f64() * 1_000.0);
+    }
+    times.sort_by(f64::total_cmp);
     Ok(times)
 }
 
+/// When each PubAck came, by its sequence.
+async fn listen(inbox: Subscriber, stopped: oneshot::Receiver<()>) -> BTreeMap<u64, Instant> {
+    let mut pubacks = BTreeMap::new();
+    let mut answers = std::pin::pin!(inbox.take_until(stopped));
+    while let Some(answer) = answers.next().await {
+        if let Ok(puback) = serde_json::from_slice::<PublishAck>(&answer.payload) {
+            pubacks.insert(puback.sequence, Instant::now());
+        }
+    }
+    pubacks
+}
+
 /// One order's event, committed and hinted at as order-svc does; the time of the commit.
-async fn append(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result<(Uuid, DateTime<Utc>)> {
+async fn append(pool: &MySqlPool, client: &Client) -> anyhow::Result<(Uuid, Instant)> {
     let event = Uuid::now_v7();
     sqlx::query(
         r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
@@ -58,7 +81,7 @@ async fn append(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result
     .bind(Uuid::now_v7())
     .execute(pool)
     .await?;
-    let at = Utc::now();
+    let at = Instant::now();
     client.publish(ORDERS_WAKE_SUBJECT, "".into()).await?;
     Ok((event, at))
 }
