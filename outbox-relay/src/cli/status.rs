@@ -65,7 +65,7 @@ struct RelayStatus {
     is_active: bool,
     holder: Option<String>,
     epoch: u64,
-    /// Why the broker takes no events from it, if it takes none.
+    /// Why the broker takes no events from it, if it is active and the broker takes none.
     outage: Option<String>,
     outage_since: Option<DateTime<Utc>>,
 }
@@ -85,14 +85,16 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = runtime::mysql::pool(&config.database)?;
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
+    // A relay that died can't tell that it is over.
+    let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
     let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
         relay: RelayStatus {
             is_active: lease.is_alive,
             holder: lease.holder,
             epoch: lease.epoch,
-            outage: lease.outage,
-            outage_since: lease.outage_since,
+            outage,
+            outage_since,
         },
         stream: stream.into(),
         paused: pause::list(&pool).await.context("reading outbox_pause")?,

@@ -1,6 +1,7 @@
 //! The broker or the database away: events wait, no attempt is spent, nothing needs a restart.
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use serde_json::Value;
 use stack::testing::{MySql, TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
@@ -11,7 +12,8 @@ const BROKER_FAILURES: &str = "relay_failures_total{class=\"broker\"}";
 
 /// Since when the status says that the broker takes nothing, with a reason.
 fn outage_since(world: &World) -> Option<String> {
-    let relay = world.ask(&["status"])["relay"].clone();
+    let status: Value = serde_json::from_str(&world.verb(&["status", "--json"]).said).unwrap();
+    let relay = &status["relay"];
     assert_eq!(relay["outage"].is_string(), relay["outage_since"].is_string(), "{relay}");
     relay["outage_since"].as_str().map(str::to_owned)
 }
@@ -43,6 +45,26 @@ both_engines! {
         relay.terminate().await;
         let said = world.verb(&["status"]).said;
         assert!(!said.contains("TAKES NO EVENTS"), "nobody is active who would know: {said}");
+        // A relay of an older version that takes over would not clear it.
+        let is_cleared = "SELECT outage IS NULL AND outage_since IS NULL FROM relay_lease";
+        assert!(sqlx::query_scalar::<_, bool>(is_cleared).fetch_one(&world.pool).await.unwrap());
+    }
+
+    async fn an_outage_that_a_relay_died_in_is_not_told_of_its_successor(engine: Engine) {
+        let mut world = World::new(engine).await;
+        let mut relay = world.relay().env("PUBLISH_TIMEOUT", "500ms").start().await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+        world.nats.kill().await;
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("the status tells it", async || outage_since(&world).is_some()).await;
+        relay.kill().await;
+        eventually("nobody is active who would know", async || outage_since(&world).is_none()).await;
+
+        world.nats.restart().await;
+        relay.restart().await;
+        world.until_all_published().await;
+        assert_eq!(outage_since(&world), None);
     }
 
     async fn events_wait_while_the_broker_is_away_and_spend_no_attempt(engine: Engine) {
