@@ -104,7 +104,7 @@ impl Relay {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut pipeline = Pipeline::new(self.batch_size_max);
         let mut poll = POLL_FIRST;
-        let mut noted = None;
+        let mut noted = Some(None);
         while tenure.is_valid() && !shutdown.is_cancelled() {
             match self.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
@@ -143,10 +143,12 @@ impl Relay {
         if self.publisher.is_connected() { reason } else { format!("not connected to NATS: {reason}") }
     }
 
-    /// Writes beside the lease how the broker is, if that is new.
-    async fn note(&self, tenure: &Tenure, noted: &mut Option<String>, outage: Option<String>) {
-        if *noted != outage && self.lease.note_outage(tenure, outage.as_deref()).await {
-            *noted = outage;
+    /// Writes beside the lease how the broker is, if that is new. A statement that failed may have been carried out: then
+    /// it is not known what is `noted`.
+    async fn note(&self, tenure: &Tenure, noted: &mut Option<Option<String>>, outage: Option<String>) {
+        if noted.as_ref() != Some(&outage) {
+            let is_noted = self.lease.note_outage(tenure, outage.as_deref()).await;
+            *noted = is_noted.then_some(outage);
         }
     }
 

@@ -91,6 +91,30 @@ both_engines! {
     }
 }
 
+/// The database hears of the outage, and its answer is lost.
+#[tokio::test]
+async fn an_outage_that_may_have_been_told_is_not_told_when_it_is_over() {
+    let mut world = World::new(Engine::MySql).await;
+    let mut proxy = TcpProxy::start(world.database.port()).await;
+    let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+    // The lease outlasts the way of the relay to the broker.
+    let relay = relay.env("PUBLISH_TIMEOUT", "500ms").env("LEASE_TIME", "15s").start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+
+    proxy.deafen_at(b"not connected to NATS");
+    world.nats.kill().await;
+    world.append(Uuid::now_v7(), 1).await;
+    eventually("the status tells it", async || outage_since(&world).is_some()).await;
+    world.nats.restart().await;
+    eventually("the relay is connected", async || relay.log().matches("runtime::nats: connected").count() == 2).await;
+    proxy.cut().await;
+    proxy.heal().await;
+    world.until_all_published().await;
+    eventually("it is over", async || outage_since(&world).is_none()).await;
+    assert_eq!(world.lease_epoch().await, 1);
+}
+
 #[tokio::test]
 async fn a_full_stream_pushes_back_into_the_outbox_and_drops_nothing() {
     let world = World::new(Engine::MySql).await;
