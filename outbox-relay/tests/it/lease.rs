@@ -4,6 +4,7 @@ use stack::testing::{TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
+use crate::batch::{append_at_once, events};
 use crate::support::{World, metric};
 
 both_engines! {
@@ -81,4 +82,47 @@ both_engines! {
         assert_eq!(world.row(event).await, settled);
         assert_eq!(world.messages().await.len(), 2);
     }
+    async fn a_relay_that_lost_the_lease_says_nothing_of_the_broker(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut proxy = TcpProxy::start(world.nats.port()).await;
+        let mut stale = world.relay().env("NATS_URL", format!("nats://127.0.0.1:{}", proxy.port())).start().await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+
+        proxy.pause().await;
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("it has claimed", async || metric(&stale, "relay_claimed_events_total").await == 2.0).await;
+        stale.freeze();
+        let successor = world.relay().start().await;
+        eventually("the successor is active", async || metric(&successor, "relay_lease_held").await == 1.0).await;
+        world.until_all_published().await;
+        stale.thaw();
+        eventually("the stale one notices", async || metric(&stale, "relay_lease_losses_total").await == 1.0).await;
+        assert!(metric(&stale, "relay_failures_total{class=\"broker\"}").await >= 1.0);
+        assert_eq!(world.ask(&["status"])["relay"]["outage"], serde_json::Value::Null);
+    }
+}
+
+/// It sleeps while the broker has acknowledged what was under way: there would be room for the others.
+#[tokio::test]
+async fn a_tenure_that_is_over_publishes_no_further_single_events() {
+    let world = World::new(Engine::MySql).await;
+    let mut proxy = TcpProxy::start(world.nats.port()).await;
+    let stale = world.relay().env("NATS_URL", format!("nats://127.0.0.1:{}", proxy.port()));
+    let stale = stale.env("PUBLISH_PATH", "careful").env("PUBLISH_TIMEOUT", "20s").env("WATCH_INTERVAL", "1h");
+    let mut stale = stale.env("SHUTDOWN_GRACE", "30s").start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+
+    proxy.deafen().await;
+    append_at_once(&world, &events(1_000, 1)).await;
+    eventually("as many as may be are under way", async || world.messages().await.len() == 1 + 512).await;
+    stale.freeze();
+    proxy.heal().await;
+    let _successor = world.relay().start().await;
+    world.until_all_published().await;
+    stale.thaw();
+    eventually("the stale one notices", async || metric(&stale, "relay_lease_losses_total").await == 1.0).await;
+    assert_eq!(metric(&stale, "relay_pubacks_total{result=\"stored\"}").await, 1.0 + 512.0);
+    assert_eq!(metric(&stale, "relay_pubacks_total{result=\"duplicate\"}").await, 0.0);
 }

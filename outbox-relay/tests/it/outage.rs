@@ -6,6 +6,7 @@ use stack::testing::{MySql, TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
+use crate::batch::{append_at_once, events};
 use crate::support::{World, metric};
 
 const BROKER_FAILURES: &str = "relay_failures_total{class=\"broker\"}";
@@ -113,6 +114,26 @@ async fn an_outage_that_may_have_been_told_is_not_told_when_it_is_over() {
     world.until_all_published().await;
     eventually("it is over", async || outage_since(&world).is_none()).await;
     assert_eq!(world.lease_epoch().await, 1);
+}
+
+#[tokio::test]
+async fn an_outage_stops_the_single_events_that_are_not_under_way() {
+    let world = World::new(Engine::MySql).await;
+    let mut proxy = TcpProxy::start(world.nats.port()).await;
+    let relay = world.relay().env("NATS_URL", format!("nats://127.0.0.1:{}", proxy.port()));
+    let relay = relay.env("PUBLISH_PATH", "careful").env("PUBLISH_TIMEOUT", "500ms");
+    // No look at the stream is to notice the outage first.
+    let relay = relay.env("WATCH_INTERVAL", "1h").start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+
+    proxy.deafen().await;
+    append_at_once(&world, &events(1_000, 1)).await;
+    eventually("the relay pauses", async || metric(&relay, "relay_paused").await == 1.0).await;
+    assert_eq!(world.messages().await.len(), 1 + 512);
+    proxy.heal().await;
+    world.until_all_published().await;
+    assert_eq!(world.messages().await.len(), 1 + 1_000);
 }
 
 #[tokio::test]
