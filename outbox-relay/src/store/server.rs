@@ -59,7 +59,7 @@ pub async fn may_purge(pool: &MySqlPool) -> sqlx::Result<()> {
 
 /// As [`may_settle`], for the lease.
 pub async fn may_lease(pool: &MySqlPool) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE relay_lease SET epoch = epoch WHERE name = ''").execute(pool).await.map(drop)
+    sqlx::query!("UPDATE relay_lease SET epoch = epoch, outage = outage WHERE name = ''").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for the loss detector.
