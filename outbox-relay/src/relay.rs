@@ -104,7 +104,7 @@ impl Relay {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut pipeline = Pipeline::new(self.batch_size_max);
         let mut poll = POLL_FIRST;
-        let mut noted = Some(None);
+        let mut is_outage_noted = false;
         while tenure.is_valid() && !shutdown.is_cancelled() {
             match self.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
@@ -112,7 +112,9 @@ impl Relay {
                         tracing::info!("publishing again");
                     }
                     self.metrics.outage_ended();
-                    self.note(tenure, &mut noted, None).await;
+                    if is_outage_noted {
+                        is_outage_noted = !self.lease.note_outage(tenure, None).await;
+                    }
                     retry.reset();
                     poll = self.after(turn, poll, tenure, shutdown).await;
                 }
@@ -120,7 +122,9 @@ impl Relay {
                     tracing::warn!(error = chain(&error), "paused, trying again");
                     self.metrics.outage(error.class());
                     if let TurnError::Outage(outage) = error {
-                        self.note(tenure, &mut noted, Some(self.explain(outage))).await;
+                        self.lease.note_outage(tenure, Some(&self.explain(outage))).await;
+                        // Also if that failed: it may have been carried out.
+                        is_outage_noted = true;
                     }
                     pipeline = Pipeline::probing();
                     if retry.wait(shutdown).await.is_err() {
@@ -141,15 +145,6 @@ impl Relay {
     /// Why the broker takes nothing, for people: without a connection, a publish merely times out.
     fn explain(&self, Outage(reason): Outage) -> String {
         if self.publisher.is_connected() { reason } else { format!("not connected to NATS: {reason}") }
-    }
-
-    /// Writes beside the lease how the broker is, if that is new. A statement that failed may have been carried out: then
-    /// it is not known what is `noted`.
-    async fn note(&self, tenure: &Tenure, noted: &mut Option<Option<String>>, outage: Option<String>) {
-        if noted.as_ref() != Some(&outage) {
-            let is_noted = self.lease.note_outage(tenure, outage.as_deref()).await;
-            *noted = is_noted.then_some(outage);
-        }
     }
 
     fn was_replaced(&self, tenure: &Tenure) -> Result<(), TurnError> {
