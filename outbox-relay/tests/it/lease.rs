@@ -82,6 +82,7 @@ both_engines! {
         assert_eq!(world.row(event).await, settled);
         assert_eq!(world.messages().await.len(), 2);
     }
+
     async fn a_relay_that_lost_the_lease_says_nothing_of_the_broker(engine: Engine) {
         let world = World::new(engine).await;
         let mut proxy = TcpProxy::start(world.nats.port()).await;
