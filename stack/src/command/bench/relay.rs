@@ -96,12 +96,13 @@ async fn rounds(
     let pool = rig.database(ORDERS.name, &ORDERS).await?;
     let url = rig.nats.url();
     let mut rounds = Vec::new();
+    let mut before = bare(&url, arguments.events).await?;
     for _ in 0..arguments.rounds {
-        let before = bare(&url, arguments.events).await?;
         outbox::append_pending(&pool, arguments.events).await?;
         let drained = drain(rig, &pool, settings).await?;
         let after = bare(&url, arguments.events).await?;
         rounds.push((drained.rate, before.midpoint(after)));
+        before = after;
     }
     Ok(rounds)
 }
