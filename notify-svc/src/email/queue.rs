@@ -24,8 +24,8 @@ use crate::store::email_queue::{self, Claim, DueEmail, Settled};
 /// what a killed sender held waits for the lease's end.
 const CLAIM_MAX: u32 = 8;
 /// A claim is sent at once, or as slowly as the rate of one a second makes it; the rest of the lease is for settling.
-const LEASE: Duration = Duration::from_secs(30);
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(35);
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_secs(1);
 /// Emails that come this close together are claimed together: a claim is a commit, and takes the disk from the next order.
 const GATHER: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::faults::Trial;
 use super::pipeline::Victim;
 
-/// An ack wait, should the last kill have left messages unanswered, then the 30 s for which a killed notify-svc had leased
+/// An ack wait, should the last kill have left messages unanswered, then the 35 s for which a killed notify-svc had leased
 /// emails, and time for a busy machine.
 const DRAINED_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
