@@ -13,6 +13,7 @@ use runtime::telemetry::chain;
 use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::store;
 
 /// Takes, keeps and gives up the lease of one outbox.
@@ -22,6 +23,7 @@ pub struct Lease {
     name: &'static str,
     holder: String,
     time: Duration,
+    metrics: Metrics,
 }
 
 /// The time in which this relay is the active one.
@@ -51,11 +53,11 @@ impl Tenure {
 
 impl Lease {
     /// A lease that other relays may take `time` after this one died.
-    pub fn new(pool: MySqlPool, name: &'static str, time: Duration) -> Self {
+    pub fn new(pool: MySqlPool, name: &'static str, time: Duration, metrics: Metrics) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host: String = host.trim().chars().take(50).collect();
         let holder = format!("{host}:{}:{}", std::process::id(), uuid::Uuid::now_v7().simple());
-        Self { pool, name, holder, time }
+        Self { pool, name, holder, time, metrics }
     }
 
     /// Stands by until the lease is free, then takes it.
@@ -74,8 +76,14 @@ impl Lease {
                 Ok(Some(epoch)) => {
                     return Ok(Tenure { epoch, valid_until: Mutex::new(valid_until), over: shutdown.child_token() });
                 }
-                Ok(None) => tracing::debug!("another relay is active, standing by"),
-                Err(error) => tracing::warn!(error = chain(&error), "can't take the lease, trying again"),
+                Ok(None) => {
+                    self.metrics.outage_ended();
+                    tracing::debug!("another relay is active, standing by");
+                }
+                Err(error) => {
+                    self.metrics.outage("database");
+                    tracing::warn!(error = chain(&error), "can't take the lease, trying again");
+                }
             }
             retry.wait(shutdown).await?;
         }
@@ -111,6 +119,7 @@ impl Lease {
             }
             if !tenure.is_valid() && !tenure.over.is_cancelled() {
                 tracing::warn!(epoch = tenure.epoch, "the lease was not renewed in time, this relay stands by");
+                self.metrics.outage("database");
                 tenure.over.cancel();
             }
         }

@@ -98,7 +98,10 @@ impl Metrics {
                 Opts::new("relay_failures_total", "What kept events from being published, by class."),
                 &["class"],
             )?,
-            paused: IntGauge::new("relay_paused", "1 while the broker or the database is away.")?,
+            paused: IntGauge::new(
+                "relay_paused",
+                "1 while the broker or the database is away; of a relay that stands by, the database.",
+            )?,
             lease_held: IntGauge::new("relay_lease_held", "1 while this relay is the active one.")?,
             lease_losses: IntCounter::new("relay_lease_losses_total", "Tenures that ended without a stop.")?,
             stale_settles: IntCounter::new(
@@ -201,7 +204,7 @@ impl Metrics {
         self.paused.set(1);
     }
 
-    /// A batch went through.
+    /// A batch went through, or there is another relay to see to it.
     pub fn outage_ended(&self) {
         self.paused.set(0);
     }

@@ -88,10 +88,14 @@ impl Relay {
                 tenure.over.cancel();
                 result
             };
-            let (result, ()) = tokio::join!(drain, self.lease.keep(&tenure));
+            let keep = async {
+                self.lease.keep(&tenure).await;
+                // Not after the drain: a settle may wait for the database long after another relay took over.
+                self.metrics.lease_ended(!shutdown.is_cancelled());
+            };
+            let (result, ()) = tokio::join!(drain, keep);
             self.watcher.stand_by();
             self.lease.release(&tenure).await;
-            self.metrics.lease_ended(!shutdown.is_cancelled());
             match result {
                 Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
                 result => result?,

@@ -83,6 +83,7 @@ impl Settler {
         let rows = loop {
             match self.write(tenure, &plan).await {
                 Err(SettleError::Database(error)) if is_transient(&error) => {
+                    self.metrics.outage("database");
                     tracing::warn!(error = chain(&error), "can't settle, trying again");
                     if retry.wait(&self.shutdown).await.is_err() {
                         return Err(error.into());

@@ -70,7 +70,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         metrics.clone(),
     );
     let relay = Relay {
-        lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time),
+        lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
         stream: StreamMaker::new(nats, config.stream.clone()),
         watcher: watcher(&config, &pool, &publisher, &acks, losses),
         publisher,

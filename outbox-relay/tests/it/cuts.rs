@@ -13,12 +13,13 @@ use crate::support::{World, metric};
 const BATCH: usize = 100;
 
 const STORED: &str = "relay_pubacks_total{result=\"stored\"}";
+const SETTLED: &str = "relay_event_duration_seconds_count";
 
-/// A relay that has published one event, on a way that can be cut.
+/// A relay that has published one event and knows that it is settled, on a way that can be cut.
 async fn at_work(world: &World, relay: Service) -> Service {
     let relay = relay.start().await;
     world.append(Uuid::now_v7(), 1).await;
-    world.until_all_published().await;
+    eventually("it has settled", async || metric(&relay, SETTLED).await == 1.0).await;
     relay
 }
 
@@ -122,7 +123,9 @@ both_engines! {
                 eventually("it has the PubAck", async || metric(&relay, STORED).await == claimed).await;
                 assert_eq!(world.count("pending").await, BATCH as i64);
             }
+            eventually("the relay notices", async || metric(&relay, "relay_paused").await == 1.0).await;
             proxy.heal().await;
+            eventually("it goes on", async || metric(&relay, "relay_paused").await == 0.0).await;
             world.until_all_published().await;
         }
         let last = world.append(Uuid::now_v7(), 1).await;
