@@ -20,6 +20,8 @@ enum Mode {
     Deaf,
     /// Connections stay, and new ones are taken, but no byte passes.
     Paused,
+    /// Connections that were there stay, but no byte passes any more; new ones are open.
+    Lost,
     /// Connections are closed and new ones refused.
     Cut,
 }
@@ -92,6 +94,12 @@ impl TcpProxy {
         self.switch(Mode::Paused).await;
     }
 
+    /// Lets no byte through the connections that are there, ever again, without closing them, and takes new ones as ever:
+    /// what a failover looks like when the old server's machine is gone or hangs.
+    pub async fn lose(&mut self) {
+        self.switch(Mode::Lost).await;
+    }
+
     /// Holds each piece that arrives back for this long before the next one is read: a bad line.
     pub async fn slow(&mut self, by: Duration) {
         self.switch(Mode::Open(by)).await;
@@ -157,18 +165,29 @@ impl Proxy {
         while self.requested.wait_for(|mode| *mode != Mode::Cut).await.is_ok() {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is reserved");
             let mut connections = JoinSet::new();
+            let (mut current, mut lost) = (watch::Sender::new(OPEN), Vec::new());
+            self.requested.mark_changed();
             loop {
-                let mode = *self.requested.borrow_and_update();
-                if mode == Mode::Cut {
-                    break;
-                }
-                self.reached.send_replace(mode);
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                        let modes = self.requested.clone();
+                        let modes = current.subscribe();
                         connections.spawn(forward(client, *self.targets.borrow(), modes, self.trap.clone()));
                     },
-                    changed = self.requested.changed() => if changed.is_err() { return },
+                    changed = self.requested.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        let mode = *self.requested.borrow_and_update();
+                        match mode {
+                            Mode::Cut => break,
+                            Mode::Lost => {
+                                current.send_replace(Mode::Paused);
+                                lost.push(std::mem::replace(&mut current, watch::Sender::new(OPEN)));
+                            }
+                            Mode::Open(_) | Mode::Deaf | Mode::Paused => drop(current.send_replace(mode)),
+                        }
+                        self.reached.send_replace(mode);
+                    }
                     Some(_) = connections.join_next() => {}
                 }
             }
@@ -199,7 +218,7 @@ impl Direction {
         match (mode, self) {
             (Mode::Open(by), _) => Some(by),
             (Mode::Deaf, Self::ToServer(_)) => Some(Duration::ZERO),
-            (Mode::Deaf | Mode::Paused | Mode::Cut, _) => None,
+            (Mode::Deaf | Mode::Paused | Mode::Lost | Mode::Cut, _) => None,
         }
     }
 }

@@ -64,6 +64,22 @@ async fn a_pause_holds_bytes_back_and_healing_lets_them_through() {
 }
 
 #[tokio::test]
+async fn lost_connections_stay_silent_and_new_ones_are_as_ever() {
+    let mut proxy = TcpProxy::start(echo().await).await;
+    let mut lost = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    says(&mut lost, b"ping").await;
+
+    proxy.lose().await;
+    let mut new = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    says(&mut new, b"pong").await;
+    proxy.heal().await;
+    lost.write_all(b"lost").await.unwrap();
+    says(&mut new, b"ping").await;
+    let silence = timeout(Duration::from_millis(200), lost.read(&mut [0; 4])).await;
+    assert!(silence.is_err(), "a lost connection is heard of: {silence:?}");
+}
+
+#[tokio::test]
 async fn a_target_that_is_down_closes_the_connection() {
     let nobody = stack::port::Port::reserve();
     let proxy = TcpProxy::start(nobody.number()).await;
