@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Monitor;
@@ -24,7 +24,7 @@ const PURGE_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Housekeeping {
     /// The database `notifications`.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// Knows how long the stream keeps a message.
     pub monitor: Monitor,
     /// What is counted.

@@ -19,16 +19,15 @@ pub mod process;
 pub mod run;
 pub mod store;
 
-use sqlx::MySqlPool;
-
 use consumer::Monitor;
 use metrics::Metrics;
+use runtime::mysql::Pool;
 
 /// What the API needs. Made of handles: clone it.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The database `notifications`.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// What the consumer is doing.
     pub monitor: Monitor,
     /// What has been counted.

@@ -5,7 +5,6 @@
 //! `concurrent_cancels_append_one_event`.
 
 use chrono::Utc;
-use runtime::mysql;
 use schema::ids::OrderId;
 
 use crate::App;
@@ -61,7 +60,7 @@ async fn commit(
     id: OrderId,
     traceparent: Option<&TraceParent>,
 ) -> Result<Option<Cancellation>, TransactionError> {
-    let mut tx = mysql::begin(&app.pool).await?;
+    let mut tx = app.pool.begin().await?;
     let Some(order) = orders::lock(&mut tx, id).await? else {
         tx.rollback().await?;
         return Ok(None);

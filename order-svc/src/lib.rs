@@ -15,8 +15,8 @@ pub mod run;
 pub mod store;
 pub mod wake;
 
+use runtime::mysql::Pool;
 use schema::event::EventType;
-use sqlx::MySqlPool;
 
 use config::EventBytesMax;
 use metrics::Metrics;
@@ -26,7 +26,7 @@ use wake::Wake;
 #[derive(Clone, Debug)]
 pub struct App {
     /// The database `orders`.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// Tells the relay.
     pub wake: Wake,
     /// Tells the operator.

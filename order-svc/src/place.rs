@@ -5,7 +5,6 @@
 //! order; test `two_requests_with_one_key_at_once_make_one_order`.
 
 use chrono::Utc;
-use runtime::mysql;
 use schema::ids::OrderId;
 
 use crate::App;
@@ -83,7 +82,7 @@ async fn commit(
     event: &NewEvent,
     key: Option<&IdempotencyKey>,
 ) -> Result<Option<Order>, TransactionError> {
-    let mut tx = mysql::begin(&app.pool).await?;
+    let mut tx = app.pool.begin().await?;
     if let Some(key) = key
         && idempotency_keys::take(&mut tx, key, order.id).await? == Receipt::Duplicate
     {

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::idempotency_keys;
@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// None: faults are logged.
-pub async fn run(pool: MySqlPool, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(pool: Pool, shutdown: CancellationToken) -> anyhow::Result<()> {
     loop {
         let pause = match idempotency_keys::purge(&pool, BATCH_MAX).await {
             Ok(purged) if purged == u64::from(BATCH_MAX) => PAUSE,

@@ -8,9 +8,9 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::mysql;
+use runtime::mysql::Pool;
 use runtime::pool_metrics::PoolMetrics;
 use runtime::readiness::{Latch, Readiness};
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
@@ -59,7 +59,7 @@ fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
 }
 
 /// Sets the latch once the database has answered. Requests are served from the start: without it they get 503.
-async fn first_contact(pool: MySqlPool, latch: Latch, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn first_contact(pool: Pool, latch: Latch, shutdown: CancellationToken) -> anyhow::Result<()> {
     match mysql::wait_until_up(&pool, &shutdown).await {
         Ok(()) => latch.set(),
         Err(_) if shutdown.is_cancelled() => return Ok(()),

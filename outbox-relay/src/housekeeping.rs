@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{IntCounter, IntGauge, Registry};
 use runtime::lifecycle::Lifecycle;
-use sqlx::MySqlPool;
+use runtime::mysql::Pool;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -49,7 +49,7 @@ impl HousekeepingMetrics {
 /// What the loops work with.
 #[derive(Clone, Debug)]
 pub struct Housekeeping {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub pauses: Pauses,
     pub metrics: HousekeepingMetrics,
     /// Tells whether this relay is the active one.

@@ -8,9 +8,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use runtime::mysql::Pool;
 use runtime::retry::{Retry, Stopped};
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -19,7 +19,7 @@ use crate::store;
 /// Takes, keeps and gives up the lease of one outbox.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    pool: MySqlPool,
+    pool: Pool,
     name: &'static str,
     holder: String,
     time: Duration,
@@ -53,7 +53,7 @@ impl Tenure {
 
 impl Lease {
     /// A lease that other relays may take `time` after this one died.
-    pub fn new(pool: MySqlPool, name: &'static str, time: Duration, metrics: Metrics) -> Self {
+    pub fn new(pool: Pool, name: &'static str, time: Duration, metrics: Metrics) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host: String = host.trim().chars().take(50).collect();
         let holder = format!("{host}:{}:{}", std::process::id(), uuid::Uuid::now_v7().simple());
@@ -72,7 +72,7 @@ impl Lease {
             }
             // Counted from before the statement, so that our clock runs out before the database's does.
             let valid_until = Instant::now() + self.time;
-            match self.take().await {
+            match self.pool.in_time(self.take()).await {
                 Ok(Some(epoch)) => {
                     return Ok(Tenure { epoch, valid_until: Mutex::new(valid_until), over: shutdown.child_token() });
                 }
@@ -81,7 +81,7 @@ impl Lease {
                     tracing::debug!("another relay is active, standing by");
                 }
                 Err(error) => {
-                    self.metrics.outage("database");
+                    self.metrics.database_away();
                     tracing::warn!(error = chain(&error), "can't take the lease, trying again");
                 }
             }
@@ -119,7 +119,7 @@ impl Lease {
             }
             if !tenure.is_valid() && !tenure.over.is_cancelled() {
                 tracing::warn!(epoch = tenure.epoch, "the lease was not renewed in time, this relay stands by");
-                self.metrics.outage("database");
+                self.metrics.database_away();
                 tenure.over.cancel();
             }
         }

@@ -204,6 +204,11 @@ impl Metrics {
         self.paused.set(1);
     }
 
+    /// The lease can't be taken or renewed.
+    pub fn database_away(&self) {
+        self.paused.set(1);
+    }
+
     /// A batch went through, or there is another relay to see to it.
     pub fn outage_ended(&self) {
         self.paused.set(0);

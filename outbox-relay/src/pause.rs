@@ -8,10 +8,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use runtime::mysql::is_transient;
+use runtime::mysql::{Pool, is_transient};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::housekeeping::HousekeepingMetrics;
@@ -39,7 +38,7 @@ impl Pauses {
     ///
     /// # Errors
     /// If the database can't be read; what was known stays.
-    pub async fn look(&self, pool: &MySqlPool) -> sqlx::Result<usize> {
+    pub async fn look(&self, pool: &Pool) -> sqlx::Result<usize> {
         let texts = store::pause::patterns(pool).await?;
         let patterns: Vec<Pattern> = texts.iter().filter_map(|text| text.parse().ok()).collect();
         let count = patterns.len();
@@ -56,7 +55,7 @@ impl Pauses {
     ///
     /// # Errors
     /// A fault that waiting can't mend, or a stop of the process.
-    pub async fn first_look(&self, pool: &MySqlPool, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    pub async fn first_look(&self, pool: &Pool, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
             match self.look(pool).await {
@@ -83,7 +82,7 @@ impl Paused {
 /// # Errors
 /// Never; the first of failed looks is logged, and what was known stays.
 pub async fn follow(
-    pool: MySqlPool,
+    pool: Pool,
     pauses: Pauses,
     metrics: HousekeepingMetrics,
     shutdown: CancellationToken,

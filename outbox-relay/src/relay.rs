@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::config::Misconfigured;
-use runtime::mysql::is_transient;
+use runtime::mysql::{Pool, is_transient};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,7 @@ const POLL_FIRST: Duration = Duration::from_millis(20);
 /// Everything that the loop works with.
 #[derive(Debug)]
 pub struct Relay {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub lease: Lease,
     pub stream: StreamMaker,
     pub publisher: Publisher,
@@ -91,11 +90,16 @@ impl Relay {
             let keep = async {
                 self.lease.keep(&tenure).await;
                 // Not after the drain: a settle may wait for the database long after another relay took over.
-                self.metrics.lease_ended(!shutdown.is_cancelled());
+                if !shutdown.is_cancelled() {
+                    self.metrics.lease_ended(true);
+                }
             };
             let (result, ()) = tokio::join!(drain, keep);
             self.watcher.stand_by();
             self.lease.release(&tenure).await;
+            if shutdown.is_cancelled() {
+                self.metrics.lease_ended(false);
+            }
             match result {
                 Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
                 result => result?,

@@ -7,8 +7,8 @@
 
 use std::collections::HashSet;
 
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Aggregate;
@@ -23,7 +23,7 @@ const WINDOW: u32 = 1_000;
 ///
 /// # Errors
 /// Never; a failed sweep is logged and tried again.
-pub async fn run(pool: MySqlPool, pauses: Pauses, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(pool: Pool, pauses: Pauses, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut after = 0;
@@ -52,7 +52,7 @@ struct Swept {
     next: u64,
 }
 
-async fn sweep(pool: &MySqlPool, paused: &Paused, after: u64) -> sqlx::Result<Swept> {
+async fn sweep(pool: &Pool, paused: &Paused, after: u64) -> sqlx::Result<Swept> {
     let rows = outbox_held::window(pool, after, WINDOW).await?;
     let is_full = rows.len() == WINDOW as usize;
     let next = rows.last().map_or(0, |row| if is_full { row.seq } else { 0 });

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::housekeeping::HousekeepingMetrics;
@@ -40,7 +40,7 @@ impl Walk {
     ///
     /// # Errors
     /// If the outbox can't be read or changed; the same step can be tried again.
-    pub async fn step(&mut self, pool: &MySqlPool) -> sqlx::Result<bool> {
+    pub async fn step(&mut self, pool: &Pool) -> sqlx::Result<bool> {
         let window = outbox_purge::window(pool, self.after, BATCH, self.older_than).await?;
         let Some(last) = window.last.filter(|_| window.old > 0) else { return Ok(false) };
         self.purged += match self.is_dry {
@@ -67,7 +67,7 @@ pub fn rest_after(step: Duration) -> Duration {
 /// # Errors
 /// Never; a failed step is logged, and the next walk goes on.
 pub async fn run(
-    pool: MySqlPool,
+    pool: Pool,
     retention: Duration,
     relay: Metrics,
     metrics: HousekeepingMetrics,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::loss::LossMetrics;
@@ -18,12 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Never; a failed sample is logged and the gauge keeps its value.
-pub async fn run(
-    pool: MySqlPool,
-    metrics: Metrics,
-    losses: LossMetrics,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn run(pool: Pool, metrics: Metrics, losses: LossMetrics, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         for state in State::ALL {

@@ -7,11 +7,10 @@
 
 use std::time::Duration;
 
-use runtime::mysql::is_transient;
+use runtime::mysql::{Pool, is_transient};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
@@ -26,7 +25,7 @@ use crate::store::outbox_settle::{self, Run};
 /// Settles batches.
 #[derive(Clone, Debug)]
 pub struct Settler {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub attempts_max: u32,
     pub metrics: Metrics,
     pub acks: Acks,
@@ -139,7 +138,7 @@ impl Plan<'_> {
         (self.published.len() + self.retries.len() + self.forgotten.len() + self.dead.len() + self.held.len()) as u64
     }
 
-    async fn apply(&self, pool: &MySqlPool, epoch: u64) -> sqlx::Result<u64> {
+    async fn apply(&self, pool: &Pool, epoch: u64) -> sqlx::Result<u64> {
         let mut rows = 0;
         match runs(&self.published) {
             Some(runs) => {

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use sqlx::MySqlPool;
 
 use crate::store::outbox_view;
+use runtime::mysql::Pool;
 
 /// How far a row's time may be off its neighbours' for it to be found.
 const MARGIN: Duration = Duration::from_secs(600);
@@ -18,11 +18,7 @@ const MARGIN: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// If the outbox can't be read.
-pub async fn seqs(
-    pool: &MySqlPool,
-    since: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
-) -> sqlx::Result<(u64, u64)> {
+pub async fn seqs(pool: &Pool, since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> sqlx::Result<(u64, u64)> {
     let last = outbox_view::last_seq(pool).await?;
     let low = match since {
         Some(since) => first_at(pool, since - MARGIN, last).await?,
@@ -36,7 +32,7 @@ pub async fn seqs(
 }
 
 /// The first key whose row happened at that time or later, if rows are in the order of their time; `last` if none did.
-async fn first_at(pool: &MySqlPool, time: DateTime<Utc>, last: u64) -> sqlx::Result<u64> {
+async fn first_at(pool: &Pool, time: DateTime<Utc>, last: u64) -> sqlx::Result<u64> {
     let (mut low, mut high) = (0, last);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -7,8 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::{Connection, Executor, MySql, MySqlPool, Transaction};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Secret, Validate};
@@ -16,11 +15,11 @@ use crate::retry::Retry;
 use crate::telemetry::chain;
 use crate::tls;
 
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+mod connection;
+mod pool;
 
-/// A pooled connection that was idle for longer is checked before it is used again.
-pub const UNCHECKED_IDLE: Duration = Duration::from_secs(1);
+pub use connection::{PooledConnection, Transaction};
+pub use pool::{Pool, STATEMENT_TIME_MAX, UNCHECKED_IDLE};
 
 /// Server errors that pass by themselves when the transaction is tried again.
 const TRANSIENT: &[u16] = &[
@@ -119,7 +118,7 @@ pub fn options(url: &Secret, tls: &DatabaseTls) -> sqlx::Result<MySqlConnectOpti
 ///
 /// # Errors
 /// If the URL can't be parsed.
-pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
+pub fn pool(config: &DatabaseConfig) -> sqlx::Result<Pool> {
     let options = options(&config.database_url, &config.database_tls)?;
     if is_overheard(&options) {
         tracing::warn!(
@@ -127,37 +126,7 @@ pub fn pool(config: &DatabaseConfig) -> sqlx::Result<MySqlPool> {
             "the connection to the database is not encrypted; DATABASE_CA_FILE would encrypt it"
         );
     }
-    Ok(MySqlPoolOptions::new()
-        .max_connections(config.database_connections_max)
-        .acquire_timeout(config.database_acquire_timeout)
-        // A check before each use would cost a round trip a transaction. Under load nothing idles, and a dead connection
-        // shows as a transient error; after a quiet time a restart of the database must not fail one request for each.
-        .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
-            Box::pin(async move {
-                if metadata.idle_for > UNCHECKED_IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                connection.execute(SESSION).await?;
-                connection.execute(LOCK_WAIT).await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(options))
-}
-
-/// Begins a transaction on a connection of the pool. The driver's future has room for a whole TLS handshake, 18 kB: on the
-/// heap, or each layer that a request passes would copy it.
-///
-/// # Errors
-/// As the pool and the database have it.
-pub async fn begin(pool: &MySqlPool) -> sqlx::Result<Transaction<'static, MySql>> {
-    Box::pin(pool.begin()).await
+    Ok(Pool::new(options, config.database_connections_max, config.database_acquire_timeout))
 }
 
 fn is_overheard(options: &MySqlConnectOptions) -> bool {
@@ -169,11 +138,14 @@ fn is_overheard(options: &MySqlConnectOptions) -> bool {
 ///
 /// # Errors
 /// A fault that waiting can't mend, such as a wrong password, or a stop of the process.
-pub async fn wait_until_up(pool: &MySqlPool, shutdown: &CancellationToken) -> anyhow::Result<()> {
+pub async fn wait_until_up(pool: &Pool, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
         match pool.acquire().await {
-            Ok(_) => return Ok(()),
+            Ok(connection) => {
+                connection.release();
+                return Ok(());
+            }
             Err(error) if is_transient(&error) => {
                 tracing::warn!(error = chain(&error), "database is not reachable, trying again");
                 retry.wait(shutdown).await?;

@@ -3,12 +3,13 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
-use sqlx::MySqlPool;
+
+use crate::mysql::Pool;
 
 /// `database_pool_connections` by state, and the most there may be.
 #[derive(Debug)]
 pub struct PoolMetrics {
-    pool: MySqlPool,
+    pool: Pool,
     connections: IntGaugeVec,
 }
 
@@ -17,7 +18,7 @@ impl PoolMetrics {
     ///
     /// # Errors
     /// Never for these names; the signature is prometheus's.
-    pub fn new(pool: MySqlPool) -> prometheus::Result<Self> {
+    pub fn new(pool: Pool) -> prometheus::Result<Self> {
         let help = "Connections of the pool: in use, idle, and the most that it opens (max).";
         let connections = IntGaugeVec::new(Opts::new("database_pool_connections", help), &["state"])?;
         Ok(Self { pool, connections })
@@ -30,12 +31,11 @@ impl Collector for PoolMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // The two are read one after the other: never report a negative number of connections in use.
-        let (size, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
-        let states =
-            [("used", size.saturating_sub(idle)), ("idle", idle), ("max", self.pool.options().get_max_connections())];
+        let status = self.pool.status();
+        let used = status.size - status.available;
+        let states = [("used", used), ("idle", status.available), ("max", status.max_size)];
         for (state, number) in states {
-            self.connections.with_label_values(&[state]).set(i64::from(number));
+            self.connections.with_label_values(&[state]).set(i64::try_from(number).unwrap_or(i64::MAX));
         }
         self.connections.collect()
     }

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use clap::Args;
 use runtime::config::{Secret, Validate, duration};
-use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use serde::Serialize;
-use sqlx::MySqlPool;
 
 /// What every verb for operators needs.
 #[derive(Clone, Debug, Args)]
@@ -41,13 +40,14 @@ impl Validate for Operator {
 }
 
 impl Operator {
-    fn pool(&self) -> sqlx::Result<MySqlPool> {
-        mysql::pool(&DatabaseConfig {
+    fn pool(&self) -> sqlx::Result<Pool> {
+        let pool = mysql::pool(&DatabaseConfig {
             database_url: self.database_url.clone(),
             database_tls: self.database_tls.clone(),
             database_connections_max: 1,
             database_acquire_timeout: self.database_acquire_timeout,
-        })
+        })?;
+        Ok(pool.patient())
     }
 
     /// Prints rows as one JSON value, or as a table.

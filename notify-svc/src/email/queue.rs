@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use runtime::mysql::Pool;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -43,7 +43,7 @@ const _: () = assert!(
 #[derive(Debug)]
 pub struct Queue {
     /// The database `notifications`.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// Takes the emails away.
     pub mailer: Mailer,
     /// Refusals before an email is dead.
@@ -108,7 +108,7 @@ impl Queue {
 
     async fn round(&self, claim_max: u32) -> sqlx::Result<Round> {
         let claim = Claim::new();
-        let emails = self.claim(&claim, claim_max).await?;
+        let emails = self.pool.in_time(self.claim(&claim, claim_max)).await?;
         if emails.is_empty() {
             return Ok(Round::Idle);
         }
@@ -198,7 +198,7 @@ enum Settlement {
 }
 
 impl Settlement {
-    async fn write(&self, pool: &MySqlPool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
+    async fn write(&self, pool: &Pool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
         match self {
             Self::Sent => email_queue::sent(pool, email.id, claim).await,
             Self::Refused(delay, error) => email_queue::refused(pool, email.id, claim, *delay, error).await,

@@ -12,9 +12,8 @@ mod skip;
 
 use std::collections::HashSet;
 
-use runtime::mysql::is_data_fault;
+use runtime::mysql::{Pool, Transaction, is_data_fault};
 use schema::names;
-use sqlx::{MySql, MySqlPool, Transaction};
 use tracing::Instrument;
 
 use crate::event::{Content, Event, Undecodable};
@@ -56,7 +55,7 @@ struct Work {
 #[derive(Clone, Debug)]
 pub struct Process {
     /// The database `notifications`.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// Deliveries after which a message that the database refuses is dead.
     pub deliveries_max: u32,
 }
@@ -138,7 +137,7 @@ impl Process {
 }
 
 /// Moves gates in the transaction of the effects behind them; a duplicate if one does not stand where it was believed to.
-async fn pass_gates(tx: &mut Transaction<'_, MySql>, moves: &[Move]) -> sqlx::Result<Receipt> {
+async fn pass_gates(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<Receipt> {
     let (new, old): (Vec<Move>, Vec<Move>) = moves.iter().partition(|step| step.from == 0);
     if !new.is_empty() && inbox_gate::open_all(tx, &new).await? == Receipt::Duplicate {
         return Ok(Receipt::Duplicate);

@@ -1,11 +1,10 @@
 //! One message in one transaction: what a batch can't settle, and what a person decides about a dead message.
 
-use runtime::mysql::is_data_fault;
+use runtime::mysql::{Pool, Transaction, is_data_fault};
 use runtime::telemetry::chain;
 use schema::envelope::Envelope;
 use schema::names;
 use sha2::{Digest, Sha256};
-use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::{Outcome, Process, Work, applied, decode};
 use crate::event::{Content, Event};
@@ -99,7 +98,7 @@ impl Process {
 }
 
 /// The inbox row comes first: it makes two processes that hold the same message queue up for its key.
-async fn apply(tx: &mut Transaction<'_, MySql>, message: &Message, work: &Work) -> sqlx::Result<Outcome> {
+async fn apply(tx: &mut Transaction, message: &Message, work: &Work) -> sqlx::Result<Outcome> {
     let event = &work.event;
     if inbox::record(tx, event, message.stream_sequence).await? == Receipt::Duplicate {
         let recorded = inbox::payload_sha256(tx, event.envelope.event_id).await?;
@@ -129,7 +128,7 @@ fn step(envelope: &Envelope) -> Option<Step<'_>> {
 }
 
 /// An event without a version, from a writer that keeps none, is always next.
-async fn pass_gate(tx: &mut Transaction<'_, MySql>, envelope: &Envelope) -> sqlx::Result<Turn> {
+async fn pass_gate(tx: &mut Transaction, envelope: &Envelope) -> sqlx::Result<Turn> {
     let Some(step) = step(envelope) else { return Ok(Turn::Next) };
     let version = step.version.get();
     if version == 1 {
@@ -160,7 +159,7 @@ pub(super) fn is_constraint_fault(error: &sqlx::Error) -> bool {
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn requeue(pool: &MySqlPool, id: DeadId) -> sqlx::Result<Requeued> {
+pub async fn requeue(pool: &Pool, id: DeadId) -> sqlx::Result<Requeued> {
     let mut tx = pool.begin().await?;
     let Some(message) = inbox_dead::open(&mut tx, id).await? else { return Ok(Requeued::Unknown) };
     let work = match decode(0, &message) {
@@ -186,7 +185,7 @@ pub async fn requeue(pool: &MySqlPool, id: DeadId) -> sqlx::Result<Requeued> {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn discard(pool: &MySqlPool, id: DeadId, note: &str) -> Result<(), Failure> {
+pub async fn discard(pool: &Pool, id: DeadId, note: &str) -> Result<(), Failure> {
     let mut tx = pool.begin().await?;
     let message = inbox_dead::open(&mut tx, id).await?.ok_or(Failure::Unknown(id))?;
     let envelope = Envelope::from_headers(|name| message.header(name)).ok();

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use runtime::mysql::Pool;
 use schema::envelope::Envelope;
 use schema::names;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use super::pass_gates;
@@ -45,7 +45,7 @@ fn version_of(message: &Message) -> Option<u32> {
 ///
 /// # Errors
 /// See [`Unskippable`].
-pub async fn skip(pool: &MySqlPool, order: Uuid, through: NonZeroU32, reason: &str) -> Result<Move, Unskippable> {
+pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, reason: &str) -> Result<Move, Unskippable> {
     let mut tx = pool.begin().await?;
     let step = Step { aggregate_type: names::ORDER, aggregate_id: order, version: through };
     let stands_at = inbox_gate::version(&mut tx, step).await?.unwrap_or_default();

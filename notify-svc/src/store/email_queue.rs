@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::{NotificationId, OrderId};
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 
 use crate::notification::EmailState;
@@ -67,7 +67,7 @@ pub enum Settled {
 ///
 /// # Errors
 /// Any fault.
-pub async fn due(tx: &mut Transaction<'_, MySql>, emails_max: u32) -> sqlx::Result<Vec<DueEmail>> {
+pub async fn due(tx: &mut Transaction, emails_max: u32) -> sqlx::Result<Vec<DueEmail>> {
     sqlx::query_as!(
         DueEmail,
         r#"SELECT id AS "id: NotificationId", event_type, order_id AS "order_id: OrderId", recipient, product, quantity,
@@ -87,12 +87,7 @@ pub async fn due(tx: &mut Transaction<'_, MySql>, emails_max: u32) -> sqlx::Resu
 ///
 /// # Errors
 /// Any fault.
-pub async fn lease(
-    tx: &mut Transaction<'_, MySql>,
-    id: NotificationId,
-    claim: &Claim,
-    lease: Duration,
-) -> sqlx::Result<()> {
+pub async fn lease(tx: &mut Transaction, id: NotificationId, claim: &Claim, lease: Duration) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE notifications
          SET claimed_by = ?, next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
@@ -110,7 +105,7 @@ pub async fn lease(
 ///
 /// # Errors
 /// Any fault.
-pub async fn sent(pool: &MySqlPool, id: NotificationId, claim: &Claim) -> sqlx::Result<Settled> {
+pub async fn sent(pool: &Pool, id: NotificationId, claim: &Claim) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET state = 'sent', sent_at = UTC_TIMESTAMP(6), attempts = attempts + 1, claimed_by = NULL, last_error = NULL
@@ -128,7 +123,7 @@ pub async fn sent(pool: &MySqlPool, id: NotificationId, claim: &Claim) -> sqlx::
 /// # Errors
 /// Any fault.
 pub async fn refused(
-    pool: &MySqlPool,
+    pool: &Pool,
     id: NotificationId,
     claim: &Claim,
     delay: Duration,
@@ -153,7 +148,7 @@ pub async fn refused(
 ///
 /// # Errors
 /// Any fault.
-pub async fn dead(pool: &MySqlPool, id: NotificationId, claim: &Claim, error: &str) -> sqlx::Result<Settled> {
+pub async fn dead(pool: &Pool, id: NotificationId, claim: &Claim, error: &str) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET state = 'dead', attempts = attempts + 1, claimed_by = NULL, last_error = ?
@@ -171,7 +166,7 @@ pub async fn dead(pool: &MySqlPool, id: NotificationId, claim: &Claim, error: &s
 ///
 /// # Errors
 /// Any fault.
-pub async fn release(pool: &MySqlPool, id: NotificationId, claim: &Claim, delay: Duration) -> sqlx::Result<Settled> {
+pub async fn release(pool: &Pool, id: NotificationId, claim: &Claim, delay: Duration) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, claimed_by = NULL
@@ -189,7 +184,7 @@ pub async fn release(pool: &MySqlPool, id: NotificationId, claim: &Claim, delay:
 ///
 /// # Errors
 /// Any fault.
-pub async fn count(pool: &MySqlPool, state: EmailState) -> sqlx::Result<i64> {
+pub async fn count(pool: &Pool, state: EmailState) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "emails!: i64"
            FROM (SELECT 1 FROM notifications WHERE state = ? LIMIT ?) AS counted"#,

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::EventId;
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -29,7 +29,7 @@ pub struct Recorded {
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn record(tx: &mut Transaction<'_, MySql>, event: &Event, stream_sequence: u64) -> sqlx::Result<Receipt> {
+pub async fn record(tx: &mut Transaction, event: &Event, stream_sequence: u64) -> sqlx::Result<Receipt> {
     record_all(tx, &[(event, stream_sequence)]).await
 }
 
@@ -38,7 +38,7 @@ pub async fn record(tx: &mut Transaction<'_, MySql>, event: &Event, stream_seque
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn record_all(tx: &mut Transaction<'_, MySql>, events: &[(&Event, u64)]) -> sqlx::Result<Receipt> {
+pub async fn record_all(tx: &mut Transaction, events: &[(&Event, u64)]) -> sqlx::Result<Receipt> {
     let mut rows: Vec<Row<'_>> = events.iter().map(|(event, sequence)| Row::of(event, *sequence)).collect();
     rows.sort_unstable_by_key(|row| row.0.into_uuid());
     let inserted = sqlx::query!(
@@ -65,7 +65,7 @@ pub async fn record_all(tx: &mut Transaction<'_, MySql>, events: &[(&Event, u64)
 ///
 /// # Errors
 /// Any fault.
-pub async fn recorded(pool: &MySqlPool, event_ids: &[EventId]) -> sqlx::Result<Vec<Recorded>> {
+pub async fn recorded(pool: &Pool, event_ids: &[EventId]) -> sqlx::Result<Vec<Recorded>> {
     let ids: Vec<Simple> = event_ids.iter().map(|id| id.0.simple()).collect();
     let rows = sqlx::query!(
         r#"SELECT inbox.event_id AS "event_id: EventId", inbox.payload_sha256 AS "payload_sha256: Vec<u8>"
@@ -86,7 +86,7 @@ pub async fn recorded(pool: &MySqlPool, event_ids: &[EventId]) -> sqlx::Result<V
 ///
 /// # Errors
 /// Any fault.
-pub async fn payload_sha256(tx: &mut Transaction<'_, MySql>, event_id: EventId) -> sqlx::Result<Option<[u8; 32]>> {
+pub async fn payload_sha256(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Option<[u8; 32]>> {
     let found = sqlx::query_scalar!(
         r#"SELECT payload_sha256 AS "payload_sha256: Vec<u8>"
            FROM inbox
@@ -118,7 +118,7 @@ pub struct InboxRow {
 ///
 /// # Errors
 /// Any fault.
-pub async fn show(pool: &MySqlPool, event_id: EventId) -> sqlx::Result<Option<InboxRow>> {
+pub async fn show(pool: &Pool, event_id: EventId) -> sqlx::Result<Option<InboxRow>> {
     sqlx::query_as!(
         InboxRow,
         r#"SELECT event_type, aggregate_id AS "aggregate_id: Uuid", aggregate_version, stream_seq AS stream_sequence,
@@ -137,7 +137,7 @@ pub async fn show(pool: &MySqlPool, event_id: EventId) -> sqlx::Result<Option<In
 ///
 /// # Errors
 /// Any fault.
-pub async fn purge(pool: &MySqlPool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM inbox
          WHERE received_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND

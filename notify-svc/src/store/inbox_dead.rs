@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::names;
 use sqlx::types::Json;
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 
 use super::Receipt;
@@ -64,7 +64,7 @@ pub struct Dead {
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn keep(tx: &mut Transaction<'_, MySql>, message: &Message, reason: &str) -> sqlx::Result<Receipt> {
+pub async fn keep(tx: &mut Transaction, message: &Message, reason: &str) -> sqlx::Result<Receipt> {
     let subject = cut(&message.subject, SUBJECT_CHARS_MAX);
     let mut headers = message.headers.clone();
     if subject != message.subject {
@@ -90,7 +90,7 @@ pub async fn keep(tx: &mut Transaction<'_, MySql>, message: &Message, reason: &s
 ///
 /// # Errors
 /// Any fault.
-pub async fn open(tx: &mut Transaction<'_, MySql>, id: DeadId) -> sqlx::Result<Option<Message>> {
+pub async fn open(tx: &mut Transaction, id: DeadId) -> sqlx::Result<Option<Message>> {
     let row = sqlx::query!(
         r#"SELECT stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload
@@ -109,7 +109,7 @@ pub async fn open(tx: &mut Transaction<'_, MySql>, id: DeadId) -> sqlx::Result<O
 ///
 /// # Errors
 /// Any fault.
-pub async fn open_of(tx: &mut Transaction<'_, MySql>, order_id: Uuid) -> sqlx::Result<Vec<(DeadId, Message)>> {
+pub async fn open_of(tx: &mut Transaction, order_id: Uuid) -> sqlx::Result<Vec<(DeadId, Message)>> {
     let rows = sqlx::query!(
         r#"SELECT id, stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload
@@ -131,12 +131,7 @@ pub async fn open_of(tx: &mut Transaction<'_, MySql>, order_id: Uuid) -> sqlx::R
 ///
 /// # Errors
 /// Any fault.
-pub async fn resolve(
-    tx: &mut Transaction<'_, MySql>,
-    id: DeadId,
-    resolution: Resolution,
-    note: Option<&str>,
-) -> sqlx::Result<()> {
+pub async fn resolve(tx: &mut Transaction, id: DeadId, resolution: Resolution, note: Option<&str>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE inbox_dead
          SET resolution = ?, resolved_at = UTC_TIMESTAMP(6), note = ?
@@ -154,7 +149,7 @@ pub async fn resolve(
 ///
 /// # Errors
 /// Any fault.
-pub async fn list(pool: &MySqlPool, after: DeadId, lines_max: u32) -> sqlx::Result<Vec<DeadLine>> {
+pub async fn list(pool: &Pool, after: DeadId, lines_max: u32) -> sqlx::Result<Vec<DeadLine>> {
     sqlx::query_as!(
         DeadLine,
         r#"SELECT id, stream_seq AS stream_sequence, subject, reason, dead_at AS "dead_at: DateTime<Utc>"
@@ -174,7 +169,7 @@ pub async fn list(pool: &MySqlPool, after: DeadId, lines_max: u32) -> sqlx::Resu
 ///
 /// # Errors
 /// Any fault.
-pub async fn show(pool: &MySqlPool, id: DeadId) -> sqlx::Result<Option<Dead>> {
+pub async fn show(pool: &Pool, id: DeadId) -> sqlx::Result<Option<Dead>> {
     let row = sqlx::query!(
         r#"SELECT stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload, reason,
@@ -199,7 +194,7 @@ pub async fn show(pool: &MySqlPool, id: DeadId) -> sqlx::Result<Option<Dead>> {
 ///
 /// # Errors
 /// Any fault.
-pub async fn count(pool: &MySqlPool) -> sqlx::Result<i64> {
+pub async fn count(pool: &Pool) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "messages!: i64"
            FROM (SELECT 1 FROM inbox_dead WHERE resolution IS NULL LIMIT ?) AS counted"#,

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
+use runtime::mysql::{Pool, Transaction};
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
@@ -27,7 +27,7 @@ pub struct Step<'a> {
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn open(tx: &mut Transaction<'_, MySql>, step: Step<'_>) -> sqlx::Result<Receipt> {
+pub async fn open(tx: &mut Transaction, step: Step<'_>) -> sqlx::Result<Receipt> {
     let inserted = sqlx::query!(
         "INSERT INTO inbox_gate (consumer, aggregate_type, aggregate_id, version, updated_at)
          VALUES (?, ?, ?, ?, UTC_TIMESTAMP(6))",
@@ -46,7 +46,7 @@ pub async fn open(tx: &mut Transaction<'_, MySql>, step: Step<'_>) -> sqlx::Resu
 ///
 /// # Errors
 /// Any fault.
-pub async fn advance(tx: &mut Transaction<'_, MySql>, step: Step<'_>) -> sqlx::Result<bool> {
+pub async fn advance(tx: &mut Transaction, step: Step<'_>) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "UPDATE inbox_gate
          SET version = ?, updated_at = UTC_TIMESTAMP(6)
@@ -66,7 +66,7 @@ pub async fn advance(tx: &mut Transaction<'_, MySql>, step: Step<'_>) -> sqlx::R
 ///
 /// # Errors
 /// Any fault.
-pub async fn version(tx: &mut Transaction<'_, MySql>, step: Step<'_>) -> sqlx::Result<Option<u32>> {
+pub async fn version(tx: &mut Transaction, step: Step<'_>) -> sqlx::Result<Option<u32>> {
     sqlx::query_scalar!(
         "SELECT version
          FROM inbox_gate
@@ -98,7 +98,7 @@ struct Row(Simple, u32, u32);
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn open_all(tx: &mut Transaction<'_, MySql>, moves: &[Move]) -> sqlx::Result<Receipt> {
+pub async fn open_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<Receipt> {
     let inserted = sqlx::query!(
         "INSERT INTO inbox_gate (consumer, aggregate_type, aggregate_id, version, updated_at)
          SELECT ?, ?, UNHEX(aggregate_id), version, UTC_TIMESTAMP(6)
@@ -117,7 +117,7 @@ pub async fn open_all(tx: &mut Transaction<'_, MySql>, moves: &[Move]) -> sqlx::
 ///
 /// # Errors
 /// Any fault.
-pub async fn advance_all(tx: &mut Transaction<'_, MySql>, moves: &[Move]) -> sqlx::Result<u64> {
+pub async fn advance_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<u64> {
     let moved = sqlx::query!(
         "UPDATE inbox_gate
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
@@ -139,7 +139,7 @@ pub async fn advance_all(tx: &mut Transaction<'_, MySql>, moves: &[Move]) -> sql
 ///
 /// # Errors
 /// Any fault.
-pub async fn versions(pool: &MySqlPool, orders: &[Uuid]) -> sqlx::Result<Vec<(Uuid, u32)>> {
+pub async fn versions(pool: &Pool, orders: &[Uuid]) -> sqlx::Result<Vec<(Uuid, u32)>> {
     let ids: Vec<Simple> = orders.iter().map(|id| id.simple()).collect();
     let rows = sqlx::query!(
         r#"SELECT inbox_gate.aggregate_id AS "aggregate_id: Uuid", inbox_gate.version

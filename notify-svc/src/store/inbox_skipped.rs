@@ -1,7 +1,7 @@
 //! `inbox_skipped`: versions that never came and that a person gave up. A record for people; nothing is decided by it.
 
+use runtime::mysql::Transaction;
 use schema::names;
-use sqlx::{MySql, Transaction};
 
 use super::inbox_gate::Move;
 
@@ -11,7 +11,7 @@ const REASON_CHARS_MAX: usize = 1000;
 ///
 /// # Errors
 /// Any fault.
-pub async fn record(tx: &mut Transaction<'_, MySql>, step: Move, reason: &str) -> sqlx::Result<()> {
+pub async fn record(tx: &mut Transaction, step: Move, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO inbox_skipped (consumer, aggregate_type, aggregate_id, from_version, to_version, reason)
          VALUES (?, ?, ?, ?, ?, ?)",

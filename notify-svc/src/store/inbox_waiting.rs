@@ -1,9 +1,9 @@
 //! `inbox_waiting`: who waits ahead of its turn, and since when. Told to operators; nothing is decided by it.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::EventId;
 use schema::names;
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::Uuid;
 
 use super::inbox_gate::Step;
@@ -35,7 +35,7 @@ pub struct Gap {
 ///
 /// # Errors
 /// Any fault.
-pub async fn note(pool: &MySqlPool, step: Step<'_>, event_id: EventId, message: &Message) -> sqlx::Result<()> {
+pub async fn note(pool: &Pool, step: Step<'_>, event_id: EventId, message: &Message) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO inbox_waiting (consumer, aggregate_type, aggregate_id, aggregate_version, event_id, stream_seq,
                                     deliveries)
@@ -59,7 +59,7 @@ pub async fn note(pool: &MySqlPool, step: Step<'_>, event_id: EventId, message: 
 ///
 /// # Errors
 /// Any fault.
-pub async fn sweep(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn sweep(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE w
          FROM inbox_waiting AS w
@@ -77,7 +77,7 @@ pub async fn sweep(pool: &MySqlPool) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// Any fault.
-pub async fn gaps(pool: &MySqlPool, gaps_max: u32) -> sqlx::Result<Vec<Gap>> {
+pub async fn gaps(pool: &Pool, gaps_max: u32) -> sqlx::Result<Vec<Gap>> {
     sqlx::query_as!(
         Gap,
         r#"SELECT w.aggregate_id AS "aggregate_id: Uuid",
@@ -101,7 +101,7 @@ pub async fn gaps(pool: &MySqlPool, gaps_max: u32) -> sqlx::Result<Vec<Gap>> {
 ///
 /// # Errors
 /// Any fault.
-pub async fn eldest(tx: &mut Transaction<'_, MySql>, order_id: Uuid, stands_at: u32) -> sqlx::Result<Option<u32>> {
+pub async fn eldest(tx: &mut Transaction, order_id: Uuid, stands_at: u32) -> sqlx::Result<Option<u32>> {
     sqlx::query_scalar!(
         "SELECT aggregate_version
          FROM inbox_waiting
@@ -121,7 +121,7 @@ pub async fn eldest(tx: &mut Transaction<'_, MySql>, order_id: Uuid, stands_at: 
 ///
 /// # Errors
 /// Any fault.
-pub async fn count(pool: &MySqlPool) -> sqlx::Result<i64> {
+pub async fn count(pool: &Pool) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "events!: i64"
            FROM (SELECT 1 FROM inbox_waiting WHERE consumer = ? LIMIT ?) AS counted"#,

@@ -1,10 +1,10 @@
 //! `notifications`: the effects of events, as the API lists them. `store/email_queue.rs` reads the same table as a queue.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::{EventId, NotificationId, OrderId};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{MySql, MySqlPool, Transaction};
 use uuid::fmt::Simple;
 
 use super::Receipt;
@@ -46,7 +46,7 @@ struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn insert(tx: &mut Transaction<'_, MySql>, notification: &NewNotification) -> sqlx::Result<Receipt> {
+pub async fn insert(tx: &mut Transaction, notification: &NewNotification) -> sqlx::Result<Receipt> {
     insert_all(tx, &[notification]).await
 }
 
@@ -54,7 +54,7 @@ pub async fn insert(tx: &mut Transaction<'_, MySql>, notification: &NewNotificat
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn insert_all(tx: &mut Transaction<'_, MySql>, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
+pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
     let rows = notifications.iter().map(|new| {
         let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
         Row(id, event_id, new.event_type.as_str(), order_id, &new.recipient, &new.product, new.quantity)
@@ -90,7 +90,7 @@ pub struct Page {
 /// # Errors
 /// Any fault; `ColumnDecode` if a state is none that this code knows.
 pub async fn of_order(
-    pool: &MySqlPool,
+    pool: &Pool,
     order_id: OrderId,
     state: Option<EmailState>,
     page: Page,
@@ -119,7 +119,7 @@ pub async fn of_order(
 ///
 /// # Errors
 /// As [`of_order`].
-pub async fn in_state(pool: &MySqlPool, state: EmailState, page: Page) -> sqlx::Result<Vec<Notification>> {
+pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
@@ -142,7 +142,7 @@ pub async fn in_state(pool: &MySqlPool, state: EmailState, page: Page) -> sqlx::
 ///
 /// # Errors
 /// As [`of_order`].
-pub async fn all(pool: &MySqlPool, page: Page) -> sqlx::Result<Vec<Notification>> {
+pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
@@ -164,7 +164,7 @@ pub async fn all(pool: &MySqlPool, page: Page) -> sqlx::Result<Vec<Notification>
 ///
 /// # Errors
 /// As [`of_order`].
-pub async fn find(pool: &MySqlPool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
+pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::mysql::STATEMENT_TIME_MAX;
 use stack::testing::{Service, TcpProxy, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
@@ -67,6 +68,24 @@ both_engines! {
         setting.until_count("notifications", 1).await;
         setting.until_all_answered().await;
         assert_eq!(stat(&service, "dead").await, 0);
+    }
+
+    async fn connections_that_fell_silent_are_given_up(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut to_database = TcpProxy::start(setting.database.port()).await;
+        let url = setting.database.url_through("notify_svc", to_database.port());
+        let service = setting.service().env("DATABASE_URL", url).env("DATABASE_CONNECTIONS_MAX", "1");
+        let _service = service.start().await;
+        setting.publish(&[&Published::created()]).await;
+        let sent = async || {
+            let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM notifications WHERE state = 'sent'");
+            query.fetch_one(&setting.pool).await.unwrap()
+        };
+        eventually("an email is sent", async || sent().await == 1).await;
+        to_database.lose().await;
+        setting.publish(&[&Published::created()]).await;
+        eventually_within(STATEMENT_TIME_MAX * 4, "another one is sent", async || sent().await == 2).await;
+        setting.until_all_answered().await;
     }
 
     async fn a_stop_gives_back_what_it_holds(engine: Engine) {

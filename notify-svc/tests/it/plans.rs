@@ -5,10 +5,10 @@ use std::time::Duration;
 use notify_svc::notification::EmailState;
 use notify_svc::store::notifications::Page;
 use notify_svc::store::{email_queue, inbox, notifications};
+use runtime::mysql::Pool;
 use schema::ids::{NotificationId, OrderId};
 use schema::names;
 use sqlx::MySqlPool;
-use sqlx::mysql::MySqlPoolOptions;
 use stack::testing::Database;
 use stack::{Engine, both_engines};
 use uuid::Uuid;
@@ -16,12 +16,12 @@ use uuid::Uuid;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// One connection as the service's user, so that the session's counters are those of the query between two looks.
-async fn pool(database: &Database) -> MySqlPool {
-    MySqlPoolOptions::new().max_connections(1).connect(&database.url("notify_svc")).await.unwrap()
+fn pool(database: &Database) -> Pool {
+    database.service_pool("notify_svc", 1)
 }
 
 /// Rows that this one session has read so far, by index or by position.
-async fn rows_read(pool: &MySqlPool) -> u64 {
+async fn rows_read(pool: &Pool) -> u64 {
     let status: Vec<(String, String)> =
         sqlx::query_as("SHOW SESSION STATUS LIKE 'Handler_read%'").fetch_all(pool).await.unwrap();
     let counted = status.iter().filter(|(name, _)| !name.ends_with("_rnd_next")); // SHOW STATUS reads a table, too
@@ -68,7 +68,7 @@ both_engines! {
     async fn a_purge_reads_what_it_deletes_of_100_000_inbox_rows(engine: Engine) {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_inbox(&database.admin_pool().await).await;
-        let pool = pool(&database).await;
+        let pool = pool(&database);
         // Nothing, a little, nearly all of the table is old.
         for (age_min, purged) in [(80 * DAY, 0..=0), (69 * DAY, 630..=650), (69 * DAY, 0..=5), (DAY, 1000..=1000)] {
             let before = rows_read(&pool).await;
@@ -82,7 +82,7 @@ both_engines! {
     async fn a_page_reads_a_pages_worth_of_100_000_notifications(engine: Engine) {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_notifications(&database.admin_pool().await).await;
-        let pool = pool(&database).await;
+        let pool = pool(&database);
         let (first, middle) = (NotificationId(Uuid::nil()), NotificationId(Uuid::from_u128(50_000)));
         for after in [first, middle] {
             let page = Page { after, rows_max: 21 };
@@ -111,7 +111,7 @@ both_engines! {
     async fn the_email_queue_reads_what_is_due_of_100_000_notifications(engine: Engine) {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_notifications(&database.admin_pool().await).await;
-        let pool = pool(&database).await;
+        let pool = pool(&database);
         let before = rows_read(&pool).await;
         let mut tx = pool.begin().await.unwrap();
         let due = email_queue::due(&mut tx, 16).await.unwrap();

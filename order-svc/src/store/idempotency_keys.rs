@@ -1,7 +1,8 @@
 //! The table `idempotency_keys`: which order a client's key has placed.
 
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::OrderId;
-use sqlx::{MySql, MySqlPool, Transaction, query};
+use sqlx::query;
 
 use super::Receipt;
 use crate::config::IDEMPOTENCY_TTL;
@@ -12,7 +13,7 @@ use crate::domain::IdempotencyKey;
 ///
 /// # Errors
 /// As the database has it; a taken key is a [`Receipt::Duplicate`].
-pub async fn take(tx: &mut Transaction<'_, MySql>, key: &IdempotencyKey, id: OrderId) -> sqlx::Result<Receipt> {
+pub async fn take(tx: &mut Transaction, key: &IdempotencyKey, id: OrderId) -> sqlx::Result<Receipt> {
     let inserted = query!(
         "INSERT INTO idempotency_keys (idempotency_key, order_id, expires_at)
          VALUES (?, ?, UTC_TIMESTAMP(6) + INTERVAL ? SECOND)",
@@ -38,7 +39,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn find(pool: &MySqlPool, key: &IdempotencyKey) -> sqlx::Result<Option<Taken>> {
+pub async fn find(pool: &Pool, key: &IdempotencyKey) -> sqlx::Result<Option<Taken>> {
     let row = query!(
         r#"SELECT order_id AS "order_id: OrderId", expires_at <= UTC_TIMESTAMP(6) AS "expired!: i32"
            FROM idempotency_keys
@@ -54,7 +55,7 @@ pub async fn find(pool: &MySqlPool, key: &IdempotencyKey) -> sqlx::Result<Option
 ///
 /// # Errors
 /// As the database has it.
-pub async fn free_expired(pool: &MySqlPool, key: &IdempotencyKey) -> sqlx::Result<()> {
+pub async fn free_expired(pool: &Pool, key: &IdempotencyKey) -> sqlx::Result<()> {
     query!(
         "DELETE FROM idempotency_keys
          WHERE idempotency_key = ?
@@ -70,7 +71,7 @@ pub async fn free_expired(pool: &MySqlPool, key: &IdempotencyKey) -> sqlx::Resul
 ///
 /// # Errors
 /// As the database has it.
-pub async fn purge(pool: &MySqlPool, limit: u32) -> sqlx::Result<u64> {
+pub async fn purge(pool: &Pool, limit: u32) -> sqlx::Result<u64> {
     let purged = query!(
         "DELETE FROM idempotency_keys
          WHERE expires_at <= UTC_TIMESTAMP(6)

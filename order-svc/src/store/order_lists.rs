@@ -4,8 +4,9 @@
 //! walks the primary key instead, through all orders. Test `every_list_is_served_by_its_index`.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use runtime::mysql::Pool;
 use schema::ids::OrderId;
-use sqlx::{MySqlPool, query_as};
+use sqlx::query_as;
 
 use super::orders::Row;
 use crate::domain::{Order, OrderFilter};
@@ -14,7 +15,7 @@ use crate::domain::{Order, OrderFilter};
 ///
 /// # Errors
 /// As the database has it, or if a row holds what this version of the code does not know.
-pub async fn page(pool: &MySqlPool, filter: &OrderFilter) -> sqlx::Result<Vec<Order>> {
+pub async fn page(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Order>> {
     let rows = match (&filter.email, filter.status) {
         (Some(email), _) => by_email(pool, filter, email).await?,
         (None, Some(status)) => by_status(pool, filter, status.as_str()).await?,
@@ -23,7 +24,7 @@ pub async fn page(pool: &MySqlPool, filter: &OrderFilter) -> sqlx::Result<Vec<Or
     rows.into_iter().map(Row::into_order).collect()
 }
 
-async fn by_email(pool: &MySqlPool, filter: &OrderFilter, email: &str) -> sqlx::Result<Vec<Row>> {
+async fn by_email(pool: &Pool, filter: &OrderFilter, email: &str) -> sqlx::Result<Vec<Row>> {
     let ((first, end), (from, to)) = (filter.ids(), span(filter));
     let status = filter.status.map(|status| status.as_str());
     query_as!(
@@ -51,7 +52,7 @@ async fn by_email(pool: &MySqlPool, filter: &OrderFilter, email: &str) -> sqlx::
     .await
 }
 
-async fn by_status(pool: &MySqlPool, filter: &OrderFilter, status: &str) -> sqlx::Result<Vec<Row>> {
+async fn by_status(pool: &Pool, filter: &OrderFilter, status: &str) -> sqlx::Result<Vec<Row>> {
     let ((first, end), (from, to)) = (filter.ids(), span(filter));
     query_as!(
         Row,
@@ -76,7 +77,7 @@ async fn by_status(pool: &MySqlPool, filter: &OrderFilter, status: &str) -> sqlx
     .await
 }
 
-async fn all(pool: &MySqlPool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
+async fn all(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
     let ((first, end), (from, to)) = (filter.ids(), span(filter));
     query_as!(
         Row,

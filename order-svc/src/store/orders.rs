@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::ids::OrderId;
-use sqlx::{MySql, MySqlPool, Transaction, query, query_as};
+use sqlx::{query, query_as};
 
 use super::Receipt;
 use crate::domain::{Order, OrderStatus};
@@ -13,7 +14,7 @@ use crate::domain::{Order, OrderStatus};
 ///
 /// # Errors
 /// As the database has it; an order that is there is a [`Receipt::Duplicate`].
-pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<Receipt> {
+pub async fn insert(tx: &mut Transaction, order: &Order) -> sqlx::Result<Receipt> {
     let inserted = query!(
         "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -35,7 +36,7 @@ pub async fn insert(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Res
 ///
 /// # Errors
 /// As the database has it, or if the row holds what this version of the code does not know.
-pub async fn find(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Option<Order>> {
+pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
         r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
@@ -53,7 +54,7 @@ pub async fn find(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Option<Order>> 
 ///
 /// # Errors
 /// As [`find`].
-pub async fn lock(tx: &mut Transaction<'_, MySql>, id: OrderId) -> sqlx::Result<Option<Order>> {
+pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
         r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
@@ -73,7 +74,7 @@ pub async fn lock(tx: &mut Transaction<'_, MySql>, id: OrderId) -> sqlx::Result<
 ///
 /// # Errors
 /// As the database has it; [`sqlx::Error::RowNotFound`] if the row is not at the version before.
-pub async fn advance(tx: &mut Transaction<'_, MySql>, order: &Order) -> sqlx::Result<()> {
+pub async fn advance(tx: &mut Transaction, order: &Order) -> sqlx::Result<()> {
     let result = query!(
         "UPDATE orders
          SET status = ?, version = ?, updated_at = ?

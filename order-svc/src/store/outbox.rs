@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::event::OrderEvent;
 use schema::ids::{EventId, OrderId};
 use schema::names;
-use sqlx::{MySql, MySqlPool, Transaction, query, query_as};
+use sqlx::{query, query_as};
 
 use super::transaction::TransactionError;
 use crate::config::EventBytesMax;
@@ -32,11 +33,7 @@ const STORY_MAX: u32 = 100;
         aggregate.id = %event.event.order_id(),
     ),
 )]
-pub async fn append(
-    tx: &mut Transaction<'_, MySql>,
-    event: &NewEvent,
-    limit: EventBytesMax,
-) -> Result<(), TransactionError> {
+pub async fn append(tx: &mut Transaction, event: &NewEvent, limit: EventBytesMax) -> Result<(), TransactionError> {
     let event_type = event.event.event_type().as_str();
     let (payload, headers) = (payload(&event.event)?, headers(event)?);
     let bytes = message_bytes_max(&payload, headers.as_deref());
@@ -103,7 +100,7 @@ pub struct StoredEvent {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn story(pool: &MySqlPool, id: OrderId) -> sqlx::Result<Vec<StoredEvent>> {
+pub async fn story(pool: &Pool, id: OrderId) -> sqlx::Result<Vec<StoredEvent>> {
     query_as!(
         StoredEvent,
         r#"SELECT event_id AS "event_id: EventId", aggregate_version, event_type, state, attempts, last_error,

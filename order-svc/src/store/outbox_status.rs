@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::Pool;
 use schema::names;
-use sqlx::{MySqlPool, query};
+use sqlx::query;
 
 /// Where counting stops: about what an index gives in ten milliseconds.
 pub const COUNT_MAX: u64 = 100_000;
@@ -33,7 +34,7 @@ pub struct Counts {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn counts(pool: &MySqlPool) -> sqlx::Result<Counts> {
+pub async fn counts(pool: &Pool) -> sqlx::Result<Counts> {
     let row = query!(
         r#"SELECT
              (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'pending' LIMIT ?) AS p) AS "pending!: i64",
@@ -56,7 +57,7 @@ pub async fn counts(pool: &MySqlPool) -> sqlx::Result<Counts> {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn published_span(pool: &MySqlPool) -> sqlx::Result<u64> {
+pub async fn published_span(pool: &Pool) -> sqlx::Result<u64> {
     let row = query!(
         r#"SELECT
              (SELECT seq FROM outbox WHERE state = 'published' ORDER BY seq LIMIT 1) AS "first: u64",
@@ -83,7 +84,7 @@ pub struct Publishing {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn publishing(pool: &MySqlPool) -> sqlx::Result<Publishing> {
+pub async fn publishing(pool: &Pool) -> sqlx::Result<Publishing> {
     let row = query!(
         r#"SELECT COUNT(CASE WHEN published_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND THEN 1 END) AS "recent!: i64",
                   COUNT(*) AS "read!: i64",
@@ -130,7 +131,7 @@ pub struct OldestPending {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPending>> {
+pub async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> {
     let row = query!(
         r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
            FROM outbox
@@ -149,7 +150,7 @@ pub async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<OldestPendi
 ///
 /// # Errors
 /// As the database has it.
-pub async fn youngest_dead_error(pool: &MySqlPool) -> sqlx::Result<Option<String>> {
+pub async fn youngest_dead_error(pool: &Pool) -> sqlx::Result<Option<String>> {
     let row = query!(
         "SELECT last_error
          FROM outbox

@@ -1,8 +1,9 @@
 //! The table `relay_lease`, which we only look at.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::Pool;
 use schema::names;
-use sqlx::{MySqlPool, query_as};
+use sqlx::query_as;
 
 /// A relay that holds the lease.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct ActiveRelay {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn active(pool: &MySqlPool) -> sqlx::Result<Option<ActiveRelay>> {
+pub async fn active(pool: &Pool) -> sqlx::Result<Option<ActiveRelay>> {
     query_as!(
         ActiveRelay,
         r#"SELECT outage, outage_since AS "outage_since: DateTime<Utc>"

@@ -85,7 +85,7 @@ impl Attempts {
     }
 }
 
-/// The pool has waited its time already when it gives up; the rest fails fast and may pass fast.
+/// The pool has waited its time already when it gives up; the rest fails fast and may pass fast, or comes too late.
 fn is_worth_retrying(error: &TransactionError) -> bool {
     match error {
         TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::EventTooLarge { .. } => false,

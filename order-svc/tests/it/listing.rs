@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use order_svc::domain::OrderFilter;
 use order_svc::store::order_lists;
+use runtime::mysql::Pool;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
 use stack::both_engines;
@@ -112,8 +113,7 @@ both_engines! {
     async fn a_page_reads_a_pages_worth_of_100_000_orders(engine: Engine) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
         fill(&database.admin_pool().await).await;
-        let options = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
-        let pool = options.connect(&database.url(USER)).await.unwrap();
+        let pool = database.service_pool(USER, 1);
         let oldest = "2026-01-01T01:00:00Z";
         let filters: [&[(&str, &str)]; 7] = [
             &[],
@@ -150,7 +150,7 @@ async fn fill(admin: &MySqlPool) {
 }
 
 /// Rows that this one session has read so far, by index or by position.
-async fn rows_read(pool: &MySqlPool) -> u64 {
+async fn rows_read(pool: &Pool) -> u64 {
     let status: Vec<(String, String)> =
         sqlx::query_as("SHOW SESSION STATUS LIKE 'Handler_read%'").fetch_all(pool).await.unwrap();
     let counted = status.iter().filter(|(name, _)| !name.ends_with("_rnd_next")); // SHOW STATUS reads a table, too

@@ -76,6 +76,34 @@ both_engines! {
         assert_eq!(orders, events);
     }
 
+    async fn a_health_check_that_is_given_up_shifts_no_answers(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        let ids = [api.placed().await, api.placed().await, api.placed().await];
+        proxy.pause().await;
+        api.get("/health").await.unavailable("database-unavailable");
+        // The answer that nobody waits for any more arrives.
+        proxy.heal().await;
+        for id in ids.iter().cycle().take(12) {
+            let order = api.get(&format!("/api/orders/{id}")).await;
+            assert!(order.status == 200 && order.text.contains(id), "{id}: {} {}", order.status, order.text);
+        }
+        api.placed().await;
+        assert_eq!(api.rows().await, (4, 4));
+    }
+
+    async fn connections_that_fell_silent_are_given_up(engine: Engine) {
+        let (api, mut proxy) = behind_proxy(engine).await;
+        let place = async || futures::future::join_all((0..8).map(|_| api.place())).await;
+        // More than the pool has connections: all of them are in use.
+        assert!(place().await.iter().all(|placed| placed.status == 201));
+        proxy.lose().await;
+        assert!(place().await.iter().all(|placed| placed.status == 503));
+        eventually("orders are placed again", async || {
+            place().await.iter().all(|placed| placed.status == 201)
+        })
+        .await;
+    }
+
     async fn a_read_only_database_is_503_and_writes_nothing(engine: Engine) {
         let server = MySql::start(engine).await;
         let database = Database::create_on(&server, &schema::database::ORDERS).await;

@@ -79,7 +79,7 @@ both_engines! {
 
     async fn expired_keys_are_purged_in_bounded_batches(engine: Engine) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
-        let (admin, pool) = (database.admin_pool().await, database.pool(USER).await);
+        let (admin, pool) = (database.admin_pool().await, database.service_pool(USER, 8));
         let insert = "INSERT INTO idempotency_keys (idempotency_key, order_id, expires_at)
                       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 950)
                       SELECT CONCAT(?, i), UNHEX(REPEAT('0', 32)), UTC_TIMESTAMP(6) + INTERVAL ? SECOND FROM n";

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use runtime::mysql::{self, DatabaseConfig};
+use runtime::mysql::{self, DatabaseConfig, Pool};
 use serde::Serialize;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use crate::store::outbox_operator::ChosenRow;
@@ -37,8 +36,8 @@ impl LookConfig {
     ///
     /// # Errors
     /// If the URL can't be parsed.
-    pub fn pool(&self) -> anyhow::Result<MySqlPool> {
-        mysql::pool(&self.database).context("DATABASE_URL is malformed")
+    pub fn pool(&self) -> anyhow::Result<Pool> {
+        Ok(mysql::pool(&self.database).context("DATABASE_URL is malformed")?.patient())
     }
 
     /// Prints what a program would read, or what a person would.

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use runtime::mysql::Pool;
 use runtime::nats::{self, NatsConfig};
 use schema::names;
 use serde::Serialize;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use super::list::aggregate;
@@ -108,7 +108,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
 }
 
 /// The keys of events that were named or are of one aggregate; none if a time range was given.
-async fn chosen(pool: &MySqlPool, config: &ReplayConfig) -> anyhow::Result<Option<Vec<u64>>> {
+async fn chosen(pool: &Pool, config: &ReplayConfig) -> anyhow::Result<Option<Vec<u64>>> {
     let aggregate = config.order.map(|id| (names::ORDER.to_owned(), id)).or(config.aggregate.clone());
     if let Some((aggregate_type, id)) = aggregate {
         let seqs = outbox_replay::by_aggregate(pool, &aggregate_type, id).await;
@@ -124,7 +124,7 @@ async fn chosen(pool: &MySqlPool, config: &ReplayConfig) -> anyhow::Result<Optio
     Ok(Some(seqs))
 }
 
-async fn publish(pool: &MySqlPool, replayer: &Replayer, seqs: &[u64], is_dry: bool) -> anyhow::Result<u64> {
+async fn publish(pool: &Pool, replayer: &Replayer, seqs: &[u64], is_dry: bool) -> anyhow::Result<u64> {
     if !is_dry {
         for page in seqs.chunks(PAGE) {
             let rows = outbox_replay::load(pool, page).await.context("reading the outbox")?;
@@ -135,7 +135,7 @@ async fn publish(pool: &MySqlPool, replayer: &Replayer, seqs: &[u64], is_dry: bo
     Ok(seqs.len() as u64)
 }
 
-async fn publish_range(pool: &MySqlPool, replayer: &Replayer, config: &ReplayConfig) -> anyhow::Result<u64> {
+async fn publish_range(pool: &Pool, replayer: &Replayer, config: &ReplayConfig) -> anyhow::Result<u64> {
     let since = config.since.context("--since")?;
     let until = config.until.unwrap_or_else(Utc::now);
     let (low, high) = timeline::seqs(pool, Some(since), Some(until)).await.context("reading the outbox")?;
@@ -165,7 +165,7 @@ fn scope(config: &ReplayConfig, run: &str) -> String {
 }
 
 /// Before the first event and after the last: one that breaks off leaves a record that nothing ends.
-async fn record(pool: &MySqlPool, actor: &str, scope: &str, events: u64) -> anyhow::Result<()> {
+async fn record(pool: &Pool, actor: &str, scope: &str, events: u64) -> anyhow::Result<()> {
     let deed = Action { actor, verb: Verb::Replay, scope, reason: None, events };
     let mut tx = pool.begin().await.context("connecting to the database")?;
     action::record(&mut tx, &deed).await.context("recording the action")?;

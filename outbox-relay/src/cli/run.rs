@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
+use runtime::mysql::Pool;
 use runtime::readiness::Readiness;
 use runtime::{mysql, nats};
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     Ok(lifecycle.run(config.process.shutdown_grace).await)
 }
 
-fn watcher(config: &RunConfig, pool: &MySqlPool, publisher: &Publisher, acks: &Acks, metrics: LossMetrics) -> Watcher {
+fn watcher(config: &RunConfig, pool: &Pool, publisher: &Publisher, acks: &Acks, metrics: LossMetrics) -> Watcher {
     Watcher {
         pool: pool.clone(),
         publisher: publisher.clone(),
@@ -113,13 +113,7 @@ fn watcher(config: &RunConfig, pool: &MySqlPool, publisher: &Publisher, acks: &A
     }
 }
 
-fn settler(
-    config: &RunConfig,
-    pool: &MySqlPool,
-    metrics: &Metrics,
-    acks: Acks,
-    shutdown: &CancellationToken,
-) -> Settler {
+fn settler(config: &RunConfig, pool: &Pool, metrics: &Metrics, acks: Acks, shutdown: &CancellationToken) -> Settler {
     Settler {
         pool: pool.clone(),
         attempts_max: config.attempts_max.get(),
@@ -129,7 +123,7 @@ fn settler(
     }
 }
 
-fn preflight(config: &RunConfig, pool: MySqlPool, broker: Broker) -> Preflight {
+fn preflight(config: &RunConfig, pool: Pool, broker: Broker) -> Preflight {
     let worst_replay = worst_replay(config.publish_timeout, config.lease_time);
     Preflight { pool, broker, demands: Demands { stream: config.stream.clone(), worst_replay } }
 }

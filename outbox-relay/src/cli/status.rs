@@ -82,7 +82,7 @@ struct StateStatus {
 /// # Errors
 /// If the database can't be read.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = runtime::mysql::pool(&config.database)?;
+    let pool = runtime::mysql::pool(&config.database)?.patient();
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
     // A relay that died can't tell that it is over.

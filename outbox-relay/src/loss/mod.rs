@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use runtime::config::Misconfigured;
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 
 use crate::lease::Tenure;
 use crate::publisher::look::StreamNow;
@@ -46,7 +46,7 @@ const HISTORY_REST: u32 = 9;
 /// Looks at the stream, in the active relay.
 #[derive(Clone, Debug)]
 pub struct Watcher {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub publisher: Publisher,
     pub acks: Acks,
     pub metrics: LossMetrics,

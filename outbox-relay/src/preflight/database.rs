@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use runtime::mysql::is_transient;
+use runtime::mysql::{Pool, is_transient};
 use runtime::telemetry::chain;
-use sqlx::MySqlPool;
 
 use super::Finding;
 use super::Severity::{Error, Warning};
@@ -14,7 +13,7 @@ use crate::store::server::{self, ClaimPlan};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything found; or, as an error, that the database does not answer.
-pub async fn look(pool: &MySqlPool) -> Result<Vec<Finding>, Finding> {
+pub async fn look(pool: &Pool) -> Result<Vec<Finding>, Finding> {
     match tokio::time::timeout(PATIENCE, ask(pool)).await {
         Ok(Ok(findings)) => Ok(findings),
         Ok(Err(error)) => Err(Finding::unasked("database", format!("the database does not answer: {}", chain(&error)))),
@@ -22,7 +21,7 @@ pub async fn look(pool: &MySqlPool) -> Result<Vec<Finding>, Finding> {
     }
 }
 
-async fn ask(pool: &MySqlPool) -> sqlx::Result<Vec<Finding>> {
+async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
     let mut findings = variables(&server::variables(pool).await?);
     match server::claim_plan(pool).await {
         Ok(plan) => findings.extend(claim(&plan)),

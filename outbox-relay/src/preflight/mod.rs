@@ -9,9 +9,9 @@ mod stream;
 use std::time::Duration;
 
 use prometheus::{IntGaugeVec, Opts, Registry};
+use runtime::mysql::Pool;
 use runtime::retry::Retry;
 use serde::Serialize;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::StreamConfig;
@@ -84,7 +84,7 @@ pub fn worst_replay(publish_timeout: Duration, lease_time: Duration) -> Duration
 /// Looks at everything.
 #[derive(Clone, Debug)]
 pub struct Preflight {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub broker: Broker,
     pub demands: Demands,
 }

@@ -1,6 +1,6 @@
 //! The table `outbox_action`: who did what to the outbox, written in the transaction that did it.
 
-use sqlx::MySqlTransaction;
+use runtime::mysql::Transaction;
 
 /// A deed of an operator.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Verb {
 }
 
 /// Adds a record.
-pub async fn record(tx: &mut MySqlTransaction<'_>, action: &Action<'_>) -> sqlx::Result<()> {
+pub async fn record(tx: &mut Transaction, action: &Action<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO outbox_action (actor, action, scope, reason, events)
          VALUES (LEFT(?, 100), ?, LEFT(?, 1000), LEFT(?, 1000), ?)",

@@ -1,9 +1,9 @@
 //! The table `outbox_discarded`: events that a person gave up, as they were.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{MySqlPool, MySqlTransaction};
 use uuid::Uuid;
 
 use super::column::JsonText;
@@ -25,7 +25,7 @@ pub struct DiscardedRow {
 
 /// Copies events from the outbox before they are discarded; a date that is none, which the records don't take, as 1970.
 /// Locks their rows against writers until the transaction ends.
-pub async fn record(tx: &mut MySqlTransaction<'_>, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
+pub async fn record(tx: &mut Transaction, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
     let recorded = sqlx::query!(
         "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id,
                                        aggregate_version, event_type, subject, payload, headers, occurred_at, last_error)
@@ -45,7 +45,7 @@ pub async fn record(tx: &mut MySqlTransaction<'_>, seqs: &[u64], actor: &str, re
 }
 
 /// The records of an event, oldest first. Locks nothing.
-pub async fn of_event(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Vec<DiscardedRow>> {
+pub async fn of_event(pool: &Pool, event_id: Uuid) -> sqlx::Result<Vec<DiscardedRow>> {
     sqlx::query_as!(
         DiscardedRow,
         r#"SELECT discarded_at AS "discarded_at: DateTime<Utc>",

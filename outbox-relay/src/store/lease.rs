@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlPool, MySqlTransaction};
+use runtime::mysql::{Pool, Transaction};
 
 /// The row as it is now.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct LeaseRow {
 }
 
 /// Takes the lease if it is free or has expired; whether it was. Locks its row until the transaction ends.
-pub async fn take(tx: &mut MySqlTransaction<'_>, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
+pub async fn take(tx: &mut Transaction, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "UPDATE relay_lease
          SET holder       = ?,
@@ -44,12 +44,12 @@ pub async fn take(tx: &mut MySqlTransaction<'_>, name: &str, holder: &str, time:
 }
 
 /// The epoch of the lease; none if there is no lease of that name. Locks nothing.
-pub async fn epoch(tx: &mut MySqlTransaction<'_>, name: &str) -> sqlx::Result<Option<u64>> {
+pub async fn epoch(tx: &mut Transaction, name: &str) -> sqlx::Result<Option<u64>> {
     sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ?", name).fetch_optional(&mut **tx).await
 }
 
 /// Extends the lease; whether it was still ours. Locks its row for the statement.
-pub async fn renew(pool: &MySqlPool, name: &str, epoch: u64, time: Duration) -> sqlx::Result<bool> {
+pub async fn renew(pool: &Pool, name: &str, epoch: u64, time: Duration) -> sqlx::Result<bool> {
     let renewed = sqlx::query!(
         "UPDATE relay_lease
          SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
@@ -66,7 +66,7 @@ pub async fn renew(pool: &MySqlPool, name: &str, epoch: u64, time: Duration) -> 
 }
 
 /// Gives the lease up, so that another relay takes over at once; whether it was still ours.
-pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<bool> {
+pub async fn release(pool: &Pool, name: &str, epoch: u64) -> sqlx::Result<bool> {
     let released = sqlx::query!(
         "UPDATE relay_lease
          SET holder       = NULL,
@@ -85,7 +85,7 @@ pub async fn release(pool: &MySqlPool, name: &str, epoch: u64) -> sqlx::Result<b
 
 /// Keeps why the broker takes no events, and since when; none when it takes them. Changes nothing if the lease is another's.
 /// Locks its row for the statement.
-pub async fn note_outage(pool: &MySqlPool, name: &str, epoch: u64, outage: Option<&str>) -> sqlx::Result<()> {
+pub async fn note_outage(pool: &Pool, name: &str, epoch: u64, outage: Option<&str>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE relay_lease
          SET outage       = LEFT(?, 1000),
@@ -103,7 +103,7 @@ pub async fn note_outage(pool: &MySqlPool, name: &str, epoch: u64, outage: Optio
 }
 
 /// The lease for people to look at. Locks nothing.
-pub async fn look(pool: &MySqlPool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
+pub async fn look(pool: &Pool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     sqlx::query_as!(
         LeaseRow,
         r#"SELECT holder, epoch, (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)) AS "is_alive!: bool",

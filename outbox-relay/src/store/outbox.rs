@@ -4,7 +4,8 @@
 //! broker is asked.
 
 use futures::TryStreamExt;
-use sqlx::MySqlPool;
+use runtime::mysql::Pool;
+use sqlx::MySqlConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -77,13 +78,23 @@ pub struct Limits {
 /// Reads the oldest pending events above `after` that are due, by the index `claim`. A row that commits late appears
 /// behind others that were claimed before: whoever gives another `after` than 0 asks [`pending_up_to`] afterwards. Locks
 /// nothing. What is more than the limits is left at the server, at the cost of the connection.
-pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result<Found> {
+pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Found> {
     let mut connection = pool.acquire().await?;
+    let found = pool.in_time(read(&mut connection, after, limits)).await?;
+    if found.bytes < limits.bytes {
+        connection.release();
+    } else {
+        // To go on with it, all that the server has ready would have to be read.
+        tracing::debug!(rows = found.rows.len(), "a claim met its limit of bytes and gives its connection up");
+    }
+    Ok(found)
+}
+
+async fn read(connection: &mut MySqlConnection, after: u64, limits: Limits) -> sqlx::Result<Found> {
     let mut found = Found::default();
-    {
-        let mut rows = sqlx::query_as!(
-            PendingRow,
-            r#"SELECT seq,
+    let mut rows = sqlx::query_as!(
+        PendingRow,
+        r#"SELECT seq,
                       event_id AS "event_id: Uuid",
                       aggregate_type,
                       aggregate_id AS "aggregate_id: Uuid",
@@ -102,28 +113,25 @@ pub async fn claim(pool: &MySqlPool, after: u64, limits: Limits) -> sqlx::Result
                  AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
                ORDER BY seq
                LIMIT ?"#,
-            limits.payload_bytes,
-            after,
-            limits.rows
-        )
-        .fetch(&mut *connection);
-        while found.bytes < limits.bytes {
-            let Some(row) = rows.try_next().await? else {
-                found.is_full = u32::try_from(found.rows.len()).is_ok_and(|rows| rows == limits.rows);
-                return Ok(found);
-            };
-            found.bytes += row.bytes();
-            found.rows.push(row);
-        }
+        limits.payload_bytes,
+        after,
+        limits.rows
+    )
+    .fetch(connection);
+    while found.bytes < limits.bytes {
+        let Some(row) = rows.try_next().await? else {
+            found.is_full = u32::try_from(found.rows.len()).is_ok_and(|rows| rows == limits.rows);
+            return Ok(found);
+        };
+        found.bytes += row.bytes();
+        found.rows.push(row);
     }
     found.is_full = true;
-    tracing::debug!(rows = found.rows.len(), "a claim met its limit of bytes and gives its connection up");
-    drop(connection.detach()); // to go on with it, all that the server has ready would have to be read
     Ok(found)
 }
 
 /// The pending events up to a `seq`, whether due or not, at most `limit`. By the index `claim` alone. Locks nothing.
-pub async fn pending_up_to(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Result<Vec<u64>> {
+pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         "SELECT seq
          FROM outbox FORCE INDEX (claim)
@@ -140,7 +148,7 @@ pub async fn pending_up_to(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Res
 
 /// The youngest elder of each of these events that is not in the stream, for those that have one. Give one event of an
 /// aggregate, its oldest: the elders of each are looked at. Locks nothing.
-pub async fn elders(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
+pub async fn elders(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
     sqlx::query_as!(
         Elder,
         r#"SELECT claimed.seq AS "seq!: u64", MAX(elder.seq) AS "elder!: u64"
@@ -160,7 +168,7 @@ pub async fn elders(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> 
 
 /// Whether any event is dead, held or waits for its next attempt, which is the only reason to call [`elders`]. By the
 /// indexes `claim` and `waiting`. Locks nothing.
-pub async fn any_obstacle(pool: &MySqlPool) -> sqlx::Result<bool> {
+pub async fn any_obstacle(pool: &Pool) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state IN ('dead', 'held'))
                OR EXISTS (SELECT 1 FROM outbox WHERE next_attempt_at IS NOT NULL) AS "any: bool""#
@@ -170,7 +178,7 @@ pub async fn any_obstacle(pool: &MySqlPool) -> sqlx::Result<bool> {
 }
 
 /// About the highest sequence in the stream that is settled: that of the latest events. Locks nothing.
-pub async fn highest_stream_seq(pool: &MySqlPool) -> sqlx::Result<Option<u64>> {
+pub async fn highest_stream_seq(pool: &Pool) -> sqlx::Result<Option<u64>> {
     sqlx::query_scalar!(
         r#"SELECT MAX(latest.stream_seq) AS "highest: u64"
            FROM (SELECT stream_seq
@@ -184,7 +192,7 @@ pub async fn highest_stream_seq(pool: &MySqlPool) -> sqlx::Result<Option<u64>> {
 }
 
 /// Counts the events in a state by the index `claim`, with the age of the oldest. Locks nothing.
-pub async fn count(pool: &MySqlPool, state: State) -> sqlx::Result<StateCount> {
+pub async fn count(pool: &Pool, state: State) -> sqlx::Result<StateCount> {
     sqlx::query_as!(
         StateCount,
         r#"SELECT COUNT(*) AS "events!: i64",

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub struct PublishedRow {
 
 /// Where the window of the newest `limit` published events up to `last` begins; none if there are none. By the index `claim`
 /// alone. Locks nothing.
-pub async fn window_start(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Result<Option<u64>> {
+pub async fn window_start(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Option<u64>> {
     sqlx::query_scalar!(
         r#"SELECT MIN(seq) AS "first: u64"
            FROM (SELECT seq
@@ -42,7 +42,7 @@ pub async fn window_start(pool: &MySqlPool, last: u64, limit: u32) -> sqlx::Resu
 /// The published events of a window whose place in the stream is above `proven`: what is proven is read by the database and
 /// not sent, and so is what has no place. A `max_age` of zero lets none expire. Locks nothing.
 pub async fn window(
-    pool: &MySqlPool,
+    pool: &Pool,
     (first, last): (u64, u64),
     proven: u64,
     max_age: Duration,
@@ -72,7 +72,7 @@ pub async fn window(
 
 /// Makes events pending that the broker acknowledged and then lost; they are published under a fresh dedup id. Locks
 /// their rows.
-pub async fn heal(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn heal(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
     let healed = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
@@ -93,7 +93,7 @@ pub async fn heal(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u6
 
 /// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another.
 /// Locks their rows.
-pub async fn displace(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn displace(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
     let displaced = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq

@@ -1,7 +1,7 @@
 //! The table `outbox`: held events, and letting them go on.
 
+use runtime::mysql::{Pool, Transaction};
 use sqlx::types::Json;
-use sqlx::{MySqlPool, MySqlTransaction};
 use uuid::Uuid;
 
 /// A held row, as far as it matters whether it must stay.
@@ -16,7 +16,7 @@ pub struct HeldRow {
 }
 
 /// Reads the next held events after `after` by the index `claim`. Locks nothing.
-pub async fn window(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
+pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
     sqlx::query_as!(
         HeldRow,
         r#"SELECT held.seq AS "seq!",
@@ -48,7 +48,7 @@ pub async fn window(pool: &MySqlPool, after: u64, limit: u32) -> sqlx::Result<Ve
 }
 
 /// Makes held events pending. Locks their rows.
-pub async fn release(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
@@ -63,7 +63,7 @@ pub async fn release(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Makes those held events pending whose aggregate has one of these events and no dead elder. Locks their rows and
 /// their siblings' until the transaction ends.
-pub async fn release_siblings(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn release_siblings(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          JOIN outbox AS mended ON mended.seq = list.seq

@@ -1,7 +1,7 @@
 //! The table `outbox`: what operators change. Every statement is guarded by the state that it leaves, and the caller
 //! checks how many rows it changed.
 
-use sqlx::MySqlTransaction;
+use runtime::mysql::Transaction;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ pub struct ChosenRow {
 }
 
 /// Finds events by their ids. Locks nothing.
-pub async fn by_ids(tx: &mut MySqlTransaction<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<ChosenRow>> {
+pub async fn by_ids(tx: &mut Transaction, ids: &[Uuid]) -> sqlx::Result<Vec<ChosenRow>> {
     sqlx::query_as!(
         ChosenRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_version, outbox.subject,
@@ -33,7 +33,7 @@ pub async fn by_ids(tx: &mut MySqlTransaction<'_>, ids: &[Uuid]) -> sqlx::Result
 /// Finds the oldest dead events by type and by a part of their last error; none of the two means all. Reads the dead
 /// rows of the index `claim`. Locks nothing.
 pub async fn dead(
-    tx: &mut MySqlTransaction<'_>,
+    tx: &mut Transaction,
     event_type: Option<&str>,
     error_part: Option<&str>,
     limit: u32,
@@ -58,7 +58,7 @@ pub async fn dead(
 }
 
 /// Makes dead events pending, with all their attempts before them. Locks their rows until the transaction ends.
-pub async fn requeue(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let requeued = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
@@ -76,7 +76,7 @@ pub async fn requeue(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Resul
 
 /// Makes dead or held events tombstones that are to be published, to another subject if one is given. Locks their rows
 /// until the transaction ends.
-pub async fn bury(tx: &mut MySqlTransaction<'_>, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
+pub async fn bury(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
     let buried = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
@@ -98,7 +98,7 @@ pub async fn bury(tx: &mut MySqlTransaction<'_>, seqs: &[u64], subject: Option<&
 }
 
 /// Deletes tombstones that nobody waits for, before anybody could see them. Locks their rows until the transaction ends.
-pub async fn remove_buried(tx: &mut MySqlTransaction<'_>, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn remove_buried(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let removed = sqlx::query!(
         "DELETE outbox
          FROM outbox

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
 
 /// The next published events.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Window {
 
 /// Looks at the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
 /// deleted. Locks nothing.
-pub async fn window(pool: &MySqlPool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
+pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
         r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64",
                   MAX(proven_seq) AS "proven_seq: u64"
@@ -44,13 +44,7 @@ pub async fn window(pool: &MySqlPool, after: u64, limit: u32, older_than: Durati
 
 /// Deletes the events of a window that are old and proven. Locks their rows and nothing else: a subquery on `relay_stream`
 /// would lock its row, too, and the watcher would wait for whoever the purge waits for.
-pub async fn delete(
-    pool: &MySqlPool,
-    after: u64,
-    last: u64,
-    older_than: Duration,
-    proven_seq: u64,
-) -> sqlx::Result<u64> {
+pub async fn delete(pool: &Pool, after: u64, last: u64, older_than: Duration, proven_seq: u64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM outbox
          WHERE seq > ?

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::Pool;
 use serde_json::value::RawValue;
-use sqlx::MySqlPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub struct ReplayRow {
 }
 
 /// The keys of these events, as far as they are published.
-pub async fn by_ids(pool: &MySqlPool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
+pub async fn by_ids(pool: &Pool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         r#"SELECT outbox.seq
            FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(36) PATH '$')) AS list
@@ -38,7 +38,7 @@ pub async fn by_ids(pool: &MySqlPool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
 }
 
 /// The keys of the published events of an aggregate, in its order.
-pub async fn by_aggregate(pool: &MySqlPool, aggregate_type: &str, aggregate_id: Uuid) -> sqlx::Result<Vec<u64>> {
+pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: Uuid) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         "SELECT seq
          FROM outbox
@@ -55,7 +55,7 @@ pub async fn by_aggregate(pool: &MySqlPool, aggregate_type: &str, aggregate_id: 
 
 /// The keys of the published events of a time range that lie between two keys, in their order.
 pub async fn by_time(
-    pool: &MySqlPool,
+    pool: &Pool,
     (after, last): (u64, u64),
     (since, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> sqlx::Result<Vec<u64>> {
@@ -78,7 +78,7 @@ pub async fn by_time(
 }
 
 /// The events themselves, in their order.
-pub async fn load(pool: &MySqlPool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
+pub async fn load(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
     sqlx::query_as!(
         ReplayRow,
         r#"SELECT outbox.event_id AS "event_id: Uuid",

@@ -4,8 +4,8 @@
 //! many rows it changed, for the caller to check. No transaction spans two statements, so a relay that is frozen between
 //! them holds no lock that a takeover would wait for.
 
+use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
-use sqlx::MySqlPool;
 use sqlx::types::Json;
 
 /// Acknowledged events whose `seq` and whose sequence in the stream both go up by one.
@@ -25,7 +25,7 @@ pub struct Run {
 /// That subquery locks nothing, so a settle that waits for a row may end after a takeover. What it writes is true all the
 /// same: its messages were in the stream before the successor looked there, and the successor settles the same rows to the
 /// same sequences. A lock on the lease would have the renewal wait for the rows.
-pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result<u64> {
+pub async fn settle_run(pool: &Pool, epoch: u64, run: &Run) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox FORCE INDEX (PRIMARY)
          SET state           = 'published',
@@ -50,7 +50,7 @@ pub async fn settle_run(pool: &MySqlPool, epoch: u64, run: &Run) -> sqlx::Result
 
 /// Settles events that were found in the stream, given as (event id in hexadecimal, heal epoch, sequence in the stream).
 /// A discarded event is left alone: its tombstone has to follow. Locks the rows that are still pending.
-pub async fn settle_found(pool: &MySqlPool, epoch: u64, found: &[(String, u32, u64)]) -> sqlx::Result<u64> {
+pub async fn settle_found(pool: &Pool, epoch: u64, found: &[(String, u32, u64)]) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (event_id   CHAR(32) PATH '$[0]',
@@ -75,7 +75,7 @@ pub async fn settle_found(pool: &MySqlPool, epoch: u64, found: &[(String, u32, u
 }
 
 /// Settles acknowledged events, given as (seq, sequence in the stream). Locks their rows.
-pub async fn settle_published(pool: &MySqlPool, epoch: u64, acknowledged: &[(u64, u64)]) -> sqlx::Result<u64> {
+pub async fn settle_published(pool: &Pool, epoch: u64, acknowledged: &[(u64, u64)]) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
@@ -98,7 +98,7 @@ pub async fn settle_published(pool: &MySqlPool, epoch: u64, acknowledged: &[(u64
 }
 
 /// Spends an attempt of an event and puts its next one off. Locks its row.
-pub async fn settle_retry(pool: &MySqlPool, epoch: u64, seq: u64, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
+pub async fn settle_retry(pool: &Pool, epoch: u64, seq: u64, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
@@ -120,7 +120,7 @@ pub async fn settle_retry(pool: &MySqlPool, epoch: u64, seq: u64, delay_micros: 
 
 /// Marks an event that the broker acknowledged and then lost: it is published again under a fresh dedup id.
 /// Locks its row.
-pub async fn settle_forgotten(pool: &MySqlPool, epoch: u64, seq: u64) -> sqlx::Result<u64> {
+pub async fn settle_forgotten(pool: &Pool, epoch: u64, seq: u64) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
@@ -137,7 +137,7 @@ pub async fn settle_forgotten(pool: &MySqlPool, epoch: u64, seq: u64) -> sqlx::R
 }
 
 /// Gives an event up until a person decides. Locks its row.
-pub async fn settle_dead(pool: &MySqlPool, epoch: u64, seq: u64, error: &str) -> sqlx::Result<u64> {
+pub async fn settle_dead(pool: &Pool, epoch: u64, seq: u64, error: &str) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
@@ -158,7 +158,7 @@ pub async fn settle_dead(pool: &MySqlPool, epoch: u64, seq: u64, error: &str) ->
 }
 
 /// Holds events back because an elder of their aggregate is dead. Locks their rows.
-pub async fn hold(pool: &MySqlPool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn hold(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
     let held = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq

@@ -2,8 +2,8 @@
 //! large the table is, and locks nothing.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::Pool;
 use serde::Serialize;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use super::column::{JsonText, Moment, moment};
@@ -63,7 +63,7 @@ pub struct Filter {
 }
 
 /// The newest events of a filter, newest first: by the index `aggregate`, or by `claim`, or by the key.
-pub async fn list(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
+pub async fn list(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
     match (&filter.aggregate, filter.state) {
         (Some(aggregate), _) => of_aggregate(pool, aggregate, filter, limit).await,
         (None, Some(state)) => in_state(pool, state, filter, limit).await,
@@ -72,7 +72,7 @@ pub async fn list(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result
 }
 
 async fn of_aggregate(
-    pool: &MySqlPool,
+    pool: &Pool,
     (aggregate_type, aggregate_id): &(String, Uuid),
     filter: &Filter,
     limit: u32,
@@ -110,7 +110,7 @@ async fn of_aggregate(
     .await
 }
 
-async fn in_state(pool: &MySqlPool, state: &str, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
+async fn in_state(pool: &Pool, state: &str, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
         ListedRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
@@ -146,7 +146,7 @@ async fn in_state(pool: &MySqlPool, state: &str, filter: &Filter, limit: u32) ->
     .await
 }
 
-async fn newest(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
+async fn newest(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
         ListedRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
@@ -181,7 +181,7 @@ async fn newest(pool: &MySqlPool, filter: &Filter, limit: u32) -> sqlx::Result<V
 }
 
 /// One event.
-pub async fn show(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>> {
+pub async fn show(pool: &Pool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>> {
     sqlx::query_as!(
         ShownRow,
         r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
@@ -204,7 +204,7 @@ pub async fn show(pool: &MySqlPool, event_id: Uuid) -> sqlx::Result<Option<Shown
 }
 
 /// Until when the first row at or after `seq` happened, and which it is; by the key.
-pub async fn at_or_after(pool: &MySqlPool, seq: u64) -> sqlx::Result<Option<(u64, Option<DateTime<Utc>>)>> {
+pub async fn at_or_after(pool: &Pool, seq: u64) -> sqlx::Result<Option<(u64, Option<DateTime<Utc>>)>> {
     let row = sqlx::query!(
         r#"SELECT seq, occurred_at AS "occurred_at?: Moment"
            FROM outbox
@@ -219,7 +219,7 @@ pub async fn at_or_after(pool: &MySqlPool, seq: u64) -> sqlx::Result<Option<(u64
 }
 
 /// The last key; 0 if the table is empty.
-pub async fn last_seq(pool: &MySqlPool) -> sqlx::Result<u64> {
+pub async fn last_seq(pool: &Pool) -> sqlx::Result<u64> {
     let last = sqlx::query_scalar!("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1").fetch_optional(pool).await?;
     Ok(last.unwrap_or(0))
 }

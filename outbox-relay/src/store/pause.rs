@@ -1,8 +1,8 @@
 //! The table `outbox_pause`: subjects that are not published for now.
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use serde::Serialize;
-use sqlx::{MySqlPool, MySqlTransaction};
 
 /// A pause for people to look at.
 #[derive(Debug, Serialize)]
@@ -14,12 +14,12 @@ pub struct PauseRow {
 }
 
 /// The paused patterns. Locks nothing.
-pub async fn patterns(pool: &MySqlPool) -> sqlx::Result<Vec<String>> {
+pub async fn patterns(pool: &Pool) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!("SELECT pattern FROM outbox_pause ORDER BY pattern").fetch_all(pool).await
 }
 
 /// The pauses with who made them. Locks nothing.
-pub async fn list(pool: &MySqlPool) -> sqlx::Result<Vec<PauseRow>> {
+pub async fn list(pool: &Pool) -> sqlx::Result<Vec<PauseRow>> {
     sqlx::query_as!(
         PauseRow,
         r#"SELECT pattern, reason, paused_by, paused_at AS "paused_at: DateTime<Utc>"
@@ -31,7 +31,7 @@ pub async fn list(pool: &MySqlPool) -> sqlx::Result<Vec<PauseRow>> {
 }
 
 /// Adds a pause. Fails with a unique violation if the pattern is paused already.
-pub async fn add(tx: &mut MySqlTransaction<'_>, pattern: &str, reason: &str, actor: &str) -> sqlx::Result<()> {
+pub async fn add(tx: &mut Transaction, pattern: &str, reason: &str, actor: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO outbox_pause (pattern, reason, paused_by)
          VALUES (?, ?, ?)",
@@ -45,7 +45,7 @@ pub async fn add(tx: &mut MySqlTransaction<'_>, pattern: &str, reason: &str, act
 }
 
 /// Removes a pause; whether there was one. Locks its row until the transaction ends.
-pub async fn remove(tx: &mut MySqlTransaction<'_>, pattern: &str) -> sqlx::Result<bool> {
+pub async fn remove(tx: &mut Transaction, pattern: &str) -> sqlx::Result<bool> {
     let removed = sqlx::query!("DELETE FROM outbox_pause WHERE pattern = ?", pattern).execute(&mut **tx).await?;
     Ok(removed.rows_affected() == 1)
 }

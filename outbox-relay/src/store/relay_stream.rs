@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
 use schema::names::OUTBOX_LEASE;
-use sqlx::{MySqlPool, MySqlTransaction};
 
 /// The row as it is now.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub struct StreamRow {
 ///
 /// # Errors
 /// Also if it is not there: a migration makes it, and nobody deletes it.
-pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
+pub async fn look(pool: &Pool) -> sqlx::Result<StreamRow> {
     sqlx::query_as!(
         StreamRow,
         r#"SELECT stream,
@@ -68,12 +68,7 @@ pub async fn look(pool: &MySqlPool) -> sqlx::Result<StreamRow> {
 /// Notes what was seen and proven; no suspicion is left. `proven_for` is how long ago the stream held what is proven now;
 /// none if nothing more was proven: the time of the last proof stays, through losses and takeovers, and that of the first
 /// look stands in for one, so that its age tells how long nothing was proven. Locks the row for the statement.
-pub async fn remember(
-    pool: &MySqlPool,
-    epoch: u64,
-    seen: &StreamRow,
-    proven_for: Option<Duration>,
-) -> sqlx::Result<bool> {
+pub async fn remember(pool: &Pool, epoch: u64, seen: &StreamRow, proven_for: Option<Duration>) -> sqlx::Result<bool> {
     let proven_for = proven_for.and_then(|time| u64::try_from(time.as_micros()).ok());
     let remembered = sqlx::query!(
         "UPDATE relay_stream
@@ -116,7 +111,7 @@ pub async fn remember(
 /// Notes a sign of a loss before it is looked into, so that a relay that dies over it leaves it to the next one, and takes
 /// back what is proven to what still is. Locks the row for the statement.
 pub async fn suspect(
-    pool: &MySqlPool,
+    pool: &Pool,
     epoch: u64,
     sign: &str,
     (proven_seq, proven_stored_at): (u64, Option<DateTime<Utc>>),
@@ -140,7 +135,7 @@ pub async fn suspect(
 }
 
 /// Notes a loss, for people. Locks the row for the statement.
-pub async fn record_loss(pool: &MySqlPool, epoch: u64, sign: &str, healed: u64) -> sqlx::Result<bool> {
+pub async fn record_loss(pool: &Pool, epoch: u64, sign: &str, healed: u64) -> sqlx::Result<bool> {
     let recorded = sqlx::query!(
         "UPDATE relay_stream
          JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
@@ -160,7 +155,7 @@ pub async fn record_loss(pool: &MySqlPool, epoch: u64, sign: &str, healed: u64) 
 
 /// Forgets the stream, but not that events were lost: the next relay takes the one of its settings. Locks the row until the
 /// transaction ends.
-pub async fn forget(tx: &mut MySqlTransaction<'_>) -> sqlx::Result<()> {
+pub async fn forget(tx: &mut Transaction) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE relay_stream
          SET stream           = NULL,

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use sqlx::{MySqlPool, Row};
+use runtime::mysql::Pool;
+use sqlx::Row;
 
 /// The plan of the claim.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub struct ClaimPlan {
 }
 
 /// Variables that durability and isolation depend on, as this session has them, by lower-case name.
-pub async fn variables(pool: &MySqlPool) -> sqlx::Result<HashMap<String, String>> {
+pub async fn variables(pool: &Pool) -> sqlx::Result<HashMap<String, String>> {
     // Typed by hand: the macros can't describe SHOW, and the two servers differ in it.
     let rows = sqlx::query(
         "SHOW VARIABLES
@@ -28,7 +29,7 @@ pub async fn variables(pool: &MySqlPool) -> sqlx::Result<HashMap<String, String>
 }
 
 /// How the server would run the claim. The statement is the claim's own, but for the columns that it reads.
-pub async fn claim_plan(pool: &MySqlPool) -> sqlx::Result<ClaimPlan> {
+pub async fn claim_plan(pool: &Pool) -> sqlx::Result<ClaimPlan> {
     let row = sqlx::query(
         "EXPLAIN FORMAT = TRADITIONAL
          SELECT seq, event_id, aggregate_type, payload
@@ -48,26 +49,26 @@ pub async fn claim_plan(pool: &MySqlPool) -> sqlx::Result<ClaimPlan> {
 }
 
 /// Tries rights by statements that match no row: no seq is 0.
-pub async fn may_settle(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn may_settle(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("UPDATE outbox SET attempts = attempts WHERE seq = 0").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for retention.
-pub async fn may_purge(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn may_purge(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM outbox WHERE seq = 0").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for the lease.
-pub async fn may_lease(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn may_lease(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("UPDATE relay_lease SET epoch = epoch, outage = outage WHERE name = ''").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for the loss detector.
-pub async fn may_watch(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn may_watch(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("UPDATE relay_stream SET healed = healed WHERE name = ''").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for following pauses.
-pub async fn may_follow_pauses(pool: &MySqlPool) -> sqlx::Result<()> {
+pub async fn may_follow_pauses(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("SELECT COUNT(*) AS pauses FROM outbox_pause").fetch_one(pool).await.map(drop)
 }

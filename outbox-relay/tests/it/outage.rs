@@ -1,8 +1,9 @@
 //! The broker or the database away: events wait, no attempt is spent, nothing needs a restart.
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use runtime::mysql::STATEMENT_TIME_MAX;
 use serde_json::Value;
-use stack::testing::{MySql, TcpProxy, eventually};
+use stack::testing::{MySql, TcpProxy, eventually, eventually_within};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
@@ -89,6 +90,23 @@ both_engines! {
         }
         let sequences: Vec<_> = world.messages().await.iter().map(|message| message.sequence).collect();
         assert_eq!(sequences, [1, 2, 3]);
+    }
+}
+
+both_engines! {
+    async fn a_relay_whose_connections_fell_silent_goes_on_by_new_ones(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut proxy = TcpProxy::start(world.database.port()).await;
+        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let relay = relay.start().await;
+        world.append(Uuid::now_v7(), 1).await;
+        world.until_all_published().await;
+
+        proxy.lose().await;
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("the relay notices", async || metric(&relay, "relay_paused").await == 1.0).await;
+        eventually_within(STATEMENT_TIME_MAX * 2, "it goes on", async || world.count("pending").await == 0).await;
+        assert_eq!(world.messages().await.len(), 2);
     }
 }
 

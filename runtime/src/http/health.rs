@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{Connection, MySqlPool};
+use sqlx::Connection;
 use utoipa::ToSchema;
+
+use crate::mysql::Pool;
 
 /// A database that takes longer is no help to anybody.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,8 +23,11 @@ pub struct Health {
 ///
 /// # Errors
 /// As the database has it, or a transient one if it does not answer in time.
-pub async fn check(pool: &MySqlPool) -> sqlx::Result<Health> {
-    let ping = async { pool.acquire().await?.ping().await };
+pub async fn check(pool: &Pool) -> sqlx::Result<Health> {
+    let ping = async {
+        let mut connection = pool.acquire().await?;
+        connection.ping().await.map(|()| connection.release())
+    };
     let answer = tokio::time::timeout(CHECK_TIMEOUT, ping).await;
     answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| Health { status: "ok" })
 }

@@ -4,15 +4,19 @@ use std::env;
 use std::thread;
 use std::time::Duration;
 
+use runtime::config::Secret;
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use schema::database::Definition;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, MySqlPool};
-use tokio::runtime;
+use tokio::runtime::Builder;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{HOW, MySql};
 use crate::{Engine, account};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A database of its own, migrated, with the users and grants of its definition. Dropped with this value.
 #[derive(Debug)]
@@ -99,6 +103,30 @@ impl Database {
         open(&self.url(user)).await
     }
 
+    /// The pool that a service has, for one of the definition's users. With one connection, all run in one session.
+    ///
+    /// # Panics
+    /// Never: the URL is ours.
+    #[must_use]
+    pub fn service_pool(&self, user: &str, connections_max: u32) -> Pool {
+        self.service_pool_through(user, connections_max, self.port())
+    }
+
+    /// As [`Database::service_pool`], by way of another port of this machine.
+    ///
+    /// # Panics
+    /// Never: the URL is ours.
+    #[must_use]
+    pub fn service_pool_through(&self, user: &str, connections_max: u32, port: u16) -> Pool {
+        let config = DatabaseConfig {
+            database_url: Secret::from(self.url_through(user, port)),
+            database_tls: DatabaseTls::default(),
+            database_connections_max: connections_max,
+            database_acquire_timeout: ACQUIRE_TIMEOUT,
+        };
+        mysql::pool(&config).expect("the URL is ours")
+    }
+
     /// A pool for the administrator.
     ///
     /// # Panics
@@ -118,7 +146,7 @@ impl Server {
 }
 
 async fn open(url: &str) -> MySqlPool {
-    let pool = MySqlPoolOptions::new().max_connections(8).acquire_timeout(Duration::from_secs(10)).connect(url).await;
+    let pool = MySqlPoolOptions::new().max_connections(8).acquire_timeout(ACQUIRE_TIMEOUT).connect(url).await;
     pool.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
@@ -128,7 +156,7 @@ impl Drop for Database {
         let (url, name) = (self.admin_url(), self.name.clone());
         // The test's own runtime can't be waited on from here.
         let dropping = thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async { timeout(Duration::from_secs(5), forget(&url, &name)).await })?
         });
         if let Ok(Err(error)) = dropping.join() {

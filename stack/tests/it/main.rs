@@ -14,6 +14,7 @@ mod inspect;
 mod load;
 mod manifests;
 mod pipeline;
+mod pool;
 mod ports;
 mod process;
 mod prove;

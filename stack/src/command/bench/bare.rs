@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chrono::{SubsecRound, Utc};
 use runtime::config::Secret;
-use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
-use sqlx::MySqlPool;
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -18,7 +17,7 @@ use super::write::Round;
 const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"email":"ada@example.com","placed_at":"2026-11-22T11:30:00.123456Z"}"#;
 
 pub(super) struct Bare {
-    pool: MySqlPool,
+    pool: Pool,
     /// Ours: the program's own runtime has one thread.
     threads: Option<Runtime>,
 }
@@ -52,15 +51,14 @@ impl Bare {
         Ok(Round::new(latencies, began.elapsed()))
     }
 
-    pub(super) async fn close(&mut self) {
-        self.pool.close().await;
+    pub(super) fn close(&mut self) {
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
         }
     }
 }
 
-async fn place_until(pool: MySqlPool, until: Instant) -> anyhow::Result<Vec<Duration>> {
+async fn place_until(pool: Pool, until: Instant) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     loop {
         let began = Instant::now();
@@ -72,7 +70,7 @@ async fn place_until(pool: MySqlPool, until: Instant) -> anyhow::Result<Vec<Dura
     }
 }
 
-async fn place(pool: &MySqlPool) -> sqlx::Result<()> {
+async fn place(pool: &Pool) -> sqlx::Result<()> {
     let (id, event_id, at) = (Uuid::now_v7(), Uuid::now_v7(), Utc::now().trunc_subsecs(6));
     let mut tx = pool.begin().await?;
     sqlx::query(

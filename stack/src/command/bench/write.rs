@@ -102,7 +102,7 @@ impl Bench {
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
-        self.bare.close().await;
+        self.bare.close();
         self.service.stop().await
     }
 }

@@ -1,0 +1,125 @@
+//! A connection out of the pool, and a transaction on it.
+//!
+//! Guarantees that a connection is used again only after the last statement on it came to its end, and outside of a
+//! transaction; any other is closed, which rolls back. To go on with one, its answers would have to be told apart: one that
+//! was left in the middle of a ping gave the next statement the answer to the ping, and each one after it the answer to the
+//! one before (`a_health_check_that_is_given_up_shifts_no_answers`).
+
+use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use sqlx::{Executor, MySqlConnection};
+use tokio::time::timeout;
+
+use super::is_transient;
+use super::pool::Connector;
+
+/// A connection out of the pool. Closed when it is dropped, unless it is released.
+#[derive(Debug)]
+pub struct PooledConnection {
+    connection: Option<Object<Connector>>,
+    statement_time_max: Duration,
+    is_done: bool,
+}
+
+impl PooledConnection {
+    pub(super) fn new(connection: Object<Connector>, statement_time_max: Duration) -> Self {
+        Self { connection: Some(connection), statement_time_max, is_done: false }
+    }
+
+    /// Gives it back as it is: nothing is under way on it, no answer and no transaction.
+    pub fn release(mut self) {
+        self.is_done = true;
+    }
+
+    /// Gives it back if the statement came to its end, be it a refusal of the statement itself.
+    pub(super) fn ran<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        self.is_done = match &result {
+            Ok(_) => true,
+            Err(error) => error.as_database_error().is_some() && !is_transient(error),
+        };
+        result
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        let connection = self.connection.take().filter(|_| !self.is_done);
+        drop(connection.map(Object::take));
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = MySqlConnection;
+
+    fn deref(&self) -> &MySqlConnection {
+        self.connection.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut MySqlConnection {
+        self.connection.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+/// A transaction. Rolled back, at the price of its connection, when it is dropped.
+#[derive(Debug)]
+pub struct Transaction(PooledConnection);
+
+impl Transaction {
+    pub(super) async fn begin(connection: PooledConnection) -> sqlx::Result<Self> {
+        let mut transaction = Self(connection);
+        transaction.run("BEGIN").await?;
+        Ok(transaction)
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// As the database has it. Unless it says so itself, it may have committed.
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        self.run("COMMIT").await?;
+        self.0.release();
+        Ok(())
+    }
+
+    /// Rolls back, before anything else happens.
+    ///
+    /// # Errors
+    /// As the database has it. The transaction is rolled back all the same.
+    pub async fn rollback(mut self) -> sqlx::Result<()> {
+        self.run("ROLLBACK").await?;
+        self.0.release();
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &'static str) -> sqlx::Result<()> {
+        in_time(self.0.statement_time_max, self.0.execute(statement)).await.map(drop)
+    }
+}
+
+impl Deref for Transaction {
+    type Target = MySqlConnection;
+
+    fn deref(&self) -> &MySqlConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut MySqlConnection {
+        &mut self.0
+    }
+}
+
+/// A transient error if time runs out.
+pub(super) async fn in_time<T>(
+    time_max: Duration,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let late = |_| sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, "the database did not answer in time"));
+    timeout(time_max, statement).await.map_err(late)?
+}

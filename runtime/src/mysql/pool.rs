@@ -1,0 +1,231 @@
+//! The pool of connections to the database.
+//!
+//! Guarantees that no statement that is given to it waits longer than [`STATEMENT_TIME_MAX`], and that a connection whose
+//! server fell silent, as in a failover away from a machine that hangs, leaves the pool with whoever used it:
+//! `a_statement_that_is_left_is_not_waited_for`. sqlx's own pool pings each connection that is returned and waits for the
+//! answer without limit, so that such a one keeps its place for ever (sqlx issue 4349). Here deadpool keeps them: one whose
+//! statement has ended is returned as it is, without a round trip, and any other is closed.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool::Status;
+use deadpool::managed::{self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use sqlx::mysql::{MySqlConnectOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo};
+use sqlx::{Connection, Describe, Either, Execute, Executor, MySql, MySqlConnection, SqlStr};
+use tokio::time::timeout;
+
+use super::connection::{PooledConnection, Transaction, in_time};
+use crate::retry::Retry;
+
+/// No statement of a service takes so long; a database that does is as good as away. More than a wait for a lock, and less
+/// than a request may take, so that its client hears what ails the database.
+pub const STATEMENT_TIME_MAX: Duration = Duration::from_secs(7);
+
+/// Verbs look at whole tables, and a person can stop them.
+const VERB_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// A pooled connection that was idle for longer is checked before it is used again.
+pub const UNCHECKED_IDLE: Duration = Duration::from_secs(1);
+
+/// A connection that does not answer a ping sooner is given up.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Older connections are replaced, so that a server that came back gets its share of them.
+const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+
+const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// The server, too, gives up a connection of which it hears nothing, and what it has locked: ten minutes.
+const WAITS: &str = "SET SESSION innodb_lock_wait_timeout = 5, wait_timeout = 600";
+
+/// Connections to one database. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    connections: managed::Pool<Connector>,
+    acquire_timeout: Duration,
+    statement_time_max: Duration,
+}
+
+impl Pool {
+    /// Connects when first used.
+    pub(super) fn new(options: MySqlConnectOptions, connections_max: u32, acquire_timeout: Duration) -> Self {
+        let builder = managed::Pool::builder(Connector { options, silent_at: Mutex::default() });
+        // The one used last is the one most likely alive, and needs no check.
+        let builder = builder.max_size(connections_max as usize).queue_mode(QueueMode::Lifo);
+        let connections = builder.build().expect("deadpool asks for a runtime only with timeouts");
+        Self { connections, acquire_timeout, statement_time_max: STATEMENT_TIME_MAX }
+    }
+
+    /// The same for verbs, whose statements may take ten minutes.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { statement_time_max: VERB_TIME_MAX, ..self }
+    }
+
+    /// A connection, within the acquire timeout.
+    ///
+    /// # Errors
+    /// As the database has it; [`sqlx::Error::PoolTimedOut`] if none is free in time or none can be made.
+    pub async fn acquire(&self) -> sqlx::Result<PooledConnection> {
+        // The driver's future has room for a whole TLS handshake, 18 kB: on the heap, or each layer would copy it.
+        match timeout(self.acquire_timeout, Box::pin(self.connections.get())).await {
+            Ok(Ok(connection)) => Ok(PooledConnection::new(connection, self.statement_time_max)),
+            Ok(Err(PoolError::Backend(error))) => Err(error),
+            Ok(Err(_)) => Err(sqlx::Error::PoolClosed),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// As [`Pool::acquire`], and as the database has it.
+    pub async fn begin(&self) -> sqlx::Result<Transaction> {
+        Transaction::begin(self.acquire().await?).await
+    }
+
+    /// What several statements on one connection gave, if that took no longer than one may.
+    ///
+    /// # Errors
+    /// Theirs, or a transient one if time has run out.
+    pub async fn in_time<T>(&self, statements: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        in_time(self.statement_time_max, statements).await
+    }
+
+    /// How many connections there are, may be, and are idle.
+    pub(crate) fn status(&self) -> Status {
+        self.connections.status()
+    }
+}
+
+/// Makes connections for the pool, and looks at them before they are used again.
+pub(super) struct Connector {
+    options: MySqlConnectOptions,
+    /// When a connection was last found silent: those that are older are given up unasked, for each would take its time.
+    silent_at: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Connector {
+    /// Without the options: they have the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+impl managed::Manager for Connector {
+    type Type = MySqlConnection;
+    type Error = sqlx::Error;
+
+    /// Tries again while nobody listens, which is how a server that restarts looks.
+    async fn create(&self) -> sqlx::Result<MySqlConnection> {
+        let mut retry = Retry::new(Duration::from_millis(20), Duration::from_millis(500));
+        let mut connection = loop {
+            match MySqlConnection::connect_with(&self.options).await {
+                Err(sqlx::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    tokio::time::sleep(retry.next_delay()).await;
+                }
+                connected => break connected?,
+            }
+        };
+        connection.execute(SESSION).await?;
+        connection.execute(WAITS).await?;
+        Ok(connection)
+    }
+
+    /// A check before each use would cost a round trip a transaction. Under load nothing idles, and a dead connection
+    /// shows as a transient error; after a quiet time a restart of the database must not fail one request for each.
+    async fn recycle(&self, connection: &mut MySqlConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if metrics.age() > AGE_MAX {
+            return Err(RecycleError::message("it is old"));
+        }
+        let last_used = metrics.recycled.unwrap_or(metrics.created);
+        if self.silent_at().is_some_and(|silent_at| last_used <= silent_at) {
+            return Err(RecycleError::message("another one of its time does not answer"));
+        }
+        if last_used.elapsed() > UNCHECKED_IDLE {
+            let Ok(pinged) = timeout(ANSWER_TIME_MAX, connection.ping()).await else {
+                *self.silent_at() = Some(Instant::now());
+                return Err(RecycleError::message("it does not answer"));
+            };
+            pinged?;
+        }
+        Ok(())
+    }
+}
+
+impl Connector {
+    fn silent_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Each statement on a connection of its own choice.
+impl<'p> Executor<'p> for &'_ Pool {
+    type Database = MySql;
+
+    /// Reads all rows before it gives the first: no reader that is slow or goes away leaves some on the connection.
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<MySqlQueryResult, MySqlRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, MySql>,
+    {
+        let pool = self.clone();
+        let reading = async move {
+            let mut connection = pool.acquire().await?;
+            let read: sqlx::Result<Vec<_>> = pool.in_time(connection.fetch_many(query).try_collect()).await;
+            Ok(stream::iter(connection.ran(read)?.into_iter().map(Ok)))
+        };
+        reading.try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<MySqlRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, MySql>,
+    {
+        let pool = self.clone();
+        Box::pin(async move {
+            let mut steps = pool.fetch_many(query);
+            while let Some(step) = steps.try_next().await? {
+                if let Either::Right(row) = step {
+                    return Ok(Some(row));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [MySqlTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<MySqlStatement>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move {
+            let mut connection = pool.acquire().await?;
+            let prepared = pool.in_time(connection.prepare_with(sql, parameters)).await;
+            connection.ran(prepared)
+        })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<MySql>>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move {
+            let mut connection = pool.acquire().await?;
+            let described = pool.in_time(connection.describe(sql)).await;
+            connection.ran(described)
+        })
+    }
+}

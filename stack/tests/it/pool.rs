@@ -1,0 +1,136 @@
+//! The services' pool of database connections: what becomes of one that was left in the middle of something.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use runtime::mysql::{Pool, UNCHECKED_IDLE};
+use schema::database::ORDERS;
+use stack::both_engines;
+use stack::testing::{Database, Engine, TcpProxy, eventually};
+use tokio::time::timeout;
+
+const USER: &str = "order_svc";
+
+const INSERT: &str = "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
+     VALUES (REPEAT('o', 16), 'tea', 1, 'ada@example.com', 'placed', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))";
+
+async fn session(pool: &Pool) -> u64 {
+    sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(pool).await.unwrap()
+}
+
+async fn orders(pool: &Pool) -> i64 {
+    sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(pool).await.unwrap()
+}
+
+both_engines! {
+    async fn a_statement_that_is_refused_costs_no_connection(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let first = session(&pool).await;
+        sqlx::query("SELECT nonsense").execute(&pool).await.unwrap_err();
+        sqlx::query(INSERT).execute(&pool).await.unwrap();
+        sqlx::query(INSERT).execute(&pool).await.unwrap_err();
+        assert_eq!(session(&pool).await, first);
+    }
+
+    async fn a_transaction_that_came_to_its_end_costs_no_connection(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let first = session(&pool).await;
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        tx.rollback().await.unwrap();
+        assert_eq!((orders(&pool).await, session(&pool).await), (0, first));
+
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((orders(&pool).await, session(&pool).await), (1, first));
+    }
+
+    async fn a_transaction_that_is_dropped_is_rolled_back(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        drop(tx);
+        // Waits for the row until it is rolled back.
+        sqlx::query(INSERT).execute(&pool).await.unwrap();
+        assert_eq!(orders(&pool).await, 1);
+    }
+
+    async fn a_statement_that_is_left_is_not_waited_for(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let first = session(&pool).await;
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        let sleeping = sqlx::query("DO SLEEP(3600)").execute(&mut *tx);
+        timeout(Duration::from_millis(100), sleeping).await.expect_err("it sleeps");
+        drop(tx);
+        assert_ne!(session(&pool).await, first);
+        eventually("the server gives up, too", async || {
+            // This waits for the row while nobody knows what becomes of it.
+            sqlx::query("DELETE FROM orders").execute(&database.admin_pool().await).await.is_ok()
+        })
+        .await;
+        assert_eq!(orders(&pool).await, 0);
+    }
+
+    async fn one_silent_connection_gives_away_the_others(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let mut proxy = TcpProxy::start(database.port()).await;
+        // Asked one after the other, they would take longer than the acquire timeout.
+        let pool = database.service_pool_through(USER, 16, proxy.port());
+        let sessions = futures::future::try_join_all((0..16).map(|_| pool.begin())).await.unwrap();
+        let used = Instant::now();
+        for session in sessions {
+            session.rollback().await.unwrap();
+        }
+        proxy.lose().await;
+        eventually("they were idle", async || used.elapsed() > UNCHECKED_IDLE * 2).await;
+        session(&pool).await;
+    }
+
+    async fn a_pool_tells_nobody_its_password(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        session(&pool).await;
+        let told = format!("{pool:?}");
+        assert!(!told.contains(Database::PASSWORD) && told.contains("Connector"), "{told}");
+    }
+
+    async fn rows_that_nobody_reads_are_not_taken_for_the_next_answer(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i FROM n";
+        for _ in 0..3 {
+            let first: Option<i64> = sqlx::query_scalar(many).fetch_optional(&pool).await.unwrap();
+            let all: Vec<i64> = sqlx::query_scalar(many).fetch_all(&pool).await.unwrap();
+            assert_eq!((first, all.len()), (Some(1), 900));
+        }
+    }
+
+    async fn every_session_reads_committed_rows_and_waits_five_seconds_for_a_lock(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 2);
+        let (mut one, mut other) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
+        for session in [&mut one, &mut other] {
+            let variables = "SHOW VARIABLES WHERE Variable_name IN
+                             ('transaction_isolation', 'tx_isolation', 'innodb_lock_wait_timeout', 'time_zone')";
+            let set: BTreeMap<String, String> =
+                sqlx::query_as(variables).fetch_all(&mut **session).await.unwrap().into_iter().collect();
+            assert_eq!(set.values().collect::<Vec<_>>(), ["5", "+00:00", "READ-COMMITTED"], "{set:?}");
+        }
+    }
+
+    async fn more_than_there_are_connections_wait_their_turn(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 2);
+        let sessions = futures::future::join_all((0..20).map(|_| session(&pool))).await;
+        let mut distinct = sessions.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert!(sessions.len() == 20 && distinct.len() <= 2, "{sessions:?}");
+    }
+}
