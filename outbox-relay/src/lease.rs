@@ -72,7 +72,7 @@ impl Lease {
             }
             // Counted from before the statement, so that our clock runs out before the database's does.
             let valid_until = Instant::now() + self.time;
-            match self.pool.in_time(self.take()).await {
+            match self.take().await {
                 Ok(Some(epoch)) => {
                     return Ok(Tenure { epoch, valid_until: Mutex::new(valid_until), over: shutdown.child_token() });
                 }
@@ -90,13 +90,11 @@ impl Lease {
     }
 
     async fn take(&self) -> sqlx::Result<Option<u64>> {
-        let mut tx = self.pool.begin().await?;
-        if !store::lease::take(&mut tx, self.name, &self.holder, self.time).await? {
+        if !store::lease::take(&self.pool, self.name, &self.holder, self.time).await? {
             return Ok(None);
         }
-        let epoch = store::lease::epoch(&mut tx, self.name).await?;
-        tx.commit().await?;
-        Ok(epoch)
+        // Should another have taken it meanwhile, ours had expired.
+        store::lease::epoch(&self.pool, self.name, &self.holder).await
     }
 
     /// Renews the tenure three times as often as needed, until it is over; ends it if that fails for too long.

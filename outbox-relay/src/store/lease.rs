@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use runtime::mysql::{Pool, Transaction};
+use runtime::mysql::Pool;
 
 /// The row as it is now.
 #[derive(Debug)]
@@ -23,8 +23,9 @@ pub struct LeaseRow {
     pub outage_since: Option<DateTime<Utc>>,
 }
 
-/// Takes the lease if it is free or has expired; whether it was. Locks its row until the transaction ends.
-pub async fn take(tx: &mut Transaction, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
+/// Takes the lease if it is free or has expired; whether it was. Locks its row for the statement: a relay that is lost in a
+/// transaction here would keep all others from it.
+pub async fn take(pool: &Pool, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "UPDATE relay_lease
          SET holder       = ?,
@@ -38,14 +39,16 @@ pub async fn take(tx: &mut Transaction, name: &str, holder: &str, time: Duration
         micros(time),
         name
     )
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(taken.rows_affected() == 1)
 }
 
-/// The epoch of the lease; none if there is no lease of that name. Locks nothing.
-pub async fn epoch(tx: &mut Transaction, name: &str) -> sqlx::Result<Option<u64>> {
-    sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ?", name).fetch_optional(&mut **tx).await
+/// The epoch of the lease if this holder has it. Locks nothing.
+pub async fn epoch(pool: &Pool, name: &str, holder: &str) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ? AND holder = ?", name, holder)
+        .fetch_optional(pool)
+        .await
 }
 
 /// Extends the lease; whether it was still ours. Locks its row for the statement.
