@@ -19,35 +19,34 @@ use super::pool::Connector;
 /// A connection out of the pool. Closed when it is dropped, unless it is released.
 #[derive(Debug)]
 pub struct PooledConnection {
+    /// None once it is released.
     connection: Option<Object<Connector>>,
     statement_time_max: Duration,
-    is_done: bool,
 }
 
 impl PooledConnection {
     pub(super) fn new(connection: Object<Connector>, statement_time_max: Duration) -> Self {
-        Self { connection: Some(connection), statement_time_max, is_done: false }
+        Self { connection: Some(connection), statement_time_max }
     }
 
     /// Gives it back as it is: nothing is under way on it, no answer and no transaction.
     pub fn release(mut self) {
-        self.is_done = true;
+        drop(self.connection.take());
     }
 
     /// Gives it back if the statement came to its end, be it a refusal of the statement itself.
-    pub(super) fn ran<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
-        self.is_done = match &result {
-            Ok(_) => true,
-            Err(error) => error.as_database_error().is_some() && !is_transient(error),
-        };
+    pub(super) fn ran<T>(self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        match &result {
+            Err(error) if error.as_database_error().is_none() || is_transient(error) => drop(self),
+            Ok(_) | Err(_) => self.release(),
+        }
         result
     }
 }
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let connection = self.connection.take().filter(|_| !self.is_done);
-        drop(connection.map(Object::take));
+        drop(self.connection.take().map(Object::take));
     }
 }
 
@@ -55,13 +54,13 @@ impl Deref for PooledConnection {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        self.connection.as_ref().expect("it is there until it is dropped")
+        self.connection.as_ref().expect("it is there until it is released")
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        self.connection.as_mut().expect("it is there until it is dropped")
+        self.connection.as_mut().expect("it is there until it is released")
     }
 }
 
@@ -80,18 +79,20 @@ impl Transaction {
     ///
     /// # Errors
     /// As the database has it. Unless it says so itself, it may have committed.
-    pub async fn commit(mut self) -> sqlx::Result<()> {
-        self.run("COMMIT").await?;
-        self.0.release();
-        Ok(())
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.end("COMMIT").await
     }
 
     /// Rolls back, before anything else happens.
     ///
     /// # Errors
     /// As the database has it. The transaction is rolled back all the same.
-    pub async fn rollback(mut self) -> sqlx::Result<()> {
-        self.run("ROLLBACK").await?;
+    pub async fn rollback(self) -> sqlx::Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
+        self.run(statement).await?;
         self.0.release();
         Ok(())
     }
