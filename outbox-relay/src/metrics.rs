@@ -224,10 +224,15 @@ impl Metrics {
         self.lease_held.get() == 1
     }
 
+    /// This relay is no longer the active one, and was not stopped.
+    pub fn lease_lost(&self) {
+        self.lease_ended();
+        self.lease_losses.inc();
+    }
+
     /// This relay is no longer the active one.
-    pub fn lease_ended(&self, lost: bool) {
+    pub fn lease_ended(&self) {
         self.lease_held.set(0);
-        self.lease_losses.inc_by(u64::from(lost));
     }
 
     /// A batch was not settled because another relay had taken over.

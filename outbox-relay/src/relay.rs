@@ -91,15 +91,13 @@ impl Relay {
                 self.lease.keep(&tenure).await;
                 // Not after the drain: a settle may wait for the database long after another relay took over.
                 if !shutdown.is_cancelled() {
-                    self.metrics.lease_ended(true);
+                    self.metrics.lease_lost();
                 }
             };
             let (result, ()) = tokio::join!(drain, keep);
             self.watcher.stand_by();
             self.lease.release(&tenure).await;
-            if shutdown.is_cancelled() {
-                self.metrics.lease_ended(false);
-            }
+            self.metrics.lease_ended();
             match result {
                 Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
                 result => result?,
