@@ -8,8 +8,9 @@ use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get, stat};
 
-async fn service_behind(setting: &Setting, proxy: &TcpProxy) -> Service {
-    setting.service().env("DATABASE_URL", setting.database.url_through("notify_svc", proxy.port())).start().await
+/// The service, not started, that reaches its database by way of a proxy.
+fn service_behind(setting: &Setting, proxy: &TcpProxy) -> Service {
+    setting.service().env("DATABASE_URL", setting.database.url_through("notify_svc", proxy.port()))
 }
 
 async fn until_last_error(service: &Service, code: &str) {
@@ -23,7 +24,7 @@ both_engines! {
     async fn a_database_outage_burns_no_message(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;
-        let service = service_behind(&setting, &to_database).await;
+        let service = service_behind(&setting, &to_database).start().await;
         to_database.cut().await;
         let events: Vec<_> = (0..20).map(|_| Published::created()).collect();
         setting.publish(&events.iter().collect::<Vec<_>>()).await;
@@ -39,8 +40,7 @@ both_engines! {
     async fn an_outage_beyond_the_ack_wait_delivers_nothing_again(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;
-        let url = setting.database.url_through("notify_svc", to_database.port());
-        let service = setting.service().env("DATABASE_URL", url).env("ACK_WAIT", "20s").start().await;
+        let service = service_behind(&setting, &to_database).env("ACK_WAIT", "20s").start().await;
         to_database.cut().await;
         setting.publish(&[&Published::created()]).await;
         until_last_error(&service, "database-unavailable").await;
@@ -60,7 +60,7 @@ both_engines! {
     async fn a_database_that_hangs_is_given_up_and_tried_again(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;
-        let service = service_behind(&setting, &to_database).await;
+        let service = service_behind(&setting, &to_database).start().await;
         to_database.pause().await;
         setting.publish(&[&Published::created()]).await;
         until_last_error(&service, "database-unavailable").await;
@@ -73,8 +73,7 @@ both_engines! {
     async fn connections_that_fell_silent_are_given_up(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;
-        let url = setting.database.url_through("notify_svc", to_database.port());
-        let service = setting.service().env("DATABASE_URL", url).env("DATABASE_CONNECTIONS_MAX", "1");
+        let service = service_behind(&setting, &to_database).env("DATABASE_CONNECTIONS_MAX", "1");
         let _service = service.start().await;
         setting.publish(&[&Published::created()]).await;
         let sent = async || {
@@ -91,7 +90,7 @@ both_engines! {
     async fn a_stop_gives_back_what_it_holds(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;
-        let mut service = service_behind(&setting, &to_database).await;
+        let mut service = service_behind(&setting, &to_database).start().await;
         to_database.cut().await;
         setting.publish(&[&Published::created()]).await;
         until_last_error(&service, "database-unavailable").await;

@@ -11,7 +11,7 @@ use crate::support::{World, metric};
 /// The relay publishes a first event and settles it, publishes a second one, and dies before it is settled.
 async fn crash_after_puback(world: &World) -> (Service, Uuid) {
     let mut proxy = TcpProxy::start(world.database.port()).await;
-    let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+    let relay = world.relay_through(&proxy);
     let mut relay = relay.start().await;
     world.append(Uuid::now_v7(), 1).await;
     world.until_all_published().await;

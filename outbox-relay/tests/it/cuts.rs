@@ -85,7 +85,7 @@ both_engines! {
     async fn a_claim_that_is_cut_off_claims_the_same_events_again(engine: Engine) {
         let world = World::new(engine).await;
         let mut proxy = TcpProxy::start(world.database.port()).await;
-        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let relay = world.relay_through(&proxy);
         let relay = at_work(&world, relay).await;
         proxy.deafen().await;
         append_batch(&world).await;
@@ -99,7 +99,7 @@ both_engines! {
     async fn a_settle_that_is_cut_off_is_done_once_and_publishes_nothing_again(engine: Engine) {
         let world = World::new(engine).await;
         let mut proxy = TcpProxy::start(world.database.port()).await;
-        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let relay = world.relay_through(&proxy);
         let relay = at_work(&world, relay).await;
         for (batches, is_committed) in [(1, false), (2, true)] {
             // The broker holds its answer back until the relay's way to the database is cut.

@@ -57,7 +57,7 @@ both_engines! {
     async fn a_stale_relay_settles_nothing(engine: Engine) {
         let world = World::new(engine).await;
         let mut proxy = TcpProxy::start(world.database.port()).await;
-        let stale = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let stale = world.relay_through(&proxy);
         let stale = stale.start().await;
         world.append(Uuid::now_v7(), 1).await;
         world.until_all_published().await;

@@ -91,13 +91,11 @@ both_engines! {
         let sequences: Vec<_> = world.messages().await.iter().map(|message| message.sequence).collect();
         assert_eq!(sequences, [1, 2, 3]);
     }
-}
 
-both_engines! {
     async fn a_relay_whose_connections_fell_silent_goes_on_by_new_ones(engine: Engine) {
         let world = World::new(engine).await;
         let mut proxy = TcpProxy::start(world.database.port()).await;
-        let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+        let relay = world.relay_through(&proxy);
         let relay = relay.start().await;
         world.append(Uuid::now_v7(), 1).await;
         world.until_all_published().await;
@@ -115,7 +113,7 @@ both_engines! {
 async fn an_outage_that_may_have_been_told_is_not_told_when_it_is_over() {
     let mut world = World::new(Engine::MySql).await;
     let mut proxy = TcpProxy::start(world.database.port()).await;
-    let relay = world.relay().env("DATABASE_URL", world.database.url_through("outbox_relay", proxy.port()));
+    let relay = world.relay_through(&proxy);
     // The lease outlasts the way of the relay to the broker.
     let relay = relay.env("PUBLISH_TIMEOUT", "500ms").env("LEASE_TIME", "15s").start().await;
     world.append(Uuid::now_v7(), 1).await;

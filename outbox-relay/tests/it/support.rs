@@ -5,7 +5,7 @@ use futures::StreamExt;
 use serde_json::json;
 use sqlx::MySqlPool;
 use stack::Engine;
-use stack::testing::{Database, Nats, Service, eventually};
+use stack::testing::{Database, Nats, Service, TcpProxy, eventually};
 use uuid::Uuid;
 
 /// The servers of one test.
@@ -45,6 +45,11 @@ impl World {
             .env("DATABASE_URL", self.database.url("outbox_relay"))
             .env("NATS_URL", self.nats.url())
             .env("POLL_INTERVAL", "50ms")
+    }
+
+    /// A relay that reaches its database by way of a proxy, to be started.
+    pub fn relay_through(&self, proxy: &TcpProxy) -> Service {
+        self.relay().env("DATABASE_URL", self.database.url_through("outbox_relay", proxy.port()))
     }
 
     /// Appends an event as an order service would; returns its event id.

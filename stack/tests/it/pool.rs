@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use runtime::mysql::{Pool, UNCHECKED_IDLE};
+use runtime::mysql::{Pool, Transaction, UNCHECKED_IDLE};
 use schema::database::ORDERS;
 use stack::both_engines;
 use stack::testing::{Database, Engine, TcpProxy, eventually};
@@ -16,6 +16,13 @@ const INSERT: &str = "INSERT INTO orders (id, product, quantity, email, status, 
 
 async fn session(pool: &Pool) -> u64 {
     sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(pool).await.unwrap()
+}
+
+/// A transaction that has inserted an order.
+async fn insertion(pool: &Pool) -> Transaction {
+    let mut tx = pool.begin().await.unwrap();
+    sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+    tx
 }
 
 async fn orders(pool: &Pool) -> i64 {
@@ -37,13 +44,11 @@ both_engines! {
         let database = Database::create(engine, &ORDERS).await;
         let pool = database.service_pool(USER, 1);
         let first = session(&pool).await;
-        let mut tx = pool.begin().await.unwrap();
-        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        let tx = insertion(&pool).await;
         tx.rollback().await.unwrap();
         assert_eq!((orders(&pool).await, session(&pool).await), (0, first));
 
-        let mut tx = pool.begin().await.unwrap();
-        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        let tx = insertion(&pool).await;
         tx.commit().await.unwrap();
         assert_eq!((orders(&pool).await, session(&pool).await), (1, first));
     }
@@ -51,8 +56,7 @@ both_engines! {
     async fn a_transaction_that_is_dropped_is_rolled_back(engine: Engine) {
         let database = Database::create(engine, &ORDERS).await;
         let pool = database.service_pool(USER, 1);
-        let mut tx = pool.begin().await.unwrap();
-        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        let tx = insertion(&pool).await;
         drop(tx);
         // Waits for the row until it is rolled back.
         sqlx::query(INSERT).execute(&pool).await.unwrap();
@@ -63,8 +67,7 @@ both_engines! {
         let database = Database::create(engine, &ORDERS).await;
         let pool = database.service_pool(USER, 1);
         let first = session(&pool).await;
-        let mut tx = pool.begin().await.unwrap();
-        sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+        let mut tx = insertion(&pool).await;
         let sleeping = sqlx::query("DO SLEEP(3600)").execute(&mut *tx);
         timeout(Duration::from_millis(100), sleeping).await.expect_err("it sleeps");
         drop(tx);

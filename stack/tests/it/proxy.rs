@@ -32,6 +32,11 @@ async fn hears<const LENGTH: usize>(stream: &mut TcpStream, word: &[u8; LENGTH])
     assert_eq!(&answer, word);
 }
 
+async fn hears_nothing(stream: &mut TcpStream, fault: &str) {
+    let silence = timeout(Duration::from_millis(200), stream.read(&mut [0; 4])).await;
+    assert!(silence.is_err(), "{fault}: {silence:?}");
+}
+
 #[tokio::test]
 async fn a_cut_closes_connections_and_refuses_new_ones_until_healed() {
     let mut proxy = TcpProxy::start(echo().await).await;
@@ -56,8 +61,7 @@ async fn a_pause_holds_bytes_back_and_healing_lets_them_through() {
 
     proxy.pause().await;
     stream.write_all(b"held").await.unwrap();
-    let silence = timeout(Duration::from_millis(200), stream.read(&mut [0; 4])).await;
-    assert!(silence.is_err(), "a byte came through a paused proxy");
+    hears_nothing(&mut stream, "a byte came through a paused proxy").await;
 
     proxy.heal().await;
     hears(&mut stream, b"held").await;
@@ -75,8 +79,7 @@ async fn lost_connections_stay_silent_and_new_ones_are_as_ever() {
     proxy.heal().await;
     lost.write_all(b"lost").await.unwrap();
     says(&mut new, b"ping").await;
-    let silence = timeout(Duration::from_millis(200), lost.read(&mut [0; 4])).await;
-    assert!(silence.is_err(), "a lost connection is heard of: {silence:?}");
+    hears_nothing(&mut lost, "a lost connection is heard of").await;
 }
 
 #[tokio::test]
@@ -94,8 +97,7 @@ async fn a_slow_line_loses_nothing_and_healing_makes_it_quick_again() {
     let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
     proxy.slow(Duration::from_secs(3600)).await;
     stream.write_all(b"late").await.unwrap();
-    let silence = timeout(Duration::from_millis(200), stream.read(&mut [0; 4])).await;
-    assert!(silence.is_err(), "a byte came through at once");
+    hears_nothing(&mut stream, "a byte came through at once").await;
 
     proxy.heal().await;
     hears(&mut stream, b"late").await;
@@ -135,8 +137,7 @@ async fn a_deaf_proxy_brings_requests_and_no_answers() {
     client.write_all(b"asks").await.unwrap();
     hears(&mut server, b"asks").await;
     server.write_all(b"told").await.unwrap();
-    let silence = timeout(Duration::from_millis(200), client.read(&mut [0; 4])).await;
-    assert!(silence.is_err(), "an answer came through a deaf proxy");
+    hears_nothing(&mut client, "an answer came through a deaf proxy").await;
     proxy.heal().await;
     hears(&mut client, b"told").await;
 }
