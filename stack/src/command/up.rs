@@ -156,7 +156,7 @@ async fn start_nats(up: &Up<'_>, index: u16) -> anyhow::Result<Nats> {
         on_launcher_death: Signal::SIGTERM,
     };
     let accounts = NATS_USERS.iter().map(|user| (*user, up.passwords.of(&nats_password(user.name)))).collect();
-    Nats::start_with(up.home, options, &NatsSetup { accounts, cluster, tls: None }).await
+    Nats::start_with(up.home, options, &NatsSetup { accounts, cluster, ..NatsSetup::default() }).await
 }
 
 /// The service migrates its database itself, as it does in production, with the administrator's URL.

@@ -44,6 +44,8 @@ pub struct NatsSetup {
     pub tls: Option<NatsTls>,
     /// None: it is alone.
     pub cluster: Option<NatsPeer>,
+    /// Further lines of its configuration, such as feature flags.
+    pub further: &'static str,
 }
 
 /// A user of `k8s/base/nats/accounts.conf`.
@@ -197,13 +199,13 @@ fn store(options: &NatsOptions) -> PathBuf {
 
 fn configuration(options: &NatsOptions, setup: &NatsSetup) -> String {
     let NatsOptions { port, monitor_port, sync_always, .. } = options;
-    let NatsSetup { accounts, tls, cluster } = setup;
+    let NatsSetup { accounts, tls, cluster, further } = setup;
     let name = cluster.as_ref().map_or("stack", |peer| &peer.name);
     let store = quoted(&store(options));
     let sync = if *sync_always { "sync_interval: always" } else { "" };
     let mut text = format!(
         "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor_port}\"\nserver_name: {name}\n\
-         jetstream {{\n  store_dir: {store}\n  {sync}\n}}\n"
+         jetstream {{\n  store_dir: {store}\n  {sync}\n}}\n{further}\n"
     );
     if !accounts.is_empty() {
         text += "include \"accounts.conf\"\n";

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::{ConnectOptions, Event};
+use futures::StreamExt;
 use schema::names::{NOTIFY_DURABLE, STREAM};
 use serde_json::{Value, json};
 use stack::Engine;
+use stack::server::NatsSetup;
 use stack::testing::{Nats, eventually};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -120,7 +123,7 @@ const ORDER_SVC: [Deed; 7] = [
     Subscribe("_INBOX.order-svc.>"),
 ];
 
-const RELAY: [Deed; 16] = [
+const RELAY: [Deed; 17] = [
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.INVOICES"),
     Publish("$JS.API.STREAM.UPDATE.ORDERS"),
@@ -134,12 +137,13 @@ const RELAY: [Deed; 16] = [
     Publish("$JS.API.CONSUMER.DELETE.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
     Publish("$JS.ACK.ORDERS.notify-svc.1.1.1.1.0"),
+    Publish("$JS.ACK._.hash.ORDERS.notify-svc.1.1.1.1.0"),
     Subscribe("order.>"),
     Subscribe("_INBOX.notify-svc.>"),
     Subscribe("_INBOX.>"),
 ];
 
-const NOTIFY_SVC: [Deed; 11] = [
+const NOTIFY_SVC: [Deed; 12] = [
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.ORDERS"),
@@ -149,12 +153,25 @@ const NOTIFY_SVC: [Deed; 11] = [
     Publish("$JS.API.CONSUMER.CREATE.ORDERS.other"),
     Publish("$JS.API.CONSUMER.DELETE.ORDERS.other"),
     Publish("$JS.ACK.ORDERS.other.1.1.1.1.0"),
+    Publish("$JS.ACK._.hash.ORDERS.other.1.1.1.1.0"),
     Subscribe("order.>"),
     Subscribe("_INBOX.outbox-relay.>"),
 ];
 
-const OPERATOR: [Deed; 4] =
-    [Publish("order.created"), Publish("outbox.wake.orders"), Subscribe("order.>"), Subscribe("_INBOX.notify-svc.>")];
+const OPERATOR: [Deed; 12] = [
+    Publish("order.created"),
+    Publish("outbox.wake.orders"),
+    Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
+    Publish("$JS.ACK.ORDERS.notify-svc.1.1.1.1.0"),
+    Publish("$JS.ACK._.hash.ORDERS.notify-svc.1.1.1.1.0"),
+    Publish("$JS.API.CONSUMER.RESET.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc.order.created"),
+    Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.notify-svc"),
+    Subscribe("order.>"),
+    Subscribe("_INBOX.notify-svc.>"),
+];
 
 #[tokio::test]
 async fn nats_refuses_each_user_what_it_does_not_need() {
@@ -201,6 +218,45 @@ async fn a_consumer_can_not_be_changed_under_another_name() {
     assert_eq!(answer["name"], "mine", "{answer}");
     let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
     assert_eq!(stream.consumer_info(NOTIFY_DURABLE).await.unwrap().config.max_deliver, -1);
+}
+
+#[tokio::test]
+async fn an_operator_reads_the_stream_and_takes_no_message_from_another_consumer() {
+    let mut pipeline = Pipeline::start(Engine::MySql).await;
+    pipeline.services.notify_svc.terminate().await;
+    let order = pipeline.services.place().await;
+    pipeline.until_published().await;
+    let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
+    let first = async |consumer: PullConsumer| {
+        let mut batch = consumer.fetch().max_messages(1).expires(Duration::from_secs(1)).messages().await.unwrap();
+        batch.next().await.map(Result::unwrap)
+    };
+    let theirs: PullConsumer = stream.get_consumer(NOTIFY_DURABLE).await.unwrap();
+    assert!(first(theirs).await.is_none(), "the operator has taken what was notify-svc's");
+    let config = pull::Config { name: Some("operator-reads".to_owned()), ..pull::Config::default() };
+    let seen = first(stream.create_consumer(config).await.unwrap()).await.unwrap();
+    seen.ack().await.unwrap();
+    pipeline.services.notify_svc.restart().await;
+    pipeline.services.until_notified(&order).await;
+}
+
+#[tokio::test]
+async fn notify_svc_is_heard_by_a_server_that_names_acknowledgements_by_domain_and_account() {
+    let further = "feature_flags { js_ack_fc_v2: true }";
+    let nats = NatsSetup { accounts: Nats::accounts(), further, ..NatsSetup::default() };
+    let pipeline = Pipeline::start_on(Engine::MySql, Nats::start_with(nats).await).await;
+    let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
+    for _ in 0..3 {
+        let order = pipeline.services.place().await;
+        pipeline.services.until_notified(&order).await;
+    }
+    eventually("all is acknowledged", async || {
+        let consumer = stream.consumer_info(NOTIFY_DURABLE).await.unwrap();
+        (consumer.ack_floor.stream_sequence, consumer.num_ack_pending) == (3, 0)
+    })
+    .await;
+    let logs = pipeline.services.logs();
+    assert!(!logs.to_lowercase().contains("permissions violation"), "{logs}");
 }
 
 #[tokio::test]

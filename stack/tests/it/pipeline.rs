@@ -16,9 +16,12 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) async fn start(engine: Engine) -> Self {
+        Self::start_on(engine, Nats::start_with_accounts().await).await
+    }
+
+    pub(crate) async fn start_on(engine: Engine, nats: Nats) -> Self {
         let orders = Database::create(engine, &schema::database::ORDERS).await;
         let notifications = Database::create(engine, &schema::database::NOTIFICATIONS).await;
-        let nats = Nats::start_with_accounts().await;
         let services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
         Self { services: services.start().await, orders, notifications, nats }
     }

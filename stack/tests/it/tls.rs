@@ -30,7 +30,7 @@ async fn database_server(engine: Engine, authority: &Authority, flaw: Flaw) -> M
 async fn nats_server(authority: &Authority, flaw: Flaw) -> Nats {
     let Signed { certificate, key } = authority.sign("nats", flaw);
     let tls = Some(NatsTls { certificate, key, clients_ca: authority.file() });
-    Nats::start_with(NatsSetup { accounts: Nats::accounts(), tls, cluster: None }).await
+    Nats::start_with(NatsSetup { accounts: Nats::accounts(), tls, ..NatsSetup::default() }).await
 }
 
 /// Users who have to show a certificate.

@@ -251,7 +251,7 @@ async fn start_nats(home: &Home, folder: &Path, nodes: u16) -> anyhow::Result<(V
         let setup = NatsSetup {
             accounts: NATS_USERS.iter().map(|user| (*user, PASSWORD.to_owned())).collect(),
             cluster: (nodes > 1).then_some(peer),
-            tls: None,
+            ..NatsSetup::default()
         };
         Nats::start_with(home, options, &setup).await
     });
