@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use crate::event::{Aggregate, Event};
 use crate::pause::Pauses;
 use crate::store::outbox::PendingRow;
+use crate::store::outbox_settle::Key;
 use crate::subject::Pattern;
 
 /// A batch, sorted.
@@ -15,10 +16,10 @@ use crate::subject::Pattern;
 pub struct Claimed {
     /// To be published, in `seq` order.
     pub due: Vec<Event>,
-    /// Never to be published: (seq, what to fix).
-    pub faulty: Vec<(u64, String)>,
+    /// Never to be published, with what to fix.
+    pub faulty: Vec<(Key, String)>,
     /// To be held: paused, or behind an elder that is dead or held.
-    pub held: Vec<u64>,
+    pub held: Vec<Key>,
 }
 
 /// What an event must satisfy.
@@ -42,14 +43,14 @@ impl Claimed {
         for row in rows {
             let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
             if behind.contains(&row.seq) || stopped.contains(&aggregate) || paused.include(&row.subject) {
-                sorted.held.push(row.seq);
+                sorted.held.push(row.key());
                 stopped.insert(aggregate);
             } else {
-                let seq = row.seq;
+                let key = row.key();
                 match rules.event(row) {
                     Ok(event) => sorted.due.push(event),
                     Err(reason) => {
-                        sorted.faulty.push((seq, reason));
+                        sorted.faulty.push((key, reason));
                         stopped.insert(aggregate);
                     }
                 }
@@ -110,8 +111,8 @@ mod tests {
         let sorted = Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules);
         (
             sorted.due.iter().map(|event| event.seq).collect(),
-            sorted.faulty.iter().map(|(seq, _)| *seq).collect(),
-            sorted.held,
+            sorted.faulty.iter().map(|(key, _)| key.seq).collect(),
+            sorted.held.iter().map(|key| key.seq).collect(),
         )
     }
 

@@ -187,6 +187,11 @@ impl Validate for RunConfig {
         if self.lease_time < Duration::from_secs(1) {
             return Err("LEASE_TIME must be at least 1s: a lease that a busy database can outlast is no lease".into());
         }
+        if self.lease_time > Duration::from_secs(3600) {
+            return Err(
+                "LEASE_TIME must be at most 1h: as long as that nobody takes over from a relay that died".into()
+            );
+        }
         if self.poll_interval < Duration::from_millis(10) || self.publish_timeout < Duration::from_millis(100) {
             return Err("POLL_INTERVAL must be at least 10ms and PUBLISH_TIMEOUT at least 100ms".into());
         }

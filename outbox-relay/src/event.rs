@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::store::column::moment;
 use crate::store::outbox::PendingRow;
+use crate::store::outbox_settle::Key;
 use crate::subject;
 
 /// What events are kept in order by.
@@ -92,6 +93,11 @@ impl Event {
                 occurred_at,
             },
         })
+    }
+
+    /// What a settle of it names.
+    pub fn key(&self) -> Key {
+        Key { seq: self.seq, event_id: self.envelope.event_id.0 }
     }
 
     /// See [`msg_id`].

@@ -18,7 +18,7 @@ use crate::publisher::{Outage, Report};
 use crate::relay::{Relay, TurnError};
 use crate::settler::Settled;
 use crate::store::outbox::{self, Found, Limits, PendingRow};
-use crate::store::outbox_settle;
+use crate::store::outbox_settle::{self, Key};
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
@@ -72,8 +72,8 @@ struct Batch {
 #[derive(Debug)]
 struct Published {
     report: Report,
-    faulty: Vec<(u64, String)>,
-    held: Vec<u64>,
+    faulty: Vec<(Key, String)>,
+    held: Vec<Key>,
 }
 
 impl Pipeline {
@@ -176,7 +176,7 @@ impl Relay {
         for stored in stored.chunks(FOUND_MAX) {
             let found: Vec<_> = stored.iter().filter_map(Stored::event).collect();
             let settled =
-                outbox_settle::settle_found(&self.pool, tenure.epoch, &found).await.map_err(TurnError::Claim)?;
+                outbox_settle::settle_found(&self.pool, &tenure.token, &found).await.map_err(TurnError::Claim)?;
             if settled > 0 {
                 tracing::warn!(events = settled, "found in the stream and settled: their relay had not come to it");
                 self.metrics.recovered(settled);

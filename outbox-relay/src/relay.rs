@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Turn};
 use crate::publisher::{Outage, Publisher};
 use crate::settler::{SettleError, Settler};
-use crate::stream::StreamMaker;
+use crate::stream::{Reach, StreamMaker};
 
 /// The first poll after work comes this soon; each further one twice as late, up to the poll interval.
 const POLL_FIRST: Duration = Duration::from_millis(20);
@@ -32,6 +32,7 @@ const POLL_FIRST: Duration = Duration::from_millis(20);
 pub struct Relay {
     pub pool: Pool,
     pub lease: Lease,
+    pub reach: Reach,
     pub stream: StreamMaker,
     pub publisher: Publisher,
     pub watcher: Watcher,
@@ -77,10 +78,10 @@ impl Relay {
     ///
     /// # Errors
     /// A database fault that waiting can't mend, such as a missing table or right, or a stream that is not ours.
-    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.watcher.admit().await?;
-        while let Ok(tenure) = self.lease.acquire(&shutdown).await {
-            tracing::info!(epoch = tenure.epoch, "lease acquired, this relay is active");
+        while let Ok(tenure) = self.lease.acquire(&self.reach, &shutdown).await {
+            tracing::info!(token = tenure.token, "lease acquired, this relay is active");
             self.metrics.lease_acquired();
             let drain = async {
                 let result = self.drain(&tenure, &shutdown).await;
@@ -110,7 +111,7 @@ impl Relay {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut pipeline = Pipeline::new(self.batch_size_max);
         let mut poll = POLL_FIRST;
-        let mut is_outage_noted = false;
+        let mut is_outage_noted = tenure.inherits_outage;
         while tenure.is_valid() && !shutdown.is_cancelled() {
             match self.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
@@ -154,7 +155,7 @@ impl Relay {
     }
 
     fn was_replaced(&self, tenure: &Tenure) -> Result<(), TurnError> {
-        tracing::error!(epoch = tenure.epoch, "another relay took over, nothing was settled");
+        tracing::error!(token = tenure.token, "another relay took over, nothing was settled");
         self.metrics.stale_settle();
         Ok(())
     }

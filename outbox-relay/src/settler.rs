@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::publisher::Report;
 use crate::settlement::{Settlement, settle};
 use crate::store::lease;
-use crate::store::outbox_settle::{self, Run};
+use crate::store::outbox_settle::{self, Key, Run};
 
 /// Settles batches.
 #[derive(Clone, Debug)]
@@ -55,11 +55,11 @@ pub struct Settled {
 /// What to write back.
 #[derive(Debug, Default)]
 struct Plan<'a> {
-    published: Vec<(u64, u64)>,
-    retries: Vec<(u64, Duration, String)>,
-    forgotten: Vec<u64>,
-    dead: Vec<(u64, String)>,
-    held: &'a [u64],
+    published: Vec<(Key, u64)>,
+    retries: Vec<(Key, Duration, String)>,
+    forgotten: Vec<Key>,
+    dead: Vec<(Key, String)>,
+    held: &'a [Key],
 }
 
 impl Settler {
@@ -71,8 +71,8 @@ impl Settler {
         &self,
         tenure: &Tenure,
         report: Report,
-        faulty: &[(u64, String)],
-        held: &[u64],
+        faulty: &[(Key, String)],
+        held: &[Key],
     ) -> Result<Settled, SettleError> {
         let (plan, published) = self.plan(report, faulty, held);
         if let Some((_, stream_seq)) = plan.published.last() {
@@ -92,25 +92,25 @@ impl Settler {
             }
         };
         self.metrics.settled(&published, plan.retries.len(), plan.dead.len(), plan.forgotten.len());
-        for (seq, reason) in &plan.dead {
-            tracing::error!(seq, reason, "event is dead, its order stands still until somebody acts");
+        for (key, reason) in &plan.dead {
+            tracing::error!(seq = key.seq, event_id = %key.event_id, reason, "event is dead, its order stands still until somebody acts");
         }
         Ok(Settled { rows, any_obstacle: plan.retries.len() + plan.dead.len() + held.len() > 0 })
     }
 
-    fn plan<'a>(&self, report: Report, faulty: &[(u64, String)], held: &'a [u64]) -> (Plan<'a>, Vec<Event>) {
+    fn plan<'a>(&self, report: Report, faulty: &[(Key, String)], held: &'a [Key]) -> (Plan<'a>, Vec<Event>) {
         let mut plan = Plan { dead: faulty.to_vec(), held, ..Plan::default() };
         let mut published = Vec::with_capacity(report.outcomes.len());
         for (event, outcome) in report.outcomes {
-            let seq = event.seq;
+            let key = event.key();
             match settle(outcome, event.attempts, self.attempts_max) {
                 Settlement::Published { stream_seq } => {
-                    plan.published.push((seq, stream_seq));
+                    plan.published.push((key, stream_seq));
                     published.push(event);
                 }
-                Settlement::Retry { delay, reason } => plan.retries.push((seq, delay, reason)),
-                Settlement::Forgotten => plan.forgotten.push(seq),
-                Settlement::Dead { reason } => plan.dead.push((seq, reason)),
+                Settlement::Retry { delay, reason } => plan.retries.push((key, delay, reason)),
+                Settlement::Forgotten => plan.forgotten.push(key),
+                Settlement::Dead { reason } => plan.dead.push((key, reason)),
             }
         }
         // Sorted by key, so that two transactions over the same rows meet in the same order.
@@ -119,12 +119,11 @@ impl Settler {
     }
 
     async fn write(&self, tenure: &Tenure, plan: &Plan<'_>) -> Result<u64, SettleError> {
-        let rows = plan.apply(&self.pool, tenure.epoch).await?;
+        let rows = plan.apply(&self.pool, &tenure.token).await?;
         let planned = plan.rows();
         if rows < planned {
             // Somebody else changed the rows: another relay, an operator, or our own statement whose answer was lost.
-            let lease = lease::look(&self.pool, OUTBOX_LEASE).await?;
-            if lease.is_none_or(|lease| lease.epoch != tenure.epoch) {
+            if !lease::is_held(&self.pool, OUTBOX_LEASE, &tenure.token).await? {
                 return Err(SettleError::LeaseLost);
             }
             tracing::warn!(planned, rows, "some events had been changed by someone else");
@@ -138,28 +137,28 @@ impl Plan<'_> {
         (self.published.len() + self.retries.len() + self.forgotten.len() + self.dead.len() + self.held.len()) as u64
     }
 
-    async fn apply(&self, pool: &Pool, epoch: u64) -> sqlx::Result<u64> {
+    async fn apply(&self, pool: &Pool, token: &str) -> sqlx::Result<u64> {
         let mut rows = 0;
         match runs(&self.published) {
             Some(runs) => {
                 for run in runs {
-                    rows += outbox_settle::settle_run(pool, epoch, &run).await?;
+                    rows += outbox_settle::settle_run(pool, token, &run).await?;
                 }
             }
-            None => rows += outbox_settle::settle_published(pool, epoch, &self.published).await?,
+            None => rows += outbox_settle::settle_published(pool, token, &self.published).await?,
         }
-        for (seq, delay, reason) in &self.retries {
+        for (key, delay, reason) in &self.retries {
             let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-            rows += outbox_settle::settle_retry(pool, epoch, *seq, micros, reason).await?;
+            rows += outbox_settle::settle_retry(pool, token, *key, micros, reason).await?;
         }
-        for seq in &self.forgotten {
-            rows += outbox_settle::settle_forgotten(pool, epoch, *seq).await?;
+        for key in &self.forgotten {
+            rows += outbox_settle::settle_forgotten(pool, token, *key).await?;
         }
-        for (seq, reason) in &self.dead {
-            rows += outbox_settle::settle_dead(pool, epoch, *seq, reason).await?;
+        for (key, reason) in &self.dead {
+            rows += outbox_settle::settle_dead(pool, token, *key, reason).await?;
         }
         if !self.held.is_empty() {
-            rows += outbox_settle::hold(pool, epoch, self.held).await?;
+            rows += outbox_settle::hold(pool, token, self.held).await?;
         }
         Ok(rows)
     }
@@ -168,15 +167,18 @@ impl Plan<'_> {
 /// More gaps than this are settled faster row by row, in one statement.
 const RUNS_MAX: usize = 8;
 
-/// The runs of acknowledged events given as (seq, sequence in the stream) in the order of `seq`; none if there are too
+/// The runs of acknowledged events given with their sequence in the stream in the order of `seq`; none if there are too
 /// many. A row that commits late can't be inside a run, because a run has no gap.
-fn runs(acknowledged: &[(u64, u64)]) -> Option<Vec<Run>> {
+fn runs(acknowledged: &[(Key, u64)]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::with_capacity(RUNS_MAX);
-    for &(seq, stream_seq) in acknowledged {
+    for &(Key { seq, event_id }, stream_seq) in acknowledged {
         let last = runs.last_mut();
         match last.filter(|run| seq == run.last + 1 && stream_seq == run.stream_seq + (seq - run.first)) {
-            Some(run) => run.last = seq,
-            None => runs.push(Run { first: seq, last: seq, stream_seq }),
+            Some(run) => {
+                run.last = seq;
+                run.event_ids.extend_from_slice(event_id.as_bytes());
+            }
+            None => runs.push(Run { first: seq, last: seq, stream_seq, event_ids: event_id.as_bytes().to_vec() }),
         }
         if runs.len() > RUNS_MAX {
             return None;
@@ -187,15 +189,26 @@ fn runs(acknowledged: &[(u64, u64)]) -> Option<Vec<Run>> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
+    fn acknowledged(events: &[(u64, u64)]) -> Vec<(Key, u64)> {
+        let key = |seq| Key { seq, event_id: Uuid::from_u128(seq.into()) };
+        events.iter().map(|(seq, stream_seq)| (key(*seq), *stream_seq)).collect()
+    }
+
     #[test]
-    fn a_run_ends_at_a_gap_on_either_side() {
-        let run = |first, last, stream_seq| Run { first, last, stream_seq };
+    fn a_run_ends_at_a_gap_on_either_side_and_names_each_of_its_events() {
+        let run = |first, last, stream_seq| {
+            let ids = (first..=last).flat_map(|seq| Uuid::from_u128(u128::from(seq)).into_bytes());
+            Run { first, last, stream_seq, event_ids: ids.collect() }
+        };
         assert_eq!(runs(&[]), Some(vec![]));
-        assert_eq!(runs(&[(5, 1), (6, 2), (7, 3)]), Some(vec![run(5, 7, 1)]));
-        assert_eq!(runs(&[(5, 1), (7, 2), (8, 4)]), Some(vec![run(5, 5, 1), run(7, 7, 2), run(8, 8, 4)]));
+        assert_eq!(runs(&acknowledged(&[(5, 1), (6, 2), (7, 3)])), Some(vec![run(5, 7, 1)]));
+        let with_gaps = acknowledged(&[(5, 1), (7, 2), (8, 4)]);
+        assert_eq!(runs(&with_gaps), Some(vec![run(5, 5, 1), run(7, 7, 2), run(8, 8, 4)]));
         let scattered: Vec<_> = (0..100).map(|n| (n * 2, n)).collect();
-        assert_eq!(runs(&scattered), None);
+        assert_eq!(runs(&acknowledged(&scattered)), None);
     }
 }

@@ -6,7 +6,7 @@
 
 use async_nats::Client;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{self, context::CreateStreamError};
+use async_nats::jetstream::{self, context::CreateStreamError, context::GetStreamErrorKind};
 
 use crate::config::StreamConfig;
 use crate::subject::Pattern;
@@ -18,6 +18,29 @@ pub struct Terms {
     pub allows_atomic: bool,
     /// The largest message, in bytes, if the stream has a limit of its own.
     pub message_bytes_max: Option<u64>,
+}
+
+/// The connection that a relay keeps whether it is active or not; nothing is published by it. Only if the broker answers on it
+/// is a standby of use to relieve a relay that can't publish.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    client: Client,
+    stream: String,
+}
+
+impl Reach {
+    /// Asks through this connection for the stream of this name.
+    pub fn new(client: Client, stream: String) -> Self {
+        Self { client, stream }
+    }
+
+    /// Whether JetStream answers, also if it is that there is no such stream: the active relay makes it.
+    pub async fn answers(&self) -> bool {
+        match jetstream::new(self.client.clone()).get_stream(&self.stream).await {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.code() == 404),
+        }
+    }
 }
 
 /// Makes sure that the stream exists.

@@ -23,7 +23,7 @@ use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::settler::Settler;
-use crate::stream::StreamMaker;
+use crate::stream::{Reach, StreamMaker};
 use crate::{sampler, wake};
 
 /// Runs the relay until SIGTERM or SIGINT.
@@ -71,6 +71,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     );
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
+        reach: Reach::new(nats.clone(), config.stream.name.clone()),
         stream: StreamMaker::new(nats, config.stream.clone()),
         watcher: watcher(&config, &pool, &publisher, &acks, losses),
         publisher,

@@ -86,7 +86,7 @@ impl Check<'_> {
         let proven = self.still_proven(known, &now).await?;
         tracing::info!(sign, why = self.sign.describe(), proven = proven.0, "comparing the outbox with the stream");
         self.watcher.metrics.checked(self.sign);
-        if !relay_stream::suspect(&self.watcher.pool, self.tenure.epoch, sign, proven).await? {
+        if !relay_stream::suspect(&self.watcher.pool, &self.tenure.token, sign, proven).await? {
             return Err(WatchError::LeaseLost);
         }
         let scope = if self.sign.is_weak() { Walk::Newest } else { Walk::Look };
@@ -110,7 +110,7 @@ impl Check<'_> {
                 "the broker lost events that it had acknowledged; publishing them again"
             );
             self.watcher.metrics.healed(self.sign, healed);
-            if !relay_stream::record_loss(&self.watcher.pool, self.tenure.epoch, sign, healed).await? {
+            if !relay_stream::record_loss(&self.watcher.pool, &self.tenure.token, sign, healed).await? {
                 return Err(WatchError::LeaseLost);
             }
         }
@@ -154,10 +154,10 @@ impl Check<'_> {
             }
             lost += missing.lost.len() as u64;
             for seqs in missing.lost.chunks(BATCH) {
-                self.check_changed(seqs, outbox_heal::heal(pool, self.tenure.epoch, seqs).await?).await?;
+                self.check_changed(seqs, outbox_heal::heal(pool, &self.tenure.token, seqs).await?).await?;
             }
             for seqs in missing.displaced.chunks(BATCH) {
-                self.check_changed(seqs, outbox_heal::displace(pool, self.tenure.epoch, seqs).await?).await?;
+                self.check_changed(seqs, outbox_heal::displace(pool, &self.tenure.token, seqs).await?).await?;
             }
         }
         Ok(lost)
@@ -167,8 +167,7 @@ impl Check<'_> {
     async fn check_changed(&self, planned: &[u64], changed: u64) -> Result<(), WatchError> {
         let planned = planned.len() as u64;
         if changed < planned {
-            let lease = lease::look(&self.watcher.pool, OUTBOX_LEASE).await?;
-            if lease.is_none_or(|lease| lease.epoch != self.tenure.epoch) {
+            if !lease::is_held(&self.watcher.pool, OUTBOX_LEASE, &self.tenure.token).await? {
                 return Err(WatchError::LeaseLost);
             }
             tracing::warn!(planned, changed, "some lost events had been changed by someone else");

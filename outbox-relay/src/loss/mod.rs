@@ -176,7 +176,7 @@ impl Watcher {
             self.acks.forget();
         }
         seen.history_seq = history.filter(|_| sign.is_none());
-        if !relay_stream::remember(&self.pool, tenure.epoch, &seen, proven_for).await? {
+        if !relay_stream::remember(&self.pool, &tenure.token, &seen, proven_for).await? {
             return Err(WatchError::LeaseLost);
         }
         let pause = if seen.history_seq.is_some() { begin.elapsed() * HISTORY_REST } else { self.interval };

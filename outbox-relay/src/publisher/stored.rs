@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{Outage, Publisher, look};
 use crate::event::Event;
+use crate::store::outbox_settle::Found;
 
 /// No message keeps the search waiting for longer.
 const NEXT_WITHIN: Duration = Duration::from_secs(5);
@@ -36,15 +37,15 @@ pub struct StoredAt {
 }
 
 impl Stored {
-    /// The event that it carries: its id in hexadecimal, its heal epoch and its place. None if the dedup id is not one
-    /// that [`Event::msg_id`] makes; tombstones are left to the broker to recognise.
-    pub fn event(&self) -> Option<(String, u32, u64)> {
+    /// The event that it carries. None if the dedup id is not one that [`Event::msg_id`] makes.
+    pub fn event(&self) -> Option<Found> {
         let (id, heal_epoch) = match self.msg_id.split_once(".h") {
             Some((id, epoch)) => (id, epoch.parse().ok()?),
             None => (self.msg_id.as_str(), 0),
         };
+        let (id, is_tombstone) = id.strip_suffix(".discarded").map_or((id, false), |id| (id, true));
         let id = Uuid::try_parse(id).ok()?;
-        Some((id.simple().to_string(), heal_epoch, self.stream_seq))
+        Some((id.simple().to_string(), heal_epoch, self.stream_seq, is_tombstone))
     }
 }
 
@@ -129,9 +130,11 @@ mod tests {
     fn only_dedup_ids_of_events_are_read_as_such() {
         let read = |msg_id: &str| Stored { msg_id: msg_id.to_owned(), stream_seq: 7 }.event();
         let (id, simple) = ("019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "019aab1e5c3a7d529e1f3f2b8c6d4a10".to_owned());
-        assert_eq!(read(id), Some((simple.clone(), 0, 7)));
-        assert_eq!(read(&format!("{id}.h2")), Some((simple, 2, 7)));
-        assert_eq!(read(&format!("{id}.discarded")), None);
+        assert_eq!(read(id), Some((simple.clone(), 0, 7, false)));
+        assert_eq!(read(&format!("{id}.h2")), Some((simple.clone(), 2, 7, false)));
+        assert_eq!(read(&format!("{id}.discarded")), Some((simple.clone(), 0, 7, true)));
+        assert_eq!(read(&format!("{id}.discarded.h1")), Some((simple, 1, 7, true)));
+        assert_eq!(read(&format!("{id}.r0")), None);
         assert_eq!(read(&format!("{id}.hx")), None);
         assert_eq!(read("somebody else's"), None);
     }

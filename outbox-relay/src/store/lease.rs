@@ -1,7 +1,9 @@
 //! The table `relay_lease`: who drains the outbox.
 //!
-//! The database clock decides, so relays need not agree on the time. `epoch` grows with every change of holder and
-//! is the fencing token of every settle. The holder writes here too why the broker takes nothing from it.
+//! `holder` names one tenure of one relay and no other ever: it is the token that every statement of the relay compares.
+//! `epoch` counts the tenures for people; after a failover or a restore it may come back. The database clock decides nothing
+//! here: a standby takes the lease when the row has not changed for a lease time by its own clock. The holder writes here too
+//! why the broker takes nothing from it.
 
 use std::time::Duration;
 
@@ -9,13 +11,15 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 
 /// The row as it is now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LeaseRow {
-    /// Who holds it; none when it was released.
+    /// The token of the tenure; none when it was released.
     pub holder: Option<String>,
     /// How often the holder changed.
     pub epoch: u64,
-    /// Whether it has not expired.
+    /// Moves with each renewal.
+    pub expires_at: DateTime<Utc>,
+    /// Whether it has not expired by the database clock, for people.
     pub is_alive: bool,
     /// Why the broker takes no events from the holder, if it takes none.
     pub outage: Option<String>,
@@ -23,45 +27,58 @@ pub struct LeaseRow {
     pub outage_since: Option<DateTime<Utc>>,
 }
 
-/// Takes the lease if it is free or has expired; whether it was. Locks its row for the statement: a relay that is lost in a
-/// transaction here would keep all others from it.
-pub async fn take(pool: &Pool, name: &str, holder: &str, time: Duration) -> sqlx::Result<bool> {
+impl LeaseRow {
+    /// Whether nobody took or renewed the lease between two looks.
+    pub fn is_unchanged(&self, before: &Self) -> bool {
+        (&self.holder, self.epoch, self.expires_at) == (&before.holder, before.epoch, before.expires_at)
+    }
+}
+
+/// Takes the lease if its row is still as it was seen; whether it was. What the row says of an outage stays if the broker is
+/// to be tried in its holder's place. Locks its row for the statement: a relay that is lost in a transaction here would keep
+/// all others from it.
+pub async fn take(
+    pool: &Pool,
+    name: &str,
+    seen: &LeaseRow,
+    (token, time): (&str, Duration),
+    keeps_outage: bool,
+) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "UPDATE relay_lease
          SET holder       = ?,
              epoch        = epoch + 1,
              expires_at   = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-             outage       = NULL,
-             outage_since = NULL
+             outage       = IF(?, outage, NULL),
+             outage_since = IF(?, outage_since, NULL)
          WHERE name = ?
-           AND (holder IS NULL OR expires_at <= UTC_TIMESTAMP(6))",
-        holder,
+           AND holder <=> ?
+           AND epoch = ?
+           AND expires_at = ?",
+        token,
         micros(time),
-        name
+        keeps_outage,
+        keeps_outage,
+        name,
+        seen.holder,
+        seen.epoch,
+        seen.expires_at
     )
     .execute(pool)
     .await?;
     Ok(taken.rows_affected() == 1)
 }
 
-/// The epoch of the lease if this holder has it. Locks nothing.
-pub async fn epoch(pool: &Pool, name: &str, holder: &str) -> sqlx::Result<Option<u64>> {
-    sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ? AND holder = ?", name, holder)
-        .fetch_optional(pool)
-        .await
-}
-
 /// Extends the lease; whether it was still ours. Locks its row for the statement.
-pub async fn renew(pool: &Pool, name: &str, epoch: u64, time: Duration) -> sqlx::Result<bool> {
+pub async fn renew(pool: &Pool, name: &str, token: &str, time: Duration) -> sqlx::Result<bool> {
     let renewed = sqlx::query!(
         "UPDATE relay_lease
          SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
          WHERE name = ?
-           AND epoch = ?
-           AND holder IS NOT NULL",
+           AND holder = ?",
         micros(time),
         name,
-        epoch
+        token
     )
     .execute(pool)
     .await?;
@@ -69,7 +86,7 @@ pub async fn renew(pool: &Pool, name: &str, epoch: u64, time: Duration) -> sqlx:
 }
 
 /// Gives the lease up, so that another relay takes over at once; whether it was still ours.
-pub async fn release(pool: &Pool, name: &str, epoch: u64) -> sqlx::Result<bool> {
+pub async fn release(pool: &Pool, name: &str, token: &str) -> sqlx::Result<bool> {
     let released = sqlx::query!(
         "UPDATE relay_lease
          SET holder       = NULL,
@@ -77,9 +94,9 @@ pub async fn release(pool: &Pool, name: &str, epoch: u64) -> sqlx::Result<bool> 
              outage       = NULL,
              outage_since = NULL
          WHERE name = ?
-           AND epoch = ?",
+           AND holder = ?",
         name,
-        epoch
+        token
     )
     .execute(pool)
     .await?;
@@ -88,28 +105,31 @@ pub async fn release(pool: &Pool, name: &str, epoch: u64) -> sqlx::Result<bool> 
 
 /// Keeps why the broker takes no events, and since when; none when it takes them. Changes nothing if the lease is another's.
 /// Locks its row for the statement.
-pub async fn note_outage(pool: &Pool, name: &str, epoch: u64, outage: Option<&str>) -> sqlx::Result<()> {
+pub async fn note_outage(pool: &Pool, name: &str, token: &str, outage: Option<&str>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE relay_lease
          SET outage       = LEFT(?, 1000),
              outage_since = IF(? IS NULL, NULL, COALESCE(outage_since, UTC_TIMESTAMP(6)))
          WHERE name = ?
-           AND epoch = ?",
+           AND holder = ?",
         outage,
         outage,
         name,
-        epoch
+        token
     )
     .execute(pool)
     .await?;
     Ok(())
 }
 
-/// The lease for people to look at. Locks nothing.
+/// The lease as it is. An expiry more than an hour ahead is not alive: no lease is longer, so the database clock was set back.
+/// Locks nothing.
 pub async fn look(pool: &Pool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     sqlx::query_as!(
         LeaseRow,
-        r#"SELECT holder, epoch, (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)) AS "is_alive!: bool",
+        r#"SELECT holder, epoch, expires_at AS "expires_at: DateTime<Utc>",
+                  (holder IS NOT NULL AND expires_at > UTC_TIMESTAMP(6)
+                   AND expires_at <= UTC_TIMESTAMP(6) + INTERVAL 1 HOUR) AS "is_alive!: bool",
                   outage, outage_since AS "outage_since: DateTime<Utc>"
            FROM relay_lease
            WHERE name = ?"#,
@@ -117,6 +137,12 @@ pub async fn look(pool: &Pool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     )
     .fetch_optional(pool)
     .await
+}
+
+/// Whether this tenure still has the lease. Locks nothing.
+pub async fn is_held(pool: &Pool, name: &str, token: &str) -> sqlx::Result<bool> {
+    let held = sqlx::query_scalar!("SELECT epoch FROM relay_lease WHERE name = ? AND holder = ?", name, token);
+    Ok(held.fetch_optional(pool).await?.is_some())
 }
 
 fn micros(time: Duration) -> u64 {

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
+use super::outbox_settle::Key;
 
 /// A pending row as it was written, rubbish included.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ pub struct PendingRow {
 }
 
 impl PendingRow {
+    /// What a settle of it names.
+    pub fn key(&self) -> Key {
+        Key { seq: self.seq, event_id: self.event_id }
+    }
+
     /// What it takes in memory, about.
     fn bytes(&self) -> usize {
         let texts = [&self.payload, &self.headers].into_iter().flatten();

@@ -72,19 +72,19 @@ pub async fn window(
 
 /// Makes events pending that the broker acknowledged and then lost; they are published under a fresh dedup id. Locks
 /// their rows.
-pub async fn heal(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn heal(pool: &Pool, token: &str, seqs: &[u64]) -> sqlx::Result<u64> {
     let healed = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
          SET outbox.state        = 'pending',
              outbox.heal_epoch   = outbox.heal_epoch + 1,
              outbox.published_at = '1970-01-01',
              outbox.stream_seq   = 0
-         WHERE outbox.state = 'published'",
+         WHERE outbox.state = 'published'
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         Json(seqs),
         OUTBOX_LEASE,
-        epoch
+        token
     )
     .execute(pool)
     .await?;
@@ -93,16 +93,16 @@ pub async fn heal(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another.
 /// Locks their rows.
-pub async fn displace(pool: &Pool, epoch: u64, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn displace(pool: &Pool, token: &str, seqs: &[u64]) -> sqlx::Result<u64> {
     let displaced = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
-         JOIN relay_lease ON relay_lease.name = ? AND relay_lease.epoch = ?
          SET outbox.stream_seq = 0
-         WHERE outbox.state = 'published'",
+         WHERE outbox.state = 'published'
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         Json(seqs),
         OUTBOX_LEASE,
-        epoch
+        token
     )
     .execute(pool)
     .await?;

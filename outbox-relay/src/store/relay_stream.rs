@@ -1,6 +1,6 @@
 //! The table `relay_stream`: what the relay remembers of the stream, and up to where it is proven.
 //!
-//! One row, changed by relays only while the lease has their epoch; a function that changes it says whether it had.
+//! One row, changed by relays only while the lease has their token; a function that changes it says whether it had.
 
 use std::time::Duration;
 
@@ -68,11 +68,10 @@ pub async fn look(pool: &Pool) -> sqlx::Result<StreamRow> {
 /// Notes what was seen and proven; no suspicion is left. `proven_for` is how long ago the stream held what is proven now;
 /// none if nothing more was proven: the time of the last proof stays, through losses and takeovers, and that of the first
 /// look stands in for one, so that its age tells how long nothing was proven. Locks the row for the statement.
-pub async fn remember(pool: &Pool, epoch: u64, seen: &StreamRow, proven_for: Option<Duration>) -> sqlx::Result<bool> {
+pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Option<Duration>) -> sqlx::Result<bool> {
     let proven_for = proven_for.and_then(|time| u64::try_from(time.as_micros()).ok());
     let remembered = sqlx::query!(
         "UPDATE relay_stream
-         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
          SET relay_stream.stream           = ?,
              relay_stream.created_at       = ?,
              relay_stream.server           = LEFT(?, 200),
@@ -88,8 +87,8 @@ pub async fn remember(pool: &Pool, epoch: u64, seen: &StreamRow, proven_for: Opt
                                                       UTC_TIMESTAMP(6)),
              relay_stream.history_seq      = ?,
              relay_stream.suspicion        = NULL
-         WHERE relay_stream.name = ?",
-        epoch,
+         WHERE relay_stream.name = ?
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         seen.stream,
         seen.created_at,
         seen.server,
@@ -101,7 +100,9 @@ pub async fn remember(pool: &Pool, epoch: u64, seen: &StreamRow, proven_for: Opt
         seen.proven_stored_at,
         proven_for,
         seen.history_seq,
-        OUTBOX_LEASE
+        OUTBOX_LEASE,
+        OUTBOX_LEASE,
+        token
     )
     .execute(pool)
     .await?;
@@ -112,22 +113,23 @@ pub async fn remember(pool: &Pool, epoch: u64, seen: &StreamRow, proven_for: Opt
 /// back what is proven to what still is. Locks the row for the statement.
 pub async fn suspect(
     pool: &Pool,
-    epoch: u64,
+    token: &str,
     sign: &str,
     (proven_seq, proven_stored_at): (u64, Option<DateTime<Utc>>),
 ) -> sqlx::Result<bool> {
     let suspected = sqlx::query!(
         "UPDATE relay_stream
-         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
          SET relay_stream.suspicion        = ?,
              relay_stream.proven_seq       = ?,
              relay_stream.proven_stored_at = ?
-         WHERE relay_stream.name = ?",
-        epoch,
+         WHERE relay_stream.name = ?
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         sign,
         proven_seq,
         proven_stored_at,
-        OUTBOX_LEASE
+        OUTBOX_LEASE,
+        OUTBOX_LEASE,
+        token
     )
     .execute(pool)
     .await?;
@@ -135,18 +137,19 @@ pub async fn suspect(
 }
 
 /// Notes a loss, for people. Locks the row for the statement.
-pub async fn record_loss(pool: &Pool, epoch: u64, sign: &str, healed: u64) -> sqlx::Result<bool> {
+pub async fn record_loss(pool: &Pool, token: &str, sign: &str, healed: u64) -> sqlx::Result<bool> {
     let recorded = sqlx::query!(
         "UPDATE relay_stream
-         JOIN relay_lease ON relay_lease.name = relay_stream.name AND relay_lease.epoch = ?
          SET relay_stream.lost_at   = UTC_TIMESTAMP(6),
              relay_stream.lost_sign = ?,
              relay_stream.healed    = relay_stream.healed + ?
-         WHERE relay_stream.name = ?",
-        epoch,
+         WHERE relay_stream.name = ?
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         sign,
         healed,
-        OUTBOX_LEASE
+        OUTBOX_LEASE,
+        OUTBOX_LEASE,
+        token
     )
     .execute(pool)
     .await?;
