@@ -77,11 +77,11 @@ pub struct RunConfig {
     pub stream: StreamConfig,
 
     /// Core-NATS subject of the writers' wake hints. Without hints the poll finds everything.
-    #[arg(long, env = "WAKE_SUBJECT", default_value = schema::names::ORDERS_WAKE_SUBJECT)]
+    #[arg(long, env = "WAKE_SUBJECT", default_value = schema::names::ORDERS_WAKE_SUBJECT, value_parser = wake_subject)]
     pub wake_subject: String,
 
     /// `ce-source` of the published events.
-    #[arg(long, env = "EVENT_SOURCE", default_value = schema::names::ORDERS_SOURCE)]
+    #[arg(long, env = "EVENT_SOURCE", default_value = schema::names::ORDERS_SOURCE, value_parser = header_text)]
     pub event_source: String,
 
     /// How long a relay that died or hangs keeps the others waiting.
@@ -130,7 +130,7 @@ pub struct RunConfig {
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamConfig {
     /// Name of the stream. Another one than before is refused: see `outbox-relay forget-stream`.
-    #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM)]
+    #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM, value_parser = stream_name)]
     pub name: String,
 
     /// Subjects that the stream takes, separated by commas; an event for another subject is dead.
@@ -148,6 +148,37 @@ pub struct StreamConfig {
     /// How long the stream keeps an event, and with it how long a consumer may be away; 0s keeps it for ever.
     #[arg(long = "stream-max-age", env = "STREAM_MAX_AGE", default_value = "30d", value_parser = duration)]
     pub max_age: Duration,
+}
+
+/// Takes what becomes the value of a header; clap's `value_parser`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn header_text(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
+        return Err("it becomes a header: not empty, no control characters, no white space at its ends".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Takes a subject to listen on; clap's `value_parser`.
+///
+/// # Errors
+/// What is wrong with the text.
+fn wake_subject(text: &str) -> Result<String, String> {
+    subject::pattern(text).map(|_| text.to_owned())
+}
+
+/// Takes the name of a stream, a part of subjects and of headers; clap's `value_parser`.
+///
+/// # Errors
+/// What is wrong with the text.
+fn stream_name(text: &str) -> Result<String, String> {
+    let is_refused = |c: char| c.is_control() || c.is_whitespace() || ".*>/\\".contains(c);
+    if text.is_empty() || text.chars().any(is_refused) {
+        return Err("a stream's name has no white space, control characters, or any of . * > / \\".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Settings of `status`.

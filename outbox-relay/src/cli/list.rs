@@ -31,15 +31,16 @@ pub struct ListConfig {
     #[arg(long, value_parser = aggregate)]
     pub aggregate: Option<(String, Uuid)>,
 
-    /// Only events of this type. Without --order or --aggregate the newest 100000 events are looked through.
+    /// Only events of this type. With no index on it, nor on the times, a list of few events may read the whole outbox,
+    /// newest first: some seconds at ten million events.
     #[arg(long = "type")]
     pub event_type: Option<String>,
 
-    /// Only events that happened at this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m.
+    /// Only events with an occurred_at of this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m.
     #[arg(long, value_parser = timeline::moment)]
     pub since: Option<DateTime<Utc>>,
 
-    /// Only events that happened before this time.
+    /// Only events with an occurred_at before this time.
     #[arg(long, value_parser = timeline::moment)]
     pub until: Option<DateTime<Utc>>,
 
@@ -87,17 +88,13 @@ pub fn aggregate(text: &str) -> Result<(String, Uuid), String> {
 /// If the outbox can't be read.
 pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
-    let (low, mut high) = timeline::seqs(&pool, config.since, config.until).await.context("reading the outbox")?;
-    if let Some(before) = config.before {
-        high = high.min(before.saturating_sub(1));
-    }
     let filter = Filter {
         state: config.state.map(ListedState::as_str),
         aggregate: config.order.map(|id| (names::ORDER.to_owned(), id)).or(config.aggregate),
         event_type: config.event_type,
         since: config.since,
         until: config.until,
-        seqs: (low, high),
+        before: config.before.unwrap_or(u64::MAX),
     };
     let rows = outbox_view::list(&pool, &filter, config.limit).await.context("reading the outbox")?;
     config.look.print(&rows, |rows| table(rows))?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 /// A published event, whole.
 #[derive(Debug)]
 pub struct ReplayRow {
+    pub seq: u64,
     pub event_id: Uuid,
     pub aggregate_type: String,
     pub aggregate_id: Uuid,
@@ -53,35 +54,56 @@ pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: Uuid)
     .await
 }
 
-/// The keys of the published events of a time range that lie between two keys, in their order.
+/// The last key of the next `count` published events after `after`; none if there are fewer.
+pub async fn window_end(pool: &Pool, after: u64, count: u64) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        "SELECT seq
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = 'published'
+           AND seq > ?
+         ORDER BY seq
+         LIMIT 1 OFFSET ?",
+        after,
+        count.saturating_sub(1)
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// The keys of the published events of a time range that lie between two keys, in their order. Each published row
+/// between them is compared: its place says nothing of its time.
 pub async fn by_time(
     pool: &Pool,
     (after, last): (u64, u64),
-    (since, until): (DateTime<Utc>, DateTime<Utc>),
+    since: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
 ) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         "SELECT seq
-         FROM outbox
-         WHERE seq > ?
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = 'published'
+           AND seq > ?
            AND seq <= ?
-           AND state = 'published'
            AND occurred_at >= ?
-           AND occurred_at < ?
+           AND (? IS NULL OR occurred_at < ?)
          ORDER BY seq",
         after,
         last,
         since,
+        until,
         until
     )
     .fetch_all(pool)
     .await
 }
 
-/// The events themselves, in their order.
+/// The events themselves, in their order. Sorted here: MySQL sorts no row that is larger than its sort buffer, 256 KiB
+/// unless configured.
 pub async fn load(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
-    sqlx::query_as!(
+    let mut rows = sqlx::query_as!(
         ReplayRow,
-        r#"SELECT outbox.event_id AS "event_id: Uuid",
+        r#"SELECT outbox.seq,
+                  outbox.event_id AS "event_id: Uuid",
                   outbox.aggregate_type,
                   outbox.aggregate_id AS "aggregate_id: Uuid",
                   outbox.aggregate_version,
@@ -92,10 +114,11 @@ pub async fn load(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
                   outbox.occurred_at AS "occurred_at: DateTime<Utc>",
                   (outbox.discarded_at IS NOT NULL) AS "is_tombstone!: bool"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-           JOIN outbox ON outbox.seq = list.seq
-           ORDER BY outbox.seq"#,
+           JOIN outbox ON outbox.seq = list.seq"#,
         Json(seqs)
     )
     .fetch_all(pool)
-    .await
+    .await?;
+    rows.sort_by_key(|row| row.seq);
+    Ok(rows)
 }

@@ -1,15 +1,17 @@
 //! The table `outbox`, for people to look at. Every statement reads a bounded number of rows by an index, however
 //! large the table is, and locks nothing.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::column::{JsonText, Moment, moment};
+use super::column::{JsonText, Moment};
 
-/// Rows that a filter without an index looks through, newest first.
-pub const LOOK_THROUGH_MAX: u32 = 100_000;
+/// Rows that one statement of a list looks through.
+const WINDOW: u64 = 10_000;
 
 /// A row of a list.
 #[derive(Debug, Serialize)]
@@ -58,23 +60,117 @@ pub struct Filter {
     pub event_type: Option<String>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
-    /// Both ends included.
-    pub seqs: (u64, u64),
+    /// Only rows with a smaller key.
+    pub before: u64,
 }
 
-/// The newest events of a filter, newest first: by the index `aggregate`, or by `claim`, or by the key.
+/// The newest events of a filter, newest first: by the index `aggregate`, or by `claim`, or by the key. A time is compared
+/// with every row: rows are in the order of their insertion, and an import or a writer in another time zone gives them any
+/// time. So the windows go on to the oldest row, unless there are enough events before.
 pub async fn list(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
-    match (&filter.aggregate, filter.state) {
-        (Some(aggregate), _) => of_aggregate(pool, aggregate, filter, limit).await,
-        (None, Some(state)) => in_state(pool, state, filter, limit).await,
-        (None, None) => newest(pool, filter, limit).await,
+    if let Some(aggregate) = &filter.aggregate {
+        return of_aggregate(pool, aggregate, filter, limit).await;
     }
+    let mut found = Vec::new();
+    let mut before = filter.before;
+    while found.len() < limit as usize && before > 0 {
+        let window = match filter.state {
+            Some(state) => first_in_state(pool, state, before).await?,
+            None => first_below(pool, before).await?,
+        };
+        let window = (window.unwrap_or(0), before);
+        let more = limit - u32::try_from(found.len()).unwrap_or(limit);
+        found.extend(match filter.state {
+            Some(state) => in_state(pool, state, filter, window, more).await?,
+            None => newest(pool, filter, window, more).await?,
+        });
+        before = window.0;
+    }
+    Ok(found)
 }
 
+/// The first key of the window that ends below `before`; none if it reaches to the first row.
+async fn first_in_state(pool: &Pool, state: &str, before: u64) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        "SELECT seq
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = ?
+           AND seq < ?
+         ORDER BY seq DESC
+         LIMIT 1 OFFSET ?",
+        state,
+        before,
+        WINDOW
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// As [`first_in_state`], for all states.
+async fn first_below(pool: &Pool, before: u64) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        "SELECT seq
+         FROM outbox FORCE INDEX (PRIMARY)
+         WHERE seq < ?
+         ORDER BY seq DESC
+         LIMIT 1 OFFSET ?",
+        before,
+        WINDOW
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// The keys are sorted first, and then the rows are read: rows are wider than what a server sorts in memory.
 async fn of_aggregate(
     pool: &Pool,
     (aggregate_type, aggregate_id): &(String, Uuid),
     filter: &Filter,
+    limit: u32,
+) -> sqlx::Result<Vec<ListedRow>> {
+    let mut rows = sqlx::query_as!(
+        ListedRow,
+        r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
+                  outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
+                  outbox.state AS "state: String", outbox.attempts,
+                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.last_error
+           FROM (SELECT seq
+                 FROM outbox
+                 WHERE aggregate_type = ?
+                   AND aggregate_id = ?
+                   AND seq < ?
+                   AND (? IS NULL OR state = ?)
+                   AND (? IS NULL OR event_type = ?)
+                   AND (? IS NULL OR occurred_at >= ?)
+                   AND (? IS NULL OR occurred_at < ?)
+                 ORDER BY seq DESC
+                 LIMIT ?) AS newest
+           JOIN outbox ON outbox.seq = newest.seq"#,
+        aggregate_type,
+        aggregate_id,
+        filter.before,
+        filter.state,
+        filter.state,
+        filter.event_type,
+        filter.event_type,
+        filter.since,
+        filter.since,
+        filter.until,
+        filter.until,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.sort_by_key(|row| Reverse(row.seq));
+    Ok(rows)
+}
+
+async fn in_state(
+    pool: &Pool,
+    state: &str,
+    filter: &Filter,
+    (first, before): (u64, u64),
     limit: u32,
 ) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
@@ -82,58 +178,18 @@ async fn of_aggregate(
         r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
                   aggregate_version, event_type, state AS "state: String", attempts,
                   occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
-           FROM outbox
-           WHERE aggregate_type = ?
-             AND aggregate_id = ?
-             AND seq BETWEEN ? AND ?
-             AND (? IS NULL OR state = ?)
+           FROM outbox FORCE INDEX (claim)
+           WHERE state = ?
+             AND seq >= ?
+             AND seq < ?
              AND (? IS NULL OR event_type = ?)
              AND (? IS NULL OR occurred_at >= ?)
              AND (? IS NULL OR occurred_at < ?)
            ORDER BY seq DESC
            LIMIT ?"#,
-        aggregate_type,
-        aggregate_id,
-        filter.seqs.0,
-        filter.seqs.1,
-        filter.state,
-        filter.state,
-        filter.event_type,
-        filter.event_type,
-        filter.since,
-        filter.since,
-        filter.until,
-        filter.until,
-        limit
-    )
-    .fetch_all(pool)
-    .await
-}
-
-async fn in_state(pool: &Pool, state: &str, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
-    sqlx::query_as!(
-        ListedRow,
-        r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
-                  outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
-                  outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
-                  outbox.last_error
-           FROM (SELECT seq
-                 FROM outbox
-                 WHERE state = ?
-                   AND seq BETWEEN ? AND ?
-                 ORDER BY seq DESC
-                 LIMIT ?) AS newest
-           JOIN outbox ON outbox.seq = newest.seq
-           WHERE (? IS NULL OR outbox.event_type = ?)
-             AND (? IS NULL OR outbox.occurred_at >= ?)
-             AND (? IS NULL OR outbox.occurred_at < ?)
-           ORDER BY newest.seq DESC
-           LIMIT ?"#,
         state,
-        filter.seqs.0,
-        filter.seqs.1,
-        LOOK_THROUGH_MAX,
+        first,
+        before,
         filter.event_type,
         filter.event_type,
         filter.since,
@@ -146,28 +202,22 @@ async fn in_state(pool: &Pool, state: &str, filter: &Filter, limit: u32) -> sqlx
     .await
 }
 
-async fn newest(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<ListedRow>> {
+async fn newest(pool: &Pool, filter: &Filter, (first, before): (u64, u64), limit: u32) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
         ListedRow,
-        r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
-                  outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
-                  outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
-                  outbox.last_error
-           FROM (SELECT seq
-                 FROM outbox
-                 WHERE seq BETWEEN ? AND ?
-                 ORDER BY seq DESC
-                 LIMIT ?) AS newest
-           JOIN outbox ON outbox.seq = newest.seq
-           WHERE (? IS NULL OR outbox.event_type = ?)
-             AND (? IS NULL OR outbox.occurred_at >= ?)
-             AND (? IS NULL OR outbox.occurred_at < ?)
-           ORDER BY newest.seq DESC
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
+                  aggregate_version, event_type, state AS "state: String", attempts,
+                  occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
+           FROM outbox FORCE INDEX (PRIMARY)
+           WHERE seq >= ?
+             AND seq < ?
+             AND (? IS NULL OR event_type = ?)
+             AND (? IS NULL OR occurred_at >= ?)
+             AND (? IS NULL OR occurred_at < ?)
+           ORDER BY seq DESC
            LIMIT ?"#,
-        filter.seqs.0,
-        filter.seqs.1,
-        LOOK_THROUGH_MAX,
+        first,
+        before,
         filter.event_type,
         filter.event_type,
         filter.since,
@@ -201,21 +251,6 @@ pub async fn show(pool: &Pool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>>
     )
     .fetch_optional(pool)
     .await
-}
-
-/// Until when the first row at or after `seq` happened, and which it is; by the key.
-pub async fn at_or_after(pool: &Pool, seq: u64) -> sqlx::Result<Option<(u64, Option<DateTime<Utc>>)>> {
-    let row = sqlx::query!(
-        r#"SELECT seq, occurred_at AS "occurred_at?: Moment"
-           FROM outbox
-           WHERE seq >= ?
-           ORDER BY seq
-           LIMIT 1"#,
-        seq
-    )
-    .fetch_optional(pool)
-    .await?;
-    Ok(row.map(|row| (row.seq, moment(row.occurred_at))))
 }
 
 /// The last key; 0 if the table is empty.

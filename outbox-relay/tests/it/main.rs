@@ -22,6 +22,7 @@ mod outage;
 mod pausing;
 mod plans;
 mod proving;
+mod replaying;
 mod rubbish;
 mod support;
 mod wake;

@@ -62,7 +62,7 @@ fn filled_in(query: &str) -> String {
 }
 
 /// What stands for a parameter, by what is before it. Keys are of the middle of the table, a single one of its end.
-const LITERALS: [(&str, &str); 16] = [
+const LITERALS: [(&str, &str); 17] = [
     ("LIMIT ", "1000"),
     ("state = ", "'pending'"),
     ("event_type = ", "'order.created'"),
@@ -72,6 +72,7 @@ const LITERALS: [(&str, &str); 16] = [
     ("epoch = ", "0"),
     (") = ", "0"), // the epoch, read by a subquery
     ("seq <= ", "51000"),
+    ("seq < ", "51000"),
     (" AND ", "51000"),
     (" seq = ", "95000"),
     (".seq = ", "95000"),
