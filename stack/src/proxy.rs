@@ -22,6 +22,8 @@ enum Mode {
     Paused,
     /// Connections that were there stay, but no byte passes any more; new ones are open.
     Lost,
+    /// Connections that were there stay, and their bytes wait; new ones are open.
+    Held,
     /// Connections are closed and new ones refused.
     Cut,
 }
@@ -100,12 +102,18 @@ impl TcpProxy {
         self.switch(Mode::Lost).await;
     }
 
+    /// Holds back what the connections that are there carry, and takes new ones as ever. [`TcpProxy::heal`] delivers it, however
+    /// late: what a network does that finds another way and later the old one again.
+    pub async fn hold(&mut self) {
+        self.switch(Mode::Held).await;
+    }
+
     /// Holds each piece that arrives back for this long before the next one is read: a bad line.
     pub async fn slow(&mut self, by: Duration) {
         self.switch(Mode::Open(by)).await;
     }
 
-    /// Forwards again. What a pause held back flows on; what a cut closed stays closed.
+    /// Forwards again. What a pause or a hold kept flows on; what a cut closed stays closed.
     pub async fn heal(&mut self) {
         self.switch(OPEN).await;
     }
@@ -165,7 +173,7 @@ impl Proxy {
         while self.requested.wait_for(|mode| *mode != Mode::Cut).await.is_ok() {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is reserved");
             let mut connections = JoinSet::new();
-            let (mut current, mut lost) = (watch::Sender::new(OPEN), Vec::new());
+            let (mut current, mut held, mut lost) = (watch::Sender::new(OPEN), Vec::new(), Vec::new());
             self.requested.mark_changed();
             loop {
                 tokio::select! {
@@ -180,11 +188,13 @@ impl Proxy {
                         let mode = *self.requested.borrow_and_update();
                         match mode {
                             Mode::Cut => break,
-                            Mode::Lost => {
-                                current.send_replace(Mode::Paused);
-                                lost.push(std::mem::replace(&mut current, watch::Sender::new(OPEN)));
+                            Mode::Lost => lost.push(set_aside(&mut current)),
+                            Mode::Held => held.push(set_aside(&mut current)),
+                            Mode::Open(_) | Mode::Deaf | Mode::Paused => {
+                                for modes in held.iter().chain([&current]) {
+                                    modes.send_replace(mode);
+                                }
                             }
-                            Mode::Open(_) | Mode::Deaf | Mode::Paused => drop(current.send_replace(mode)),
                         }
                         self.reached.send_replace(mode);
                     }
@@ -196,6 +206,12 @@ impl Proxy {
             self.reached.send_replace(Mode::Cut);
         }
     }
+}
+
+/// The modes of the connections that are there, paused; those to come get an open one.
+fn set_aside(current: &mut watch::Sender<Mode>) -> watch::Sender<Mode> {
+    current.send_replace(Mode::Paused);
+    std::mem::replace(current, watch::Sender::new(OPEN))
 }
 
 async fn forward(client: TcpStream, target: u16, mode: watch::Receiver<Mode>, trap: Trap) {
@@ -218,7 +234,7 @@ impl Direction {
         match (mode, self) {
             (Mode::Open(by), _) => Some(by),
             (Mode::Deaf, Self::ToServer(_)) => Some(Duration::ZERO),
-            (Mode::Deaf | Mode::Paused | Mode::Lost | Mode::Cut, _) => None,
+            (Mode::Deaf | Mode::Paused | Mode::Lost | Mode::Held | Mode::Cut, _) => None,
         }
     }
 }

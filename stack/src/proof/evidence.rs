@@ -215,7 +215,9 @@ impl Evidence {
 }
 
 async fn reader(stream: &Stream) -> anyhow::Result<jetstream::consumer::pull::Ordered> {
-    let consumer = stream.create_consumer(OrderedConfig::default()).await?;
+    // Whoever may create nameless consumers may change those of others: the operator may not.
+    let name = Some(format!("proof-{}", Uuid::now_v7().simple()));
+    let consumer = stream.create_consumer(OrderedConfig { name, ..OrderedConfig::default() }).await?;
     Ok(consumer.messages().await?)
 }
 

@@ -83,6 +83,20 @@ async fn lost_connections_stay_silent_and_new_ones_are_as_ever() {
 }
 
 #[tokio::test]
+async fn what_a_hold_kept_arrives_in_the_end_and_new_connections_are_as_ever() {
+    let mut proxy = TcpProxy::start(echo().await).await;
+    let mut held = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    says(&mut held, b"ping").await;
+
+    proxy.hold().await;
+    held.write_all(b"late").await.unwrap();
+    says(&mut TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap(), b"pong").await;
+    hears_nothing(&mut held, "a held connection is heard of").await;
+    proxy.heal().await;
+    hears(&mut held, b"late").await;
+}
+
+#[tokio::test]
 async fn a_target_that_is_down_closes_the_connection() {
     let nobody = stack::port::Port::reserve();
     let proxy = TcpProxy::start(nobody.number()).await;

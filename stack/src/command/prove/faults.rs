@@ -69,6 +69,8 @@ impl<'a> Trial<'a> {
                     match fault.deed {
                         Deed::Stall => proxy.pause().await,
                         Deed::Slow => proxy.slow(SLOW_BY).await,
+                        Deed::Hold => proxy.hold().await,
+                        Deed::Lose => proxy.lose().await,
                         _ => proxy.cut().await,
                     }
                 }

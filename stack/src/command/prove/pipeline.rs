@@ -155,6 +155,9 @@ impl Pipeline {
             .env("LOG_FORMAT", "text")
             .env("STREAM_REPLICAS", nats.len().to_string())
             .env("PROOF_HORIZON", "5s") // so that events are proven while it goes on
+            .env("PUBLISH_TIMEOUT", "2s")
+            .env("LEASE_TIME", "3s")
+            .env("DEDUP_WINDOW", "10s") // the shortest that these two allow: faults outlast it
             .env("ACK_WAIT", "20s") // the shortest that it takes: what a kill left unanswered comes again after this
             .env("EMAIL_TRANSPORT", "smtp")
             .env("SMTP_URL", self.mail_servers.get(name).map(SmtpServer::url).unwrap_or_default())

@@ -39,16 +39,22 @@ pub(super) enum Deed {
     Stall,
     /// Each piece comes late.
     Slow,
+    /// What the connections of the moment carry is held, and delivered in the end; new ones are open.
+    Hold,
+    /// The connections of the moment never pass a byte again, and are not closed; new ones are open.
+    Lose,
 }
 
 impl Deed {
-    /// Whom it can be done to, and for how many milliseconds. Freezes and stalls outlast leases and heartbeats at times.
+    /// For how many milliseconds. Freezes and stalls outlast leases and heartbeats at times, holds the dedup window as well.
     fn lasts_ms(self) -> std::ops::Range<u64> {
         match self {
             Deed::Kill | Deed::Stop => 0..2_500,
             Deed::Freeze | Deed::Stall => 300..7_000,
             Deed::Cut => 100..3_000,
             Deed::Slow => 1_000..6_000,
+            Deed::Hold => 4_000..16_000,
+            Deed::Lose => 0..1,
         }
     }
 }
@@ -63,6 +69,8 @@ impl fmt::Display for Fault {
             Deed::Cut => write!(f, "connections cut for {seconds:.1} s"),
             Deed::Stall => write!(f, "no byte passes for {seconds:.1} s"),
             Deed::Slow => write!(f, "each piece is late for {seconds:.1} s"),
+            Deed::Hold => write!(f, "what is under way is delivered {seconds:.1} s later"),
+            Deed::Lose => write!(f, "connections fall silent for good"),
         }
     }
 }
@@ -99,7 +107,7 @@ fn cards(processes: &[String], lines: &[String]) -> Vec<(Deed, String)> {
         victims.iter().flat_map(each).collect::<Vec<_>>()
     };
     let processes = deal(processes, &[Deed::Kill, Deed::Kill, Deed::Stop, Deed::Freeze]);
-    [processes, deal(lines, &[Deed::Cut, Deed::Stall, Deed::Slow])].concat()
+    [processes, deal(lines, &[Deed::Cut, Deed::Stall, Deed::Slow, Deed::Hold, Deed::Lose])].concat()
 }
 
 #[cfg(test)]
