@@ -6,6 +6,7 @@ mod config;
 mod event;
 mod housekeeping;
 mod lease;
+mod line;
 mod loss;
 mod metrics;
 mod pause;

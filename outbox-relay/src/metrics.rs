@@ -162,10 +162,15 @@ impl Metrics {
         self.claimed.inc_by(events as u64);
     }
 
-    /// The broker acknowledged an event.
-    pub fn puback(&self, duration: Duration, duplicate: bool) {
-        self.pubacks.with_label_values(&[if duplicate { "duplicate" } else { "stored" }]).inc();
+    /// The broker acknowledged an event that it stored.
+    pub fn puback(&self, duration: Duration) {
+        self.pubacks.with_label_values(&["stored"]).inc();
         self.puback_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// The broker acknowledged an event that it had already.
+    pub fn duplicate(&self) {
+        self.pubacks.with_label_values(&["duplicate"]).inc();
     }
 
     /// The broker acknowledged a batch at once.

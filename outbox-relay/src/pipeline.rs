@@ -5,6 +5,9 @@
 //! already, and its younger sibling ahead; so after each claim ahead the claimed range is looked at again, and a row that
 //! appeared there has everything settled and the table read from its beginning. Crashes: what is published but not
 //! settled is at most two batches, which [`Relay::attach`] of the next relay finds in the stream.
+//!
+//! Each attach has a connection of its own to the broker, which ends with the pipeline: at the end of the tenure, and at any
+//! outage. Nothing that a client had queued outlives them.
 
 use std::collections::HashSet;
 
@@ -12,7 +15,7 @@ use runtime::telemetry::chain;
 
 use crate::claim::Claimed;
 use crate::lease::Tenure;
-use crate::loss::Watch;
+use crate::line::Line;
 use crate::publisher::stored::Stored;
 use crate::publisher::{Outage, Report};
 use crate::relay::{Relay, TurnError};
@@ -22,10 +25,6 @@ use crate::store::outbox_settle::{self, Key};
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
-
-/// How many of the stream's last messages are searched for events that nobody settled: what a crash can leave is two
-/// batches, and other programs may have published since.
-const SEARCH_MAX: u64 = 40_000;
 
 /// A batch in one piece of the stream's search.
 const FOUND_MAX: usize = 1_000;
@@ -48,11 +47,12 @@ pub struct Pipeline {
     limit: u32,
     /// What a row of the last claim took, about: more rows than fit would cost the connection that reads them.
     row_bytes: usize,
-    /// Largest payload, once the stream was looked at.
-    payload_bytes_max: Option<u64>,
+    /// The way to the broker, once the stream was looked at.
+    line: Option<Line>,
+    /// Largest payload that the broker takes.
+    payload_bytes_max: u64,
     /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
     may_obstruct: bool,
-    watch: Watch,
     ahead: Option<Batch>,
     published: Option<Published>,
 }
@@ -82,9 +82,9 @@ impl Pipeline {
         Self {
             limit,
             row_bytes: 0,
-            payload_bytes_max: None,
+            line: None,
+            payload_bytes_max: u64::MAX,
             may_obstruct: true,
-            watch: Watch::default(),
             ahead: None,
             published: None,
         }
@@ -93,6 +93,11 @@ impl Pipeline {
     /// After an outage: the stream is looked at again, and one event probes.
     pub fn probing() -> Self {
         Self::new(1)
+    }
+
+    /// Whether the broker is connected, as far as it was.
+    pub fn is_connected(&self) -> bool {
+        self.line.as_ref().is_none_or(|line| line.publisher.is_connected())
     }
 
     /// Whole batches from now on; whether they were not.
@@ -109,13 +114,15 @@ impl Relay {
     /// # Errors
     /// Nothing is under way after one: what was published and not settled is for [`Relay::attach`] to find.
     pub async fn step(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Turn, TurnError> {
-        if pipeline.payload_bytes_max.is_none() {
-            pipeline.payload_bytes_max = Some(self.attach(tenure, &mut pipeline.watch).await?);
-        } else if self.watcher.is_due(&pipeline.watch) {
-            // What the stream lost has to come before what is claimed already.
-            pipeline.ahead = None;
-            self.settle_last(tenure, pipeline.published.take()).await?;
-            self.watcher.look(tenure, &mut pipeline.watch).await?;
+        match pipeline.line.as_mut() {
+            None => self.attach(tenure, pipeline).await?,
+            Some(line) if line.watcher.is_due(&line.watch) => {
+                // What the stream lost has to come before what is claimed already.
+                pipeline.ahead = None;
+                self.settle_last(tenure, pipeline.published.take()).await?;
+                line.watcher.look(tenure, &mut line.watch).await?;
+            }
+            Some(_) => {}
         }
         let batch = match pipeline.ahead.take() {
             Some(batch) => batch,
@@ -131,12 +138,14 @@ impl Relay {
         self.metrics.claimed(claimed.due.len());
         let last = pipeline.published.take();
         seqs.extend(last.iter().flat_map(|last| last.report.outcomes.iter().map(|(event, _)| event.seq)));
+        let publisher = pipeline.line.as_ref().map(|line| line.publisher.clone()).ok_or(TurnError::Over)?;
         let (report, settled, ahead) = tokio::join!(
-            self.publisher.publish(claimed.due, tenure),
+            publisher.publish(claimed.due, tenure),
             self.settle_last(tenure, last),
             self.claim_ahead(pipeline, leads_on.then_some(&seqs)),
         );
         settled?;
+        self.settle_found(tenure, &report.found).await?;
         let outage = report.outage.clone();
         let goes_on = report.is_clean();
         let published = Published { report, faulty: claimed.faulty, held: claimed.held };
@@ -159,31 +168,40 @@ impl Relay {
         self.settle_last(tenure, pipeline.published).await
     }
 
-    /// Looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes, what it
-    /// lost, and which events it holds that nobody settled. The largest payload that it takes, in bytes.
+    /// Connects and looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes,
+    /// what it lost, and which events it holds that nobody settled.
     ///
     /// A relay that died or was cut off between PubAck and settle leaves such events; settling them here makes the
     /// promise of one message independent of the dedup window:
     /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
-    async fn attach(&self, tenure: &Tenure, watch: &mut Watch) -> Result<u64, TurnError> {
-        let terms = self.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
-        self.publisher.allow_atomic(terms.allows_atomic);
-        self.watcher.look(tenure, watch).await?;
+    async fn attach(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<(), TurnError> {
+        let mut line = self.lines.connect().await?;
+        let terms = line.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
+        line.publisher.allow_atomic(terms.allows_atomic);
+        line.watcher.look(tenure, &mut line.watch).await?;
         let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
         // Settles need not come in the order of the stream: within a batch they do not.
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
-        let stored = self.publisher.stored_above(from, SEARCH_MAX).await?;
-        for stored in stored.chunks(FOUND_MAX) {
-            let found: Vec<_> = stored.iter().filter_map(Stored::event).collect();
-            let settled =
-                outbox_settle::settle_found(&self.pool, &tenure.token, &found).await.map_err(TurnError::Claim)?;
+        let stored = line.publisher.account_from(from).await?;
+        self.settle_found(tenure, &stored).await?;
+        let broker = line.publisher.payload_bytes_max() as u64;
+        pipeline.payload_bytes_max = terms.message_bytes_max.map_or(broker, |stream| stream.min(broker));
+        pipeline.line = Some(line);
+        Ok(())
+    }
+
+    /// Settles what the stream has and nobody accounted for.
+    async fn settle_found(&self, tenure: &Tenure, stored: &[Stored]) -> Result<(), TurnError> {
+        let found: Vec<_> = stored.iter().filter_map(Stored::event).collect();
+        for found in found.chunks(FOUND_MAX) {
+            let settled = outbox_settle::settle_found(&self.pool, &tenure.token, found).await;
+            let settled = settled.map_err(TurnError::Claim)?;
             if settled > 0 {
                 tracing::warn!(events = settled, "found in the stream and settled: their relay had not come to it");
                 self.metrics.recovered(settled);
             }
         }
-        let broker = self.publisher.payload_bytes_max() as u64;
-        Ok(terms.message_bytes_max.map_or(broker, |stream| stream.min(broker)))
+        Ok(())
     }
 
     /// Claims what follows the events that are under way.
@@ -191,7 +209,7 @@ impl Relay {
         let limits = Limits {
             rows: pipeline.limit.min(rows_that_fit(pipeline.row_bytes)),
             bytes: CLAIM_BYTES_MAX,
-            payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
+            payload_bytes: pipeline.payload_bytes_max,
         };
         let after = under_way.iter().max().copied().unwrap_or(0);
         let Found { rows, is_full, bytes } = outbox::claim(&self.pool, after, limits).await?;

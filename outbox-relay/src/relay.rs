@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Rules;
 use crate::lease::{Lease, Tenure};
-use crate::loss::{WatchError, Watcher};
+use crate::line::{Lines, NOT_CONNECTED};
+use crate::loss::WatchError;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Turn};
-use crate::publisher::{Outage, Publisher};
+use crate::publisher::Outage;
 use crate::settler::{SettleError, Settler};
-use crate::stream::{Reach, StreamMaker};
+use crate::stream::Reach;
 
 /// The first poll after work comes this soon; each further one twice as late, up to the poll interval.
 const POLL_FIRST: Duration = Duration::from_millis(20);
@@ -33,13 +34,13 @@ pub struct Relay {
     pub pool: Pool,
     pub lease: Lease,
     pub reach: Reach,
-    pub stream: StreamMaker,
-    pub publisher: Publisher,
-    pub watcher: Watcher,
+    pub lines: Lines,
     pub settler: Settler,
     pub rules: Rules,
     pub wake: Arc<Notify>,
     pub poll_interval: Duration,
+    /// How often the stream is looked at.
+    pub watch_interval: Duration,
     pub batch_size_max: u32,
     pub metrics: Metrics,
 }
@@ -79,7 +80,7 @@ impl Relay {
     /// # Errors
     /// A database fault that waiting can't mend, such as a missing table or right, or a stream that is not ours.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.watcher.admit().await?;
+        self.lines.admit().await?;
         while let Ok(tenure) = self.lease.acquire(&self.reach, &shutdown).await {
             tracing::info!(token = tenure.token, "lease acquired, this relay is active");
             self.metrics.lease_acquired();
@@ -96,7 +97,7 @@ impl Relay {
                 }
             };
             let (result, ()) = tokio::join!(drain, keep);
-            self.watcher.stand_by();
+            self.lines.stand_by();
             self.lease.release(&tenure).await;
             self.metrics.lease_ended();
             match result {
@@ -129,7 +130,7 @@ impl Relay {
                     tracing::warn!(error = chain(&error), "paused, trying again");
                     self.metrics.outage(error.class());
                     if let TurnError::Outage(outage) = error {
-                        self.lease.note_outage(tenure, Some(&self.explain(outage))).await;
+                        self.lease.note_outage(tenure, Some(&explain(outage, &pipeline))).await;
                         // Also if that failed: it may have been carried out.
                         is_outage_noted = true;
                     }
@@ -149,11 +150,6 @@ impl Relay {
         }
     }
 
-    /// Why the broker takes nothing, for people: without a connection, a publish merely times out.
-    fn explain(&self, Outage(reason): Outage) -> String {
-        if self.publisher.is_connected() { reason } else { format!("not connected to NATS: {reason}") }
-    }
-
     fn was_replaced(&self, tenure: &Tenure) -> Result<(), TurnError> {
         tracing::error!(token = tenure.token, "another relay took over, nothing was settled");
         self.metrics.stale_settle();
@@ -168,7 +164,7 @@ impl Relay {
             Turn::Worked => POLL_FIRST,
             Turn::Idle => poll,
         };
-        let poll = poll.min(self.poll_interval).min(self.watcher.interval);
+        let poll = poll.min(self.poll_interval).min(self.watch_interval);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tenure.over.cancelled() => {}
@@ -177,6 +173,11 @@ impl Relay {
         }
         poll * 2
     }
+}
+
+/// Why the broker takes nothing, for people: without a connection, a publish merely times out.
+fn explain(Outage(reason): Outage, pipeline: &Pipeline) -> String {
+    if pipeline.is_connected() { reason } else { format!("{NOT_CONNECTED}: {reason}") }
 }
 
 impl TurnError {

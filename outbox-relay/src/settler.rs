@@ -1,17 +1,15 @@
-//! Writes outcomes back, guarded by the lease's epoch.
+//! Writes outcomes back, guarded by the lease's token and by each event's id.
 //!
-//! Guarantees that a relay whose tenure is over changes nothing, and that what the broker acknowledged is settled
-//! however long the database is away, as long as no other relay took over. A crash in between leaves rows pending;
-//! they are published again and the broker recognises them. Each settle is a statement of its own: a dead event whose
+//! Guarantees that a relay whose tenure is over changes nothing, and no row that is another event than the one that was
+//! published (`a_row_that_takes_the_place_of_a_published_one_is_published_too`). A settle that fails is not tried again: the
+//! database that answers next may be another one. The relay attaches anew and settles what it finds in the stream, by id. A
+//! crash in between leaves rows pending, for the next relay to find in the same way. Each settle is a statement of its own: a dead event whose
 //! siblings were not held yet is found again by the next claim.
 
 use std::time::Duration;
 
-use runtime::mysql::{Pool, is_transient};
-use runtime::retry::Retry;
-use runtime::telemetry::chain;
+use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
-use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
 use crate::lease::Tenure;
@@ -29,7 +27,6 @@ pub struct Settler {
     pub attempts_max: u32,
     pub metrics: Metrics,
     pub acks: Acks,
-    pub shutdown: CancellationToken,
 }
 
 /// Why a batch was not settled, or not wholly.
@@ -63,7 +60,7 @@ struct Plan<'a> {
 }
 
 impl Settler {
-    /// Settles a batch, trying again while the database is away.
+    /// Settles a batch.
     ///
     /// # Errors
     /// See [`SettleError`].
@@ -78,19 +75,7 @@ impl Settler {
         if let Some((_, stream_seq)) = plan.published.last() {
             self.acks.note(*stream_seq);
         }
-        let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(2));
-        let rows = loop {
-            match self.write(tenure, &plan).await {
-                Err(SettleError::Database(error)) if is_transient(&error) => {
-                    self.metrics.outage("database");
-                    tracing::warn!(error = chain(&error), "can't settle, trying again");
-                    if retry.wait(&self.shutdown).await.is_err() {
-                        return Err(error.into());
-                    }
-                }
-                result => break result?,
-            }
-        };
+        let rows = self.write(tenure, &plan).await?;
         self.metrics.settled(&published, plan.retries.len(), plan.dead.len(), plan.forgotten.len());
         for (key, reason) in &plan.dead {
             tracing::error!(seq = key.seq, event_id = %key.event_id, reason, "event is dead, its order stands still until somebody acts");

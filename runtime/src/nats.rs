@@ -109,18 +109,9 @@ pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<
             "nothing asks for encryption of the connection to NATS; NATS_CA_FILE would encrypt it"
         );
     }
-    let program = name.split(' ').next().unwrap_or(name);
-    let client = config
-        .nats_access
-        .apply(ConnectOptions::new(), &addresses)
-        .name(name)
-        .custom_inbox_prefix(format!("_INBOX.{program}"))
+    let client = options(name, config, &addresses)
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .connection_timeout(Duration::from_secs(5))
-        .request_timeout(Some(Duration::from_secs(5)))
-        // Notices a peer that vanished without a word within twice this time.
-        .ping_interval(Duration::from_secs(5))
         .reconnect_delay_callback(|attempts| {
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             Retry::delay_after(Duration::from_millis(100), Duration::from_secs(2), attempts)
@@ -130,6 +121,30 @@ pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<
         .connect(bare)
         .await?;
     Ok(client)
+}
+
+/// Connects now; each server is tried once, now and when the connection is lost, and then the client is dead. So what is queued
+/// in a client that was dropped is not delivered by a connection made long after.
+///
+/// # Errors
+/// If an address can't be parsed, or no server takes the connection.
+pub async fn connect_once(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
+    let addresses = addresses(&config.nats_url)?;
+    let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
+    let options = options(name, config, &addresses).max_reconnects(Some(addresses.len()));
+    Ok(options.reconnect_delay_callback(|_| Duration::ZERO).connect(bare).await?)
+}
+
+fn options(name: &'static str, config: &NatsConfig, addresses: &[ServerAddr]) -> ConnectOptions {
+    let program = name.split(' ').next().unwrap_or(name);
+    let options = config.nats_access.apply(ConnectOptions::new(), addresses);
+    options
+        .name(name)
+        .custom_inbox_prefix(format!("_INBOX.{program}"))
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(Duration::from_secs(5)))
+        // Notices a peer that vanished without a word within twice this time.
+        .ping_interval(Duration::from_secs(5))
 }
 
 /// The client logs addresses as it was given them.

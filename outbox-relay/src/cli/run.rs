@@ -16,14 +16,14 @@ use crate::claim::Rules;
 use crate::config::RunConfig;
 use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
-use crate::loss::{Acks, LossMetrics, Watcher};
+use crate::line::Lines;
+use crate::loss::{Acks, LossMetrics};
 use crate::metrics::Metrics;
 use crate::pause::Pauses;
 use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
-use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::settler::Settler;
-use crate::stream::{Reach, StreamMaker};
+use crate::stream::Reach;
 use crate::{sampler, wake};
 
 /// Runs the relay until SIGTERM or SIGINT.
@@ -62,20 +62,28 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     lifecycle.spawn("preflight", preflight.clone().run(findings, config.strict, shutdown.clone()));
 
     let acks = Acks::default();
-    let publisher = Publisher::new(
-        nats.clone(),
-        config.stream.name.clone(),
-        config.publish_path,
-        config.publish_timeout,
-        metrics.clone(),
-    );
+    let lines = Lines {
+        nats: config.nats.clone(),
+        stream: config.stream.clone(),
+        path: config.publish_path,
+        publish_timeout: config.publish_timeout,
+        metrics: metrics.clone(),
+        pool: pool.clone(),
+        acks: acks.clone(),
+        losses,
+        watch_interval: config.watch_interval,
+        proof_horizon: config.proof_horizon,
+    };
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
-        reach: Reach::new(nats.clone(), config.stream.name.clone()),
-        stream: StreamMaker::new(nats, config.stream.clone()),
-        watcher: watcher(&config, &pool, &publisher, &acks, losses),
-        publisher,
-        settler: settler(&config, &pool, &metrics, acks, &shutdown),
+        reach: Reach::new(nats, config.stream.name.clone()),
+        lines,
+        settler: Settler {
+            pool: pool.clone(),
+            attempts_max: config.attempts_max.get(),
+            metrics: metrics.clone(),
+            acks,
+        },
         rules: Rules {
             source: config.event_source.clone(),
             subjects: config.stream.subjects.clone(),
@@ -83,6 +91,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         },
         wake: hints,
         poll_interval: config.poll_interval,
+        watch_interval: config.watch_interval,
         batch_size_max: config.batch_size_max.get(),
         metrics,
         pool: pool.clone(),
@@ -101,27 +110,6 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
-}
-
-fn watcher(config: &RunConfig, pool: &Pool, publisher: &Publisher, acks: &Acks, metrics: LossMetrics) -> Watcher {
-    Watcher {
-        pool: pool.clone(),
-        publisher: publisher.clone(),
-        acks: acks.clone(),
-        metrics,
-        interval: config.watch_interval,
-        horizon: config.proof_horizon,
-    }
-}
-
-fn settler(config: &RunConfig, pool: &Pool, metrics: &Metrics, acks: Acks, shutdown: &CancellationToken) -> Settler {
-    Settler {
-        pool: pool.clone(),
-        attempts_max: config.attempts_max.get(),
-        metrics: metrics.clone(),
-        acks,
-        shutdown: shutdown.clone(),
-    }
 }
 
 fn preflight(config: &RunConfig, pool: Pool, broker: Broker) -> Preflight {

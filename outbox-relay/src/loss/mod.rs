@@ -121,7 +121,7 @@ impl Acks {
     }
 
     /// What was noted is dealt with, or of another tenure.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.0.highest.store(0, Ordering::Relaxed);
         self.0.is_repeated.store(false, Ordering::Relaxed);
     }
@@ -137,9 +137,9 @@ impl Watcher {
     ///
     /// # Errors
     /// If there was another.
-    pub async fn admit(&self) -> Result<(), Misconfigured> {
-        match relay_stream::look(&self.pool).await {
-            Ok(known) => other::check_name(&known, self.publisher.stream_name()),
+    pub async fn admit(pool: &Pool, stream: &str) -> Result<(), Misconfigured> {
+        match relay_stream::look(pool).await {
+            Ok(known) => other::check_name(&known, stream),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "can't see yet which stream was published to before");
                 Ok(())
@@ -216,11 +216,6 @@ impl Watcher {
             }
             History::Lost => (Some(Sign::History), Some(last)),
         })
-    }
-
-    /// This relay is not the active one any more.
-    pub fn stand_by(&self) {
-        self.acks.forget();
     }
 
     /// The strongest sign that the stream lost something.

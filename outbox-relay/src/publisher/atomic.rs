@@ -1,6 +1,7 @@
 //! The fast path: a claimed batch as one JetStream atomic batch (ADR-50).
 //!
-//! Three headers a message and one PubAck for all; the sequences are contiguous and end with the PubAck's. All or
+//! Three headers a message and one PubAck for all; the sequences are contiguous and end with the PubAck's. The first message
+//! says which end of the stream the batch expects ([`super::fence`]); that is checked at the commit. All or
 //! nothing, so order holds under any failure: a batch that lost a message on the way is refused at its commit, one that
 //! never commits is forgotten by the broker after ten seconds. One duplicate id refuses the whole batch, which is the
 //! aftermath of a crash between PubAck and settle. A server that does not know the headers stores the messages one by
@@ -17,87 +18,140 @@ use runtime::telemetry::chain;
 use uuid::Uuid;
 
 use super::faults::{Fault, classify};
-use super::{Outage, Publisher, message};
+use super::fence::Expected;
+use super::queue::Queue;
+use super::{Break, Publisher, Report, message};
 use crate::event::Event;
 use crate::lease::Tenure;
+use crate::metrics::Path;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
 const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
 const BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 
-/// Why a batch has no PubAck of its own.
-pub enum NotStored {
-    /// Whether it is stored is not known; not the fault of any event.
-    Outage(Outage),
-    /// As a batch it is not stored: one by one will show why.
-    Refused(String),
-}
-
 /// A batch that the broker has but for its last message, whose arrival stores them all.
 #[derive(Debug)]
-pub struct Staged {
-    pub events: Vec<Event>,
+struct Staged {
+    events: Vec<Event>,
     batch: String,
+    /// Where the stream has to end.
+    expected: u64,
 }
 
+/// What the broker takes in one atomic batch, unless its configuration says less; then it refuses, and we are careful.
+const ATOMIC_MAX: usize = 1_000;
+
 impl Publisher {
-    /// Sends all messages of a batch but the last. If that fails nothing is stored, and the events come back with why.
-    pub(super) async fn stage(&self, events: Vec<Event>) -> Result<Staged, (Vec<Event>, String)> {
-        let batch = Uuid::now_v7().simple().to_string();
-        match tokio::time::timeout(self.timeout, self.send_all_but_last(&events, &batch)).await {
-            Ok(Ok(())) => Ok(Staged { events, batch }),
-            Ok(Err(error)) => Err((events, chain(&error))),
-            Err(_) => Err((events, "the connection takes no messages".to_owned())),
+    /// Publishes the queue as batches. While the broker stores one, the next is made ready, and it goes only if the one before
+    /// is wholly in the stream. What could not be stored is back in the queue.
+    pub(super) async fn publish_batches(
+        &self,
+        queue: &mut Queue,
+        tenure: &Tenure,
+        report: &mut Report,
+    ) -> Result<(), Break> {
+        let mut expected = self.fence.last();
+        let mut ready = self.stage(queue, expected).await?;
+        while let Some(batch) = ready {
+            expected += batch.events.len() as u64;
+            let (committed, next) = tokio::join!(self.commit(&batch, tenure), self.stage(queue, expected));
+            let end = match committed {
+                Ok(first_seq) => {
+                    report.stored(batch.events, first_seq);
+                    ready = next?;
+                    continue;
+                }
+                Err(end) => end,
+            };
+            if let Ok(Some(next)) = next {
+                queue.put_back(next.events.into_iter());
+            }
+            queue.put_back(batch.events.into_iter());
+            return Err(end);
         }
+        Ok(())
+    }
+
+    /// Sends all messages of the next batch but the last; none if too few are left for one. If that fails nothing is stored.
+    async fn stage(&self, queue: &mut Queue, expected: u64) -> Result<Option<Staged>, Break> {
+        if !self.goes_atomic(queue) {
+            return Ok(None);
+        }
+        let events = queue.take(self.fence.burst().min(ATOMIC_MAX));
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let batch = Uuid::now_v7().simple().to_string();
+        let sent = tokio::time::timeout(self.timeout, self.send_all_but_last(&events, &batch, expected)).await;
+        let reason = match sent {
+            Ok(Ok(())) => return Ok(Some(Staged { events, batch, expected })),
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "the connection takes no messages".to_owned(),
+        };
+        let count = events.len();
+        queue.put_back(events.into_iter());
+        Err(Break::Batch { events: count, reason })
     }
 
     /// Has the broker store a batch; its first event's sequence in the stream.
-    pub(super) async fn commit(&self, staged: &Staged, tenure: &Tenure) -> Result<u64, NotStored> {
-        let Staged { events, batch } = staged;
+    async fn commit(&self, staged: &Staged, tenure: &Tenure) -> Result<u64, Break> {
+        let Staged { events, batch, .. } = staged;
         if !tenure.is_valid() {
-            return Err(NotStored::Outage(Outage("the lease ran out before the batch was committed".to_owned())));
+            return Err(Break::outage("the lease ran out before the batch was committed".to_owned()));
         }
         let started = Instant::now();
-        let ack = match tokio::time::timeout(self.timeout, self.send_last(events, batch)).await {
+        let ack = match tokio::time::timeout(self.timeout, self.send_last(staged)).await {
             Ok(Ok(ack)) => ack,
-            Ok(Err(error)) => return Err(not_stored(&error)),
-            Err(_) => return Err(NotStored::Outage(Outage("no PubAck of a batch in time".to_owned()))),
+            Ok(Err(error)) => return Err(not_stored(&error, events.len())),
+            Err(_) => return Err(Break::outage("no PubAck of a batch in time".to_owned())),
         };
-        let count = events.len() as u64;
-        if ack.batch_id.as_ref() != Some(batch) || ack.batch_size != Some(count) {
-            return Err(NotStored::Refused("the server does not know atomic batches".to_owned()));
+        let count = events.len();
+        if ack.batch_id.as_ref() != Some(batch) || ack.batch_size != Some(count as u64) {
+            let reason = "the server does not know atomic batches".to_owned();
+            return Err(Break::Batch { events: count, reason });
         }
-        self.metrics.batch_puback(started.elapsed(), count);
-        Ok(ack.sequence + 1 - count)
+        self.metrics.batch_puback(started.elapsed(), count as u64);
+        self.metrics.batch(Path::Atomic, count);
+        self.fence.stored(ack.sequence, count);
+        Ok(ack.sequence + 1 - count as u64)
     }
 
-    async fn send_all_but_last(&self, events: &[Event], batch: &str) -> Result<(), client::PublishError> {
+    async fn send_all_but_last(
+        &self,
+        events: &[Event],
+        batch: &str,
+        expected: u64,
+    ) -> Result<(), client::PublishError> {
         for (event, number) in events[..events.len() - 1].iter().zip(1..) {
-            let headers = self.batch_headers(event, batch, number);
+            let headers = self.batch_headers(event, batch, number, expected);
             self.client.publish_with_headers(event.subject.clone(), headers, event.payload.clone()).await?;
         }
         Ok(())
     }
 
-    async fn send_last(&self, events: &[Event], batch: &str) -> Result<PublishAck, PublishError> {
+    async fn send_last(&self, Staged { events, batch, expected }: &Staged) -> Result<PublishAck, PublishError> {
         let last = &events[events.len() - 1];
-        let mut headers = self.batch_headers(last, batch, events.len());
+        let mut headers = self.batch_headers(last, batch, events.len(), *expected);
         headers.insert(BATCH_COMMIT, "1");
         let message = PublishMessage::build().payload(last.payload.clone()).headers(headers);
         self.context.send_publish(last.subject.clone(), message).await?.await
     }
 
-    fn batch_headers(&self, event: &Event, batch: &str, number: usize) -> HeaderMap {
+    fn batch_headers(&self, event: &Event, batch: &str, number: usize, expected: u64) -> HeaderMap {
         let mut headers = message::headers(event, &self.stream);
         headers.insert(BATCH_ID, batch);
         headers.insert(BATCH_SEQUENCE, number.to_string());
+        if number == 1 {
+            Expected::after(expected).insert(&mut headers);
+        }
         headers
     }
 }
 
-fn not_stored(error: &PublishError) -> NotStored {
+fn not_stored(error: &PublishError, events: usize) -> Break {
     match classify(error) {
-        Fault::Broker(reason) => NotStored::Outage(Outage(reason)),
-        Fault::Event(reason) | Fault::Passing(reason) | Fault::Batch(reason) => NotStored::Refused(reason),
+        Fault::Broker(reason) => Break::outage(reason),
+        Fault::Fence { told, .. } => Break::Fence { told },
+        Fault::Event(reason) | Fault::Passing(reason) | Fault::Batch(reason) => Break::Batch { events, reason },
     }
 }

@@ -1,97 +1,175 @@
-//! The careful path: single publishes, aggregates side by side, the events of each one after the other.
+//! The careful path: single publishes, many under way at once, in the order of `seq`.
 //!
-//! Guarantees that at most one event of an aggregate is in flight and that the first one that is not acknowledged ends
-//! its aggregate's turn. The crash window between PubAck and settle is covered by what [`super::stored`] finds, by the
-//! dedup window and by the test `a_crash_after_puback_stores_no_second_message`.
+//! Each names the end of the stream that it expects ([`super::fence`]), so that behind one that is not stored none is, and
+//! nothing overtakes. What is behind goes out again. The crash window between PubAck and settle is covered by what
+//! [`super::tail`] finds, by the dedup window and by the test `a_crash_after_puback_stores_no_second_message`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use async_nats::jetstream::publish::PublishAck;
+use futures::{StreamExt, stream};
 
 use super::faults::{Fault, classify};
-use super::{Outage, Outcome, Publisher, Report, message};
-use crate::event::{Aggregate, Event};
+use super::fence::Expected;
+use super::queue::Queue;
+use super::{Break, Outcome, Publisher, Report, message};
+use crate::event::Event;
 use crate::lease::Tenure;
 
-/// Aggregates that are published at the same time; each has one event in flight.
-pub const IN_FLIGHT_MAX: usize = 512;
+/// Single events under way at once, if the fence allows it.
+const IN_FLIGHT_MAX: usize = 512;
 
-/// Aggregates with none in flight: the events that are left of each, by the `seq` of the first.
-type Ready = BTreeMap<u64, VecDeque<Event>>;
+/// Duplicates that are looked up at once.
+const LOOK_UPS_MAX: usize = 64;
+
+/// An event that was sent.
+struct Sent {
+    event: Event,
+    at: Instant,
+    answer: PublishAckFuture,
+}
+
+type Answer = Result<PublishAck, PublishError>;
 
 impl Publisher {
-    /// Publishes events one by one and adds what became of them to the report. They are sent in the order of `seq` as far
-    /// as their aggregates allow: where `seq` and the sequence in the stream go up together, a settle is cheaper.
-    pub(super) async fn publish_one_by_one(&self, events: Vec<Event>, tenure: &Tenure, report: &mut Report) {
-        let mut ready = by_aggregate(events);
-        let mut in_flight = FuturesUnordered::new();
+    /// Publishes the next `count` events one by one and adds what became of them to the report. What could not be stored for
+    /// no fault of its own is back in the queue.
+    pub(super) async fn publish_singly(
+        &self,
+        queue: &mut Queue,
+        count: usize,
+        tenure: &Tenure,
+        report: &mut Report,
+    ) -> Result<(), Break> {
+        let mut left = count;
+        let mut under_way: VecDeque<Sent> = VecDeque::new();
+        let mut expected = Expected::after(self.fence.last());
         loop {
-            while in_flight.len() < IN_FLIGHT_MAX && report.outage.is_none() && tenure.is_valid() {
-                let Some((_, mut siblings)) = ready.pop_first() else { break };
-                let Some(event) = siblings.pop_front() else { continue };
-                let sent_at = Instant::now();
-                let sent = self.send(&event).await;
-                in_flight.push(async move { (self.outcome(&event, sent, sent_at).await, event, siblings) });
-            }
-            let Some((outcome, event, siblings)) = in_flight.next().await else { return };
-            match outcome {
-                Ok(outcome) => {
-                    if let (Outcome::Published { .. }, Some(next)) = (&outcome, siblings.front()) {
-                        ready.insert(next.seq, siblings);
+            while left > 0 && under_way.len() < self.fence.burst().min(IN_FLIGHT_MAX) && tenure.is_valid() {
+                let Some(event) = queue.next() else { break };
+                left -= 1;
+                let at = Instant::now();
+                match self.send(&event, &expected).await {
+                    Ok(answer) => {
+                        expected.follow(event.msg_id());
+                        under_way.push_back(Sent { event, at, answer });
                     }
-                    report.outcomes.push((event, outcome));
+                    // It never left, so the numbers still come true.
+                    Err(error) => {
+                        if let Some(outage) = self.conclude(event, Err(error), queue, report) {
+                            return Err(outage);
+                        }
+                    }
                 }
-                Err(outage) => {
-                    report.outage.get_or_insert(outage);
-                }
+            }
+            let Some(Sent { event, at, answer }) = under_way.pop_front() else { return Ok(()) };
+            match answer.await {
+                Ok(ack) if !ack.duplicate => self.stored(event, at, &ack, report),
+                answer => return Err(self.after_refusal(event, answer, under_way, (queue, report)).await),
             }
         }
     }
 
-    async fn send(&self, event: &Event) -> Result<PublishAckFuture, PublishError> {
-        let headers = message::headers(event, &self.stream);
+    async fn send(&self, event: &Event, expected: &Expected) -> Result<PublishAckFuture, PublishError> {
+        let mut headers = message::headers(event, &self.stream);
+        expected.insert(&mut headers);
         let message = PublishMessage::build().payload(event.payload.clone()).headers(headers);
         self.context.send_publish(event.subject.clone(), message).await
     }
 
-    async fn outcome(
+    fn stored(&self, event: Event, at: Instant, ack: &PublishAck, report: &mut Report) {
+        self.metrics.puback(at.elapsed());
+        self.fence.stored(ack.sequence, 1);
+        report.outcomes.push((event, Outcome::Published { stream_seq: ack.sequence }));
+    }
+
+    /// One was not stored: hears what became of those behind it. They are refused for the number that they expected, or have
+    /// a fault of their own; that the stream has one already is told before its number is looked at, or when it comes again.
+    async fn after_refusal(
         &self,
-        event: &Event,
-        sent: Result<PublishAckFuture, PublishError>,
-        sent_at: Instant,
-    ) -> Result<Outcome, Outage> {
-        let answer = match sent {
-            Ok(answer) => answer.await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(ack) => {
-                self.metrics.puback(sent_at.elapsed(), ack.duplicate);
-                if ack.duplicate && !self.holds(ack.sequence, event).await? {
-                    return Ok(Outcome::Forgotten);
-                }
-                Ok(Outcome::Published { stream_seq: ack.sequence })
+        first: Event,
+        answer: Answer,
+        behind: VecDeque<Sent>,
+        (queue, report): (&mut Queue, &mut Report),
+    ) -> Break {
+        let mut answers = vec![(first, answer)];
+        for Sent { event, at, answer } in behind {
+            // Who is silent about one is silent about the others: each would be waited for.
+            if answers.last().is_some_and(|(_, answer)| is_outage(answer)) {
+                break;
             }
-            Err(error) => match classify(&error) {
-                Fault::Broker(reason) => Err(Outage(reason)),
-                Fault::Event(reason) => Ok(Outcome::Refused { reason }),
-                Fault::Passing(reason) | Fault::Batch(reason) => Ok(Outcome::Failed { reason }),
-            },
+            match answer.await {
+                Ok(ack) if !ack.duplicate => self.stored(event, at, &ack, report),
+                answer => answers.push((event, answer)),
+            }
         }
+        let (mut refused, mut duplicates, mut end) = (Vec::new(), Vec::new(), Break::Fence { told: None });
+        for (event, answer) in answers {
+            match answer {
+                Ok(ack) => {
+                    self.metrics.duplicate();
+                    duplicates.push((event, ack.sequence));
+                }
+                Err(error) => match classify(&error) {
+                    Fault::Fence { told, .. } => {
+                        if refused.is_empty() && duplicates.is_empty() {
+                            end = Break::Fence { told };
+                        }
+                        refused.push(event);
+                    }
+                    _ => {
+                        if let Some(outage) = self.conclude(event, Err(error), queue, report) {
+                            return outage;
+                        }
+                    }
+                },
+            }
+        }
+        queue.put_back(refused.into_iter());
+        match self.look_up(duplicates, queue, report).await {
+            Ok(()) => end,
+            Err(outage) => outage,
+        }
+    }
+
+    /// Adds what became of an event that was not stored to the report; if that is not its own fault, why all have to wait.
+    fn conclude(&self, event: Event, answer: Answer, queue: &mut Queue, report: &mut Report) -> Option<Break> {
+        let outcome = match classify(&answer.err()?) {
+            Fault::Broker(reason) => return Some(Break::outage(reason)),
+            Fault::Event(reason) => Outcome::Refused { reason },
+            Fault::Passing(reason) | Fault::Batch(reason) | Fault::Fence { reason, .. } => Outcome::Failed { reason },
+        };
+        queue.stop(&event);
+        report.outcomes.push((event, outcome));
+        None
+    }
+
+    /// Whether the stream has what the broker says that it has.
+    async fn look_up(
+        &self,
+        duplicates: Vec<(Event, u64)>,
+        queue: &mut Queue,
+        report: &mut Report,
+    ) -> Result<(), Break> {
+        let mut looked_up = stream::iter(duplicates)
+            .map(async |(event, sequence)| (self.holds(sequence, &event).await, event, sequence))
+            .buffered(LOOK_UPS_MAX);
+        while let Some((is_held, event, stream_seq)) = looked_up.next().await {
+            let is_held = is_held.map_err(Break::Outage)?;
+            if is_held {
+                report.outcomes.push((event, Outcome::Published { stream_seq }));
+            } else {
+                queue.stop(&event);
+                report.outcomes.push((event, Outcome::Forgotten));
+            }
+        }
+        Ok(())
     }
 }
 
-/// Groups a batch in the order of `seq` by aggregate, keeping the order within each.
-fn by_aggregate(events: Vec<Event>) -> Ready {
-    let mut firsts: HashMap<Aggregate, u64> = HashMap::new();
-    let mut ready = Ready::new();
-    for event in events {
-        let first = *firsts.entry(event.aggregate()).or_insert(event.seq);
-        ready.entry(first).or_insert_with(|| VecDeque::with_capacity(1)).push_back(event);
-    }
-    ready
+fn is_outage(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(|error| matches!(classify(error), Fault::Broker(_)))
 }

@@ -18,6 +18,8 @@ pub enum Fault {
     Passing(String),
     /// The broker refused the batch as a batch; single events may go through.
     Batch(String),
+    /// The stream did not end where it was expected to, or that can't be said yet; where it ends, if the broker told.
+    Fence { told: Option<u64>, reason: String },
 }
 
 /// The batch is refused as a whole, its events are not: a dedup id that the stream knows, limits of batches, batches that
@@ -39,7 +41,7 @@ const EVENT: [ErrorCode; 2] = [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, ErrorC
 
 /// The stream is full, sealed or misplaced, another stream takes the subject, JetStream is off or short of resources:
 /// an operator mends that, and nothing is lost meanwhile. Some of them come as 400, like an event's own fault.
-const BROKER: [ErrorCode; 11] = [
+const BROKER: [ErrorCode; 10] = [
     ErrorCode::STREAM_STORE_FAILED,
     ErrorCode::STREAM_NOT_MATCH,
     ErrorCode::STREAM_NOT_FOUND,
@@ -50,15 +52,19 @@ const BROKER: [ErrorCode; 11] = [
     ErrorCode::MAXIMUM_STREAMS_LIMIT,
     ErrorCode::STREAM_TOO_MANY_REQUESTS,
     ErrorCode::CLUSTER_NOT_LEADER,
-    ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT,
 ];
+
+/// As a wrong sequence: an event with this id is being stored (in a cluster), or a batch expects another end.
+const FENCE: [ErrorCode; 2] =
+    [ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
 
 /// Decides.
 pub fn classify(error: &PublishError) -> Fault {
     let reason = chain(error);
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => Fault::Event(reason),
-        PublishErrorKind::WrongLastMessageId | PublishErrorKind::WrongLastSequence => Fault::Passing(reason),
+        PublishErrorKind::WrongLastMessageId => Fault::Fence { told: None, reason },
+        PublishErrorKind::WrongLastSequence => Fault::Fence { told: told(error), reason },
         PublishErrorKind::Other => match server_error(error) {
             Some(answer) => of_server(answer.error_code(), answer.code(), reason),
             None => Fault::Broker(reason),
@@ -72,7 +78,9 @@ pub fn classify(error: &PublishError) -> Fault {
 }
 
 fn of_server(code: ErrorCode, status: usize, reason: String) -> Fault {
-    if BATCH.contains(&code) {
+    if FENCE.contains(&code) {
+        Fault::Fence { told: None, reason }
+    } else if BATCH.contains(&code) {
         Fault::Batch(reason)
     } else if EVENT.contains(&code) {
         Fault::Event(reason)
@@ -81,6 +89,17 @@ fn of_server(code: ErrorCode, status: usize, reason: String) -> Fault {
     } else {
         Fault::Broker(reason)
     }
+}
+
+/// Where the stream ends, by a server's answer.
+fn told(error: &PublishError) -> Option<u64> {
+    told_by(&server_error(error)?.to_string())
+}
+
+/// As in "wrong last sequence: 7 (code 400, error code 10071)".
+fn told_by(answer: &str) -> Option<u64> {
+    let (_, rest) = answer.split_once("sequence: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn server_error(error: &PublishError) -> Option<&jetstream::Error> {
@@ -102,6 +121,12 @@ mod tests {
         for code in BROKER {
             assert_eq!(of(code, 400), Fault::Broker(String::new()), "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_tells_where_the_stream_ends() {
+        assert_eq!(told_by("wrong last sequence: 7 (code 400, error code 10071)"), Some(7));
+        assert_eq!(told_by("wrong last sequence (code 400, error code 10164)"), None);
     }
 
     #[test]

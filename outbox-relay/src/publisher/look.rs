@@ -48,11 +48,6 @@ impl Publisher {
         Ok(self.stream_now(stream.cached_info()))
     }
 
-    /// The name of the stream, by our settings.
-    pub fn stream_name(&self) -> &str {
-        &self.stream
-    }
-
     /// How often this process has connected to the broker.
     pub fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)

@@ -1,18 +1,24 @@
 //! Publishes events to the stream and says what the broker answered.
 //!
 //! Two paths. The fast one ([`atomic`]) gives the broker a claimed batch as one atomic batch with one PubAck; the
-//! careful one ([`careful`]) gives it single events, at most one of an aggregate in flight. A batch that the broker
-//! refuses as a whole stored nothing and goes down the careful path, which finds the event at fault. On either path none
-//! overtakes an elder that was not acknowledged. Only a PubAck from the stream that we name counts; `duplicate: true`
+//! careful one ([`careful`]) gives it single events, many under way at once. On either path a message is stored only where the
+//! stream ends as the relay expects ([`fence`]), so none overtakes an earlier one that was not acknowledged, and what a
+//! relay that was replaced left on its way is refused. A batch that the broker refuses as a whole stored nothing and goes down
+//! the careful path, which finds the event at fault. Only a PubAck from the stream that we name counts; `duplicate: true`
 //! counts once the message at that sequence is seen to carry the event.
+//!
+//! A publisher lives from one attach to the stream to the next, and its connection with it: an unknown outcome ends both.
 
 mod atomic;
 mod careful;
 pub mod compare;
 mod faults;
+mod fence;
 pub mod look;
 mod message;
+mod queue;
 pub mod stored;
+mod tail;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +28,9 @@ use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, ContextBuilder};
 
-use self::atomic::{NotStored, Staged};
+use self::fence::{BURST_MAX, Fence};
+use self::queue::Queue;
+use self::stored::Stored;
 use crate::event::Event;
 use crate::lease::Tenure;
 use crate::metrics::{Metrics, Path};
@@ -30,8 +38,8 @@ use crate::metrics::{Metrics, Path};
 /// Fewer events than this are cheaper and quicker one by one: a batch costs the broker a staging folder.
 const ATOMIC_FROM: usize = 24;
 
-/// What the broker takes in one atomic batch, unless its configuration says less; then it refuses, and we are careful.
-const ATOMIC_MAX: usize = 1_000;
+/// Refusals in a row after which the relay looks at the outbox again.
+const FRUITLESS_MAX: u32 = 64;
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +66,49 @@ pub struct Report {
     pub outage: Option<Outage>,
     /// How many events were to be published.
     pub asked: usize,
+    /// What else the stream has that nobody accounted for.
+    pub found: Vec<Stored>,
+}
+
+/// Why publishing stopped before the end of a queue.
+#[derive(Debug)]
+enum Break {
+    /// The stream did not end where it was expected to; what the broker told of its end.
+    Fence { told: Option<u64> },
+    /// As a batch these are not stored: one by one will show why.
+    Batch { events: usize, reason: String },
+    /// Whether they are stored is not known; not the fault of any event.
+    Outage(Outage),
+}
+
+impl Break {
+    fn outage(reason: String) -> Self {
+        Self::Outage(Outage(reason))
+    }
 }
 
 impl Report {
     /// Whether every event is in the stream, so that what follows them may follow.
     pub fn is_clean(&self) -> bool {
         self.outcomes.len() == self.asked
+            && self.found.is_empty()
             && self.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Published { .. }))
+    }
+
+    /// These have the sequences from this one on.
+    fn stored(&mut self, events: Vec<Event>, first_seq: u64) {
+        let numbered = events.into_iter().zip(first_seq..);
+        self.outcomes.extend(numbered.map(|(event, stream_seq)| (event, Outcome::Published { stream_seq })));
+    }
+
+    /// These were found in the stream: some of them are to be published still.
+    fn account_for(&mut self, found: Vec<Stored>, queue: &mut Queue) {
+        for stored in found {
+            match queue.remove(&stored.msg_id) {
+                Some(event) => self.outcomes.push((event, Outcome::Published { stream_seq: stored.stream_seq })),
+                None => self.found.extend(stored.event().is_some().then_some(stored)),
+            }
+        }
     }
 }
 
@@ -87,15 +131,17 @@ pub struct Publisher {
     timeout: Duration,
     /// What the stream said when it was last looked at.
     stream_allows_atomic: Arc<AtomicBool>,
+    fence: Arc<Fence>,
     metrics: Metrics,
 }
 
 impl Publisher {
     /// Each PubAck is awaited at most `timeout`.
     pub fn new(client: Client, stream: String, path: PublishPath, timeout: Duration, metrics: Metrics) -> Self {
-        let context =
-            ContextBuilder::new().timeout(timeout).max_ack_inflight(careful::IN_FLIGHT_MAX * 2).build(client.clone());
-        Self { client, context, stream, path, timeout, stream_allows_atomic: Arc::default(), metrics }
+        // Each publish has room for its PubAck at once, also while those of a burst before are not given up yet.
+        let context = ContextBuilder::new().timeout(timeout).max_ack_inflight(BURST_MAX * 4).build(client.clone());
+        let fence = Arc::new(Fence::at(0));
+        Self { client, context, stream, path, timeout, stream_allows_atomic: Arc::default(), fence, metrics }
     }
 
     /// Notes whether the stream takes atomic batches, which a server that can't do them never says.
@@ -113,86 +159,68 @@ impl Publisher {
         self.client.connection_state() == State::Connected
     }
 
-    /// Publishes a batch given in `seq` order, in parts. While the broker stores one, the next is made ready, and it goes
-    /// only if the one before is wholly in the stream: what follows a failed elder is for the next claim. Stops where the
-    /// tenure ends or the broker is away.
+    /// Publishes a batch given in `seq` order. Stops where the tenure ends or the broker is away, and after many refusals in a
+    /// row: what is left is for the next claim, as is what waits for an event that was not stored.
     pub async fn publish(&self, events: Vec<Event>, tenure: &Tenure) -> Report {
         let mut report = Report { asked: events.len(), ..Report::default() };
-        let mut parts = parts(events).into_iter();
-        let mut ready = self.prepare(parts.next()).await;
-        while let Some(part) = ready.filter(|_| tenure.is_valid()) {
-            let (is_stored, next) = tokio::join!(self.finish(part, tenure, &mut report), self.prepare(parts.next()));
-            ready = next.filter(|_| is_stored);
+        let mut queue = Queue::new(events);
+        let (mut singly, mut fruitless) = (0, 0);
+        while queue.len() > 0 && tenure.is_valid() && fruitless < FRUITLESS_MAX {
+            let done = report.outcomes.len();
+            let end = if singly == 0 && self.goes_atomic(&queue) {
+                self.publish_batches(&mut queue, tenure, &mut report).await
+            } else {
+                self.publish_some(&mut queue, singly, tenure, &mut report).await
+            };
+            let published = report.outcomes.len() - done;
+            singly = singly.saturating_sub(published);
+            fruitless = if published > 0 { 0 } else { fruitless + 1 };
+            match end {
+                Ok(()) => {}
+                Err(Break::Batch { events, reason }) => {
+                    tracing::info!(events, reason, "atomic batch refused, publishing one by one");
+                    self.metrics.batch(Path::AfterRefusal, events);
+                    singly = events;
+                }
+                Err(Break::Fence { told }) => {
+                    tracing::debug!(expected = self.fence.last(), told, "refused: the stream ends elsewhere");
+                    if self.fence.refused(told) {
+                        continue;
+                    }
+                    match self.catch_up().await {
+                        Ok(found) => report.account_for(found, &mut queue),
+                        Err(outage) => return Report { outage: Some(outage), ..report },
+                    }
+                }
+                Err(Break::Outage(outage)) => return Report { outage: Some(outage), ..report },
+            }
         }
         report
     }
 
-    /// Brings a part as far as it can go without being stored.
-    async fn prepare(&self, events: Option<Vec<Event>>) -> Option<Part> {
-        let events = events?;
+    /// Whether a queue is published as batches.
+    fn goes_atomic(&self, queue: &Queue) -> bool {
         let allowed = self.path == PublishPath::Auto && self.stream_allows_atomic.load(Ordering::Relaxed);
-        if !allowed || events.len() < ATOMIC_FROM {
-            return Some(Part::Single(events, Path::Careful));
-        }
-        Some(match self.stage(events).await {
-            Ok(staged) => Part::Batch(staged),
-            Err((events, reason)) => {
-                log_refusal(&events, &reason);
-                Part::Single(events, Path::AfterRefusal)
-            }
-        })
+        allowed && queue.len().min(self.fence.burst()) >= ATOMIC_FROM
     }
 
-    /// Has a part stored and adds what became of it to the report; whether all of it is in the stream.
-    async fn finish(&self, part: Part, tenure: &Tenure, report: &mut Report) -> bool {
-        let batch = match part {
-            Part::Single(events, path) => return self.publish_singly(events, path, tenure, report).await,
-            Part::Batch(batch) => batch,
+    /// Publishes one by one: after a refused batch its events, else all of a queue, unless it is for a while only.
+    async fn publish_some(
+        &self,
+        queue: &mut Queue,
+        singly: usize,
+        tenure: &Tenure,
+        report: &mut Report,
+    ) -> Result<(), Break> {
+        let is_for_a_while = self.path == PublishPath::Auto && self.fence.burst() < ATOMIC_FROM;
+        let count = match singly {
+            0 if is_for_a_while => ATOMIC_FROM,
+            0 => queue.len(),
+            singly => singly,
         };
-        match self.commit(&batch, tenure).await {
-            Ok(first_seq) => {
-                self.metrics.batch(Path::Atomic, batch.events.len());
-                let numbered = batch.events.into_iter().zip(first_seq..);
-                let published = numbered.map(|(event, stream_seq)| (event, Outcome::Published { stream_seq }));
-                report.outcomes.extend(published);
-                true
-            }
-            Err(NotStored::Outage(outage)) => {
-                report.outage = Some(outage);
-                false
-            }
-            Err(NotStored::Refused(reason)) => {
-                log_refusal(&batch.events, &reason);
-                self.publish_singly(batch.events, Path::AfterRefusal, tenure, report).await
-            }
+        if singly == 0 {
+            self.metrics.batch(Path::Careful, count.min(queue.len()));
         }
+        self.publish_singly(queue, count, tenure, report).await
     }
-
-    async fn publish_singly(&self, events: Vec<Event>, path: Path, tenure: &Tenure, report: &mut Report) -> bool {
-        let (before, asked) = (report.outcomes.len(), events.len());
-        self.metrics.batch(path, asked);
-        self.publish_one_by_one(events, tenure, report).await;
-        let outcomes = &report.outcomes[before..];
-        outcomes.len() == asked && outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Published { .. }))
-    }
-}
-
-fn log_refusal(events: &[Event], reason: &str) {
-    tracing::info!(events = events.len(), reason, "atomic batch refused, publishing one by one");
-}
-
-/// What is published at once: one batch, or single events.
-enum Part {
-    Batch(Staged),
-    Single(Vec<Event>, Path),
-}
-
-/// The events in their order, up to [`ATOMIC_MAX`] in a part.
-fn parts(mut events: Vec<Event>) -> Vec<Vec<Event>> {
-    let mut parts = Vec::new();
-    while !events.is_empty() {
-        let rest = events.split_off(events.len().min(ATOMIC_MAX));
-        parts.push(std::mem::replace(&mut events, rest));
-    }
-    parts
 }

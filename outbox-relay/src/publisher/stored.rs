@@ -72,27 +72,17 @@ impl Publisher {
         }
     }
 
-    /// The messages above a sequence, at most the last `count_max` of the stream, by an ordered consumer that is given
-    /// headers only.
-    ///
-    /// # Errors
-    /// If the broker is away or refuses.
-    pub async fn stored_above(&self, sequence: u64, count_max: u64) -> Result<Vec<Stored>, Outage> {
-        let now = self.look().await?;
-        let lowest = now.last_seq.saturating_sub(count_max);
-        let from = sequence.max(lowest).saturating_add(1).max(now.first_seq);
-        if now.messages == 0 || from > now.last_seq {
-            return Ok(Vec::new());
-        }
-        self.read(from, now.last_seq).await
-    }
-
     /// The messages between two sequences, both included, by an ordered consumer that is given headers only. The server
     /// that it runs on may be behind the leader, and not have the last of them.
     ///
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn read(&self, from: u64, to: u64) -> Result<Vec<Stored>, Outage> {
+        Ok(self.read_to(from, to).await?.0)
+    }
+
+    /// As [`Publisher::read`], with the sequence that it came to.
+    pub(super) async fn read_to(&self, from: u64, to: u64) -> Result<(Vec<Stored>, u64), Outage> {
         let away = |error: &dyn std::fmt::Display| Outage(format!("reading messages {from} to {to}: {error}"));
         let config = OrderedConfig {
             // A user who may create nameless consumers may change those of others.
@@ -105,7 +95,7 @@ impl Publisher {
         let consumer = stream.create_consumer(config).await.map_err(|error| away(&error))?;
         let mut found = Vec::new();
         if consumer.cached_info().num_pending == 0 {
-            return Ok(found);
+            return Ok((found, from.saturating_sub(1)));
         }
         let mut messages = consumer.messages().await.map_err(|error| away(&error))?;
         loop {
@@ -116,7 +106,7 @@ impl Publisher {
             let id = message.headers.as_ref().and_then(|headers| headers.get(MSG_ID_HEADER));
             found.extend(id.filter(|_| stream_seq <= to).map(|id| Stored { msg_id: id.to_string(), stream_seq }));
             if stream_seq >= to || pending == 0 {
-                return Ok(found);
+                return Ok((found, stream_seq));
             }
         }
     }

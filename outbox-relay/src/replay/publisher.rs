@@ -1,6 +1,7 @@
 //! The messages of a replay.
 
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{self, message::PublishMessage};
@@ -15,6 +16,11 @@ use crate::store::outbox_replay::ReplayRow;
 
 /// Aggregates in flight at once.
 const IN_FLIGHT_MAX: usize = 64;
+/// How many times as long as some events took, a replay rests before the next: see [`Replayer::publish`].
+const REST: u32 = 2;
+/// As long as a relay takes for a batch, about.
+const REST_MIN: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_millis(500);
 
 /// What stopped a replay.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +50,19 @@ impl Replayer {
         Self { context: jetstream::new(client), source, subject, run }
     }
 
-    /// Publishes events and waits until the stream has them.
+    /// Publishes events, waits until the stream has them, and rests.
     ///
     /// # Errors
     /// The first that the stream did not take; of its aggregate none that follows was published.
     pub async fn publish(&self, rows: Vec<ReplayRow>) -> Result<(), ReplayError> {
+        let begin = Instant::now();
+        self.publish_all(rows).await?;
+        // The relay publishes only where the stream ends as it expects: it gets time in which the stream stands still.
+        tokio::time::sleep((begin.elapsed() * REST).clamp(REST_MIN, REST_MAX)).await;
+        Ok(())
+    }
+
+    async fn publish_all(&self, rows: Vec<ReplayRow>) -> Result<(), ReplayError> {
         stream::iter(by_aggregate(rows))
             .map(|siblings| async move {
                 for row in siblings {

@@ -45,7 +45,7 @@ pub fn versions_by_order(messages: &[Message]) -> HashMap<String, Vec<u32>> {
 }
 
 /// A stream that takes atomic batches, and no message above 2,000 bytes.
-async fn stream_of_small_messages(world: &World) {
+pub async fn stream_of_small_messages(world: &World) {
     let config = Config {
         name: STREAM.to_owned(),
         subjects: vec!["order.>".to_owned()],
@@ -57,7 +57,7 @@ async fn stream_of_small_messages(world: &World) {
 }
 
 /// Together with its headers the event is larger than the stream takes; the claim can't know that.
-async fn outgrow_the_stream(world: &World, event: Uuid) {
+pub async fn outgrow_the_stream(world: &World, event: Uuid) {
     let grow = "UPDATE outbox SET payload = CONCAT('{\"text\":\"', REPEAT('x', 1900), '\"}') WHERE event_id = ?";
     sqlx::query(grow).bind(event).execute(&world.pool).await.unwrap();
 }

@@ -9,6 +9,7 @@ mod config;
 mod crash;
 mod cuts;
 mod faults;
+mod fencing;
 mod healing;
 mod healing_cut_short;
 mod keeping;

@@ -1,0 +1,60 @@
+//! What is still to be published of a claimed batch.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::{Aggregate, Event};
+
+/// Events in the order of `seq`, without those that have to wait for an earlier one of their aggregate.
+#[derive(Debug)]
+pub struct Queue {
+    events: VecDeque<Event>,
+    /// What is not in the stream, by aggregate: nothing behind it may go.
+    stopped: HashMap<Aggregate, u64>,
+}
+
+impl Queue {
+    /// All of a batch.
+    pub fn new(events: Vec<Event>) -> Self {
+        Self { events: events.into(), stopped: HashMap::new() }
+    }
+
+    /// How many there are at most.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The next one that may go.
+    pub fn next(&mut self) -> Option<Event> {
+        while let Some(event) = self.events.pop_front() {
+            let is_behind = |seq: &u64| *seq < event.seq;
+            if self.stopped.is_empty() || !self.stopped.get(&event.aggregate()).is_some_and(is_behind) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// The next ones that may go, at most so many.
+    pub fn take(&mut self, count: usize) -> Vec<Event> {
+        std::iter::from_fn(|| self.next()).take(count).collect()
+    }
+
+    /// Puts events back in front that were taken and not stored.
+    pub fn put_back(&mut self, events: impl DoubleEndedIterator<Item = Event>) {
+        for event in events.rev() {
+            self.events.push_front(event);
+        }
+    }
+
+    /// This event is not in the stream: those of its aggregate behind it wait.
+    pub fn stop(&mut self, event: &Event) {
+        let stopped = self.stopped.entry(event.aggregate()).or_insert(event.seq);
+        *stopped = event.seq.min(*stopped);
+    }
+
+    /// Takes out an event by its dedup id.
+    pub fn remove(&mut self, msg_id: &str) -> Option<Event> {
+        let place = self.events.iter().position(|event| event.msg_id() == msg_id)?;
+        self.events.remove(place)
+    }
+}
