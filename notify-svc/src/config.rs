@@ -167,7 +167,7 @@ impl Validate for RunConfig {
         if self.http_addr == admin_addr && self.http_addr.port() != 0 {
             return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
         }
-        let work_time_max = DRAIN_MAX.max(consumer::ATTEMPT_TIME_MAX).max(email::SEND_TIME_MAX);
+        let work_time_max = DRAIN_MAX.max(consumer::ATTEMPT_TIME_MAX).max(email::STOP_TIME_MAX);
         if shutdown_grace <= work_time_max {
             return Err(format!(
                 "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"

@@ -32,8 +32,10 @@ pub enum EmailAttempt {
     Refused,
     /// It is not tried again.
     Dead,
-    /// There was no transport to try; no attempt is spent.
+    /// There was no transport to try, or it failed and others must tell whose fault it was; no attempt is spent.
     Unreachable,
+    /// It was sent and not answered for; it is tried again.
+    Unknown,
 }
 
 /// The metrics of the inbox and the emails.
@@ -45,6 +47,8 @@ pub struct Metrics {
     process_duration: Histogram,
     event_age: Histogram,
     emails: IntCounterVec,
+    /// 1 while the email transport takes emails, as far as they have shown; 0 while the queue waits for it.
+    pub email_transport_up: IntGauge,
     repairs: IntCounterVec,
     /// Events ahead of their turn.
     pub waiting: IntGauge,
@@ -84,6 +88,13 @@ impl Metrics {
                 "From stored in the stream to its effect committed, by the clocks of both machines.",
             )?,
             emails: vec("email_attempts_total", "Attempts to send an email, by outcome.", "outcome")?,
+            email_transport_up: register(
+                registry,
+                IntGauge::new(
+                    "email_transport_up",
+                    "0 while no email leaves because the email transport is away or refuses us, else 1.",
+                )?,
+            )?,
             repairs: vec(
                 "inbox_consumer_repairs_total",
                 "Times the consumer was made again from the first message, by reason.",
@@ -124,6 +135,7 @@ impl Metrics {
         for repair in Repair::ALL {
             self.repairs.with_label_values(&[repair.label()]).inc_by(0);
         }
+        self.email_transport_up.set(1);
         for attempt in EmailAttempt::ALL {
             self.emails.with_label_values(&[attempt.label()]).inc_by(0);
         }
@@ -240,7 +252,7 @@ impl Answer {
 }
 
 impl EmailAttempt {
-    const ALL: [Self; 4] = [Self::Sent, Self::Refused, Self::Dead, Self::Unreachable];
+    const ALL: [Self; 5] = [Self::Sent, Self::Refused, Self::Dead, Self::Unreachable, Self::Unknown];
 
     const fn label(self) -> &'static str {
         match self {
@@ -248,6 +260,7 @@ impl EmailAttempt {
             Self::Refused => "refused",
             Self::Dead => "dead",
             Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -10,6 +10,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_waiting TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_skipped TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
+GRANT SELECT, INSERT ON email_action TO 'notify_svc'@'%';
 
 -- Operators look; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
@@ -19,5 +20,6 @@ GRANT SELECT ON inbox_waiting TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_dead TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_skipped TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
+GRANT SELECT ON email_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications_text TO 'notifications_inspector'@'%';

@@ -1,10 +1,11 @@
 //! Settings of the emails.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use lettre::message::Mailbox;
-use runtime::config::{Secret, Validate};
+use runtime::config::{Secret, Validate, duration};
 use runtime::tls;
 
 use super::smtp::Server;
@@ -32,7 +33,19 @@ pub struct EmailConfig {
     #[arg(long, env = "SMTP_CA_FILE", value_parser = tls::certificates)]
     pub smtp_ca_file: Option<PathBuf>,
 
-    /// Attempts before an email that the server puts off (4xx) is dead; one that it rejects (5xx) is dead at once. Outages of the server spend none.
+    /// Our name in EHLO, such as mail.example.com; without it the address that the connection has at our end, as [192.0.2.1].
+    #[arg(long, env = "SMTP_EHLO_NAME", value_parser = ehlo_name)]
+    pub smtp_ehlo_name: Option<String>,
+
+    /// How long the SMTP server may take for each answer but the last.
+    #[arg(long, env = "SMTP_REPLY_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub smtp_reply_timeout: Duration,
+
+    /// How long it may take to receive an email and to answer its final dot: RFC 5321 wants 10 minutes. Shorter, and a slow server gets it twice.
+    #[arg(long, env = "SMTP_FINAL_TIMEOUT", default_value = "10m", value_parser = duration)]
+    pub smtp_final_timeout: Duration,
+
+    /// Attempts before an email is dead that the server puts off (4xx) or fails at while it takes others; one that it rejects (5xx) is dead at once. Outages of the server spend none.
     #[arg(long, env = "EMAIL_ATTEMPTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub email_attempts_max: u32,
 
@@ -56,14 +69,7 @@ pub enum EmailTransport {
 #[derive(Debug)]
 pub enum Transport<'a> {
     /// An SMTP server.
-    Smtp {
-        /// SMTP_URL.
-        url: &'a Secret,
-        /// SMTP_CA_FILE.
-        ca_file: Option<&'a Path>,
-        /// EMAIL_FROM.
-        from: &'a Mailbox,
-    },
+    Smtp(SmtpSettings<'a>),
     /// A folder.
     File {
         /// EMAIL_DIR.
@@ -73,6 +79,23 @@ pub enum Transport<'a> {
     },
     /// The log.
     Log,
+}
+
+/// What an SMTP server is spoken to with.
+#[derive(Clone, Copy, Debug)]
+pub struct SmtpSettings<'a> {
+    /// SMTP_URL.
+    pub url: &'a Secret,
+    /// SMTP_CA_FILE.
+    pub ca_file: Option<&'a Path>,
+    /// EMAIL_FROM.
+    pub from: &'a Mailbox,
+    /// SMTP_EHLO_NAME.
+    pub ehlo_name: Option<&'a str>,
+    /// SMTP_REPLY_TIMEOUT.
+    pub reply_time_max: Duration,
+    /// SMTP_FINAL_TIMEOUT.
+    pub content_time_max: Duration,
 }
 
 impl EmailConfig {
@@ -85,7 +108,14 @@ impl EmailConfig {
         Ok(match self.email_transport {
             EmailTransport::Smtp => {
                 let url = self.smtp_url.as_ref().ok_or_else(|| needs("smtp", "SMTP_URL"))?;
-                Transport::Smtp { url, ca_file: self.smtp_ca_file.as_deref(), from: from()? }
+                Transport::Smtp(SmtpSettings {
+                    url,
+                    ca_file: self.smtp_ca_file.as_deref(),
+                    from: from()?,
+                    ehlo_name: self.smtp_ehlo_name.as_deref(),
+                    reply_time_max: self.smtp_reply_timeout,
+                    content_time_max: self.smtp_final_timeout,
+                })
             }
             EmailTransport::File => {
                 let dir = self.email_dir.as_deref().ok_or_else(|| needs("file", "EMAIL_DIR"))?;
@@ -100,10 +130,21 @@ fn needs(transport: &str, setting: &str) -> String {
     format!("EMAIL_TRANSPORT={transport} needs {setting}")
 }
 
+/// A name or an address literal: it stands alone in a line of the dialogue.
+fn ehlo_name(text: &str) -> Result<String, String> {
+    let is_one_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= 255;
+    is_one_word
+        .then(|| text.to_owned())
+        .ok_or_else(|| "must be a host name, or an address such as [192.0.2.1]".to_owned())
+}
+
 impl Validate for EmailConfig {
     fn validate(&self) -> Result<(), String> {
-        let Transport::Smtp { url, ca_file, .. } = self.transport()? else { return Ok(()) };
+        let Transport::Smtp(SmtpSettings { url, ca_file, .. }) = self.transport()? else { return Ok(()) };
         let server = Server::parse(url)?;
+        if self.smtp_reply_timeout.is_zero() || self.smtp_final_timeout.is_zero() {
+            return Err("SMTP_REPLY_TIMEOUT and SMTP_FINAL_TIMEOUT must be longer than 0s".to_owned());
+        }
         if ca_file.is_some() && !server.insists_on_tls() {
             return Err("SMTP_CA_FILE needs an SMTP_URL with TLS: smtps://HOST, or smtp://HOST?tls=required".to_owned());
         }

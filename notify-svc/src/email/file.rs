@@ -1,13 +1,18 @@
-//! Emails as files: `<notification id>.eml`, whole or not there, and the same file again for a repeat.
+//! Emails as files: `<notification id>.eml`, whole or not there, and the same file again for a repeat. They name customers:
+//! nobody but this process's user may read them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::ids::NotificationId;
-use tokio::fs;
+use tokio::fs::{self, DirBuilder, OpenOptions};
+use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::SendError;
+
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// A folder that takes emails.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder if need be and tries to write into it.
     pub(super) async fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path).await?;
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).await?;
         // A name of its own: several processes may start at once on one folder.
         let probe = path.join(format!(".writable-{}", Uuid::now_v7()));
         fs::write(&probe, b"").await?;
@@ -30,7 +35,14 @@ impl Folder {
     pub(super) async fn write(&self, id: NotificationId, email: &[u8]) -> Result<(), SendError> {
         let (part, whole) = (self.path.join(format!("{id}.part")), self.path.join(format!("{id}.eml")));
         let written = async {
-            fs::write(&part, email).await?;
+            // One that a crash left may have other rights.
+            match fs::remove_file(&part).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&part).await?;
+            file.write_all(email).await?;
+            file.flush().await?;
             fs::rename(&part, &whole).await
         };
         written.await.map_err(|error: io::Error| SendError::Unreachable(error.into()))

@@ -115,6 +115,7 @@ mod tests {
             quantity: 2,
             created_at: Utc::now(),
             attempts: 0,
+            put_off: 0,
         }
     }
 

@@ -1,34 +1,34 @@
 //! Emails leave the database here: at least once, with a Message-ID that a repeat keeps.
 //!
 //! [`Queue`] decides when an email is tried and what an answer means; [`Mailer`] takes it away. A fault of the
-//! transport is nobody's attempt: the queue pauses instead.
+//! transport is nobody's attempt: the queue pauses instead. Where nobody can say whose fault it is, other emails tell.
 
 mod config;
+mod delivery;
 mod file;
+mod hold;
 mod message;
 mod queue;
 mod rate;
 mod smtp;
-
-use std::time::Duration;
+mod standing;
 
 use anyhow::Context;
 use lettre::message::Mailbox;
 
 use crate::store::email_queue::DueEmail;
 
-pub use config::{EmailConfig, EmailTransport, Transport};
-pub use queue::Queue;
+pub use config::{EmailConfig, EmailTransport, SmtpSettings, Transport};
+pub use delivery::STOP_TIME_MAX;
+pub use hold::Hold;
+pub use queue::{Queue, UNDER_WAY_MAX};
 pub use rate::Rate;
-
-/// How long one email may take; its lease is longer.
-pub const SEND_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where emails go.
 #[derive(Debug)]
 pub enum Mailer {
     /// To an SMTP server.
-    Smtp(smtp::Smtp, Mailbox),
+    Smtp(Box<smtp::Smtp>, Mailbox),
     /// Into a folder, one file each.
     File(file::Folder, Mailbox),
     /// Nowhere; a log line says so.
@@ -41,14 +41,20 @@ pub enum SendError {
     /// The transport is not there, or not for us: every email would fail. Spends no attempt.
     #[error("email transport is not available")]
     Unreachable(#[source] anyhow::Error),
+    /// The server failed while it had to do with this email: its fault, or the email's, as others tell.
+    #[error("email server failed at this email")]
+    Unclear(#[source] anyhow::Error),
+    /// The email went out and nobody knows whether it was taken.
+    #[error("email was sent without an answer")]
+    Unknown(#[source] anyhow::Error),
     /// The transport was asked and said no to this email; later it may say yes.
     #[error("email was refused")]
     Refused(#[source] anyhow::Error),
     /// The transport said no to this email for good: RFC 5321 forbids to repeat it as it is.
     #[error("email was rejected")]
     Rejected(#[source] anyhow::Error),
-    /// No transport will ever take it.
-    #[error("email can't be composed")]
+    /// Its address or its content is at fault, beyond doubt.
+    #[error("email can't be sent to anybody there")]
     Invalid(#[source] anyhow::Error),
 }
 
@@ -59,10 +65,7 @@ impl Mailer {
     /// What is wrong with the setting.
     pub async fn open(transport: Transport<'_>) -> anyhow::Result<Self> {
         Ok(match transport {
-            Transport::Smtp { url, ca_file, from } => {
-                let server = smtp::Server::parse(url).map_err(anyhow::Error::msg)?;
-                Self::Smtp(smtp::Smtp::new(server, ca_file)?, from.clone())
-            }
+            Transport::Smtp(settings) => Self::Smtp(Box::new(smtp::Smtp::new(settings)?), settings.from.clone()),
             Transport::File { dir, from } => {
                 let folder = file::Folder::open(dir).await;
                 let folder = folder.with_context(|| format!("EMAIL_DIR {} is not writable", dir.display()))?;
@@ -72,22 +75,25 @@ impl Mailer {
         })
     }
 
-    /// Has the transport take an email, within [`SEND_TIME_MAX`].
+    /// Has the transport take an email that its sender holds; each step has its time limit. May be dropped.
     ///
     /// # Errors
-    /// See [`SendError`]. After a timeout the email may have been taken all the same.
-    pub async fn send(&self, email: &DueEmail) -> Result<(), SendError> {
-        let sending = async {
-            match self {
-                Self::Smtp(server, from) => server.send(message::compose(email, from)?).await,
-                Self::File(folder, from) => folder.write(email.id, &message::compose(email, from)?.formatted()).await,
-                Self::Log => {
-                    tracing::info!(notification.id = %email.id, order.id = %email.order_id, "email would be sent");
-                    Ok(())
-                }
+    /// See [`SendError`].
+    pub async fn send(&self, email: &DueEmail, hold: &Hold) -> Result<(), SendError> {
+        match self {
+            Self::Smtp(server, from) => server.send(&message::compose(email, from)?, hold).await,
+            Self::File(folder, from) => folder.write(email.id, &message::compose(email, from)?.formatted()).await,
+            Self::Log => {
+                tracing::info!(notification.id = %email.id, order.id = %email.order_id, "email would be sent");
+                Ok(())
             }
-        };
-        let sent = tokio::time::timeout(SEND_TIME_MAX, sending).await;
-        sent.unwrap_or_else(|timeout| Err(SendError::Unreachable(timeout.into())))
+        }
+    }
+
+    /// After a fault: what was kept from before tells nothing about how the server is now.
+    fn forget_connections(&self) {
+        if let Self::Smtp(server, _) = self {
+            server.forget_connections();
+        }
     }
 }

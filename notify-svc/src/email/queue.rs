@@ -1,43 +1,43 @@
 //! The email queue: claims what is due, sends it, settles it.
 //!
 //! Guarantees that an email is sent at least once or ends `dead` with its last error, and that two senders hold the same
-//! email only if one outlived its lease. A transport that is not there spends no attempt: its emails go back to the end
-//! of the queue and the queue pauses, with backoff, probing with one email at a time. A crash between the transport's
-//! yes and the settlement repeats one email, with the same Message-ID, when its lease ends.
+//! email only if one lost its lease. Each email under way is a task of its own that keeps its lease for as long as its
+//! dialogue takes: one that hangs holds up no other. A crash between the transport's yes and the settlement repeats the
+//! emails under way, [`UNDER_WAY_MAX`] at most, with the same Message-ID, when their leases end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-use runtime::mysql::Pool;
+use runtime::mysql::{Pool, Transaction};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Mailer, Rate, SEND_TIME_MAX, SendError};
-use crate::metrics::{EmailAttempt, Metrics};
-use crate::store::email_queue::{self, Claim, DueEmail, Settled};
+use super::delivery::Delivery;
+use super::standing::{Pace, Standing};
+use super::{Hold, Mailer, Rate};
+use crate::metrics::Metrics;
+use crate::store::email_queue::{self, Claim, DueEmail};
 
-/// Emails in one claim; all of them are on their way at once. More would have to wait for each other within the lease, and
-/// what a killed sender held waits for the lease's end.
-const CLAIM_MAX: u32 = 8;
-/// A claim is sent at once, or as slowly as the rate of one a second makes it; the rest of the lease is for settling.
-const LEASE: Duration = Duration::from_secs(35);
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_secs(1);
-/// Emails that come this close together are claimed together: a claim is a commit, and takes the disk from the next order.
-const GATHER: Duration = Duration::from_millis(50);
+/// Emails on their way at once: what a killed process may send twice.
+pub const UNDER_WAY_MAX: usize = 8;
+/// Of them, emails that were put off before: those that hang leave room for the others.
+const RETRIES_MAX: usize = 4;
+/// How long an email is kept from other senders if this one dies; it is prolonged while the email is under way.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// Between attempts of one email that the server refuses: the eighth comes after about an hour.
-const REFUSED_DELAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
-/// Between probes of a transport or a database that is away.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-const _: () = assert!(
-    LEASE.as_secs() >= CLAIM_MAX as u64 + SEND_TIME_MAX.as_secs() + SETTLE_TIME_MAX.as_secs(),
-    "a claim must be sent and settled within its lease"
-);
+pub(super) const REFUSED_DELAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
+const POLL: Duration = Duration::from_secs(1);
+/// Emails that come, or are done, this close together are claimed together: a claim is a commit, and takes the disk from
+/// the next order.
+const GATHER: Duration = Duration::from_millis(50);
+/// Between looks for emails that a stepped clock left far in the future.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+/// Emails that one claim puts aside for their recipient.
+const PASSED_OVER_MAX: u32 = 100;
 
 /// The sender of this process.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Queue {
     pub pool: Pool,
     /// Takes the emails away.
     pub mailer: Mailer,
-    /// Refusals before an email is dead.
+    /// Attempts before an email is dead.
     pub attempts_max: u32,
     /// How fast they go.
     pub rate: Rate,
@@ -58,161 +58,199 @@ pub struct Queue {
     pub shutdown: CancellationToken,
 }
 
-/// How a claim went.
-enum Round {
-    /// Nothing was due.
-    Idle,
-    /// The transport answered, yes or no.
-    Worked,
-    /// The transport is not there, or the process is stopping.
-    Interrupted,
+/// What the deliveries share.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) queue: Queue,
+    pub(super) standing: Standing,
+}
+
+/// The emails under way.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Begun>,
+    retries: usize,
+    probes: usize,
+}
+
+/// How an email began its way.
+#[derive(Clone, Copy)]
+struct Begun {
+    is_retry: bool,
+    /// Alone, to tell how the server is.
+    is_probe: bool,
+}
+
+/// How many emails a claim may take.
+#[derive(Clone, Copy)]
+struct Room {
+    free: usize,
+    retries: usize,
+    is_probe: bool,
+}
+
+/// What a claim found.
+#[derive(Default)]
+struct Claimed {
+    emails: Vec<DueEmail>,
+    /// Emails put off because their recipient is passed over.
+    passed_over: usize,
 }
 
 impl Queue {
-    /// Sends until the stop; what is on its way then is finished.
+    /// Sends until the stop; what is on its way then is finished, or given up after some seconds.
     ///
     /// # Errors
     /// Never; it is a part of the process.
     pub async fn run(self) -> anyhow::Result<()> {
-        let mut pause = Retry::new(PAUSE.0, PAUSE.1);
-        let mut claim_max = CLAIM_MAX;
-        while !self.shutdown.is_cancelled() {
-            match self.round(claim_max).await {
-                Ok(Round::Idle) => self.wait().await,
-                Ok(Round::Worked) => {
-                    claim_max = CLAIM_MAX;
-                    pause.reset();
-                    continue;
+        let sender = Arc::new(Sender { queue: self, standing: Standing::new() });
+        let shutdown = sender.queue.shutdown.clone();
+        let mut under_way = UnderWay::default();
+        let mut retry = Retry::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut clock_checked_at: Option<Instant> = None;
+        while !shutdown.is_cancelled() {
+            let round = async {
+                if clock_checked_at.is_none_or(|at| at.elapsed() > CLOCK_CHECK) {
+                    email_queue::bring_back(&sender.queue.pool, LEASE, REFUSED_DELAY.1).await?;
+                    clock_checked_at = Some(Instant::now());
                 }
-                Ok(Round::Interrupted) => {
-                    claim_max = 1;
-                    // Stopped means that the loop's condition ends it.
-                    pause.wait(&self.shutdown).await.ok();
+                sender.round(&mut under_way).await
+            };
+            match round.await {
+                // Others may be due behind those that were put off.
+                Ok(claimed) if claimed.emails.is_empty() && claimed.passed_over > 0 => {}
+                Ok(_) => {
+                    retry.reset();
+                    sender.wait(&mut under_way).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "email queue can't be read, trying again");
-                    pause.wait(&self.shutdown).await.ok();
+                    // Stopped means that the loop's condition ends it.
+                    retry.wait(&shutdown).await.ok();
                 }
+            }
+        }
+        under_way.all_ended().await;
+        Ok(())
+    }
+}
+
+impl Sender {
+    /// Waits until there may be something to begin.
+    async fn wait(&self, under_way: &mut UnderWay) {
+        let longest = match self.standing.pace() {
+            Pace::PausedUntil(resume_at) => resume_at.saturating_duration_since(Instant::now()).min(POLL),
+            Pace::Full | Pace::Probe => POLL,
+        };
+        let is_full = under_way.tasks.len() >= UNDER_WAY_MAX;
+        tokio::select! {
+            () = self.queue.wake.notified(), if !is_full => tokio::time::sleep(GATHER).await,
+            Some(ended) = under_way.tasks.join_next() => {
+                under_way.ended(ended);
+                // Late ones are not waited for; each stays in the set.
+                drop(tokio::time::timeout(GATHER, under_way.all_ended()).await);
+            }
+            () = self.queue.shutdown.cancelled() => {}
+            () = tokio::time::sleep(longest) => {}
+        }
+    }
+
+    /// Begins what may begin now.
+    async fn round(self: &Arc<Self>, under_way: &mut UnderWay) -> sqlx::Result<Claimed> {
+        let pace = self.standing.pace();
+        let free = UNDER_WAY_MAX.saturating_sub(under_way.tasks.len());
+        let free = match pace {
+            Pace::Full => free,
+            Pace::Probe if under_way.probes == 0 => free.min(1),
+            Pace::Probe | Pace::PausedUntil(_) => 0,
+        };
+        if free == 0 {
+            return Ok(Claimed::default());
+        }
+        let retries = RETRIES_MAX.saturating_sub(under_way.retries).min(free);
+        let room = Room { free, retries, is_probe: pace == Pace::Probe };
+        let (claim, begun_at) = (Claim::new(), Instant::now());
+        let mut claimed = self.queue.pool.in_time(self.claim(&claim, room)).await?;
+        let emails = std::mem::take(&mut claimed.emails);
+        claimed.passed_over = if emails.is_empty() { claimed.passed_over } else { 0 };
+        for email in emails {
+            let begun = Begun { is_retry: email.is_retry(), is_probe: room.is_probe };
+            let span = tracing::info_span!("email.send", notification.id = %email.id, order.id = %email.order_id);
+            let hold = Hold::new(begun_at, LEASE);
+            let delivery = Delivery { sender: Arc::clone(self), email, claim: claim.clone(), hold };
+            under_way.begin(begun, delivery.run().instrument(span));
+        }
+        Ok(claimed)
+    }
+
+    /// Takes the leases of what is due, in one transaction.
+    async fn claim(&self, claim: &Claim, room: Room) -> sqlx::Result<Claimed> {
+        let passes_over = self.standing.passes_over();
+        let rows_max = |wanted: usize| if passes_over { PASSED_OVER_MAX } else { wanted as u32 };
+        let mut claimed = Claimed::default();
+        let mut tx = self.queue.pool.begin().await?;
+        if room.is_probe {
+            // The newest first: behind many emails that fail there may be no other end to begin at.
+            let newest = email_queue::due_newest(&mut tx, rows_max(room.free)).await?;
+            self.take(&mut tx, claim, newest, (room.free, &mut claimed)).await?;
+        }
+        let retries = if claimed.emails.is_empty() { room.retries } else { 0 };
+        if retries > 0 {
+            let again = email_queue::due(&mut tx, true, rows_max(retries)).await?;
+            self.take(&mut tx, claim, again, (retries, &mut claimed)).await?;
+        }
+        if !room.is_probe && claimed.emails.len() < room.free {
+            let first = email_queue::due(&mut tx, false, rows_max(room.free - claimed.emails.len())).await?;
+            self.take(&mut tx, claim, first, (room.free, &mut claimed)).await?;
+        }
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Leases emails until so many are claimed, and puts off those whose recipient is passed over.
+    async fn take(
+        &self,
+        tx: &mut Transaction,
+        claim: &Claim,
+        due: Vec<DueEmail>,
+        (emails_max, claimed): (usize, &mut Claimed),
+    ) -> sqlx::Result<()> {
+        for email in due {
+            if let Some(left) = self.standing.passed_over(&email.recipient) {
+                email_queue::pass_over(tx, email.id, left).await?;
+                claimed.passed_over += 1;
+            } else if claimed.emails.len() < emails_max {
+                email_queue::lease(tx, email.id, claim, LEASE).await?;
+                claimed.emails.push(email);
             }
         }
         Ok(())
     }
-
-    async fn wait(&self) {
-        tokio::select! {
-            () = self.wake.notified() => tokio::time::sleep(GATHER).await,
-            () = self.shutdown.cancelled() => {}
-            () = tokio::time::sleep(POLL) => {}
-        }
-    }
-
-    async fn round(&self, claim_max: u32) -> sqlx::Result<Round> {
-        let claim = Claim::new();
-        let emails = self.pool.in_time(self.claim(&claim, claim_max)).await?;
-        if emails.is_empty() {
-            return Ok(Round::Idle);
-        }
-        let interrupted = CancellationToken::new();
-        join_all(emails.iter().map(|email| {
-            let span = tracing::info_span!("email.send", notification.id = %email.id, order.id = %email.order_id);
-            self.deliver(email, &claim, &interrupted).instrument(span)
-        }))
-        .await;
-        Ok(if interrupted.is_cancelled() { Round::Interrupted } else { Round::Worked })
-    }
-
-    /// Takes the lease of what is due, in one transaction.
-    async fn claim(&self, claim: &Claim, claim_max: u32) -> sqlx::Result<Vec<DueEmail>> {
-        let mut tx = self.pool.begin().await?;
-        let emails = email_queue::due(&mut tx, claim_max).await?;
-        for email in &emails {
-            email_queue::lease(&mut tx, email.id, claim, LEASE).await?;
-        }
-        tx.commit().await?;
-        Ok(emails)
-    }
-
-    /// Sends one email and settles it; gives it back untried once `interrupted`.
-    async fn deliver(&self, email: &DueEmail, claim: &Claim, interrupted: &CancellationToken) {
-        let turn = self.shutdown.run_until_cancelled(self.rate.turn()).await;
-        if turn.is_none() || interrupted.is_cancelled() {
-            interrupted.cancel();
-            return self.settle(email, claim, &Settlement::Release(Duration::ZERO)).await;
-        }
-        let settlement = match self.mailer.send(email).await {
-            Ok(()) => Settlement::Sent,
-            Err(error) => self.judge(email, &error, interrupted),
-        };
-        self.metrics.emailed(settlement.attempt());
-        self.settle(email, claim, &settlement).await;
-    }
-
-    fn judge(&self, email: &DueEmail, error: &SendError, interrupted: &CancellationToken) -> Settlement {
-        let attempts = email.attempts + 1;
-        match error {
-            SendError::Unreachable(_) => {
-                tracing::warn!(error = chain(error), "email waits for its transport");
-                interrupted.cancel();
-                // Behind the others: an email that hangs its server must not be the only one that is ever tried.
-                Settlement::Release(PAUSE.0)
-            }
-            SendError::Refused(_) if attempts < self.attempts_max => {
-                let (first, longest) = REFUSED_DELAY;
-                tracing::warn!(attempts, "email was refused, trying again later");
-                Settlement::Refused(Retry::delay_after(first, longest, attempts), chain(error))
-            }
-            SendError::Refused(_) | SendError::Rejected(_) | SendError::Invalid(_) => {
-                // A server's refusal may quote the address: it stays in the row.
-                tracing::error!(attempts, "email is dead; see notifications.last_error");
-                Settlement::Dead(chain(error))
-            }
-        }
-    }
-
-    /// Writes the outcome, trying again while the database is away; after that the lease decides.
-    async fn settle(&self, email: &DueEmail, claim: &Claim, settlement: &Settlement) {
-        let written = async {
-            let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
-            loop {
-                match settlement.write(&self.pool, email, claim).await {
-                    Ok(settled) => return settled,
-                    Err(error) => tracing::warn!(error = chain(&error), "settling an email failed, trying again"),
-                }
-                tokio::time::sleep(retry.next_delay()).await;
-            }
-        };
-        match tokio::time::timeout(SETTLE_TIME_MAX, written).await {
-            Ok(Settled::Yes) => {}
-            Ok(Settled::LeaseLost) => tracing::warn!("email's lease ended before it was settled"),
-            Err(_) => tracing::warn!("email could not be settled; it is tried again when its lease ends"),
-        }
-    }
 }
 
-/// What is written about an email.
-enum Settlement {
-    Sent,
-    Refused(Duration, String),
-    Dead(String),
-    Release(Duration),
-}
-
-impl Settlement {
-    async fn write(&self, pool: &Pool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
-        match self {
-            Self::Sent => email_queue::sent(pool, email.id, claim).await,
-            Self::Refused(delay, error) => email_queue::refused(pool, email.id, claim, *delay, error).await,
-            Self::Dead(error) => email_queue::dead(pool, email.id, claim, error).await,
-            Self::Release(delay) => email_queue::release(pool, email.id, claim, *delay).await,
-        }
+impl UnderWay {
+    fn begin(&mut self, begun: Begun, delivery: impl Future<Output = ()> + Send + 'static) {
+        self.retries += usize::from(begun.is_retry);
+        self.probes += usize::from(begun.is_probe);
+        self.tasks.spawn(async move {
+            delivery.await;
+            begun
+        });
     }
 
-    const fn attempt(&self) -> EmailAttempt {
-        match self {
-            Self::Sent => EmailAttempt::Sent,
-            Self::Refused(..) => EmailAttempt::Refused,
-            Self::Dead(_) => EmailAttempt::Dead,
-            Self::Release(_) => EmailAttempt::Unreachable,
+    /// Takes leave of one.
+    ///
+    /// # Panics
+    /// If it panicked.
+    fn ended(&mut self, ended: Result<Begun, JoinError>) {
+        let begun = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        self.retries -= usize::from(begun.is_retry);
+        self.probes -= usize::from(begun.is_probe);
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `notifications` as the queue of the emails to be sent. The database clock decides what is due and how long a lease
-//! lasts; the index `email_queue` serves every statement that does not name its row.
+//! lasts, and [`bring_back`] undoes what it did while it was wrong; the index `email_tries` serves every statement that
+//! does not name its row.
 
 use std::time::Duration;
 
@@ -9,8 +10,6 @@ use schema::ids::{NotificationId, OrderId};
 use uuid::Uuid;
 
 use crate::notification::EmailState;
-
-const ERROR_CHARS_MAX: usize = 1000;
 
 /// Where counting stops: nobody waits for a count of millions.
 pub const COUNT_MAX: u32 = 100_000;
@@ -34,11 +33,20 @@ pub struct DueEmail {
     pub created_at: DateTime<Utc>,
     /// Attempts spent before this one.
     pub attempts: u32,
+    /// How often it was put off since then without an attempt spent.
+    pub put_off: u32,
+}
+
+impl DueEmail {
+    /// Whether it was tried before.
+    pub fn is_retry(&self) -> bool {
+        self.attempts > 0 || self.put_off > 0
+    }
 }
 
 /// Who holds an email: one value for each claim, so that a sender that lost its lease can't settle for its successor.
 #[derive(Clone, Debug)]
-pub struct Claim(String);
+pub struct Claim(pub(super) String);
 
 impl Claim {
     /// A claim that nobody else makes.
@@ -62,19 +70,40 @@ pub enum Settled {
     LeaseLost,
 }
 
-/// Emails that are due, the longest waiting first. Locks their rows until the transaction ends and steps over those
-/// that another sender has locked.
+/// Emails that are due, the longest waiting first: those that were tried before, or those that were not. Locks their
+/// rows until the transaction ends and steps over those that another sender has locked.
 ///
 /// # Errors
 /// Any fault.
-pub async fn due(tx: &mut Transaction, emails_max: u32) -> sqlx::Result<Vec<DueEmail>> {
+pub async fn due(tx: &mut Transaction, is_retry: bool, emails_max: u32) -> sqlx::Result<Vec<DueEmail>> {
     sqlx::query_as!(
         DueEmail,
         r#"SELECT id AS "id: NotificationId", event_type, order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", attempts
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off
            FROM notifications
-           WHERE state = 'pending' AND next_attempt_at <= UTC_TIMESTAMP(6)
+           WHERE state = 'pending' AND is_retry = ? AND next_attempt_at <= UTC_TIMESTAMP(6)
            ORDER BY next_attempt_at
+           LIMIT ?
+           FOR UPDATE SKIP LOCKED"#,
+        is_retry,
+        emails_max,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Emails that are due and were never tried, the newest first. Locks as [`due`] does.
+///
+/// # Errors
+/// Any fault.
+pub async fn due_newest(tx: &mut Transaction, emails_max: u32) -> sqlx::Result<Vec<DueEmail>> {
+    sqlx::query_as!(
+        DueEmail,
+        r#"SELECT id AS "id: NotificationId", event_type, order_id AS "order_id: OrderId", recipient, product, quantity,
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off
+           FROM notifications
+           WHERE state = 'pending' AND is_retry = 0 AND next_attempt_at <= UTC_TIMESTAMP(6)
+           ORDER BY next_attempt_at DESC
            LIMIT ?
            FOR UPDATE SKIP LOCKED"#,
         emails_max,
@@ -101,83 +130,65 @@ pub async fn lease(tx: &mut Transaction, id: NotificationId, claim: &Claim, leas
     Ok(())
 }
 
-/// Settles an email as sent. Locks its row.
+/// Puts off an email that [`due`] has locked: its recipient is passed over for now.
 ///
 /// # Errors
 /// Any fault.
-pub async fn sent(pool: &Pool, id: NotificationId, claim: &Claim) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
+pub async fn pass_over(tx: &mut Transaction, id: NotificationId, delay: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
         "UPDATE notifications
-         SET state = 'sent', sent_at = UTC_TIMESTAMP(6), attempts = attempts + 1, claimed_by = NULL, last_error = NULL
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        id,
-        claim.0,
-    )
-    .execute(pool)
-    .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-/// Settles an email as refused, to be tried again after `delay`. Spends an attempt. Locks its row.
-///
-/// # Errors
-/// Any fault.
-pub async fn refused(
-    pool: &Pool,
-    id: NotificationId,
-    claim: &Claim,
-    delay: Duration,
-    error: &str,
-) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
-        "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, attempts = attempts + 1, claimed_by = NULL,
-             last_error = ?
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        micros(delay),
-        cut(error),
-        id,
-        claim.0,
-    )
-    .execute(pool)
-    .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-/// Settles an email that will not be tried again. Locks its row.
-///
-/// # Errors
-/// Any fault.
-pub async fn dead(pool: &Pool, id: NotificationId, claim: &Claim, error: &str) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
-        "UPDATE notifications
-         SET state = 'dead', attempts = attempts + 1, claimed_by = NULL, last_error = ?
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        cut(error),
-        id,
-        claim.0,
-    )
-    .execute(pool)
-    .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-/// Gives an email back untried, due after `delay`. Spends no attempt. Locks its row.
-///
-/// # Errors
-/// Any fault.
-pub async fn release(pool: &Pool, id: NotificationId, claim: &Claim, delay: Duration) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
-        "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, claimed_by = NULL
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, put_off = GREATEST(put_off, 1),
+             last_error = COALESCE(last_error, 'waits: the server failed at another email for this recipient')
+         WHERE id = ?",
         micros(delay),
         id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes a lease that is still held last for `lease` from now. Locks its row.
+///
+/// # Errors
+/// Any fault.
+pub async fn prolong(pool: &Pool, id: NotificationId, claim: &Claim, lease: Duration) -> sqlx::Result<Settled> {
+    let prolonged = sqlx::query!(
+        "UPDATE notifications
+         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+        micros(lease),
+        id,
         claim.0,
     )
     .execute(pool)
     .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
+    Ok(Settled::from_rows(prolonged.rows_affected()))
+}
+
+/// Brings back emails that are due later than this service ever puts one: the database's clock was ahead when that was
+/// written. One that is held is due when its lease would end. Locks those rows.
+///
+/// # Errors
+/// Any fault.
+pub async fn bring_back(pool: &Pool, lease: Duration, delay_max: Duration) -> sqlx::Result<u64> {
+    let mut brought_back = 0;
+    for (is_retry, longest) in [(false, lease), (true, delay_max)] {
+        let moved = sqlx::query!(
+            "UPDATE notifications
+             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND
+             WHERE state = 'pending' AND is_retry = ?
+               AND next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+             LIMIT 1000",
+            micros(lease),
+            is_retry,
+            micros(longest),
+        )
+        .execute(pool)
+        .await?;
+        brought_back += moved.rows_affected();
+    }
+    Ok(brought_back)
 }
 
 /// How many emails are in a state, counted up to [`COUNT_MAX`]. Locks nothing.
@@ -196,15 +207,12 @@ pub async fn count(pool: &Pool, state: EmailState) -> sqlx::Result<i64> {
 }
 
 impl Settled {
-    fn from_rows(rows: u64) -> Self {
+    pub(super) fn from_rows(rows: u64) -> Self {
         if rows == 1 { Self::Yes } else { Self::LeaseLost }
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+/// A duration as the database's INTERVAL takes it.
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn cut(error: &str) -> String {
-    error.chars().take(ERROR_CHARS_MAX).collect()
 }

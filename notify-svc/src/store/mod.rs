@@ -1,6 +1,7 @@
 //! All SQL of this service: one file per table, each function one statement.
 
 pub mod email_queue;
+pub mod email_settlement;
 pub mod inbox;
 pub mod inbox_dead;
 pub mod inbox_gate;

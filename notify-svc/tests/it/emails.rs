@@ -1,5 +1,9 @@
 //! Each notification is emailed: as a file, or to an SMTP server that may be away or say no.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use notify_svc::email::UNDER_WAY_MAX;
 use schema::ids::OrderId;
 use sqlx::AssertSqlSafe;
 use stack::smtp::SmtpServer;
@@ -107,26 +111,47 @@ async fn an_email_that_is_rejected_for_good_is_dead_at_once() {
     assert_eq!(email(&service, event.order_id()).await["attempts"], 1);
 }
 
-/// The crash window is between the server's yes and the settlement; the lease of the dead process is cut short.
+/// The crash window is between the server's yes and the settlement; the leases of the dead process are cut short.
 #[tokio::test]
-async fn a_kill_in_mid_send_repeats_one_email_with_the_same_message_id() {
+async fn a_kill_repeats_no_more_emails_than_were_under_way_each_with_its_message_id() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
     server.start().await.unwrap();
     server.keep_silent_after_data(true);
     let mut service = smtp_service(&setting, &server).start().await;
-    let event = Published::created();
-    setting.publish(&[&event]).await;
-    eventually("the server has the email", async || server.mails().len() == 1).await;
+    let events: Vec<_> = (0..30).map(|_| Published::created()).collect();
+    setting.publish(&events.iter().collect::<Vec<_>>()).await;
+    setting.until_count("notifications", 30).await;
+    eventually("as many are under way as may be", async || server.mails().len() == UNDER_WAY_MAX).await;
     service.kill().await;
     server.keep_silent_after_data(false);
     let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6)";
     sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
     service.restart().await;
+    eventually("all are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 30).await;
+    let mails = server.mails();
+    let (taken_first, rest) = mails.split_at(UNDER_WAY_MAX);
+    assert_eq!(rest.len(), 30, "each of the thirty is answered for once");
+    for mail in taken_first {
+        let repeats: Vec<_> =
+            rest.iter().filter(|other| other.header("Message-ID") == mail.header("Message-ID")).collect();
+        let [repeat] = repeats[..] else { panic!("{repeats:?}") };
+        assert_eq!(mail.content, repeat.content, "the repeat is the same email");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files_of_the_emails() {
+    let setting = Setting::new(Engine::MySql).await;
+    let folder = setting.emails.path().join("new/mail");
+    let service = setting.service().env("EMAIL_DIR", folder.to_str().unwrap()).start().await;
+    let event = Published::created();
+    setting.publish(&[&event]).await;
     until_email_is(&service, event.order_id(), "sent").await;
-    let [first, second] = &server.mails()[..] else { panic!("two mails: {:?}", server.mails()) };
-    assert_eq!(first.header("Message-ID"), second.header("Message-ID"));
-    assert_eq!(first.content, second.content, "the repeat is the same email");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(mode(&file), 0o600);
 }
 
 #[tokio::test]

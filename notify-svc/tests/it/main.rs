@@ -6,6 +6,7 @@ mod api;
 mod conflicts;
 mod consuming;
 mod deciding;
+mod email_faults;
 mod emails;
 mod fuzzing;
 mod mail_server;

@@ -114,10 +114,17 @@ both_engines! {
         let pool = pool(&database);
         let before = rows_read(&pool).await;
         let mut tx = pool.begin().await.unwrap();
-        let due = email_queue::due(&mut tx, 16).await.unwrap();
+        let due = email_queue::due(&mut tx, false, 16).await.unwrap();
         tx.rollback().await.unwrap();
         let read = rows_read(&pool).await - before;
         assert_eq!(due.len(), 16);
         assert!(read < 40, "{read} rows for 16 emails");
+        // 400 wait for the next hour, as far as they are new: the clock that put them there was wrong.
+        sqlx::query("UPDATE notifications SET attempts = 1").execute(&database.admin_pool().await).await.unwrap();
+        let before = rows_read(&pool).await;
+        let longest = Duration::from_secs(7200);
+        assert_eq!(email_queue::bring_back(&pool, Duration::from_secs(30), longest).await.unwrap(), 0);
+        let read = rows_read(&pool).await - before;
+        assert!(read < 10, "{read} rows to find that no email is due too late");
     }
 }

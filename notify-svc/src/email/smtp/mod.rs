@@ -1,106 +1,116 @@
-//! Emails to an SMTP server, over connections that are kept.
+//! Emails to an SMTP server. Each dialogue owns its connection; only one that ended well is used again.
+//!
+//! A reply that comes late, in its middle or unasked for is never read by another email: whatever went wrong in a
+//! dialogue, or was given up, closes its connection. Leaves out what an answer means for the queue.
 
-use std::path::Path;
-use std::time::Duration;
+mod dialogue;
+mod fault;
+mod reply;
+mod server;
+mod wire;
 
-use anyhow::Context;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::transport::smtp::response::Code;
-use lettre::transport::smtp::{AsyncSmtpTransportBuilder, PoolConfig};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use runtime::config::Secret;
-use url::Url;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::{SEND_TIME_MAX, SendError};
+use lettre::Message;
 
-const CONNECTIONS_MAX: u32 = 8;
-const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
+use self::dialogue::{Dialogue, Outgoing, Terms};
+use self::fault::{Fault, Stage};
+pub(super) use self::server::Server;
+use super::config::SmtpSettings;
+use super::{Hold, SendError};
 
-/// What SMTP_URL says.
-#[derive(Debug)]
-pub(super) struct Server {
-    host: String,
-    /// How TLS is begun; none if it is not.
-    tls: Option<fn(TlsParameters) -> Tls>,
-    insists_on_tls: bool,
-    builder: AsyncSmtpTransportBuilder,
-}
-
-impl Server {
-    /// Understands the URL, or says how it must look, without repeating the secret.
-    pub(super) fn parse(url: &Secret) -> Result<Self, String> {
-        let look = "SMTP_URL must look like smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required or \
-                    smtps://USER:PASSWORD@HOST";
-        Self::read(url.expose()).ok_or_else(|| look.to_owned())
-    }
-
-    fn read(url: &str) -> Option<Self> {
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).ok()?;
-        let url = Url::parse(url).ok()?;
-        let wish = url.query_pairs().find(|(name, _)| name == "tls");
-        let wish = (url.scheme(), wish.as_ref().map(|(_, value)| value.as_ref()));
-        let tls: Option<fn(TlsParameters) -> Tls> = match wish {
-            ("smtps", _) => Some(Tls::Wrapper),
-            (_, Some("required")) => Some(Tls::Required),
-            (_, Some("opportunistic")) => Some(Tls::Opportunistic),
-            _ => None,
-        };
-        let insists_on_tls = matches!(wish, ("smtps", _) | (_, Some("required")));
-        let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
-        Some(Self { host, tls, insists_on_tls, builder })
-    }
-
-    /// Whether nothing is said to a server that does not encrypt.
-    pub(super) fn insists_on_tls(&self) -> bool {
-        self.insists_on_tls
-    }
-}
+const KEPT_MAX: usize = 8;
+const KEPT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A client of one SMTP server.
-#[derive(Debug)]
 pub struct Smtp {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    terms: Terms,
+    /// Dialogues that ended well, the last used last.
+    kept: Mutex<Vec<(Dialogue, Instant)>>,
+}
+
+impl std::fmt::Debug for Smtp {
+    /// Without the terms: they have the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Smtp").finish_non_exhaustive()
+    }
 }
 
 impl Smtp {
     /// Connects when first used.
     ///
     /// # Errors
-    /// If `ca_file` can't be read any more; the settings have looked into it.
-    pub(super) fn new(Server { host, tls, mut builder, .. }: Server, ca_file: Option<&Path>) -> anyhow::Result<Self> {
-        if let (Some(tls), Some(path)) = (tls, ca_file) {
-            let parameters = trusting_only(host, path);
-            builder = builder.tls(tls(parameters.with_context(|| format!("SMTP_CA_FILE {}", path.display()))?));
-        }
-        let transport = builder
-            .timeout(Some(SEND_TIME_MAX))
-            .pool_config(PoolConfig::new().max_size(CONNECTIONS_MAX).idle_timeout(CONNECTION_IDLE_MAX))
-            .build();
-        Ok(Self { transport })
+    /// If the URL is malformed or the authorities can't be read any more; the settings have looked into both.
+    pub(super) fn new(settings: SmtpSettings<'_>) -> anyhow::Result<Self> {
+        let server = Server::parse(settings.url).map_err(anyhow::Error::msg)?;
+        let terms = Terms {
+            trust: server::trust(settings.ca_file)?,
+            server,
+            ehlo_name: settings.ehlo_name.map(str::to_owned),
+            reply_time_max: settings.reply_time_max,
+            content_time_max: settings.content_time_max,
+        };
+        Ok(Self { terms, kept: Mutex::default() })
     }
 
-    pub(super) async fn send(&self, message: Message) -> Result<(), SendError> {
-        // lettre refuses such an address itself when the server does not know SMTPUTF8.
-        let needs_utf8 = !message.envelope().to().iter().all(|address| address.to_string().is_ascii());
-        match self.transport.send(message).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.status().is_some_and(is_about_the_email) => {
-                let is_permanent = error.is_permanent();
-                let error = error.into();
-                Err(if is_permanent { SendError::Rejected(error) } else { SendError::Refused(error) })
+    /// Has the server take an email. May be dropped: that closes the connection.
+    pub(super) async fn send(&self, message: &Message, hold: &Hold) -> Result<(), SendError> {
+        let envelope = message.envelope();
+        let email = Outgoing {
+            sender: envelope.from().map(ToString::to_string).unwrap_or_default(),
+            recipient: envelope.to().first().map(ToString::to_string).unwrap_or_default(),
+            content: message.formatted(),
+        };
+        let taken = match self.by_a_kept_one(&email, hold).await {
+            Some(taken) => taken,
+            None => self.by_a_new_one(&email, hold).await,
+        };
+        match taken {
+            Ok(dialogue) => {
+                let mut kept = self.kept();
+                if kept.len() < KEPT_MAX {
+                    kept.push((dialogue, Instant::now()));
+                }
+                Ok(())
             }
-            Err(error) if error.is_client() && needs_utf8 => Err(SendError::Refused(error.into())),
-            Err(error) => Err(SendError::Unreachable(error.into())),
+            Err(fault) => Err(fault.judge(email.is_plain())),
         }
     }
-}
 
-fn trusting_only(host: String, path: &Path) -> anyhow::Result<TlsParameters> {
-    let parameters = TlsParameters::builder(host).certificate_store(CertificateStore::None);
-    Ok(parameters.add_root_certificate(Certificate::from_pem(&std::fs::read(path)?)?).build()?)
-}
+    /// None if there is no connection any more that takes a MAIL command; the recipient was not named then.
+    async fn by_a_kept_one(&self, email: &Outgoing, hold: &Hold) -> Option<Result<Dialogue, Fault>> {
+        let dialogue = self.take()?;
+        match dialogue.send(&self.terms, email, hold).await {
+            // It may have been closed for being idle, or have had its share of emails.
+            Err(fault) if fault.stage <= Stage::Sender => None,
+            taken => Some(taken),
+        }
+    }
 
-/// Whether a reply speaks about this email, and not about the server (421) or our credentials (454, 530 to 538).
-fn is_about_the_email(code: Code) -> bool {
-    !matches!(u16::from(code), 421 | 454 | 530..=538)
+    async fn by_a_new_one(&self, email: &Outgoing, hold: &Hold) -> Result<Dialogue, Fault> {
+        let dialogue = Dialogue::open(&self.terms).await?;
+        dialogue.send(&self.terms, email, hold).await
+    }
+
+    fn take(&self) -> Option<Dialogue> {
+        let mut kept = self.kept();
+        kept.retain(|(_, since)| since.elapsed() < KEPT_TIME_MAX);
+        while let Some((mut dialogue, _)) = kept.pop() {
+            if dialogue.is_usable() {
+                return Some(dialogue);
+            }
+        }
+        None
+    }
+
+    /// Has the next emails go by new connections, so that they tell how the server is.
+    pub(super) fn forget_connections(&self) {
+        self.kept().clear();
+    }
+
+    /// What is under the lock is whole between any two statements.
+    fn kept(&self) -> MutexGuard<'_, Vec<(Dialogue, Instant)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

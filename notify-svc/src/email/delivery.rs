@@ -1,0 +1,210 @@
+//! One email under way: its turn, the dialogue, what the answer means, the settlement.
+//!
+//! The lease is prolonged while the dialogue runs; whoever lost it hangs up and settles nothing. A crash between the
+//! transport's yes and the settlement leaves the email to the lease's end: it is sent again, with the same Message-ID
+//! (`a_kill_repeats_no_more_emails_than_were_under_way_each_with_its_message_id`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runtime::mysql::Pool;
+use runtime::retry::Retry;
+use runtime::telemetry::chain;
+
+use super::queue::{LEASE, REFUSED_DELAY, Sender, UNDER_WAY_MAX};
+use super::standing::PAUSE;
+use super::{Hold, SendError};
+use crate::metrics::EmailAttempt;
+use crate::store::email_queue::{self, Claim, DueEmail, Settled};
+use crate::store::email_settlement;
+
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
+/// After the stop began, until a dialogue is given up.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(6);
+/// Between tries of one email at which the server fails, without an attempt spent.
+const PUT_OFF_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+const _: () = assert!(
+    LEASE.as_secs() > UNDER_WAY_MAX as u64 + SETTLE_TIME_MAX.as_secs(),
+    "an email waits for its turn, and is settled, within its lease"
+);
+
+pub(super) struct Delivery {
+    pub(super) sender: Arc<Sender>,
+    pub(super) email: DueEmail,
+    pub(super) claim: Claim,
+    pub(super) hold: Hold,
+}
+
+/// What is written about an email.
+enum Settlement {
+    Sent,
+    /// Spends an attempt.
+    Refused(Duration, String),
+    /// Spends the last attempt.
+    Dead(String),
+    /// Spends none; the email is tried again by itself.
+    PutOff(Duration, String),
+    /// Untried, as far as this email goes.
+    Release(Duration, Option<String>),
+}
+
+impl Delivery {
+    /// Sends the email and settles it.
+    pub(super) async fn run(self) {
+        let queue = &self.sender.queue;
+        if queue.shutdown.run_until_cancelled(queue.rate.turn()).await.is_none() {
+            return self.settle(&Settlement::Release(Duration::ZERO, None)).await;
+        }
+        let has_witness = self.sender.standing.has_witness(&self.email.recipient);
+        let (attempt, settlement) = tokio::select! {
+            sent = queue.mailer.send(&self.email, &self.hold) => self.judge(sent, has_witness),
+            () = self.keep_lease() => {
+                return tracing::warn!("email's lease was lost, another sender has it");
+            }
+            () = self.stopped() => self.give_up(),
+        };
+        queue.metrics.emailed(attempt);
+        queue.metrics.email_transport_up.set(i64::from(self.sender.standing.is_up()));
+        self.settle(&settlement).await;
+    }
+
+    /// Returns when the lease is lost.
+    async fn keep_lease(&self) {
+        loop {
+            tokio::time::sleep(LEASE / 3).await;
+            let since = Instant::now();
+            match email_queue::prolong(&self.sender.queue.pool, self.email.id, &self.claim, LEASE).await {
+                Ok(Settled::Yes) => self.hold.prolong(since, LEASE),
+                Ok(Settled::LeaseLost) => return,
+                Err(error) => tracing::warn!(error = chain(&error), "email's lease can't be prolonged, trying again"),
+            }
+        }
+    }
+
+    async fn stopped(&self) {
+        self.sender.queue.shutdown.cancelled().await;
+        tokio::time::sleep(STOP_TIME_MAX).await;
+    }
+
+    /// The process can't wait for the answer.
+    fn give_up(&self) -> (EmailAttempt, Settlement) {
+        if self.hold.has_left() {
+            return self
+                .spend(EmailAttempt::Unknown, "the sender was stopped before the server had answered".to_owned());
+        }
+        (EmailAttempt::Unreachable, Settlement::Release(Duration::ZERO, None))
+    }
+
+    fn judge(&self, sent: Result<(), SendError>, has_witness: bool) -> (EmailAttempt, Settlement) {
+        let (standing, mailer) = (&self.sender.standing, &self.sender.queue.mailer);
+        let recipient = &self.email.recipient;
+        let error = match sent {
+            Ok(()) => {
+                if standing.taken(recipient) {
+                    tracing::info!("email transport takes emails again");
+                }
+                return (EmailAttempt::Sent, Settlement::Sent);
+            }
+            Err(error) => error,
+        };
+        let reason = chain(&error);
+        match error {
+            SendError::Unreachable(_) => {
+                tracing::warn!(error = reason, "email waits for its transport");
+                mailer.forget_connections();
+                standing.unreachable();
+                // Behind the others: an email that hangs its server must not be the only one that is ever tried.
+                (EmailAttempt::Unreachable, Settlement::Release(PAUSE.0, Some(reason)))
+            }
+            SendError::Unclear(_) => self.put_off(reason, has_witness),
+            SendError::Unknown(_) => {
+                mailer.forget_connections();
+                let (attempt, settlement) = self.spend(EmailAttempt::Unknown, reason);
+                standing.unclear(recipient, settlement.delay());
+                (attempt, settlement)
+            }
+            SendError::Refused(_) => self.spend(EmailAttempt::Refused, reason),
+            SendError::Rejected(_) if !standing.may_reject(recipient) => self.put_off(reason, has_witness),
+            SendError::Rejected(_) | SendError::Invalid(_) => self.dead(reason),
+        }
+    }
+
+    /// Whether it is the email's fault is told by others: it spends an attempt only if one for its recipient failed before,
+    /// and another email has gone through since.
+    fn put_off(&self, reason: String, has_witness: bool) -> (EmailAttempt, Settlement) {
+        let standing = &self.sender.standing;
+        self.sender.queue.mailer.forget_connections();
+        if has_witness {
+            let (attempt, settlement) = self.spend(EmailAttempt::Refused, reason);
+            standing.pass_over(&self.email.recipient, settlement.delay());
+            return (attempt, settlement);
+        }
+        let (first, longest) = PUT_OFF_DELAY;
+        // A second at least, so that others are tried first.
+        let delay = first + Retry::delay_after(first, longest, self.email.put_off + 1);
+        standing.unclear(&self.email.recipient, delay);
+        tracing::warn!(
+            put_off = self.email.put_off + 1,
+            "email server failed at an email, it is put off; see notifications.last_error"
+        );
+        (EmailAttempt::Unreachable, Settlement::PutOff(delay, reason))
+    }
+
+    fn spend(&self, attempt: EmailAttempt, reason: String) -> (EmailAttempt, Settlement) {
+        let attempts = self.email.attempts + 1;
+        if attempts >= self.sender.queue.attempts_max {
+            return self.dead(reason);
+        }
+        tracing::warn!(attempts, "email was not taken, trying again later; see notifications.last_error");
+        let (first, longest) = REFUSED_DELAY;
+        (attempt, Settlement::Refused(Retry::delay_after(first, longest, attempts), reason))
+    }
+
+    /// A server's refusal may quote the address: it stays in the row.
+    fn dead(&self, reason: String) -> (EmailAttempt, Settlement) {
+        tracing::error!(attempts = self.email.attempts + 1, "email is dead; see notifications.last_error");
+        (EmailAttempt::Dead, Settlement::Dead(reason))
+    }
+
+    /// Writes the outcome, trying again while the database is away; after that the lease decides.
+    async fn settle(&self, settlement: &Settlement) {
+        let pool = &self.sender.queue.pool;
+        let written = async {
+            let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
+            loop {
+                match settlement.write(pool, &self.email, &self.claim).await {
+                    Ok(settled) => return settled,
+                    Err(error) => tracing::warn!(error = chain(&error), "settling an email failed, trying again"),
+                }
+                tokio::time::sleep(retry.next_delay()).await;
+            }
+        };
+        match tokio::time::timeout(SETTLE_TIME_MAX, written).await {
+            Ok(Settled::Yes) => {}
+            Ok(Settled::LeaseLost) => tracing::warn!("email's lease ended before it was settled"),
+            Err(_) => tracing::warn!("email could not be settled; it is tried again when its lease ends"),
+        }
+    }
+}
+
+impl Settlement {
+    async fn write(&self, pool: &Pool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
+        match self {
+            Self::Sent => email_settlement::sent(pool, email.id, claim).await,
+            Self::Refused(delay, error) => email_settlement::refused(pool, email.id, claim, *delay, error).await,
+            Self::Dead(error) => email_settlement::dead(pool, email.id, claim, error).await,
+            Self::PutOff(delay, error) => email_settlement::put_off(pool, email.id, claim, *delay, error).await,
+            Self::Release(delay, error) => {
+                email_settlement::release(pool, email.id, claim, *delay, error.as_deref()).await
+            }
+        }
+    }
+
+    fn delay(&self) -> Duration {
+        match self {
+            Self::Refused(delay, _) | Self::PutOff(delay, _) | Self::Release(delay, _) => *delay,
+            Self::Sent | Self::Dead(_) => Duration::ZERO,
+        }
+    }
+}
