@@ -11,6 +11,7 @@ use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 use crate::cli::dead::DeadVerb;
+use crate::cli::email::EmailVerb;
 use crate::cli::gaps::GapsConfig;
 use crate::cli::inbox::InboxVerb;
 use crate::cli::skip::SkipConfig;
@@ -47,6 +48,9 @@ pub enum Verb {
     /// Look at dead messages, and decide about them.
     #[command(subcommand)]
     Dead(DeadVerb),
+    /// Look at emails that are dead or wait, and decide about them.
+    #[command(subcommand)]
+    Email(EmailVerb),
     /// List the orders that wait for an elder version.
     Gaps(GapsConfig),
     /// Let an order go on without versions that never came.
@@ -128,6 +132,7 @@ impl Validate for Config {
             Verb::Health(_) => Ok(()),
             Verb::Status(config) => config.operator.validate(),
             Verb::Dead(verb) => verb.operator().validate(),
+            Verb::Email(verb) => verb.operator().validate(),
             Verb::Gaps(config) => config.operator.validate(),
             Verb::Skip(config) => config.operator.validate(),
             Verb::Inbox(verb) => verb.operator().validate(),

@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Dead(verb) => cli::dead::dead(verb).await,
+        Verb::Email(verb) => cli::email::email(verb).await,
         Verb::Gaps(config) => cli::gaps::gaps(config).await,
         Verb::Skip(config) => cli::skip::skip(config).await,
         Verb::Inbox(verb) => cli::inbox::inbox(verb).await,

@@ -1,6 +1,7 @@
 //! The verbs for operators: each opens the database, says what it found and ends. Tables for people, `--json` for programs.
 
 pub mod dead;
+pub mod email;
 pub mod gaps;
 pub mod inbox;
 pub mod skip;

@@ -1,5 +1,6 @@
 //! All SQL of this service: one file per table, each function one statement.
 
+pub mod email_action;
 pub mod email_queue;
 pub mod email_settlement;
 pub mod inbox;

@@ -7,6 +7,7 @@ mod conflicts;
 mod consuming;
 mod deciding;
 mod email_faults;
+mod email_verbs;
 mod emails;
 mod fuzzing;
 mod mail_server;

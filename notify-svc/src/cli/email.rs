@@ -1,0 +1,287 @@
+//! `notify-svc email`: emails that are dead or wait, and what a person decides about them.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use schema::ids::NotificationId;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Operator, plain, time};
+use crate::notification::EmailState;
+use crate::store::email_action::{self, Action, Email, Record, Verb};
+
+/// What to do with emails.
+#[derive(Debug, Subcommand)]
+pub enum EmailVerb {
+    /// List those that are dead, and those that wait, each with what the last try said.
+    List(ListConfig),
+    /// Show one, with all that people decided about it; exits 1 if there is none.
+    Show(ShowConfig),
+    /// Have emails tried again from now on, with all their attempts: dead ones, or ones that wait. All or none.
+    Requeue(RequeueConfig),
+    /// Give emails up that are dead or wait. All or none.
+    Discard(DiscardConfig),
+}
+
+impl EmailVerb {
+    /// What every one of them needs.
+    pub fn operator(&self) -> &Operator {
+        match self {
+            Self::List(config) => &config.operator,
+            Self::Show(config) => &config.operator,
+            Self::Requeue(config) => &config.act.operator,
+            Self::Discard(config) => &config.act.operator,
+        }
+    }
+}
+
+/// Which emails are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Those that need a person.
+    Dead,
+    /// Those that are to be sent.
+    Waiting,
+}
+
+/// Settings of `email list`.
+#[derive(Debug, Args)]
+pub struct ListConfig {
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// Only those in this state; both without it, the dead first.
+    #[arg(long, value_enum)]
+    pub state: Option<Listed>,
+
+    /// Lines of each state at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+
+    /// Only ids above this one: the last of the page before.
+    #[arg(long, default_value_t = Uuid::nil())]
+    pub after: Uuid,
+}
+
+/// Settings of `email show`.
+#[derive(Debug, Args)]
+pub struct ShowConfig {
+    /// The id that `email list` shows; the left part of the Message-ID.
+    pub id: Uuid,
+
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+/// Settings of a verb that decides.
+#[derive(Debug, Args)]
+pub struct ActConfig {
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// Who you are, for the record in email_action.
+    #[arg(long, env = "USER", default_value = "unknown", value_parser = runtime::config::actor)]
+    pub actor: String,
+
+    /// Why, for the record.
+    #[arg(long, value_parser = runtime::config::reason)]
+    pub reason: String,
+}
+
+/// Settings of `email requeue`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "dead"]))]
+pub struct RequeueConfig {
+    /// Ids that `email list` shows.
+    pub ids: Vec<Uuid>,
+
+    /// Requeue dead emails, narrowed by --error.
+    #[arg(long)]
+    pub dead: bool,
+
+    /// With --dead: only emails whose last try said this.
+    #[arg(long = "error", requires = "dead")]
+    pub error_part: Option<String>,
+
+    /// With --dead: at most so many, oldest first.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+
+    /// See [`ActConfig`].
+    #[command(flatten)]
+    pub act: ActConfig,
+}
+
+/// Settings of `email discard`.
+#[derive(Debug, Args)]
+pub struct DiscardConfig {
+    /// Ids that `email list` shows.
+    #[arg(required = true)]
+    pub ids: Vec<Uuid>,
+
+    /// See [`ActConfig`].
+    #[command(flatten)]
+    pub act: ActConfig,
+}
+
+/// Which emails a decision is about.
+enum Chosen {
+    Ids(Vec<Uuid>),
+    /// The dead ones with this in their reason, at most so many.
+    Dead {
+        error_part: Option<String>,
+        limit: u32,
+    },
+}
+
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    email: Email,
+    recipient: String,
+    actions: Vec<Action>,
+}
+
+#[derive(Serialize)]
+struct Decided {
+    outcome: &'static str,
+    emails: Vec<NotificationId>,
+    /// Why nothing was changed.
+    reason: Option<String>,
+}
+
+/// Does what the verb says.
+///
+/// # Errors
+/// If the database can't be read or written.
+pub async fn email(verb: EmailVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        EmailVerb::List(config) => list(config).await,
+        EmailVerb::Show(config) => show(config).await,
+        EmailVerb::Requeue(RequeueConfig { ids, dead, error_part, limit, act }) => {
+            let chosen = if dead { Chosen::Dead { error_part, limit } } else { Chosen::Ids(ids) };
+            decide(act, Verb::Requeue, chosen).await
+        }
+        EmailVerb::Discard(DiscardConfig { ids, act }) => decide(act, Verb::Discard, Chosen::Ids(ids)).await,
+    }
+}
+
+async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let mut emails = Vec::new();
+    for (listed, state) in [(Listed::Dead, EmailState::Dead), (Listed::Waiting, EmailState::Pending)] {
+        if config.state.is_none_or(|wanted| wanted == listed) {
+            let found = email_action::list(&pool, state, NotificationId(config.after), config.limit).await;
+            emails.extend(found.context("reading notifications")?);
+        }
+    }
+    config.operator.print(&emails, || {
+        let mut table =
+            format!("{:<36} {:<7} {:>8} {:>7} {:<19} reason\n", "id", "state", "attempts", "put off", "next attempt");
+        for email in &emails {
+            let (state, reason) = (email.state.as_str(), email.reason.as_deref().map(plain).unwrap_or_default());
+            let next =
+                if email.state == EmailState::Pending { time(email.next_attempt_at) } else { "never".to_owned() };
+            let (id, attempts, put_off) = (email.id, email.attempts, email.put_off);
+            table.push_str(&format!("{id:<36} {state:<7} {attempts:>8} {put_off:>7} {next:<19} {reason}\n"));
+        }
+        table
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let id = NotificationId(config.id);
+    let mut tx = pool.begin().await.context("connecting to the database")?;
+    let found = email_action::by_ids(&mut tx, &[id]).await.context("reading notifications")?.pop();
+    let recipient = email_action::recipient(&mut tx, id).await.context("reading notifications")?;
+    let (Some(email), Some(recipient)) = (found, recipient) else {
+        eprintln!("no email has the id {id}");
+        return Ok(ExitCode::FAILURE);
+    };
+    let actions = email_action::actions(&mut tx, id).await.context("reading email_action")?;
+    tx.rollback().await.context("ending the transaction")?;
+    let whole = Whole { email, recipient, actions };
+    config.operator.print(&whole, || table(&whole))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(Whole { email, recipient, actions }: &Whole) -> String {
+    let mut table = format!(
+        "id          {}\norder       {}\nevent type  {}\nrecipient   {}\nstate       {}\nattempts    {}\nput off     {}\nreason      {}\n",
+        email.id,
+        email.order_id,
+        plain(&email.event_type),
+        plain(recipient),
+        email.state.as_str(),
+        email.attempts,
+        email.put_off,
+        email.reason.as_deref().map(plain).unwrap_or_default(),
+    );
+    if email.state == EmailState::Pending {
+        let under_way = if email.is_under_way { ", under way" } else { "" };
+        table.push_str(&format!("next try    {}{under_way}\n", time(email.next_attempt_at)));
+    }
+    for Action { acted_at, actor, action, reason, .. } in actions {
+        table.push_str(&format!("{action:<11} {} by {}: {}\n", time(*acted_at), plain(actor), plain(reason)));
+    }
+    table
+}
+
+async fn decide(act: ActConfig, verb: Verb, chosen: Chosen) -> anyhow::Result<ExitCode> {
+    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let mut tx = pool.begin().await.context("connecting to the database")?;
+    let emails = match chosen {
+        Chosen::Ids(ids) => {
+            let ids: Vec<_> = ids.into_iter().map(NotificationId).collect();
+            let found = email_action::by_ids(&mut tx, &ids).await.context("reading notifications")?;
+            if let Some(refusal) = refusal(&ids, &found) {
+                return tell(&act, Decided { outcome: "refused", emails: ids, reason: Some(refusal) });
+            }
+            found
+        }
+        Chosen::Dead { error_part, limit } => {
+            email_action::dead(&mut tx, error_part.as_deref(), limit).await.context("reading notifications")?
+        }
+    };
+    let record = Record { actor: &act.actor, verb, reason: &act.reason };
+    email_action::record(&mut tx, record, &emails).await.context("recording the action")?;
+    for email in &emails {
+        match verb {
+            Verb::Requeue => email_action::requeue(&mut tx, email.id).await,
+            Verb::Discard => email_action::discard(&mut tx, email.id).await,
+        }
+        .context("writing the decision")?;
+    }
+    tx.commit().await.context("committing")?;
+    let outcome = match verb {
+        Verb::Requeue => "requeued",
+        Verb::Discard => "discarded",
+    };
+    tell(&act, Decided { outcome, emails: emails.iter().map(|email| email.id).collect(), reason: None })
+}
+
+/// Why nothing may be decided about one of them.
+fn refusal(ids: &[NotificationId], found: &[Email]) -> Option<String> {
+    ids.iter().find_map(|id| match found.iter().find(|email| email.id == *id) {
+        None => Some(format!("no email has the id {id}")),
+        Some(email) if email.state == EmailState::Sent => Some(format!("email {id} is sent")),
+        Some(email) if email.is_under_way => Some(format!("email {id} is being sent, try again in a minute")),
+        Some(_) => None,
+    })
+}
+
+/// A decision that was refused is exit 1.
+fn tell(act: &ActConfig, decided: Decided) -> anyhow::Result<ExitCode> {
+    act.operator.print(&decided, || match &decided.reason {
+        Some(reason) => format!("refused: {}; nothing was changed\n", plain(reason)),
+        None => format!("{} emails {}\n", decided.emails.len(), decided.outcome),
+    })?;
+    Ok(if decided.reason.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
