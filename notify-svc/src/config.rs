@@ -14,6 +14,7 @@ use crate::cli::dead::DeadVerb;
 use crate::cli::email::EmailVerb;
 use crate::cli::gaps::GapsConfig;
 use crate::cli::inbox::InboxVerb;
+use crate::cli::reread::RereadConfig;
 use crate::cli::skip::SkipConfig;
 use crate::cli::status::StatusConfig;
 use crate::consumer;
@@ -55,6 +56,8 @@ pub enum Verb {
     Gaps(GapsConfig),
     /// Let an order go on without versions that never came.
     Skip(SkipConfig),
+    /// Read a part of the stream again; what had its effect has none again.
+    Reread(RereadConfig),
     /// Look into the inbox.
     #[command(subcommand)]
     Inbox(InboxVerb),
@@ -135,6 +138,7 @@ impl Validate for Config {
             Verb::Email(verb) => verb.operator().validate(),
             Verb::Gaps(config) => config.operator.validate(),
             Verb::Skip(config) => config.operator.validate(),
+            Verb::Reread(config) => config.operator.validate(),
             Verb::Inbox(verb) => verb.operator().validate(),
         }
     }

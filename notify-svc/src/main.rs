@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         Verb::Email(verb) => cli::email::email(verb).await,
         Verb::Gaps(config) => cli::gaps::gaps(config).await,
         Verb::Skip(config) => cli::skip::skip(config).await,
+        Verb::Reread(config) => cli::reread::reread(config).await,
         Verb::Inbox(verb) => cli::inbox::inbox(verb).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
             Ok(()) => run::run(*config).await,

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use schema::ids::EventId;
+use schema::{envelope, names};
 
 /// One delivery of a message.
 #[derive(Clone, Debug)]
@@ -24,5 +26,16 @@ impl Message {
     /// A header's first value, by its exact name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What the writer called it, at most 255 characters: its event id, or else the id by which the broker deduplicates.
+    pub fn identity(&self) -> String {
+        let id = self.header(envelope::ID).or_else(|| self.header(names::MSG_ID_HEADER));
+        id.unwrap_or_default().chars().take(255).collect()
+    }
+
+    /// Its event's id, if it has one.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.header(envelope::ID)?.parse().ok()
     }
 }

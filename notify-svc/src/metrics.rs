@@ -50,6 +50,8 @@ pub struct Metrics {
     /// 1 while the email transport takes emails, as far as they have shown; 0 while the queue waits for it.
     pub email_transport_up: IntGauge,
     repairs: IntCounterVec,
+    history: IntGauge,
+    gone: IntGauge,
     /// Events ahead of their turn.
     pub waiting: IntGauge,
     /// Dead messages that nobody has decided about.
@@ -97,8 +99,22 @@ impl Metrics {
             )?,
             repairs: vec(
                 "inbox_consumer_repairs_total",
-                "Times the consumer was made again from the first message, by reason.",
+                "Times that stream, consumer and database did not fit each other and were repaired, by reason.",
                 "reason",
+            )?,
+            history: register(
+                registry,
+                IntGauge::new(
+                    "inbox_history_messages",
+                    "Messages that the consumer will not bring and that are still to be read, as of a few seconds ago.",
+                )?,
+            )?,
+            gone: register(
+                registry,
+                IntGauge::new(
+                    "inbox_gone_messages",
+                    "Messages that the stream dropped before they were read, for all time.",
+                )?,
             )?,
             waiting: register(
                 registry,
@@ -162,6 +178,12 @@ impl Metrics {
     /// Counts a repair of the consumer.
     pub fn repaired(&self, repair: Repair) {
         self.repairs.with_label_values(&[repair.label()]).inc();
+    }
+
+    /// Tells what is still to be read as history, and what is gone.
+    pub fn positioned(&self, history: u64, gone: u64) {
+        self.history.set(i64::try_from(history).unwrap_or(i64::MAX));
+        self.gone.set(i64::try_from(gone).unwrap_or(i64::MAX));
     }
 
     /// Counts an answer.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::consumer::{Consumer, History, Monitor, Settings};
+use crate::consumer::{Consumer, Monitor, Settings};
 use crate::email::{Mailer, Queue, Rate};
 use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
@@ -50,7 +50,6 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
             batch_size_max: config.batch_size_max,
             ack_pending_max: config.ack_pending_max,
         },
-        history: History::default(),
         monitor: monitor.clone(),
         metrics: metrics.clone(),
         email_wake: Arc::clone(&email_wake),

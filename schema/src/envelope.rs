@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::ids::EventId;
 
 const SPECVERSION: &str = "ce-specversion";
-const ID: &str = "ce-id";
+/// The header that names the event.
+pub const ID: &str = "ce-id";
 const SOURCE: &str = "ce-source";
 const TYPE: &str = "ce-type";
 const SUBJECT: &str = "ce-subject";

@@ -4,6 +4,7 @@ pub mod dead;
 pub mod email;
 pub mod gaps;
 pub mod inbox;
+pub mod reread;
 pub mod skip;
 pub mod status;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Operator;
 use crate::consumer::Monitor;
 use crate::notification::EmailState;
-use crate::store::{email_queue, inbox_dead, inbox_waiting};
+use crate::store::{email_queue, inbox_dead, inbox_position, inbox_waiting};
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -34,6 +34,7 @@ struct Status {
     waiting_events: i64,
     dead_messages: i64,
     emails: Vec<Emails>,
+    position: Option<Position>,
     consumer: Option<Consumer>,
 }
 
@@ -41,6 +42,13 @@ struct Status {
 struct Emails {
     state: &'static str,
     emails: i64,
+}
+
+#[derive(Serialize)]
+struct Position {
+    floor: u64,
+    highest: Option<u64>,
+    gone: u64,
 }
 
 #[derive(Serialize)]
@@ -67,6 +75,11 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         waiting_events: inbox_waiting::count(&pool).await.context("counting the events that wait")?,
         dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
         emails,
+        position: inbox_position::show(&pool).await.context("reading the position")?.map(|shown| Position {
+            floor: shown.floor,
+            highest: shown.highest,
+            gone: shown.gone,
+        }),
         consumer: match config.nats_url {
             Some(nats_url) => ask(NatsConfig { nats_url, nats_access: config.nats_access }).await?,
             None => None,
@@ -93,6 +106,10 @@ fn table(status: &Status) -> String {
     table.push_str(&format!("dead messages    {:>10}\n", status.dead_messages));
     for Emails { state, emails } in &status.emails {
         table.push_str(&format!("emails {state:<9} {emails:>10}\n"));
+    }
+    if let Some(position) = &status.position {
+        table.push_str(&format!("read up to       {:>10}\n", position.floor));
+        table.push_str(&format!("gone unread      {:>10}\n", position.gone));
     }
     match &status.consumer {
         Some(consumer) => {

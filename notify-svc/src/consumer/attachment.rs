@@ -1,23 +1,26 @@
 //! Getting hold of the stream and of the durable consumer on it.
 //!
 //! The relay makes the stream; until then, there is nothing to attach to. The consumer is made here, as the settings
-//! say: an existing one is updated to them, or the broker refuses and says why. One that does not fit its stream any more is
-//! made again from the first message: `history` knows the signs, and the inbox makes a full re-read harmless.
+//! say. One that is not as it has to be is set right, or replaced by one that begins after the last message that was read: what
+//! is left out by that, or was by anybody, the position knows, and `history` reads it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::Stream;
-use async_nats::jetstream::{self, ErrorCode};
+use async_nats::jetstream::{self, ErrorCode, consumer};
+use runtime::mysql::Pool;
 use schema::names;
 use tokio::time::timeout;
+use uuid::Uuid;
 
+use super::durable;
+use super::examination::{self, Examined, Repair};
 use super::faults::Fault;
-use super::history::{self, History, Repair, STREAM_CREATED};
 
 /// The first connection, or a reconnect, is given this long before the broker counts as unreachable.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,15 +36,19 @@ pub struct Settings {
     pub ack_pending_max: u32,
 }
 
-/// The consumer, and why it had to be made again, if it had.
+/// The consumer, and why it had to be repaired, if it had.
 pub(super) struct Attached {
     pub(super) stream: Stream,
     pub(super) consumer: PullConsumer,
+    /// Under which all that it brings is noted.
+    pub(super) reading: Uuid,
     pub(super) repair: Option<Repair>,
+    /// What it will not bring and was not read.
+    pub(super) lost: Vec<RangeInclusive<u64>>,
 }
 
 /// Finds the stream and makes, updates or repairs the consumer.
-pub(super) async fn attach(client: &Client, settings: &Settings, history: &History) -> Result<Attached, Fault> {
+pub(super) async fn attach(client: &Client, pool: &Pool, settings: &Settings) -> Result<Attached, Fault> {
     // A request would wait in the client's buffer until it times out; a flush waits for a connection, and no longer.
     if timeout(CONNECTION_PATIENCE, client.flush()).await.is_err() || client.connection_state() != State::Connected {
         return Err(Fault::BrokerUnreachable);
@@ -55,44 +62,56 @@ pub(super) async fn attach(client: &Client, settings: &Settings, history: &Histo
             _ => Fault::BrokerUnreachable,
         }
     })?;
-    let repair = history.diagnose(&stream).await?;
-    if let Some(repair) = repair {
-        tracing::warn!(
-            reason = repair.label(),
-            "{}; the consumer starts over from the first message",
-            repair.describe()
-        );
-        if repair != Repair::ConsumerGone
-            && let Err(error) = stream.delete_consumer(names::NOTIFY_DURABLE).await
-        {
-            tracing::debug!(%error, "deleting the consumer failed; another replica may have done it, or it is gone");
-        }
-    }
-    let created = history::created(stream.cached_info().created);
-    let consumer = stream.create_consumer(config(settings, created)).await.map_err(|error| {
-        tracing::error!(%error, "broker refuses the consumer's settings; delete the consumer to have it made anew");
-        Fault::ConsumerRefused
-    })?;
-    // The answer to an update gives its own time as that of the consumer's creation.
-    let info = stream.consumer_info(names::NOTIFY_DURABLE).await.map_err(|error| {
-        tracing::debug!(%error, "looking up the consumer failed");
-        Fault::BrokerUnreachable
-    })?;
-    history.attached(&stream, &info);
-    Ok(Attached { stream, consumer, repair })
+    let examined = examination::examine(&stream, pool, settings).await?;
+    let is_first = examined.coverage.is_untouched();
+    let repair = examined.repair.filter(|repair| !(is_first && *repair == Repair::ConsumerGone));
+    let consumer = match (examined.repair, &examined.consumer) {
+        (None | Some(Repair::EffectsGone), Some(info)) => updated(&stream, settings, &examined, info).await,
+        (Some(Repair::ConsumerAltered), Some(info)) => match updated(&stream, settings, &examined, info).await {
+            Some(consumer) => Some(consumer),
+            None => replaced(&stream, settings, &examined).await,
+        },
+        _ => replaced(&stream, settings, &examined).await,
+    };
+    let consumer = consumer.ok_or(Fault::ConsumerRefused)?;
+    let lost = examined.lost_by(consumer.cached_info());
+    let reading = examined.coverage.position.reading;
+    Ok(Attached { stream, consumer, reading, repair, lost })
 }
 
-fn config(settings: &Settings, stream_created: String) -> Config {
-    Config {
-        durable_name: Some(names::NOTIFY_DURABLE.to_owned()),
-        description: Some("one effect for each order event".to_owned()),
-        deliver_policy: DeliverPolicy::All,
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: settings.ack_wait,
-        max_ack_pending: i64::from(settings.ack_pending_max),
-        // What can't be processed is termed by us, with a row in inbox_dead; the broker must never give up silently.
-        max_deliver: -1,
-        metadata: [(STREAM_CREATED.to_owned(), stream_created)].into(),
-        ..Config::default()
+/// Applies our settings to an existing consumer, as far as the broker lets them be applied.
+async fn updated(
+    stream: &Stream,
+    settings: &Settings,
+    examined: &Examined,
+    info: &consumer::Info,
+) -> Option<PullConsumer> {
+    let config = durable::config(settings, examined.coverage.position.reading, info.config.deliver_policy);
+    let consumer = made(stream, config).await?;
+    durable::differences(&consumer.cached_info().config, settings).is_empty().then_some(consumer)
+}
+
+/// One that begins after what was read.
+async fn replaced(stream: &Stream, settings: &Settings, examined: &Examined) -> Option<PullConsumer> {
+    if examined.consumer.is_some()
+        && let Err(error) = stream.delete_consumer(names::NOTIFY_DURABLE).await
+    {
+        tracing::debug!(%error, "deleting the consumer failed; another replica may have done it, or it is gone");
     }
+    let coverage = &examined.coverage;
+    made(stream, durable::config(settings, coverage.position.reading, durable::from(coverage.start()))).await
+}
+
+async fn made(stream: &Stream, config: pull::Config) -> Option<PullConsumer> {
+    let mut consumer = stream.create_consumer(config).await.map_err(|error| {
+        tracing::warn!(%error, "broker refuses the consumer's settings; unless another replica was quicker, it is replaced");
+    });
+    // The answer to an update tells the state of before.
+    if let Ok(consumer) = &mut consumer
+        && let Err(error) = consumer.info().await
+    {
+        tracing::debug!(%error, "looking up the consumer failed");
+        return None;
+    }
+    consumer.ok()
 }

@@ -11,7 +11,7 @@ pub enum Fault {
     StreamMissing,
     /// The broker did not take the consumer's settings.
     ConsumerRefused,
-    /// The consumer does not fit its stream any more.
+    /// Stream, consumer and database do not fit each other any more.
     ConsumerAstray,
     /// The broker ended the pull, or fell silent.
     PullLost,
@@ -50,7 +50,7 @@ impl Fault {
             Self::BrokerUnreachable => "the broker is not reachable",
             Self::StreamMissing => "the stream does not exist; the outbox relay makes it",
             Self::ConsumerRefused => "the broker refused the consumer's settings",
-            Self::ConsumerAstray => "the consumer does not fit the stream; it is made again from the first message",
+            Self::ConsumerAstray => "stream, consumer and database do not fit each other; it is repaired",
             Self::PullLost => "the broker ended a pull or fell silent",
             Self::DatabaseUnavailable => "the database is not available; messages are held",
             Self::DatabaseRefuses => "the database refuses to store effects; messages are held",

@@ -1,160 +1,168 @@
-//! Whether the consumer still fits its stream. Brokers lose streams, rewind them and keep consumers that have read further
-//! than the stream goes; such a consumer starves without a word.
+//! What the durable consumer will not bring, read beside it: after a restore, after somebody else's hand, or by an operator's word.
 //!
-//! The signs: the consumer is gone; it was made for another incarnation of the stream, which its metadata names; it has
-//! delivered or acknowledged more than the stream ever held; the last message that this process has processed is another
-//! one now. A false alarm costs a re-read, which the inbox recognises.
+//! New events go on meanwhile. The messages are asked for by sequence, without a consumer of their own: that needs no right
+//! more, leaves nothing behind at the broker, and works where no further consumer may be made. One process reads at a time,
+//! under a lease; it works in batches, each followed by a pause as long. What was read is noted as always, so that whoever
+//! comes next goes on there. A sequence that the stream does not hold is noted, too, and counted as gone.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::consumer;
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
-use chrono::{DateTime, Utc};
-use schema::names;
+use async_nats::jetstream::stream::Stream;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
+use uuid::Uuid;
 
+use super::Consumer;
+use super::examination::database;
 use super::faults::Fault;
+use super::stored;
 use crate::message::Message;
+use crate::position;
+use crate::store::inbox_position;
+use crate::store::inbox_read::Run;
 
-/// The consumer's metadata: when the stream that it was made for was created.
-pub(super) const STREAM_CREATED: &str = "stream-created";
+/// Messages asked for at once.
+const REQUESTS_MAX: usize = 32;
+/// In one transaction.
+const BATCH_MAX: u16 = 256;
+/// The longest that a process which died keeps others from history.
+const LEASE: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Why a consumer is made again from the first message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// It was deleted, or lost with its broker.
-    ConsumerGone,
-    /// It has read further than the stream goes.
-    ConsumerAhead,
-    /// The stream was deleted and made again, or the broker is another one.
-    StreamRecreated,
-    /// Another message stands where one was processed.
-    StreamRewritten,
+/// What a process reads of history.
+pub(super) struct History<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) reading: Uuid,
+    /// The name of this process in the lease.
+    pub(super) reader: Uuid,
 }
 
-impl Repair {
-    /// All of them, for metrics that start at 0.
-    pub const ALL: [Self; 4] = [Self::ConsumerGone, Self::ConsumerAhead, Self::StreamRecreated, Self::StreamRewritten];
-
-    /// Its name in metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ConsumerGone => "consumer_gone",
-            Self::ConsumerAhead => "consumer_ahead",
-            Self::StreamRecreated => "stream_recreated",
-            Self::StreamRewritten => "stream_rewritten",
+impl Consumer {
+    /// Reads what is lost, again and again as more is found. Never returns.
+    pub(super) async fn read_history(
+        &self,
+        history: &History<'_>,
+        mut lost: watch::Receiver<Vec<RangeInclusive<u64>>>,
+    ) {
+        // A message whose effect the database refuses has no delivery count here: the rounds in which it was first are one.
+        let (mut first, mut rounds) = (0, 0);
+        loop {
+            let ranges = lost.borrow_and_update().clone();
+            if let Some(range) = ranges.first() {
+                rounds = if *range.start() == first { rounds + 1 } else { 1 };
+                first = *range.start();
+                match self.read_all(history, ranges, rounds).await {
+                    Ok(()) => {}
+                    Err(fault) => tracing::debug!(fault = fault.code(), "reading history stopped, trying again"),
+                }
+                if let Err(error) = inbox_position::leave_history(&self.process.pool, history.reader).await {
+                    tracing::debug!(%error, "giving the lease of history back failed; it ends by itself");
+                }
+            }
+            if lost.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 
-    pub(super) const fn describe(self) -> &'static str {
-        match self {
-            Self::ConsumerGone => "the consumer is gone",
-            Self::ConsumerAhead => "the consumer has read further than the stream goes",
-            Self::StreamRecreated => "the stream is another one than the consumer was made for",
-            Self::StreamRewritten => "the stream holds another message where one was processed",
+    async fn read_all(
+        &self,
+        history: &History<'_>,
+        ranges: Vec<RangeInclusive<u64>>,
+        rounds: u32,
+    ) -> Result<(), Fault> {
+        let pool = &self.process.pool;
+        let (mut read, mut gone) = (0, 0);
+        for range in ranges {
+            let mut next = *range.start();
+            while next <= *range.end() && !self.shutdown.is_cancelled() {
+                let taken = inbox_position::take_history(pool, history.reading, history.reader, LEASE).await;
+                if !taken.map_err(|error| database(&error))? {
+                    return Ok(());
+                }
+                let started = Instant::now();
+                let batch = batch(history.stream, next..=*range.end()).await?;
+                let (messages, missing) = self.read_batch(history.reading, batch.clone(), rounds).await?;
+                (read, gone, next) = (read + messages, gone + missing, *batch.range.end() + 1);
+                tokio::time::sleep(started.elapsed().min(PAUSE_MAX)).await;
+            }
         }
-    }
-}
-
-/// What this process remembers of the stream.
-#[derive(Debug, Default)]
-pub struct History {
-    memory: Mutex<Memory>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Memory {
-    stream_created: Option<String>,
-    consumer_created: Option<String>,
-    /// The last message that was processed, read through that consumer.
-    landmark: Option<(u64, DateTime<Utc>)>,
-}
-
-/// A moment of the broker as text that compares.
-pub(super) fn created(moment: impl std::fmt::Display) -> String {
-    moment.to_string()
-}
-
-impl History {
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes what the process is attached to. A landmark is worth nothing to another consumer, which may be reading again.
-    pub(super) fn attached(&self, stream: &Stream, info: &consumer::Info) {
-        let mut memory = self.memory();
-        let consumer_created = Some(created(info.created));
-        if memory.consumer_created != consumer_created {
-            memory.landmark = None;
+        if gone > 0 {
+            tracing::error!(gone, "the stream dropped messages before they were read; they have no effect here");
         }
-        memory.stream_created = Some(created(stream.cached_info().created));
-        memory.consumer_created = consumer_created;
+        tracing::info!(read, "history was read");
+        Ok(())
     }
 
-    /// Notes the last message of a batch.
-    pub(super) fn processed(&self, message: &Message) {
-        self.memory().landmark = Some((message.stream_sequence, message.stored_at));
+    /// Processes a batch and notes it; how many messages there were, and how many are gone.
+    async fn read_batch(&self, reading: Uuid, batch: Batch, rounds: u32) -> Result<(u64, u64), Fault> {
+        let messages: Vec<_> =
+            batch.messages.into_iter().map(|message| Message { deliveries: rounds, ..message }).collect();
+        let mut outcomes = vec![None; messages.len()];
+        self.process_patiently(&messages, &mut outcomes, reading).await;
+        self.count(&messages, &outcomes);
+        let (read, missing) = (messages.len() as u64, missing(&batch.range, &messages));
+        if missing.is_empty() {
+            return Ok((read, 0));
+        }
+        let noted = position::add_gone(&self.process.pool, reading, &missing).await;
+        Ok((read, noted.map_err(|error| database(&error))?))
     }
+}
 
-    /// Looks for the signs.
-    pub(super) async fn diagnose(&self, stream: &Stream) -> Result<Option<Repair>, Fault> {
-        let memory = self.memory().clone();
-        let unreachable = |error: &dyn std::fmt::Display| {
-            tracing::debug!(%error, "looking at the stream failed");
-            Fault::BrokerUnreachable
+/// A part of the stream, and what it holds of it.
+#[derive(Clone)]
+struct Batch {
+    range: RangeInclusive<u64>,
+    messages: Vec<Message>,
+}
+
+/// The next messages of a range. What the stream does not hold in front of them costs one request, however much it is.
+async fn batch(stream: &Stream, range: RangeInclusive<u64>) -> Result<Batch, Fault> {
+    let next = stored::next(stream, *range.start()).await?.filter(|next| range.contains(&next.stream_sequence));
+    let Some(next) = next else { return Ok(Batch { range, messages: Vec::new() }) };
+    let end = (*range.end()).min(next.stream_sequence + u64::from(BATCH_MAX) - 1);
+    let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| stored::get(stream, sequence));
+    let rest: Vec<_> = rest.buffered(REQUESTS_MAX).try_collect().await?;
+    let messages = std::iter::once(next).chain(rest.into_iter().flatten()).collect();
+    Ok(Batch { range: *range.start()..=end, messages })
+}
+
+/// The sequences of a range without a message.
+fn missing(range: &RangeInclusive<u64>, messages: &[Message]) -> Vec<Run> {
+    let mut missing = Vec::new();
+    let mut next = *range.start();
+    let ends = messages.iter().map(|message| message.stream_sequence).chain([range.end() + 1]);
+    for end in ends {
+        if next < end {
+            missing.push(Run { from: next, to: end - 1, mark: None });
+        }
+        next = end + 1;
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_between_the_messages_is_missing() {
+        let message = |stream_sequence| Message {
+            subject: String::new(),
+            headers: Vec::new(),
+            payload: Bytes::new(),
+            stream_sequence,
+            stored_at: DateTime::UNIX_EPOCH,
+            deliveries: 1,
         };
-        // The consumer first: it can't have read further than the stream goes a moment later.
-        let info = match stream.consumer_info(names::NOTIFY_DURABLE).await {
-            Ok(info) => Some(info),
-            Err(error) => match error.kind() {
-                ConsumerInfoErrorKind::NotFound => None,
-                ConsumerInfoErrorKind::JetStream(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => None,
-                _ => return Err(unreachable(&error)),
-            },
-        };
-        let now = stream.get_info().await.map_err(|error| unreachable(&error))?;
-        let stream_created = created(now.created);
-        let is_other_stream = memory.stream_created.as_ref().is_some_and(|known| *known != stream_created);
-        let Some(info) = info else {
-            let gone = memory.consumer_created.map(|_| Repair::ConsumerGone);
-            return Ok(if is_other_stream { Some(Repair::StreamRecreated) } else { gone });
-        };
-        // Another replica may have made it anew before us.
-        let made_for_other = match info.config.metadata.get(STREAM_CREATED) {
-            Some(made_for) => *made_for != stream_created,
-            None => is_other_stream,
-        };
-        if made_for_other {
-            return Ok(Some(Repair::StreamRecreated));
-        }
-        let read = info.ack_floor.stream_sequence.max(info.delivered.stream_sequence);
-        if read > now.state.last_sequence {
-            return Ok(Some(Repair::ConsumerAhead));
-        }
-        if memory.consumer_created != Some(created(info.created)) {
-            return Ok(None);
-        }
-        match memory.landmark {
-            Some((sequence, _)) if sequence > now.state.last_sequence => Ok(Some(Repair::StreamRewritten)),
-            Some(landmark) => look_at(stream, landmark).await.map_err(|error| unreachable(&error)),
-            None => Ok(None),
-        }
-    }
-}
-
-/// Whether the message still stands where it stood; one that is gone may have aged out.
-async fn look_at(
-    stream: &Stream,
-    (sequence, stored_at): (u64, DateTime<Utc>),
-) -> Result<Option<Repair>, async_nats::jetstream::stream::RawMessageError> {
-    match stream.get_raw_message(sequence).await {
-        Ok(message) => {
-            let is_same =
-                i128::from(stored_at.timestamp_nanos_opt().unwrap_or_default()) == message.time.unix_timestamp_nanos();
-            Ok(if is_same { None } else { Some(Repair::StreamRewritten) })
-        }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(error),
+        let run = |from, to| Run { from, to, mark: None };
+        assert_eq!(missing(&(3..=9), &[message(3), message(6), message(7)]), [run(4, 5), run(8, 9)]);
+        assert_eq!(missing(&(3..=9), &[]), [run(3, 9)]);
+        assert_eq!(missing(&(3..=4), &[message(3), message(4)]), []);
     }
 }

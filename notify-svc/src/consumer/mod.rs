@@ -6,35 +6,44 @@
 //! make every redelivery harmless, so that no answer needs a confirmation.
 
 mod attachment;
+mod durable;
+mod examination;
 mod faults;
 mod history;
 mod monitor;
 mod pull;
+mod stored;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::AckKind;
+use async_nats::jetstream::stream::Stream;
 use chrono::Utc;
 use runtime::mysql;
 use runtime::readiness::Latch;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use attachment::Settings;
+pub use examination::Repair;
 pub use faults::{Fault, LastFault};
-pub use history::{History, Repair};
-pub use monitor::{Connection, ConsumerState, Monitor, Status, StreamState};
+pub use monitor::{Connection, ConsumerState, Monitor, PositionState, Status, StreamState};
+pub use stored::sequence_since;
 
 use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
+use crate::position::{self, Position};
 use crate::process::{Outcome, Process};
 use crate::store::Receipt;
 use attachment::Attached;
+use history::History;
 use pull::{Acker, Delivery, Pull, Pulled};
 
 /// How long one attempt to process a batch may take before it is given up and tried again.
@@ -56,8 +65,6 @@ pub struct Consumer {
     pub process: Process,
     /// How the durable consumer is set up and pulled.
     pub settings: Settings,
-    /// What is remembered of the stream.
-    pub history: History,
     /// Where faults are reported.
     pub monitor: Monitor,
     /// What is counted.
@@ -81,9 +88,13 @@ impl Consumer {
                     self.monitor.attached();
                     latch.take().into_iter().for_each(Latch::set);
                     let alarm = CancellationToken::new();
+                    let (tell, lost) = watch::channel(attached.lost.clone());
+                    let history =
+                        History { stream: &attached.stream, reading: attached.reading, reader: Uuid::now_v7() };
                     tokio::select! {
-                        fault = self.consume(pull, &mut retry, &alarm) => fault,
-                        () = self.watch(&attached, &alarm) => None,
+                        fault = self.consume(pull, &attached, &mut retry, &alarm) => fault,
+                        () = self.watch(&attached, &alarm, &tell) => None,
+                        () = self.read_history(&history, lost) => None,
                     }
                 }
                 Some(Err(fault)) => Some(fault),
@@ -99,58 +110,99 @@ impl Consumer {
     }
 
     async fn attach(&self) -> Result<(Attached, Pull), Fault> {
-        let attached = attachment::attach(&self.client, &self.settings, &self.history).await?;
-        if let Some(repair) = attached.repair {
+        let attached = attachment::attach(&self.client, &self.process.pool, &self.settings).await?;
+        let skipped = (!attached.lost.is_empty()).then_some(Repair::EventsSkipped);
+        if let Some(repair) = attached.repair.or(skipped) {
+            tracing::warn!(reason = repair.label(), "{}", repair.describe());
             self.metrics.repaired(repair);
         }
         let pull = Pull::open(&self.client, attached.consumer.clone(), &self.settings).await?;
         Ok((attached, pull))
     }
 
-    /// Raises the alarm when the consumer does not fit its stream any more. Never returns: a batch in hand is finished first.
-    async fn watch(&self, attached: &Attached, alarm: &CancellationToken) {
+    /// Raises the alarm when stream, consumer and database do not fit each other, and tells what the consumer will not bring.
+    /// Never returns: a batch in hand is finished first.
+    async fn watch(
+        &self,
+        attached: &Attached,
+        alarm: &CancellationToken,
+        lost: &watch::Sender<Vec<RangeInclusive<u64>>>,
+    ) {
+        let mut is_told = !attached.lost.is_empty();
         loop {
             tokio::time::sleep(WATCH_PERIOD).await;
-            let looking = self.history.diagnose(&attached.stream);
-            if let Ok(Ok(Some(_))) = tokio::time::timeout(WATCH_PERIOD, looking).await {
+            let examining = examination::examine(&attached.stream, &self.process.pool, &self.settings);
+            let Ok(Ok(examined)) = tokio::time::timeout(WATCH_PERIOD, examining).await else { continue };
+            if examined.repair.is_some() || examined.coverage.position.reading != attached.reading {
+                // It is done already, and attaching again finds nothing wrong.
+                if examined.repair == Some(Repair::EffectsGone) {
+                    tracing::warn!(reason = Repair::EffectsGone.label(), "{}", Repair::EffectsGone.describe());
+                    self.metrics.repaired(Repair::EffectsGone);
+                }
                 alarm.cancel();
                 return std::future::pending().await;
             }
+            let found = examined.lost();
+            self.tell(&examined.coverage.position, &found);
+            if !found.is_empty() && !is_told {
+                tracing::warn!(reason = Repair::EventsSkipped.label(), "{}", Repair::EventsSkipped.describe());
+                self.metrics.repaired(Repair::EventsSkipped);
+            }
+            is_told = !found.is_empty();
+            lost.send_replace(found);
         }
     }
 
+    fn tell(&self, position: &Position, lost: &[RangeInclusive<u64>]) {
+        let unread = lost.iter().map(|range| range.end() - range.start() + 1).sum();
+        self.metrics.positioned(unread, position.gone);
+        self.monitor.positioned(PositionState { floor: position.floor, unread, gone: position.gone });
+    }
+
     /// Handles batch after batch until the stop, or until the pull is lost.
-    async fn consume(&self, mut pull: Pull, retry: &mut Retry, alarm: &CancellationToken) -> Option<Fault> {
+    async fn consume(
+        &self,
+        mut pull: Pull,
+        attached: &Attached,
+        retry: &mut Retry,
+        alarm: &CancellationToken,
+    ) -> Option<Fault> {
         let fault = loop {
             match pull.next(&self.shutdown, alarm).await {
-                Pulled::Batch(batch) => {
+                Pulled::Batch(mut batch) => {
                     retry.reset();
-                    self.handle(batch, &mut pull).await;
+                    if let Err(fault) = complete(&attached.stream, &mut batch).await {
+                        self.give_back(batch).await;
+                        break Some(fault);
+                    }
+                    self.handle(batch, &mut pull, attached.reading).await;
                 }
                 Pulled::Lost(fault) => break Some(fault),
                 Pulled::Stopped => break None,
             }
         };
         // What had arrived already need not wait for the end of the ack wait.
-        for delivery in pull.close().await {
-            self.answer(&delivery.acker, AckKind::Nak(None), Answer::Nak).await;
-        }
+        self.give_back(pull.close().await).await;
         fault
     }
 
+    async fn give_back(&self, batch: Vec<Delivery>) {
+        for delivery in batch {
+            self.answer(&delivery.acker, AckKind::Nak(None), Answer::Nak).await;
+        }
+    }
+
     /// Processes a batch, however long the database is away, and answers each message.
-    async fn handle(&self, batch: Vec<Delivery>, pull: &mut Pull) {
+    async fn handle(&self, batch: Vec<Delivery>, pull: &mut Pull, reading: Uuid) {
         let started = Instant::now();
         let (messages, ackers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
         let mut outcomes = vec![None; messages.len()];
         tokio::select! {
-            () = self.process_patiently(&messages, &mut outcomes) => {}
+            () = self.process_patiently(&messages, &mut outcomes, reading) => {}
             () = self.beat(&ackers, pull) => {}
         }
         self.metrics.batch(started.elapsed());
-        // Without an outcome for all of it the process is stopping, and remembers nothing.
-        messages.last().into_iter().for_each(|last| self.history.processed(last));
         self.count(&messages, &outcomes);
         let answers = self.answer_all(&messages, &ackers, &outcomes);
         if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {
@@ -158,11 +210,14 @@ impl Consumer {
         }
     }
 
-    /// Returns when every message has an outcome, or at a stop.
-    async fn process_patiently(&self, messages: &[Message], outcomes: &mut [Option<Outcome>]) {
+    /// Returns when every message has an outcome that is noted, or at a stop.
+    async fn process_patiently(&self, messages: &[Message], outcomes: &mut [Option<Outcome>], reading: Uuid) {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
         loop {
-            let attempt = self.process.batch(messages, outcomes);
+            let attempt = async {
+                self.process.batch(messages, outcomes).await?;
+                position::add(&self.process.pool, reading, &position::runs(messages, outcomes)).await
+            };
             let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
                 Ok(Ok(())) => return self.monitor.processed(),
                 Ok(Err(error)) if mysql::is_transient(&error) => {
@@ -240,4 +295,12 @@ impl Consumer {
             tracing::warn!("broker takes no answers; they will be delivered again as duplicates");
         }
     }
+}
+
+/// A consumer that somebody told to bring headers only brings bodies by another way.
+async fn complete(stream: &Stream, batch: &mut [Delivery]) -> Result<(), Fault> {
+    for delivery in batch.iter_mut().filter(|delivery| stored::is_bodiless(&delivery.message)) {
+        stored::complete(stream, &mut delivery.message).await?;
+    }
+    Ok(())
 }

@@ -30,6 +30,18 @@ struct Seen {
     /// Whether the last fault lasts; it is logged when it begins.
     troubled: bool,
     last_processed_at: Option<DateTime<Utc>>,
+    position: Option<PositionState>,
+}
+
+/// How far the stream has been read, by what the database knows, as of a few seconds ago.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionState {
+    /// Every message up to here has had its effect, or is gone.
+    pub floor: u64,
+    /// Messages that the consumer will not bring and that are still to be read.
+    pub unread: u64,
+    /// Messages that the stream dropped before they were read, for all time.
+    pub gone: u64,
 }
 
 /// The connection to the broker.
@@ -56,6 +68,8 @@ pub struct Status {
     pub last_processed_at: Option<DateTime<Utc>>,
     /// What last kept messages from being processed.
     pub last_fault: Option<LastFault>,
+    /// None before this process looked.
+    pub position: Option<PositionState>,
 }
 
 /// The stream that is consumed.
@@ -112,6 +126,11 @@ impl Monitor {
         seen.last_processed_at = Some(Utc::now());
     }
 
+    /// Notes how far the stream has been read.
+    pub fn positioned(&self, position: PositionState) {
+        self.seen().position = Some(position);
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +151,7 @@ impl Monitor {
             lag,
             last_processed_at: seen.last_processed_at,
             last_fault: seen.last_fault,
+            position: seen.position,
         }
     }
 

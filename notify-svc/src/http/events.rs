@@ -36,6 +36,8 @@ struct EventsStatus {
     lag_seconds: Option<f64>,
     /// When this process last committed a batch; null if it has not yet.
     last_processed_at: Option<DateTime<Utc>>,
+    /// How far the stream has been read; null before this process looked.
+    position: Option<Position>,
     /// What last kept this process from processing; null if nothing has. It may be over.
     last_error: Option<LastError>,
 }
@@ -79,6 +81,20 @@ struct DurableConsumer {
     /// All messages up to this sequence are acknowledged.
     #[schema(example = 1200)]
     ack_floor: u64,
+}
+
+/// How far the stream has been read, by what the database knows, as of a few seconds ago.
+#[derive(Debug, Serialize, ToSchema)]
+struct Position {
+    /// Every message up to this sequence has had its effect, or is gone.
+    #[schema(example = 1200)]
+    floor: u64,
+    /// Messages that the consumer will not bring and that are still to be read, as after a restore.
+    #[schema(example = 0)]
+    unread: u64,
+    /// Messages that the stream dropped before they were read, for all time: above 0, notifications are missing.
+    #[schema(example = 0)]
+    gone: u64,
 }
 
 /// A fault that passes, or that an operator must mend; the log has its particulars.
@@ -257,6 +273,11 @@ impl From<Status> for EventsStatus {
             }),
             lag_seconds: status.lag.map(|lag| lag.as_secs_f64()),
             last_processed_at: status.last_processed_at,
+            position: status.position.map(|position| Position {
+                floor: position.floor,
+                unread: position.unread,
+                gone: position.gone,
+            }),
             last_error: status.last_fault.map(LastError::from),
         }
     }

@@ -6,6 +6,8 @@ pub mod email_settlement;
 pub mod inbox;
 pub mod inbox_dead;
 pub mod inbox_gate;
+pub mod inbox_position;
+pub mod inbox_read;
 pub mod inbox_skipped;
 pub mod inbox_waiting;
 pub mod notifications;

@@ -16,6 +16,7 @@ mod ordering;
 mod outages;
 mod plans;
 mod poison;
+mod positions;
 mod random;
 mod repairing;
 mod retention;

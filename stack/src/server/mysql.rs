@@ -113,6 +113,12 @@ impl MySql {
         MySql::start_with(home, options, further).await
     }
 
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.options.data
+    }
+
     /// `mysql://` URL of a database for a user; `database` may be empty.
     #[must_use]
     pub fn url(&self, user: &str, password: &str, database: &str) -> String {

@@ -1,7 +1,7 @@
 //! Servers of a test's own, for tests that stop, kill or rewind them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_nats::{Client, ConnectOptions};
 use futures::future::join_all;
@@ -205,6 +205,12 @@ impl MySql {
         let server = server::MySql::start_from_template_with(&home, engine, place, further).await;
         let server = server.unwrap_or_else(|error| panic!("{error:#}"));
         MySql { server, port, _folder: folder }
+    }
+
+    /// Its data folder: put an earlier copy in its place while the server is down, and the database has stepped back.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.server.data()
     }
 
     /// `mysql://` URL for the administrator; `database` may be empty.

@@ -1,0 +1,85 @@
+//! `notify-svc reread`: a part of the stream is read again. What had its effect has none again.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args};
+use runtime::config::{Secret, duration};
+use runtime::nats::{self, NatsAccess, NatsConfig};
+use runtime::time;
+use serde::Serialize;
+
+use super::Operator;
+use crate::{consumer, position};
+
+/// Settings of `reread`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("start").required(true).args(["from_seq", "since"]))]
+pub struct RereadConfig {
+    /// The sequence in the stream to begin with.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub from_seq: Option<u64>,
+
+    /// Begin with what the stream stored at this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m. Needs NATS_URL.
+    #[arg(long, value_parser = moment, requires = "nats_url")]
+    pub since: Option<DateTime<Utc>>,
+
+    /// The reason; it is kept in `inbox_reread`.
+    #[arg(long, value_parser = runtime::config::reason)]
+    pub reason: String,
+
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// nats://HOST:PORT
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<Secret>,
+
+    /// See [`NatsAccess`].
+    #[command(flatten)]
+    pub nats_access: NatsAccess,
+}
+
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    match duration(text) {
+        Ok(ago) => Utc::now()
+            .checked_sub_signed(chrono::TimeDelta::from_std(ago).map_err(|error| error.to_string())?)
+            .ok_or_else(|| "too long ago".to_owned()),
+        Err(_) => time::parse(text).map_err(|error| error.to_string()),
+    }
+}
+
+#[derive(Serialize)]
+struct Decided {
+    outcome: &'static str,
+    from_sequence: Option<u64>,
+}
+
+/// Notes from where to read again; the service that runs does it. Exit 1 if nothing was read yet.
+///
+/// # Errors
+/// If the database can't be written, or the stream can't be read.
+pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let from = match (config.from_seq, config.since, config.nats_url) {
+        (Some(from), ..) => from,
+        (None, Some(since), Some(nats_url)) => {
+            let nats = NatsConfig { nats_url, nats_access: config.nats_access };
+            let client = nats::connect("notify-svc reread", &nats).await.context("NATS_URL is malformed")?;
+            consumer::sequence_since(&client, since).await.context("finding the time in the stream")?
+        }
+        _ => anyhow::bail!("--since needs NATS_URL"),
+    };
+    let stepped = position::step_back(&pool, from, "operator", Some(&config.reason)).await;
+    let decided = match stepped.context("writing the position")? {
+        Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
+        None => Decided { outcome: "refused", from_sequence: None },
+    };
+    config.operator.print(&decided, || match decided.from_sequence {
+        Some(from) => format!("the stream is read again from sequence {from}\n"),
+        None => "refused: nothing was read yet\n".to_owned(),
+    })?;
+    Ok(if decided.from_sequence.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
