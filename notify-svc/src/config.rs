@@ -44,7 +44,8 @@ pub enum Verb {
     Migrate(MigrateConfig),
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
-    /// Show what waits, what is dead, and how the emails are.
+    /// Show what waits, what is dead, and how the emails are. Exits 4 if a person should act: messages or emails are dead, or
+    /// the broker, if it is asked, tells of no consumer; 1 if the database does not answer.
     Status(StatusConfig),
     /// Look at dead messages, and decide about them.
     #[command(subcommand)]

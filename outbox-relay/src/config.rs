@@ -39,8 +39,9 @@ pub enum Command {
     Run(Box<RunConfig>),
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
-    /// Show the backlog, the dead events, which relay is active and up to where the stream is proven; exits 1 if none is
-    /// active.
+    /// Show the backlog, the dead events, which relay is active and up to where the stream is proven. Exits 4 if a person
+    /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
+    /// answer.
     Status(StatusConfig),
     /// List events, newest first.
     List(ListConfig),
@@ -60,7 +61,8 @@ pub enum Command {
     Purge(PurgeConfig),
     /// Let the outbox be published to another stream from now on; what that one lacks is published to it.
     ForgetStream(ForgetStreamConfig),
-    /// Look whether database, stream and settings are what the promises rest on.
+    /// Look whether database, stream, consumers and settings are what the promises rest on, and change nothing. Exits 4 if a
+    /// promise does not hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
     Check(CheckConfig),
 }
 

@@ -15,9 +15,13 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 
 use crate::telemetry::{LogFormat, chain};
+use crate::terminal::one_line;
 
 /// Exit status for settings that can't work: `EX_USAGE` of sysexits.
 pub const EXIT_CONFIG: u8 = 64;
+
+/// Exit status of a verb that has seen that something is wrong with what it was asked about.
+pub const EXIT_UNHEALTHY: u8 = 4;
 
 /// Settings that turned out not to fit after they were read, such as when a server had answered. A process that ends with
 /// it, or one of whose parts does, exits with [`EXIT_CONFIG`].
@@ -28,7 +32,7 @@ pub struct Misconfigured(pub String);
 /// How a process ends after what it was asked to do: an error goes to standard error in one line.
 pub fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
-        eprintln!("error: {}", chain(error.as_ref()));
+        eprintln!("error: {}", one_line(&chain(error.as_ref())));
         if error.is::<Misconfigured>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     })
 }
@@ -66,7 +70,7 @@ pub trait Validate {
 /// The status to exit with: success for `--help` and `--version`, else [`EXIT_CONFIG`], after saying why.
 pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     let refuse = |reason: String| {
-        eprintln!("error: {reason}");
+        eprintln!("error: {}", one_line(&reason));
         ExitCode::from(EXIT_CONFIG)
     };
     let words: Vec<OsString> = env::args_os().skip(1).collect();
@@ -78,8 +82,9 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     }
     let config = parsed.map_err(|error| {
         if error.kind() == ErrorKind::ValueValidation {
-            // What follows the first line is a hint at --help.
-            eprintln!("{}", error.to_string().lines().next().unwrap_or_default());
+            // What follows is a hint at --help; the value may have line breaks of its own.
+            let said = error.to_string();
+            eprintln!("{}", one_line(said.split("\n\nFor more").next().unwrap_or_default().trim_end()));
         } else {
             // Nothing useful is left to do if standard error is closed.
             error.print().ok();

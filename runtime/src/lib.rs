@@ -12,5 +12,6 @@ pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;
+pub mod terminal;
 pub mod time;
 pub mod tls;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use runtime::config::{Secret, Validate, duration};
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
+use runtime::terminal::{self, one_line as plain};
 use serde::Serialize;
 
 /// What every verb for operators needs.
@@ -54,18 +55,8 @@ impl Operator {
 
     /// Prints rows as one JSON value, or as a table.
     fn print<T: Serialize>(&self, rows: &T, table: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string(rows)?);
-        } else {
-            print!("{}", table());
-        }
-        Ok(())
+        Ok(terminal::print(rows, self.json, |_| table())?)
     }
-}
-
-/// Text of others on a terminal: without line breaks and escape sequences.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// A time as operators' SQL shows it, in UTC.

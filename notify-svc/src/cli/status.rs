@@ -1,10 +1,11 @@
-//! `notify-svc status`: what waits, what is dead, how the emails are, and what the broker says if it is asked.
+//! `notify-svc status`: what waits, what is dead, how the emails are, and what the broker says if it is asked; and, as its exit
+//! status, whether a person should act.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use runtime::config::Secret;
+use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
 use serde::Serialize;
 
@@ -31,6 +32,8 @@ pub struct StatusConfig {
 
 #[derive(Serialize)]
 struct Status {
+    /// What a person should act on; none if all is well.
+    problems: Vec<String>,
     waiting_events: i64,
     dead_messages: i64,
     emails: Vec<Emails>,
@@ -71,7 +74,9 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         let count = email_queue::count(&pool, state).await.context("counting the emails")?;
         emails.push(Emails { state: state.as_str(), emails: count });
     }
-    let status = Status {
+    let asks_broker = config.nats_url.is_some();
+    let mut status = Status {
+        problems: Vec::new(),
         waiting_events: inbox_waiting::count(&pool).await.context("counting the events that wait")?,
         dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
         emails,
@@ -85,8 +90,22 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
             None => None,
         },
     };
+    status.problems = problems(&status, asks_broker);
     config.operator.print(&status, || table(&status))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
+}
+
+fn problems(status: &Status, asks_broker: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if status.dead_messages > 0 {
+        problems.push(format!("{} messages are dead", status.dead_messages));
+    }
+    let dead = status.emails.iter().filter(|emails| emails.state == EmailState::Dead.as_str() && emails.emails > 0);
+    problems.extend(dead.map(|dead| format!("{} emails are dead", dead.emails)));
+    if asks_broker && status.consumer.is_none() {
+        problems.push("the broker tells of no consumer".to_owned());
+    }
+    problems
 }
 
 async fn ask(config: NatsConfig) -> anyhow::Result<Option<Consumer>> {
@@ -120,5 +139,6 @@ fn table(status: &Status) -> String {
         }
         None => table.push_str("consumer         does not answer, or NATS_URL is not set\n"),
     }
+    table.extend(status.problems.iter().map(|problem| format!("problem          {problem}\n")));
     table
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use runtime::mysql::{self, DatabaseConfig, Pool};
+use runtime::terminal;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -40,17 +41,13 @@ impl LookConfig {
         Ok(mysql::pool(&self.database).context("DATABASE_URL is malformed")?.patient())
     }
 
-    /// Prints what a program would read, or what a person would.
+    /// Prints what a program would read, or what a person would: lines in which the texts of others are escaped, each of
+    /// which the caller keeps in its line by [`terminal::one_line`].
     ///
     /// # Errors
     /// If it can't be written as JSON.
     pub fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string(answer)?);
-        } else {
-            print!("{}", text(answer));
-        }
-        Ok(())
+        Ok(terminal::print(answer, self.json, text)?)
     }
 }
 

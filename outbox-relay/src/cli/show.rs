@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use runtime::terminal::one_line;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::operator::LookConfig;
-use super::table::{one_line, or_dash};
+use super::table::or_dash;
 use crate::store::column::moment;
 use crate::store::discarded::{self, DiscardedRow};
 use crate::store::outbox_view::{self, ShownRow};

@@ -1,10 +1,12 @@
 //! `outbox-relay status`: the backlog, the dead events, which relay is active, whether the broker takes its events, what is
-//! paused, and up to where the stream is proven.
+//! paused, and up to where the stream is proven; and, as its exit status, whether a person should act.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use runtime::config::EXIT_UNHEALTHY;
+use runtime::terminal::{self, one_line};
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
 
@@ -16,6 +18,8 @@ use crate::store::relay_stream::{self, StreamRow};
 
 #[derive(Serialize)]
 struct Status {
+    /// What a person should act on; none if all is well.
+    problems: Vec<String>,
     relay: RelayStatus,
     stream: StreamStatus,
     paused: Vec<PauseRow>,
@@ -89,6 +93,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
     let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
+        problems: Vec::new(),
         relay: RelayStatus {
             is_active: lease.is_alive,
             holder: lease.holder,
@@ -105,29 +110,54 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         let state = state.as_str();
         status.outbox.push(StateStatus { state, events: count.events, oldest_seconds: count.oldest_seconds });
     }
-    if config.json {
-        println!("{}", serde_json::to_string(&status)?);
-    } else {
-        print!("{}", table(&status));
+    status.problems = problems(&status);
+    terminal::print(&status, config.json, table)?;
+    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
+}
+
+fn problems(status: &Status) -> Vec<String> {
+    let Status { relay, stream, outbox, .. } = status;
+    let mut problems = Vec::new();
+    if !relay.is_active {
+        problems.push("no relay is active".to_owned());
     }
-    Ok(if status.relay.is_active { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if relay.outage.is_some() {
+        problems.push("the broker takes no events".to_owned());
+    }
+    if stream.suspicion.is_some() {
+        problems.push("the broker may have lost events".to_owned());
+    }
+    // Until what was published again is proven, nobody knows that the loss is over.
+    let proven_at =
+        stream.proven_seconds.and_then(|seconds| Utc::now().checked_sub_signed(TimeDelta::seconds(seconds as i64)));
+    if stream.lost_at.is_some_and(|lost_at| stream.proven_seq == 0 || proven_at.is_none_or(|proven| proven < lost_at)) {
+        problems.push("the broker lost events, and what was published again is not proven yet".to_owned());
+    }
+    let dead = outbox.iter().filter(|state| state.state == State::Dead.as_str() && state.events > 0);
+    problems.extend(dead.map(|dead| format!("{} events are dead", dead.events)));
+    problems
 }
 
 fn table(status: &Status) -> String {
-    let holder = status.relay.holder.as_deref().unwrap_or("nobody");
+    let holder = status.relay.holder.as_deref().map_or("nobody".to_owned(), one_line);
     let active = if status.relay.is_active { "active" } else { "NOT ACTIVE" };
     let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
     if let Some((outage, since)) = status.relay.outage.as_ref().zip(status.relay.outage_since) {
-        table.push_str(&format!("broker    TAKES NO EVENTS since {}: {outage}\n", said(since)));
+        table.push_str(&format!("broker    TAKES NO EVENTS since {}: {}\n", said(since), one_line(outage)));
     }
     table.push_str(&stream_lines(&status.stream));
     for PauseRow { pattern, reason, paused_by, paused_at } in &status.paused {
-        table.push_str(&format!("paused    {pattern}, since {} by {paused_by}: {reason}\n", said(*paused_at)));
+        let (pattern, by, reason) = (one_line(pattern), one_line(paused_by), one_line(reason));
+        table.push_str(&format!("paused    {pattern}, since {} by {by}: {reason}\n", said(*paused_at)));
     }
     table.push_str("\nstate         events   oldest\n");
     for state in &status.outbox {
         let oldest = state.oldest_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
         table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state, state.events));
+    }
+    table.extend(status.problems.iter().map(|problem| format!("\nproblem   {problem}")));
+    if !status.problems.is_empty() {
+        table.push('\n');
     }
     table
 }
@@ -137,7 +167,7 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
-    let name = stream.name.as_deref().unwrap_or("of a name that was not kept");
+    let name = stream.name.as_deref().map_or("of a name that was not kept".to_owned(), one_line);
     let mut lines = format!("stream    {name}, created {}, ends with {last_seq}\n", said(created_at));
     lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
     if let Some(seq) = stream.history_seq {
@@ -145,9 +175,10 @@ fn stream_lines(stream: &StreamStatus) -> String {
             .push_str(&format!("history   being compared with the stream for the first time, up to seq {seq} to go\n"));
     }
     if let Some(sign) = &stream.suspicion {
-        lines.push_str(&format!("loss      SUSPECTED, being looked into: {sign}\n"));
+        lines.push_str(&format!("loss      SUSPECTED, being looked into: {}\n", one_line(sign)));
     }
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
+        let sign = one_line(sign);
         lines.push_str(&format!("loss      last at {} ({sign}); {healed} events healed since ever\n", said(lost_at)));
     }
     lines

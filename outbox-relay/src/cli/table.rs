@@ -1,5 +1,7 @@
 //! Text tables for people.
 
+use runtime::terminal::one_line;
+
 /// Rows under headings, padded to the widest cell of each column.
 #[derive(Debug)]
 pub struct Table {
@@ -37,11 +39,6 @@ impl std::fmt::Display for Table {
 /// A cell for a value that may be absent.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
-}
-
-/// The text without anything that would break a line or steer a terminal.
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]

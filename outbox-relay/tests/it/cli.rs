@@ -18,7 +18,12 @@ impl Answer {
     /// What it said with `--json`, when it succeeded.
     pub fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
-        serde_json::from_str(&self.said).unwrap()
+        self.shown()
+    }
+
+    /// What it said with `--json`, whatever it thinks of it.
+    pub fn shown(&self) -> Value {
+        serde_json::from_str(&self.said).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 

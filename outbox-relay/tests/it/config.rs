@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
-use stack::Engine;
 use stack::testing::eventually;
+use stack::{Engine, both_engines};
 use uuid::Uuid;
 
 use crate::support::World;
@@ -38,6 +38,11 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         (("DATABASE_URL", "postgres://outbox_relay:hunter2@127.0.0.1:1/orders"), "DATABASE_URL"),
         (("NATS_URL", "http://outbox-relay:hunter2@127.0.0.1:1"), "NATS_URL"),
         (("LOG_FILTER", "=="), "LOG_FILTER"),
+        (("EVENT_SOURCE", "/shop\nce-id: x"), "EVENT_SOURCE"),
+        (("EVENT_SOURCE", " "), "EVENT_SOURCE"),
+        (("STREAM", "ORDERS.x"), "STREAM"),
+        (("STREAM", "OR\rDERS"), "STREAM"),
+        (("WAKE_SUBJECT", "outbox. wake"), "WAKE_SUBJECT"),
     ];
     for ((name, value), expected) in cases {
         let mut environment = SOUND.to_vec();
@@ -48,6 +53,53 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         let named = said.to_lowercase().replace('-', "_").contains(&expected.to_lowercase().replace('-', "_"));
         assert!(named, "{name}={value}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{name}: {said}");
+    }
+}
+
+both_engines! {
+    async fn status_exits_4_for_dead_events_and_for_a_loss_that_is_not_proven_to_be_over(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().env("PROOF_HORIZON", "100ms").env("WATCH_INTERVAL", "100ms").start().await;
+        let order = Uuid::now_v7();
+        let dead = world.append(order, 0).await;
+        eventually("it is dead", async || world.row(dead).await.state == "dead").await;
+        let unhealthy = world.verb(&["status", "--json"]);
+        assert_eq!((unhealthy.code, &unhealthy.shown()["problems"][0]), (Some(4), &"1 events are dead".into()));
+        world.ask(&["discard", &dead.to_string(), "--no-tombstone", "--reason", "a test"]);
+        world.append(order, 1).await;
+        world.until_all_published().await;
+        eventually("all is well", async || world.verb(&["status"]).code == Some(0)).await;
+
+        let lose = "UPDATE relay_stream SET lost_at = UTC_TIMESTAMP(6) + INTERVAL 10 SECOND, lost_sign = 'last_seq'";
+        sqlx::query(lose).execute(&world.pool).await.unwrap();
+        let unhealthy = world.verb(&["status"]);
+        assert_eq!(unhealthy.code, Some(4), "{unhealthy:?}");
+        assert!(unhealthy.said.contains("problem   the broker lost events"), "{unhealthy:?}");
+    }
+
+    async fn what_a_table_holds_neither_steers_a_terminal_nor_breaks_a_line(engine: Engine) {
+        let world = World::new(engine).await;
+        let evil = "\u{1b}[2J\u{9b}31mx\nrelay     active\u{202e}";
+        let spoil = "UPDATE relay_lease SET holder = ?, outage = ?, outage_since = UTC_TIMESTAMP(6), expires_at = '2999-01-01'";
+        sqlx::query(spoil).bind(evil).bind(evil).execute(&world.pool).await.unwrap();
+        let spoil = "UPDATE relay_stream SET stream = ?, created_at = UTC_TIMESTAMP(6), suspicion = LEFT(?, 20), lost_sign = LEFT(?, 20), lost_at = UTC_TIMESTAMP(6)";
+        sqlx::query(spoil).bind(evil).bind(evil).bind(evil).execute(&world.pool).await.unwrap();
+        let pause = "INSERT INTO outbox_pause (pattern, reason, paused_by) VALUES ('order.x', ?, ?)";
+        sqlx::query(pause).bind(evil).bind(evil).execute(&world.pool).await.unwrap();
+        let event = world.append(Uuid::now_v7(), 1).await.to_string();
+        sqlx::query("UPDATE outbox SET event_type = ?, subject = ?, last_error = ?, state = 'dead'")
+            .bind(evil).bind(evil).bind(evil).execute(&world.pool).await.unwrap();
+        for verb in [&["status"][..], &["pause"], &["list"], &["show", &event], &["requeue", &event], &["check"]] {
+            for form in [&[][..], &["--json"]] {
+                let answer = world.verb(&[verb, form].concat());
+                let said = format!("{}{}", answer.said, answer.complained);
+                let is_evil = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+                assert!(!said.contains(is_evil), "{verb:?}: {said:?}");
+                assert!(!said.lines().any(|line| line.starts_with("relay     active\\u")), "{verb:?}: {said:?}");
+                assert!(!said.is_empty(), "{verb:?}: {answer:?}");
+            }
+        }
     }
 }
 
@@ -71,7 +123,7 @@ fn help_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn status_tells_the_backlog_and_exits_1_when_no_relay_is_active() {
+async fn status_tells_the_backlog_and_exits_4_when_no_relay_is_active() {
     let world = World::new(Engine::MySql).await;
     world.append(Uuid::now_v7(), 1).await;
     let url = world.database.url("outbox_relay");
@@ -80,7 +132,8 @@ async fn status_tells_the_backlog_and_exits_1_when_no_relay_is_active() {
         (output.status.code(), serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap())
     };
     let (code, shown) = status();
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(4));
+    assert_eq!(shown["problems"], serde_json::json!(["no relay is active"]));
     assert_eq!(shown["outbox"][0]["state"], "pending");
     assert_eq!(shown["outbox"][0]["events"], 1);
 

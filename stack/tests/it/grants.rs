@@ -97,7 +97,8 @@ impl Pipeline {
         ];
         let output = run(program, arguments, &environment);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        // 4: it did its work, and has seen that an event is dead.
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{program} {arguments:?}: {said}");
         said
     }
 }
