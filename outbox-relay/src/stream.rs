@@ -82,7 +82,8 @@ async fn ensure(client: &Client, config: &StreamConfig) -> Result<Terms, CreateS
     })
 }
 
-fn wanted(config: &StreamConfig) -> Config {
+/// What this relay makes, and what [`crate::preflight`] holds a stream against.
+pub fn wanted(config: &StreamConfig) -> Config {
     Config {
         name: config.name.clone(),
         subjects: config.subjects.iter().map(Pattern::as_str).map(str::to_owned).collect(),

@@ -1,13 +1,13 @@
-//! `outbox-relay check`: the preflight that `run` does at its start, for people and for CI.
+//! `outbox-relay check`: the preflight that `run` does at its start and once a minute, for people and for CI. Changes nothing.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::config::duration;
+use runtime::config::{EXIT_UNHEALTHY, duration};
 use runtime::nats::{self, NatsConfig};
+use runtime::terminal::one_line;
 
 use super::operator::LookConfig;
-use super::table::one_line;
 use crate::config::StreamConfig;
 use crate::preflight::{Broker, Demands, Finding, Findings, Preflight, worst_replay};
 
@@ -29,12 +29,12 @@ pub struct CheckConfig {
     #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub publish_timeout: Duration,
 
-    /// Exit 1 if there is an error or a warning, or if the database or the broker does not answer.
+    /// Exit 4 also if there is only a warning.
     #[arg(long)]
     pub strict: bool,
 }
 
-/// Prints the findings.
+/// Prints the findings: the exit status is 4 if one is an error, else 1 if the database or the broker does not answer.
 ///
 /// # Errors
 /// If a setting can't be used. That a server is away is a finding.
@@ -49,8 +49,13 @@ pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
     };
     let found = preflight.look().await;
     config.look.print(&found, text)?;
-    let is_refused = config.strict && (found.refuse() || !found.is_complete);
-    Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(match () {
+        () if found.has_errors() => ExitCode::from(EXIT_UNHEALTHY),
+        // What was not looked at may be wrong.
+        () if !found.is_complete => ExitCode::FAILURE,
+        () if config.strict && found.refuse() => ExitCode::from(EXIT_UNHEALTHY),
+        () => ExitCode::SUCCESS,
+    })
 }
 
 fn text(found: &Findings) -> String {
@@ -58,7 +63,7 @@ fn text(found: &Findings) -> String {
         return "everything is as it should be\n".to_owned();
     }
     let one = |Finding { severity, setting, what, why, mend }: &Finding| {
-        let head = format!("{:<8} {setting}: {}", severity.as_str(), one_line(what));
+        let head = format!("{:<8} {}: {}", severity.as_str(), one_line(setting), one_line(what));
         format!("{head}\n         why:  {why}\n         mend: {}\n", one_line(mend))
     };
     found.findings.iter().map(one).collect()

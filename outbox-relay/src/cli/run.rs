@@ -26,6 +26,9 @@ use crate::settler::Settler;
 use crate::stream::Reach;
 use crate::{sampler, wake};
 
+/// Looks of the loss detector between two of the preflight: a minute, unless configured.
+const LOOKS_BETWEEN: u32 = 12;
+
 /// Runs the relay until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -59,7 +62,10 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     };
     housekeeping.spawn(&mut lifecycle, &shutdown);
     let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));
-    lifecycle.spawn("preflight", preflight.clone().run(findings, config.strict, shutdown.clone()));
+    lifecycle.spawn(
+        "preflight",
+        preflight.clone().run(findings, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
+    );
 
     let acks = Acks::default();
     let lines = Lines {

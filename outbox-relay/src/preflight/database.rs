@@ -1,13 +1,13 @@
 //! Is the database as durable, and the claim as cheap, as the promises need?
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use runtime::mysql::{Pool, is_transient};
+use runtime::mysql::Pool;
 use runtime::telemetry::chain;
+use sqlx::mysql::MySqlDatabaseError;
 
-use super::Finding;
-use super::Severity::{Error, Warning};
+use super::Severity::Error;
+use super::{Finding, variables};
 use crate::store::server::{self, ClaimPlan};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,10 +22,10 @@ pub async fn look(pool: &Pool) -> Result<Vec<Finding>, Finding> {
 }
 
 async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
-    let mut findings = variables(&server::variables(pool).await?);
+    let mut findings = variables::look(&server::variables(pool).await?, &server::global_variables(pool).await?);
     match server::claim_plan(pool).await {
         Ok(plan) => findings.extend(claim(&plan)),
-        Err(error) => findings.push(broken("claim", "the claim can't be planned", &lasting(error)?)),
+        Err(error) => findings.extend(refused("the claim can't be planned", error)?),
     }
     let rights = [
         ("events can't be settled", server::may_settle(pool).await),
@@ -36,20 +36,40 @@ async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
     ];
     for (what, tried) in rights {
         if let Err(error) = tried {
-            findings.push(broken("grants", what, &lasting(error)?));
+            findings.extend(refused(what, error)?);
         }
     }
     Ok(findings)
 }
 
-/// The text of an error that is a finding; one that passes by itself ends the look.
-fn lasting(error: sqlx::Error) -> sqlx::Result<String> {
-    if is_transient(&error) { Err(error) } else { Ok(chain(&error)) }
-}
+/// Refused for a variable of the server, which is a finding itself: read-only, or a binary log of statements.
+const BY_A_VARIABLE: [u16; 5] = [1290, 1665, 1792, 1836, 3170];
+/// Refused since something is not granted, or not there.
+const BY_GRANTS_OR_SCHEMA: [u16; 9] = [1044, 1045, 1054, 1142, 1143, 1146, 1227, 1305, 1370];
+/// The index that a statement names is not there.
+const NO_INDEX: u16 = 1176;
+const INDEX: &str = "create the index: KEY claim (state, seq); then ANALYZE TABLE outbox";
+/// Passes by itself: too many connections, a shutdown, a wait for a lock, a deadlock, a statement that was ended.
+const PASSING: [u16; 9] = [1040, 1053, 1203, 1205, 1213, 1226, 1317, 3024, 3032];
 
-fn broken(setting: &'static str, what: &str, error: &str) -> Finding {
-    let mend = "apply schema/migrations/orders and schema/grants/orders.sql";
-    Finding::new(Error, setting, format!("{what}: {error}"), "the relay can't do its work", mend)
+/// What a refused statement says; an error that passes by itself, or that the server did not answer, ends the look.
+fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
+    let answer = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    let Some(number) = answer.map(MySqlDatabaseError::number).filter(|number| !PASSING.contains(number)) else {
+        return Err(error);
+    };
+    if BY_A_VARIABLE.contains(&number) {
+        return Ok(None);
+    }
+    let (setting, mend) = if number == NO_INDEX {
+        ("claim", INDEX.to_owned())
+    } else if BY_GRANTS_OR_SCHEMA.contains(&number) {
+        ("grants", "apply schema/migrations/orders and schema/grants/orders.sql".to_owned())
+    } else {
+        ("statements", format!("see what the server's manual says of error {number}"))
+    };
+    let what = format!("{what}: {}", chain(&error));
+    Ok(Some(Finding::new(Error, setting, what, "the relay can't do its work", &mend)))
 }
 
 fn claim(plan: &ClaimPlan) -> Option<Finding> {
@@ -60,92 +80,12 @@ fn claim(plan: &ClaimPlan) -> Option<Finding> {
     let index = plan.index.as_deref().unwrap_or("none");
     let what = format!("the claim would use the index {index}{}", if sorts { " and sort all it reads" } else { "" });
     let why = "each claim reads the whole backlog or the whole history, and the relay gets slower the more there is";
-    Some(Finding::new(Error, "claim", what, why, "create the index: KEY claim (state, seq); then ANALYZE TABLE outbox"))
-}
-
-fn variables(variables: &HashMap<String, String>) -> Vec<Finding> {
-    let value = |name: &str| variables.get(name).map(String::as_str);
-    let mut findings = Vec::new();
-    let mut expect = |is_sound: bool, finding: Finding| {
-        if !is_sound {
-            findings.push(finding);
-        }
-    };
-    let version = value("version").unwrap_or("unknown");
-    let why = "other versions are not tested, and lack or plan differently what the relay asks";
-    let what = format!("the server is {version}");
-    expect(
-        is_known(version),
-        Finding::new(Error, "version", what, why, "run MySQL 8.4 or later, or MariaDB 10.6 or later"),
-    );
-
-    let flush = value("innodb_flush_log_at_trx_commit").unwrap_or("unknown");
-    let why = "a crash of the machine loses committed orders and settles of the last second";
-    let what = format!("innodb_flush_log_at_trx_commit is {flush}");
-    let mend = "SET PERSIST innodb_flush_log_at_trx_commit = 1, or in the server's configuration";
-    expect(flush == "1", Finding::new(Error, "innodb_flush_log_at_trx_commit", what, why, mend));
-
-    let sync = value("sync_binlog").unwrap_or("unknown");
-    let why = "after a crash of the machine replicas, and a failover to one, lack committed orders";
-    let what = format!("the binary log is on and sync_binlog is {sync}");
-    let finding = Finding::new(Error, "sync_binlog", what, why, "SET PERSIST sync_binlog = 1, or in the configuration");
-    expect(sync == "1" || value("log_bin") == Some("OFF"), finding);
-
-    let isolation = value("transaction_isolation").or(value("tx_isolation")).unwrap_or("unknown");
-    let why = "a locking read that reaches the end of the outbox would block every order that is placed";
-    let what = format!("the session's isolation is {isolation}");
-    let mend = "let nothing between relay and server change the session: the relay sets READ COMMITTED itself";
-    expect(isolation == "READ-COMMITTED", Finding::new(Error, "isolation", what, why, mend));
-
-    let why = "a crash of the machine in the middle of a page write can destroy the database";
-    let what = "innodb_doublewrite is off".to_owned();
-    let finding =
-        Finding::new(Warning, "innodb_doublewrite", what, why, "turn it on, unless the file system writes pages whole");
-    expect(value("innodb_doublewrite") != Some("OFF"), finding);
-
-    let why = "no event can be settled; the relay waits";
-    let finding = Finding::new(Error, "read_only", "the server is read-only".to_owned(), why, "connect to the primary");
-    expect(value("read_only") != Some("ON"), finding);
-    findings
-}
-
-/// MySQL 8.4 and later, MariaDB 10.6 and later.
-fn is_known(version: &str) -> bool {
-    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let version_number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version.contains("MariaDB") { version_number >= (10, 6) } else { version_number >= (8, 4) }
+    Some(Finding::new(Error, "claim", what, why, INDEX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn settings(findings: &[Finding]) -> Vec<&'static str> {
-        findings.iter().map(|finding| finding.setting).collect()
-    }
-
-    #[test]
-    fn each_weak_variable_is_named() {
-        let of = |pairs: &[(&str, &str)]| {
-            let sound = [
-                ("version", "9.7.0"),
-                ("transaction_isolation", "READ-COMMITTED"),
-                ("innodb_flush_log_at_trx_commit", "1"),
-                ("log_bin", "ON"),
-                ("sync_binlog", "1"),
-            ];
-            let both = sound.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            variables(&both.collect())
-        };
-        assert!(of(&[]).is_empty());
-        assert_eq!(settings(&of(&[("innodb_flush_log_at_trx_commit", "2")])), ["innodb_flush_log_at_trx_commit"]);
-        assert_eq!(settings(&of(&[("sync_binlog", "0")])), ["sync_binlog"]);
-        assert!(of(&[("sync_binlog", "0"), ("log_bin", "OFF")]).is_empty());
-        assert_eq!(settings(&of(&[("transaction_isolation", "REPEATABLE-READ")])), ["isolation"]);
-        assert_eq!(settings(&of(&[("version", "8.0.36")])), ["version"]);
-        assert_eq!(settings(&of(&[("read_only", "ON")])), ["read_only"]);
-        assert!(of(&[("version", "10.11.6-MariaDB")]).is_empty());
-    }
 
     #[test]
     fn a_claim_by_another_index_or_with_a_sort_is_an_error() {

@@ -4,8 +4,11 @@
 //! reason not to start: a relay waits for both. Each finding says what is, why it matters and how to mend it.
 
 mod database;
+mod difference;
 mod stream;
+mod variables;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -50,15 +53,21 @@ impl Severity {
 pub struct Finding {
     pub severity: Severity,
     /// Which setting, for programs.
-    pub setting: &'static str,
+    pub setting: Cow<'static, str>,
     pub what: String,
     pub why: &'static str,
     pub mend: String,
 }
 
 impl Finding {
-    fn new(severity: Severity, setting: &'static str, what: String, why: &'static str, mend: &str) -> Self {
-        Self { severity, setting, what, why, mend: mend.to_owned() }
+    fn new(
+        severity: Severity,
+        setting: impl Into<Cow<'static, str>>,
+        what: String,
+        why: &'static str,
+        mend: &str,
+    ) -> Self {
+        Self { severity, setting: setting.into(), what, why, mend: mend.to_owned() }
     }
 
     /// Something could not be asked.
@@ -99,6 +108,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Whether a promise does not hold.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
     /// Whether something must be mended before a strict relay runs.
     pub fn refuse(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity != Severity::Note)
@@ -129,22 +143,32 @@ impl Preflight {
         Ok(())
     }
 
-    /// Looks until both servers answered once, logs what was found, and waits for shutdown.
+    /// Looks until both servers answered once, and then again and again, `every` so often: somebody may edit the stream or
+    /// the server at any time. What is new is logged; only the first look refuses.
     ///
     /// # Errors
     /// If `is_strict` and something must be mended.
-    pub async fn run(self, gauge: FindingsGauge, is_strict: bool, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(
+        self,
+        gauge: FindingsGauge,
+        is_strict: bool,
+        every: Duration,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut retry = Retry::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut before: Option<Findings> = None;
         loop {
             let found = self.look().await;
             gauge.set(&found);
             if found.is_complete {
-                found.log();
-                anyhow::ensure!(!(is_strict && found.refuse()), "{REFUSED}");
-                shutdown.cancelled().await;
-                return Ok(());
-            }
-            if retry.wait(&shutdown).await.is_err() {
+                found.log_new(before.as_ref());
+                anyhow::ensure!(!(is_strict && before.is_none() && found.refuse()), "{REFUSED}");
+                before = Some(found);
+                retry.reset();
+                if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
+                    return Ok(());
+                }
+            } else if retry.wait(&shutdown).await.is_err() {
                 return Ok(());
             }
         }
@@ -153,12 +177,25 @@ impl Preflight {
 
 impl Findings {
     fn log(&self) {
-        for Finding { severity, setting, what, why, mend } in &self.findings {
+        self.log_new(None);
+    }
+
+    /// What was not found before, and what is found no more.
+    fn log_new(&self, before: Option<&Self>) {
+        let lacks = |found: &Self, one: &Finding| {
+            !found.findings.iter().any(|other| (&other.setting, &other.what) == (&one.setting, &one.what))
+        };
+        for finding in self.findings.iter().filter(|one| before.is_none_or(|before| lacks(before, one))) {
+            let Finding { severity, setting, what, why, mend } = finding;
+            let setting: &str = setting;
             match severity {
                 Severity::Error => tracing::error!(setting, what, why, mend, "preflight"),
                 Severity::Warning => tracing::warn!(setting, what, why, mend, "preflight"),
                 Severity::Note => tracing::info!(setting, what, why, mend, "preflight"),
             }
+        }
+        for finding in before.iter().flat_map(|before| &before.findings).filter(|one| lacks(self, one)) {
+            tracing::info!(setting = &*finding.setting, what = finding.what, "preflight: is no longer so");
         }
     }
 }
@@ -173,7 +210,10 @@ impl FindingsGauge {
     /// # Errors
     /// If it is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let opts = Opts::new("relay_preflight_findings", "What the preflight at the start found, by severity.");
+        let opts = Opts::new(
+            "relay_preflight_findings",
+            "What the preflight found at its last look, by severity: at the start, and then once a minute.",
+        );
         let gauge = IntGaugeVec::new(opts, &["severity"])?;
         for severity in Severity::ALL {
             gauge.with_label_values(&[severity.as_str()]);

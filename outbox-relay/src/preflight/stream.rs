@@ -4,17 +4,23 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{self, context::GetStreamErrorKind};
+use async_nats::jetstream;
+use async_nats::jetstream::stream::Config;
 use runtime::telemetry::chain;
+use schema::names::NOTIFY_DURABLE;
+use serde_json::Value;
 
 use super::Severity::{Error, Note, Warning};
-use super::{Demands, Finding};
+use super::{Demands, Finding, difference};
+use crate::stream::wanted;
 use crate::subject::Pattern;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A window above this holds more ids than a broker should keep in memory.
 const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(1800);
+
+/// What a server takes unless configured.
+const PAYLOAD_USUAL: usize = 1 << 20;
 
 /// The broker to look at.
 #[derive(Clone, Debug)]
@@ -43,21 +49,62 @@ impl Broker {
             let severity = if client.is_server_compatible(2, 10, 0) { Note } else { Warning };
             findings.push(Finding::new(severity, "broker_version", what, why, "run nats-server 2.12 or later"));
         }
-        match jetstream::new(client.clone()).get_stream(&demands.stream.name).await {
-            Ok(stream) => findings.extend(config(&stream.cached_info().config, demands, is_new)),
-            Err(error) => match error.kind() {
-                // The relay creates it as it should be.
-                GetStreamErrorKind::JetStream(error) if error.code() == 404 => {}
-                _ => return Err(away(format!("the broker does not tell of the stream: {}", chain(&error)))),
-            },
+        let payload_max = client.server_info().max_payload;
+        if payload_max < PAYLOAD_USUAL {
+            let what = format!("the server takes messages of {payload_max} bytes");
+            let why = "a larger event, as servers take it unless configured, is dead";
+            let mend = "set max_payload in the server's configuration";
+            findings.push(Finding::new(Warning, "max_payload", what, why, mend));
+        }
+        let name = &demands.stream.name;
+        let context = jetstream::new(client.clone());
+        // As the server tells it: the client leaves out what it does not know.
+        match context.request::<_, _, Value>(format!("STREAM.INFO.{name}"), &()).await {
+            Ok(info) if info["error"]["code"] == 404 => return Ok(findings), // the relay creates it as it should be
+            Ok(info) if info["config"].is_object() => {
+                let stream = serde_json::from_value(info["config"].clone());
+                let stream =
+                    stream.map_err(|error| away(format!("the broker tells of the stream otherwise: {error}")))?;
+                findings.extend(config(&stream, demands, is_new));
+                let ours = serde_json::to_value(wanted(&demands.stream)).unwrap_or_default();
+                findings.extend(difference::stream(name, &info["config"], &ours));
+            }
+            Ok(info) => {
+                return Err(away(format!("the broker does not tell of the stream: {}", info["error"]["description"])));
+            }
+            Err(error) => return Err(away(format!("the broker does not tell of the stream: {}", chain(&error)))),
+        }
+        match context.request::<_, _, Value>(format!("CONSUMER.LIST.{name}"), &()).await {
+            Ok(list) => findings.extend(list["consumers"].as_array().into_iter().flatten().flat_map(consumer)),
+            Err(error) => findings
+                .push(Finding::unasked("consumers", format!("the broker tells of no consumers: {}", chain(&error)))),
         }
         Ok(findings)
     }
 }
 
+/// A paused consumer is worth a finding whoever it belongs to; how others are configured is their owners' business.
+fn consumer(info: &Value) -> Vec<Finding> {
+    let name = info["name"].as_str().unwrap_or_default();
+    let mut findings = if name == NOTIFY_DURABLE { difference::consumer(name, &info["config"]) } else { Vec::new() };
+    if info["paused"] == true {
+        let what =
+            format!("the consumer {name} is paused until {}", info["config"]["pause_until"].as_str().unwrap_or("?"));
+        let why = "no event has an effect until then";
+        findings.push(Finding::new(
+            Warning,
+            "consumer_paused",
+            what,
+            why,
+            &format!("nats consumer resume, for {name}"),
+        ));
+    }
+    findings
+}
+
 fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let name = &stream.name;
-    let mut findings = losses(stream);
+    let mut findings = Vec::new();
     let mut expect = |is_sound: bool, finding: Finding| {
         if !is_sound {
             findings.push(finding);
@@ -114,49 +161,6 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
 
 fn kept(max_age: Duration) -> String {
     if max_age.is_zero() { "for ever".to_owned() } else { format!("for {}", humantime::format_duration(max_age)) }
-}
-
-/// What makes a stream lose events that nobody has read.
-fn losses(stream: &Config) -> Vec<Finding> {
-    let name = &stream.name;
-    let again = format!("create the stream {name} anew: this can't be changed");
-    let edit = |flag: &str| format!("nats stream edit {name} {flag}");
-    let checks = [
-        (
-            stream.discard == DiscardPolicy::New,
-            (Error, "discard", "a full stream discards its oldest events".to_owned()),
-            "events are lost unread, instead of waiting in the outbox until there is room",
-            edit("--discard new"),
-        ),
-        (
-            stream.retention == RetentionPolicy::Limits,
-            (Error, "retention", "the stream deletes what its consumers have acknowledged".to_owned()),
-            "a consumer that comes later, or is made again, misses events",
-            again.clone(),
-        ),
-        (
-            stream.storage == StorageType::File,
-            (Error, "storage", "the stream is kept in memory".to_owned()),
-            "a restart of the broker loses every event in it",
-            again.clone(),
-        ),
-        (
-            stream.deny_delete,
-            (Warning, "deny_delete", "messages of the stream can be deleted".to_owned()),
-            "a hole in the stream is an event that some consumer never sees",
-            again.clone(),
-        ),
-        (
-            stream.deny_purge,
-            (Warning, "deny_purge", "the stream can be purged".to_owned()),
-            "one command loses every event that is not read yet",
-            again,
-        ),
-    ];
-    let findings = checks.into_iter().filter(|(is_sound, ..)| !is_sound);
-    findings
-        .map(|(_, (severity, setting, what), why, mend)| Finding::new(severity, setting, what, why, &mend))
-        .collect()
 }
 
 /// Whether one of the stream's subjects takes all that `wanted` takes.

@@ -12,18 +12,24 @@ pub struct ClaimPlan {
     pub extra: String,
 }
 
-/// Variables that durability and isolation depend on, as this session has them, by lower-case name.
+/// Variables that durability, isolation and strictness depend on, as this session has them, by lower-case name.
 pub async fn variables(pool: &Pool) -> sqlx::Result<HashMap<String, String>> {
-    // Typed by hand: the macros can't describe SHOW, and the two servers differ in it.
-    let rows = sqlx::query(
-        "SHOW VARIABLES
-         WHERE Variable_name IN ('version', 'transaction_isolation', 'tx_isolation', 'innodb_flush_log_at_trx_commit',
-                                 'log_bin', 'sync_binlog', 'innodb_doublewrite', 'read_only')",
-    )
-    .fetch_all(pool)
-    .await?;
+    named(pool, "SHOW SESSION VARIABLES").await
+}
+
+/// As [`variables`], as a new session gets them.
+pub async fn global_variables(pool: &Pool) -> sqlx::Result<HashMap<String, String>> {
+    named(pool, "SHOW GLOBAL VARIABLES").await
+}
+
+/// Typed by hand: the macros can't describe SHOW, and the two servers differ in it.
+async fn named(pool: &Pool, show: &'static str) -> sqlx::Result<HashMap<String, String>> {
+    let rows = sqlx::query(show).fetch_all(pool).await?;
     let pair = |row: &sqlx::mysql::MySqlRow| {
-        Ok((row.try_get_unchecked::<String, _>(0)?.to_lowercase(), row.try_get_unchecked::<String, _>(1)?))
+        Ok((
+            row.try_get_unchecked::<String, _>(0)?.to_lowercase(),
+            row.try_get_unchecked::<Option<String>, _>(1)?.unwrap_or_default(),
+        ))
     };
     rows.iter().map(pair).collect()
 }
