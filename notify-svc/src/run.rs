@@ -35,7 +35,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let transport = config.email.transport().map_err(anyhow::Error::msg)?;
     let mailer = Mailer::open(transport).await?;
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
-    let client = nats::connect("notify-svc", &config.nats).await.context("NATS_URL is malformed")?;
+    pool.unready_while_refused(&readiness);
+    let client = nats::connect_ready("notify-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
 
     let monitor = Monitor::new(client.clone());
     let metrics = Metrics::register(&registry)?;

@@ -19,7 +19,7 @@ pub async fn migrate(config: &MigrateConfig) -> anyhow::Result<()> {
     let options = mysql::options(&config.database_url, &config.database_tls).context("DATABASE_URL is malformed")?;
     let place = format!("{}:{}", options.get_host(), options.get_port());
     let options = options.disable_statement_logging();
-    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, mysql::connect(&options))
         .await
         .with_context(|| format!("{place} did not answer within {CONNECT_TIMEOUT:?}"))?
         .with_context(|| format!("connecting to the database at {place}"))?;

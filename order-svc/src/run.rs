@@ -31,6 +31,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let listener = server::bind(config.http_addr).await?;
     let nats = wake::connect(&config.nats).await.context("NATS_URL is malformed")?;
     let app = app(&config, &registry)?;
+    app.pool.unready_while_refused(&readiness);
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
@@ -65,6 +66,6 @@ async fn first_contact(pool: Pool, latch: Latch, shutdown: CancellationToken) ->
         Err(_) if shutdown.is_cancelled() => return Ok(()),
         Err(error) => return Err(error),
     }
-    shutdown.cancelled().await;
+    mysql::ask_while_refused(&pool, &shutdown).await;
     Ok(())
 }

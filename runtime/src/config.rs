@@ -2,13 +2,17 @@
 //!
 //! Bad settings end the process with one line on standard error and [`EXIT_CONFIG`]; `--help` is true because the
 //! doc comments of the fields are its text. A setting that hides its environment value is a secret: it may also come from
-//! a file, which the variable of its name and `_FILE` names; only the verb that needs a secret reads its file.
+//! a file, which the variable of its name and `_FILE` names; only the verb that needs a secret reads its file. Who
+//! connects with a secret reads its file again, so that a rotated password needs no restart.
 
+use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -110,7 +114,7 @@ fn with_secret_files(command: Command, words: Option<&[OsString]>) -> (Command, 
             let arg = arg.help(help);
             match secret {
                 Ok(None) => arg,
-                Ok(Some(secret)) => from_file(arg, secret),
+                Ok(Some((secret, path))) => from_file(arg, secret, path.into()),
                 Err(reason) => {
                     unread.get_or_insert(reason);
                     arg
@@ -129,22 +133,32 @@ fn with_secret_files(command: Command, words: Option<&[OsString]>) -> (Command, 
 }
 
 /// A flag goes before the file, as it goes before the environment.
-fn from_file(arg: Arg, secret: String) -> Arg {
-    arg.default_value(secret).hide_default_value(true).required(false)
+fn from_file(arg: Arg, secret: String, path: Arc<Path>) -> Arg {
+    let text = secret.clone();
+    let parser = move |given: &str| {
+        let file = (given == text).then(|| Arc::clone(&path));
+        Ok::<_, Infallible>(Secret { text: given.to_owned(), file })
+    };
+    arg.default_value(secret).hide_default_value(true).required(false).value_parser(parser)
 }
 
-fn secret_in_file(name: &str, file: &str) -> Result<Option<String>, String> {
-    let Some(path) = env::var_os(file) else { return Ok(None) };
+fn secret_in_file(name: &str, file: &str) -> Result<Option<(String, PathBuf)>, String> {
+    let Some(path) = env::var_os(file).map(PathBuf::from) else { return Ok(None) };
     if env::var_os(name).is_some() {
         return Err(format!("{name} and {file} are both set: which one counts?"));
     }
-    let text = fs::read_to_string(&path).map_err(|error| format!("{file}: cannot read {}: {error}", path.display()))?;
+    let secret = read_secret(&path).map_err(|reason| format!("{file}: {reason}"))?;
+    Ok(Some((secret, path)))
+}
+
+fn read_secret(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     // Editors and `echo` end a file with a line break that is no part of the secret.
     let secret = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if secret.is_empty() {
-        return Err(format!("{file}: {} is empty", path.display()));
+        return Err(format!("{} is empty", path.display()));
     }
-    Ok(Some(secret.to_owned()))
+    Ok(secret.to_owned())
 }
 
 /// Parses a duration such as `30s`, `5m` or `1h 30m`; clap's `value_parser`.
@@ -185,12 +199,30 @@ fn for_the_record(what: &str, chars_max: usize, text: &str) -> Result<String, St
 
 /// A setting that may carry a password: it never prints.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    /// Where it came from, if that can be read again.
+    file: Option<Arc<Path>>,
+}
 
 impl Secret {
-    /// The text itself, for the one who connects with it.
+    /// The text itself, as it was at the start, for the one who connects with it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The secret as its file has it now. A file that can't be read, perhaps because somebody writes it, counts as
+    /// unchanged.
+    #[must_use]
+    pub fn read_again(&self) -> Self {
+        let Some(file) = &self.file else { return self.clone() };
+        match read_secret(file) {
+            Ok(text) => Self { text, file: self.file.clone() },
+            Err(reason) => {
+                tracing::warn!(reason, "a secret can't be read again, going on with the one before");
+                self.clone()
+            }
+        }
     }
 }
 
@@ -202,15 +234,15 @@ impl std::fmt::Debug for Secret {
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(text)
+        Self { text, file: None }
     }
 }
 
 impl std::str::FromStr for Secret {
-    type Err = std::convert::Infallible;
+    type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+        Ok(Self::from(text.to_owned()))
     }
 }
 
@@ -232,5 +264,17 @@ mod tests {
     fn a_secret_does_not_print() {
         let secret = Secret::from("mysql://order_svc:hunter2@db/orders".to_owned());
         assert_eq!(format!("{secret:?}"), "[secret]");
+    }
+
+    #[test]
+    fn a_secret_is_what_its_file_says_now() {
+        let path = env::temp_dir().join(format!("secret-{}", std::process::id()));
+        let secret = Secret { text: "old".to_owned(), file: Some(path.clone().into()) };
+        assert_eq!(secret.read_again().expose(), "old", "there is no file");
+        for (text, now) in [("new\n", "new"), ("", "old")] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(secret.read_again().expose(), now);
+        }
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -1,7 +1,7 @@
-//! Connections to MySQL and MariaDB: session settings, which faults pass by themselves, and
-//! whether an INSERT found its key taken.
+//! Connections to MySQL and MariaDB: settings, session, pool, which faults pass by themselves, and whether an INSERT
+//! found its key taken.
 //!
-//! Guarantees READ COMMITTED, UTC and a bounded wait on row locks in every session. Under REPEATABLE READ a locking
+//! Guarantees READ COMMITTED, UTC and a bounded wait for locks in every session. Under REPEATABLE READ a locking
 //! read that reaches the end of the outbox would block every INSERT.
 
 use std::path::PathBuf;
@@ -15,31 +15,20 @@ use crate::retry::Retry;
 use crate::telemetry::chain;
 use crate::tls;
 
+mod closer;
 mod connection;
+mod error;
+mod login;
 mod pool;
+mod session;
 
 pub use connection::{PooledConnection, Transaction};
+pub use error::{is_data_fault, is_transient};
 pub use pool::{Pool, STATEMENT_TIME_MAX, UNCHECKED_IDLE};
+pub use session::connect;
 
-/// Server errors that pass by themselves when the transaction is tried again.
-const TRANSIENT: &[u16] = &[
-    1040, // too many connections
-    1047, // a node that lost its cluster (Galera)
-    1053, // server shutdown in progress
-    1203, // too many connections of this user
-    1205, // lock wait timeout
-    1213, // deadlock
-    1226, // too many connections of this user, by its own limit
-    1290, // read-only after a failover
-    1317, // query interrupted
-    1792, // read-only transaction
-    1836, // read-only mode
-    1927, // connection killed (MariaDB)
-    3032, // offline for maintenance or a failover
-    3100, // rejected by replication, such as a group that lost its majority
-    3101, // rolled back by group replication's conflict check
-    4031, // disconnected after inactivity
-];
+/// So often a database that refuses our login is asked again.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Settings of a database connection.
 #[derive(Clone, Debug, clap::Args)]
@@ -119,6 +108,7 @@ pub fn options(url: &Secret, tls: &DatabaseTls) -> sqlx::Result<MySqlConnectOpti
 /// # Errors
 /// If the URL can't be parsed.
 pub fn pool(config: &DatabaseConfig) -> sqlx::Result<Pool> {
+    let login = login::Login::new(&config.database_url, &config.database_tls)?;
     let options = options(&config.database_url, &config.database_tls)?;
     if is_overheard(&options) {
         tracing::warn!(
@@ -126,12 +116,24 @@ pub fn pool(config: &DatabaseConfig) -> sqlx::Result<Pool> {
             "the connection to the database is not encrypted; DATABASE_CA_FILE would encrypt it"
         );
     }
-    Ok(Pool::new(options, config.database_connections_max, config.database_acquire_timeout))
+    Ok(Pool::new(login, config.database_connections_max, config.database_acquire_timeout))
 }
 
 fn is_overheard(options: &MySqlConnectOptions) -> bool {
     let is_local = options.get_socket().is_some() || tls::is_loopback(options.get_host());
     matches!(options.get_ssl_mode(), MySqlSslMode::Disabled) && !is_local
+}
+
+/// Asks the database now and then, for as long as it refuses the login that it took before: a process that is not ready
+/// for it gets no requests, and would never learn that it is taken again.
+pub async fn ask_while_refused(pool: &Pool, shutdown: &CancellationToken) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(REFUSAL_PAUSE)).await.is_some() {
+        if pool.is_refused()
+            && let Ok(connection) = pool.acquire().await
+        {
+            connection.release();
+        }
+    }
 }
 
 /// Waits until the database answers, however long it is away.
@@ -177,26 +179,4 @@ impl Receipt {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether trying the whole transaction again, later, can succeed.
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-            .is_some_and(|error| TRANSIENT.contains(&error.number())),
-        _ => false,
-    }
-}
-
-/// Whether the server refused a value itself, such as a text too long for its column: the same statement will never
-/// succeed, whoever runs it.
-pub fn is_data_fault(error: &sqlx::Error) -> bool {
-    let sql_state = error.as_database_error().and_then(|error| error.code());
-    sql_state.is_some_and(|code| code.starts_with("22"))
 }

@@ -1,16 +1,20 @@
 //! The connection to NATS: it keeps trying, for ever, and says what it sees.
 //!
 //! Guarantees that a broker that is away at the start or later never ends the process, and that with an authority to check
-//! it by, nothing is said to a broker that can't prove its name. Whether a message arrived is not known here; that is
-//! JetStream's to acknowledge.
+//! it by, nothing is said to a broker that can't prove its name. The password is read from its file at each connection, so
+//! that a rotated one needs no restart: `a_rotated_nats_password_is_read_again`. Whether a message arrived is not known
+//! here; that is JetStream's to acknowledge.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
+use async_nats::{Auth, Client, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
 
 use crate::config::{Secret, Validate};
+use crate::readiness::Readiness;
 use crate::retry::Retry;
 use crate::tls;
 
@@ -70,27 +74,63 @@ fn addresses(url: &Secret) -> io::Result<Vec<ServerAddr>> {
     url.expose().split(',').map(str::parse).collect()
 }
 
-impl NatsAccess {
-    fn apply(&self, options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
-        // The client itself overlooks what a URL says before the @.
-        let in_url =
-            || addresses.iter().find_map(|address| Some((address.username()?, address.password().unwrap_or_default())));
-        let password = self.nats_password.as_ref().map_or("", Secret::expose);
-        let user = self.nats_user.as_deref().map(|user| (user, password)).or_else(in_url);
-        let options = match user {
-            Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
-            None => options,
+impl NatsConfig {
+    fn options(&self) -> ConnectOptions {
+        let access = &self.nats_access;
+        let config = self.clone();
+        let options = match self.user() {
+            Some(_) => ConnectOptions::with_auth_callback(move |_| {
+                let auth = config.auth();
+                async move { Ok(auth) }
+            }),
+            None => ConnectOptions::new(),
         };
-        let options = match &self.nats_ca_file {
+        let options = match &access.nats_ca_file {
             // The addresses that servers of a cluster tell of each other need not be in their certificates.
             Some(file) => options.require_tls(true).add_root_certificates(file.clone()).ignore_discovered_servers(),
             None => options,
         };
-        match (&self.nats_cert_file, &self.nats_key_file) {
+        match (&access.nats_cert_file, &access.nats_key_file) {
             (Some(certificate), Some(key)) => options.add_client_certificate(certificate.clone(), key.clone()),
             _ => options,
         }
     }
+
+    /// Who we are now, for a connection that is being made.
+    fn auth(&self) -> Auth {
+        let mut auth = Auth::new();
+        if let Some((user, password)) = self.user() {
+            (auth.username, auth.password) = (Some(user), Some(password));
+        }
+        auth
+    }
+
+    /// User and password, as their files have them now. The client itself overlooks what a URL says before the @.
+    fn user(&self) -> Option<(String, String)> {
+        if let Some(user) = &self.nats_access.nats_user {
+            let password = self.nats_access.nats_password.as_ref().map(Secret::read_again);
+            return Some((user.clone(), password.map_or_else(String::new, |password| password.expose().to_owned())));
+        }
+        let addresses = addresses(&self.nats_url.read_again()).or_else(|_| addresses(&self.nats_url)).ok()?;
+        let in_url = |address: &ServerAddr| {
+            Some((address.username()?.to_owned(), address.password().unwrap_or_default().to_owned()))
+        };
+        addresses.iter().find_map(in_url)
+    }
+}
+
+/// What NATS says to a login that it refuses.
+const REFUSAL: &str = "authorization violation";
+
+/// As [`connect`], for a process that is not ready while NATS refuses its login: its password may have been rotated, and
+/// another replica may have the new one.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_ready(name: &'static str, config: &NatsConfig, readiness: &Readiness) -> anyhow::Result<Client> {
+    let is_refused = Arc::new(AtomicBool::new(false));
+    readiness.unready_while("nats: it refuses our login", Arc::clone(&is_refused));
+    open(name, config, is_refused).await
 }
 
 /// Connects in the background; returns before the broker answered. The first word of `name` is the program's: answers
@@ -99,6 +139,10 @@ impl NatsAccess {
 /// # Errors
 /// If an address can't be parsed.
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
+    open(name, config, Arc::default()).await
+}
+
+async fn open(name: &'static str, config: &NatsConfig, is_refused: Arc<AtomicBool>) -> anyhow::Result<Client> {
     let addresses = addresses(&config.nats_url)?;
     let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
     if config.nats_access.nats_ca_file.is_none()
@@ -109,15 +153,25 @@ pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<
             "nothing asks for encryption of the connection to NATS; NATS_CA_FILE would encrypt it"
         );
     }
-    let client = options(name, config, &addresses)
+    let is_taken = Arc::clone(&is_refused);
+    let client = options(name, config)
         .retry_on_initial_connect()
         .max_reconnects(None)
         .reconnect_delay_callback(|attempts| {
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             Retry::delay_after(Duration::from_millis(100), Duration::from_secs(2), attempts)
         })
-        .reconnect_to_server_callback(|servers, _| async move { log_failures(&servers) })
-        .event_callback(|event| async move { log(&event) })
+        .reconnect_to_server_callback(move |servers, _| {
+            let was_refused = |server: &Server| server.last_error.as_ref().is_some_and(|error| error.contains(REFUSAL));
+            is_refused.store(servers.iter().any(was_refused), Ordering::Relaxed);
+            async move { log_failures(&servers) }
+        })
+        .event_callback(move |event| {
+            if matches!(event, Event::Connected) {
+                is_taken.store(false, Ordering::Relaxed);
+            }
+            async move { log(&event) }
+        })
         .connect(bare)
         .await?;
     Ok(client)
@@ -131,13 +185,13 @@ pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<
 pub async fn connect_once(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
     let addresses = addresses(&config.nats_url)?;
     let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
-    let options = options(name, config, &addresses).max_reconnects(Some(addresses.len()));
+    let options = options(name, config).max_reconnects(Some(addresses.len()));
     Ok(options.reconnect_delay_callback(|_| Duration::ZERO).connect(bare).await?)
 }
 
-fn options(name: &'static str, config: &NatsConfig, addresses: &[ServerAddr]) -> ConnectOptions {
+fn options(name: &'static str, config: &NatsConfig) -> ConnectOptions {
     let program = name.split(' ').next().unwrap_or(name);
-    let options = config.nats_access.apply(ConnectOptions::new(), addresses);
+    let options = config.options();
     options
         .name(name)
         .custom_inbox_prefix(format!("_INBOX.{program}"))

@@ -1,8 +1,10 @@
 //! Readiness as a latch: not ready until every part has reported once, and never again after a stop began.
 //!
 //! A database outage does not make a replica unready: all replicas share the database, and taking them all out of
-//! service would turn clear 503 answers into refused connections.
+//! service would turn clear 503 answers into refused connections. A refused login does: it is this replica's secret that
+//! is out of date, and another one may have the new one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -11,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct Readiness {
     waiting: Arc<Mutex<Vec<&'static str>>>,
+    faults: Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>,
     shutdown: CancellationToken,
 }
 
@@ -24,7 +27,7 @@ pub struct Latch {
 impl Readiness {
     /// Ready until the first latch is made; unready for good once `shutdown` is cancelled.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { waiting: Arc::default(), shutdown }
+        Self { waiting: Arc::default(), faults: Arc::default(), shutdown }
     }
 
     /// Makes the process wait for one more part.
@@ -38,7 +41,14 @@ impl Readiness {
         if self.shutdown.is_cancelled() {
             return vec!["shutdown"];
         }
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = faults.iter().filter(|(_, holds)| holds.load(Ordering::Relaxed)).map(|(name, _)| *name);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().chain(faults).collect()
+    }
+
+    /// Makes the process unready whenever this fault holds.
+    pub fn unready_while(&self, name: &'static str, fault: Arc<AtomicBool>) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push((name, fault));
     }
 }
 
@@ -62,6 +72,11 @@ mod tests {
         mysql.set();
         assert_eq!(readiness.waiting(), ["nats"]);
         nats.set();
+        assert!(readiness.waiting().is_empty());
+        let fault = Arc::new(AtomicBool::new(true));
+        readiness.unready_while("login", Arc::clone(&fault));
+        assert_eq!(readiness.waiting(), ["login"]);
+        fault.store(false, Ordering::Relaxed);
         assert!(readiness.waiting().is_empty());
         shutdown.cancel();
         assert_eq!(readiness.waiting(), ["shutdown"]);

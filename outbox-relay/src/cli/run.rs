@@ -45,10 +45,10 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
 
     let admin = server::bind(config.process.admin_addr).await?;
     let mysql_latch = readiness.latch("mysql");
-    lifecycle.serve_admin(admin, registry, readiness);
-
     let pool = mysql::pool(&config.database)?;
-    let nats = nats::connect("outbox-relay", &config.nats).await?;
+    pool.unready_while_refused(&readiness);
+    let nats = nats::connect_ready("outbox-relay", &config.nats, &readiness).await?;
+    lifecycle.serve_admin(admin, registry, readiness);
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), losses.clone(), shutdown.clone()));

@@ -1,7 +1,7 @@
 //! A connection out of the pool, and a transaction on it.
 //!
 //! Guarantees that a connection is used again only after the last statement on it came to its end, and outside of a
-//! transaction; any other is closed, which rolls back. To go on with one, its answers would have to be told apart: one that
+//! transaction; any other is closed and its thread at the server ended, which rolls back. To go on with one, its answers would have to be told apart: one that
 //! was left in the middle of a ping gave the next statement the answer to the ping, and each one after it the answer to the
 //! one before (`a_health_check_that_is_given_up_shifts_no_answers`).
 
@@ -13,20 +13,23 @@ use deadpool::managed::Object;
 use sqlx::{Executor, MySqlConnection};
 use tokio::time::timeout;
 
-use super::is_transient;
+use super::error::is_transient;
 use super::pool::Connector;
 
-/// A connection out of the pool. Closed when it is dropped, unless it is released.
+/// A connection out of the pool. Closed when it is dropped, unless it is released; its place is free when the server has
+/// ended it.
 #[derive(Debug)]
 pub struct PooledConnection {
     /// None once it is released.
     connection: Option<Object<Connector>>,
     statement_time_max: Duration,
+    /// COMMIT was sent, and nobody knows yet what became of it.
+    is_committing: bool,
 }
 
 impl PooledConnection {
     pub(super) fn new(connection: Object<Connector>, statement_time_max: Duration) -> Self {
-        Self { connection: Some(connection), statement_time_max }
+        Self { connection: Some(connection), statement_time_max, is_committing: false }
     }
 
     /// Gives it back as it is: nothing is under way on it, no answer and no transaction.
@@ -46,7 +49,11 @@ impl PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        drop(self.connection.take().map(Object::take));
+        let Some(connection) = self.connection.take() else { return };
+        match Object::pool(&connection) {
+            Some(pool) => pool.manager().closer.close(connection, self.is_committing),
+            None => drop(connection),
+        }
     }
 }
 
@@ -54,13 +61,13 @@ impl Deref for PooledConnection {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        self.connection.as_ref().expect("it is there until it is released")
+        self.connection.as_ref().expect("it is there until it is released").connection()
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        self.connection.as_mut().expect("it is there until it is released")
+        self.connection.as_mut().expect("it is there until it is released").connection_mut()
     }
 }
 
@@ -79,7 +86,8 @@ impl Transaction {
     ///
     /// # Errors
     /// As the database has it. Unless it says so itself, it may have committed.
-    pub async fn commit(self) -> sqlx::Result<()> {
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        self.0.is_committing = true;
         self.end("COMMIT").await
     }
 

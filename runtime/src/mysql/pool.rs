@@ -4,11 +4,11 @@
 //! server fell silent, as in a failover away from a machine that hangs, leaves the pool with whoever used it:
 //! `a_statement_that_is_left_is_not_waited_for`. sqlx's own pool pings each connection that is returned and waits for the
 //! answer without limit, so that such a one keeps its place for ever (sqlx issue 4349). Here deadpool keeps them: one whose
-//! statement has ended is returned as it is, without a round trip, and any other is closed.
+//! statement has ended is returned as it is, without a round trip, and any other is closed; see [`super::closer`].
 
-use std::fmt;
 use std::io::ErrorKind;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::Status;
@@ -16,11 +16,15 @@ use deadpool::managed::{self, Metrics, PoolError, QueueMode, RecycleError, Recyc
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
-use sqlx::mysql::{MySqlConnectOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo};
+use sqlx::mysql::{MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo};
 use sqlx::{Connection, Describe, Either, Execute, Executor, MySql, MySqlConnection, SqlStr};
 use tokio::time::timeout;
 
+use super::closer::{Closer, Thread};
 use super::connection::{PooledConnection, Transaction, in_time};
+use super::login::Login;
+use super::session;
+use crate::readiness::Readiness;
 use crate::retry::Retry;
 
 /// No statement of a service takes so long; a database that does is as good as away. More than a wait for a lock, and less
@@ -39,11 +43,6 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Older connections are replaced, so that a server that came back gets its share of them.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-
-/// The server, too, gives up a connection of which it hears nothing, and what it has locked: ten minutes.
-const WAITS: &str = "SET SESSION innodb_lock_wait_timeout = 5, wait_timeout = 600";
-
 /// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -54,8 +53,9 @@ pub struct Pool {
 
 impl Pool {
     /// Connects when first used.
-    pub(super) fn new(options: MySqlConnectOptions, connections_max: u32, acquire_timeout: Duration) -> Self {
-        let builder = managed::Pool::builder(Connector { options, silent_at: Mutex::default() });
+    pub(super) fn new(login: Login, connections_max: u32, acquire_timeout: Duration) -> Self {
+        let closer = Closer::new(login.clone());
+        let builder = managed::Pool::builder(Connector { login, closer, silent_at: Mutex::default() });
         // The one used last is the one most likely alive, and needs no check.
         let builder = builder.max_size(connections_max as usize).queue_mode(QueueMode::Lifo);
         let connections = builder.build().expect("deadpool asks for a runtime only with timeouts");
@@ -98,6 +98,16 @@ impl Pool {
         in_time(self.statement_time_max, statements).await
     }
 
+    /// Makes the process unready while the server refuses its login after it had taken it: the password is being rotated.
+    pub fn unready_while_refused(&self, readiness: &Readiness) {
+        let is_refused = Arc::clone(self.connections.manager().login.is_refused());
+        readiness.unready_while("database: it refuses our login", is_refused);
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.connections.manager().login.is_refused().load(Ordering::Relaxed)
+    }
+
     /// How many connections there are, may be, and are idle.
     pub(crate) fn status(&self) -> Status {
         self.connections.status()
@@ -105,42 +115,70 @@ impl Pool {
 }
 
 /// Makes connections for the pool, and looks at them before they are used again.
+#[derive(Debug)]
 pub(super) struct Connector {
-    options: MySqlConnectOptions,
+    login: Login,
+    pub(super) closer: Closer,
     /// When a connection was last found silent: those that are older are given up unasked, for each would take its time.
     silent_at: Mutex<Option<Instant>>,
 }
 
-impl fmt::Debug for Connector {
-    /// Without the options: they have the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").finish_non_exhaustive()
+/// A connection and the server's side of it.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// None once it is hung up.
+    connection: Option<MySqlConnection>,
+    pub(super) thread: Thread,
+}
+
+impl Session {
+    pub(super) fn connection(&self) -> &MySqlConnection {
+        self.connection.as_ref().expect("only a connection that was given up is hung up")
+    }
+
+    pub(super) fn connection_mut(&mut self) -> &mut MySqlConnection {
+        self.connection.as_mut().expect("only a connection that was given up is hung up")
+    }
+
+    /// Closes our end.
+    pub(super) fn hang_up(&mut self) {
+        drop(self.connection.take());
     }
 }
 
 impl managed::Manager for Connector {
-    type Type = MySqlConnection;
+    type Type = Session;
     type Error = sqlx::Error;
 
     /// Tries again while nobody listens, which is how a server that restarts looks.
-    async fn create(&self) -> sqlx::Result<MySqlConnection> {
+    async fn create(&self) -> sqlx::Result<Session> {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_millis(500));
         let mut connection = loop {
-            match MySqlConnection::connect_with(&self.options).await {
+            match session::connect_for_service(&self.login.options()).await {
                 Err(sqlx::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
                     tokio::time::sleep(retry.next_delay()).await;
                 }
-                connected => break connected?,
+                connected => break self.login.tried(connected)?,
             }
         };
-        connection.execute(SESSION).await?;
-        connection.execute(WAITS).await?;
-        Ok(connection)
+        let thread = Thread::of(&mut connection).await?;
+        Ok(Session { connection: Some(connection), thread })
     }
 
     /// A check before each use would cost a round trip a transaction. Under load nothing idles, and a dead connection
     /// shows as a transient error; after a quiet time a restart of the database must not fail one request for each.
-    async fn recycle(&self, connection: &mut MySqlConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        let usable = self.check(session.connection_mut(), metrics).await;
+        if usable.is_err() {
+            session.hang_up();
+            self.closer.close_idle(session.thread.clone());
+        }
+        usable
+    }
+}
+
+impl Connector {
+    async fn check(&self, connection: &mut MySqlConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         if metrics.age() > AGE_MAX {
             return Err(RecycleError::message("it is old"));
         }
@@ -157,9 +195,7 @@ impl managed::Manager for Connector {
         }
         Ok(())
     }
-}
 
-impl Connector {
     fn silent_at(&self) -> MutexGuard<'_, Option<Instant>> {
         self.silent_at.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use runtime::mysql::{Pool, Transaction, UNCHECKED_IDLE};
+use runtime::mysql::{Pool, PooledConnection, Transaction, UNCHECKED_IDLE};
 use schema::database::ORDERS;
+use sqlx::{Connection, MySqlPool};
 use stack::both_engines;
-use stack::testing::{Database, Engine, TcpProxy, eventually};
-use tokio::time::timeout;
+use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
 
 const USER: &str = "order_svc";
 
@@ -23,6 +25,12 @@ async fn insertion(pool: &Pool) -> Transaction {
     let mut tx = pool.begin().await.unwrap();
     sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
     tx
+}
+
+/// The threads of our user at the server.
+async fn threads(admin: &MySqlPool) -> i64 {
+    let threads = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?";
+    sqlx::query_scalar(threads).bind(USER).fetch_one(admin).await.unwrap()
 }
 
 async fn orders(pool: &Pool) -> i64 {
@@ -78,6 +86,33 @@ both_engines! {
         })
         .await;
         assert_eq!(orders(&pool).await, 0);
+    }
+
+    async fn the_server_never_has_more_threads_than_the_pool_connections(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let database = Database::create_on(&server, &ORDERS).await;
+        let admin = database.admin_pool().await;
+        let pool = database.service_pool(USER, 4);
+        let locks = [("FLUSH TABLES WITH READ LOCK", INSERT), ("LOCK TABLES orders WRITE", "SELECT COUNT(*) FROM orders")];
+        for (lock, statement) in locks {
+            // Unlocks when it is closed.
+            let mut other = admin.acquire().await.unwrap();
+            sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
+            let (mut most, mut waiting, mut pace) = (0, JoinSet::new(), interval(Duration::from_millis(25)));
+            for _ in 0..100 {
+                pace.tick().await;
+                let pool = pool.clone();
+                // A client that hangs up: what waits for the lock is left in its middle.
+                waiting.spawn(async move {
+                    timeout(Duration::from_millis(200), sqlx::query(statement).execute(&pool)).await.is_err()
+                });
+                most = most.max(threads(&admin).await);
+            }
+            let left = waiting.join_all().await.into_iter().filter(|is_left| *is_left).count();
+            assert!(left == 100 && most <= 5, "{lock}: {most} threads, {left} were left");
+            other.detach().close().await.unwrap();
+            eventually("the pool is as it was", async || pool.acquire().await.map(PooledConnection::release).is_ok()).await;
+        }
     }
 
     async fn one_silent_connection_gives_away_the_others(engine: Engine) {

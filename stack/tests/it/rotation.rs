@@ -1,0 +1,121 @@
+//! Passwords that are changed at the server first and in the file later.
+
+use std::path::Path;
+
+use schema::database::{Definition, NOTIFICATIONS, ORDERS};
+use sqlx::{AssertSqlSafe, MySqlPool};
+use stack::testing::{Database, MySql, Nats, Service, binary, eventually};
+use stack::{Engine, both_engines};
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+async fn readyz(service: &Service) -> (u16, String) {
+    let answer = reqwest::get(service.admin_url("/readyz")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Changes a user's password and kills its connections, as whoever rotates it does.
+async fn rotate(admin: &MySqlPool, user: &str) {
+    let change = format!("ALTER USER '{user}'@'%' IDENTIFIED BY 'fresh'");
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(admin).await.unwrap();
+    let threads = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?";
+    let threads: Vec<i64> = sqlx::query_scalar(threads).bind(user).fetch_all(admin).await.unwrap();
+    for thread in threads {
+        // One of them may have ended by itself.
+        sqlx::raw_sql(AssertSqlSafe(format!("KILL {thread}"))).execute(admin).await.ok();
+    }
+}
+
+const SERVICES: [(&str, &str, &Definition); 3] = [
+    ("order-svc", "order_svc", &ORDERS),
+    ("outbox-relay", "outbox_relay", &ORDERS),
+    ("notify-svc", "notify_svc", &NOTIFICATIONS),
+];
+
+both_engines! {
+    async fn a_rotated_database_password_is_read_again(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let (orders, notifications) =
+            (Database::create_on(&server, &ORDERS).await, Database::create_on(&server, &NOTIFICATIONS).await);
+        let (nats, folder) = (Nats::start().await, tempfile::tempdir().unwrap());
+        let admin = orders.admin_pool().await;
+        let mut services = Vec::new();
+        for (name, user, definition) in SERVICES {
+            let database = if definition.name == ORDERS.name { &orders } else { &notifications };
+            let (file, url) = (folder.path().join(name), database.url(user));
+            write(&file, &url);
+            let mut service = Service::new(binary(name))
+                .env("DATABASE_URL_FILE", file.to_str().unwrap())
+                .env("NATS_URL", nats.url())
+                .env("EMAIL_TRANSPORT", "log");
+            service.spawn();
+            services.push((service, user, file, url));
+        }
+        for (service, ..) in &mut services {
+            service.until_ready().await;
+        }
+        let order = r#"{"product":"Espresso machine","quantity":2,"email":"ada@example.com"}"#;
+        let orders_url = services[0].0.url("/api/orders");
+        let place = async || {
+            let request = reqwest::Client::new().post(&orders_url).header("content-type", "application/json");
+            let answer = request.body(order).send().await.unwrap();
+            (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+        };
+        assert_eq!(place().await.0, 201);
+        for (_, user, ..) in &services {
+            rotate(&admin, user).await;
+        }
+        assert_eq!(place().await, (503, true));
+        for (service, ..) in &services {
+            eventually("it is not ready", async || {
+                let (status, text) = readyz(service).await;
+                status == 503 && text.contains("database: it refuses our login")
+            })
+            .await;
+        }
+        for (service, _, file, url) in &services {
+            write(file, &url.replace(&format!(":{}@", Database::PASSWORD), ":fresh@"));
+            eventually("it is ready again", async || readyz(service).await.0 == 200).await;
+        }
+        assert_eq!(place().await.0, 201);
+        for (service, ..) in &mut services {
+            assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
+            assert!(!service.log().contains("fresh"), "{}", service.log());
+        }
+    }
+
+    async fn a_rotated_nats_password_is_read_again(engine: Engine) {
+        let (orders, notifications) =
+            (Database::create(engine, &ORDERS).await, Database::create(engine, &NOTIFICATIONS).await);
+        let (nats, folder) = (Nats::start_with_accounts().await, tempfile::tempdir().unwrap());
+        let file = folder.path().join("password");
+        write(&file, "stale");
+        let mut services = Vec::new();
+        for (name, user, database) in
+            [("outbox-relay", "outbox_relay", &orders), ("notify-svc", "notify_svc", &notifications)]
+        {
+            let mut service = Service::new(binary(name))
+                .env("DATABASE_URL", database.url(user))
+                .env("NATS_URL", nats.url())
+                .env("NATS_USER", name)
+                .env("NATS_PASSWORD_FILE", file.to_str().unwrap())
+                .env("EMAIL_TRANSPORT", "log");
+            service.spawn();
+            services.push(service);
+        }
+        for service in &mut services {
+            let admin = service.admin_url("/readyz");
+            eventually("it is not ready", async || {
+                let Ok(answer) = reqwest::get(&admin).await else { return false };
+                answer.text().await.unwrap().contains("nats: it refuses our login")
+            })
+            .await;
+        }
+        write(&file, Nats::PASSWORD);
+        for service in &mut services {
+            service.until_ready().await;
+        }
+    }
+}
