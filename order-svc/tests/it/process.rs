@@ -1,12 +1,15 @@
 //! The program itself: settings, verbs and exit statuses.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use schema::names::ORDERS_WAKE_SUBJECT;
 use sqlx::AssertSqlSafe;
 use stack::both_engines;
 use stack::testing::{Database, Engine, MySql, Nats, Port, Service, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::api::{Answer, NO_NATS, USER, good_order};
 
@@ -22,6 +25,34 @@ fn complaint(output: &Output, status: i32) -> String {
     assert_eq!(output.status.code(), Some(status), "{line}");
     assert_eq!(line.trim_end().lines().count(), 1, "{line}");
     line
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_is_asked_hold_up_no_stop() {
+    let database = Database::create(Engine::MySql, &schema::database::ORDERS).await;
+    let service = Service::new(PROGRAM).env("DATABASE_URL", database.url(USER)).env("NATS_URL", NO_NATS);
+    let mut service = service.start().await;
+    let address = service.url("").trim_start_matches("http://").to_owned();
+    let mut idle = Vec::new();
+    // As many as are served at once; the last ones have asked half a question, or one that was answered.
+    for number in 0..1024 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let asked: &[u8] = match number {
+            ..1000 => b"",
+            1000..1010 => b"GET /health HTT",
+            _ => b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+        };
+        stream.write_all(asked).await.unwrap();
+        idle.push(stream);
+    }
+    for answered in &mut idle[1010..] {
+        let mut start = [0; 12];
+        answered.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200");
+    }
+    let began = Instant::now();
+    assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 both_engines! {

@@ -4,23 +4,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// A client that has not sent a whole request head by then is disconnected; also the idle time of a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// About what a request head may have, in bytes; 431 above it. The driver looks after each read, so that some more may pass.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Headers that the driver reads: more than are taken, so that the refusal is a problem document as all others are.
+const HEADERS_PARSED_MAX: usize = 256;
 /// Open connections; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests in flight when a stop begins have this long to be answered.
@@ -36,27 +41,18 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
 }
 
-/// Serves until `shutdown`, then answers what is in flight.
+/// Serves until `shutdown`, then answers what is in flight. A connection on which nothing was asked, or nothing whole, is
+/// closed at once.
 ///
 /// # Errors
 /// If requests were still unanswered after 10 s of draining.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let connections = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.context("the semaphore is never closed")?;
-        let stream = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    pause_after(&error).await;
-                    continue;
-                }
-            },
-        };
-        let connection = connections.watch(connection(stream, router.clone()));
-        tokio::spawn(async move {
+    while let Some(accepted) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
+        let (stream, place) = accepted?;
+        let connection = attend(stream, router.clone(), shutdown.clone());
+        connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended badly");
             }
@@ -64,20 +60,52 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         });
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_MAX, connections.shutdown()).await;
+    connections.close();
+    let drained = tokio::time::timeout(DRAIN_MAX, connections.wait()).await;
     drained.context("requests were still unanswered when the drain time ended")
 }
 
-fn connection(stream: TcpStream, router: Router) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+/// The next connection, when there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> anyhow::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.context("the semaphore is never closed")?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, place)),
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn attend(stream: TcpStream, router: Router, shutdown: CancellationToken) -> hyper::Result<()> {
     // An answer is one small write: waiting to fill a packet would only delay it.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "setting TCP_NODELAY failed");
     }
-    http1::Builder::new()
+    let was_asked = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&was_asked);
+    let service = service_fn(move |request| {
+        noted.store(true, Ordering::Relaxed);
+        TowerToHyperService::new(router.clone()).call(request)
+    });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .max_headers(HEADERS_PARSED_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // What has come already is read before the stop is heeded.
+        biased;
+        ended = &mut connection => return ended,
+        () = shutdown.cancelled() => {}
+    }
+    if !was_asked.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 /// A reset connection is the client's affair; anything else means that we can't accept, so don't spin.
