@@ -20,19 +20,27 @@ pub enum Cancelled {
     Done(Order),
     /// The order stands where it can't be cancelled any more.
     TooLate(OrderStatus),
+    /// The order is in another state than the client takes it for.
+    Unexpected(Order),
     /// There is no such order.
     NotFound,
 }
 
-/// Cancels the order.
+/// Cancels the order, if it is in a state that the client expects. What this request asks for may have happened already,
+/// by an attempt whose answer was lost: an order that was cancelled out of an expected state is done.
 ///
 /// # Errors
 /// [`TransactionError`], after a few attempts if trying again was of use.
 #[tracing::instrument(name = "order.cancel", skip_all, fields(aggregate.id = %id))]
-pub async fn cancel(app: &App, id: OrderId, traceparent: Option<TraceParent>) -> Result<Cancelled, TransactionError> {
+pub async fn cancel(
+    app: &App,
+    id: OrderId,
+    traceparent: Option<TraceParent>,
+    expects: impl Fn(&Order) -> bool,
+) -> Result<Cancelled, TransactionError> {
     let mut attempts = Attempts::begin();
     let cancellation = loop {
-        match commit(app, id, traceparent.as_ref()).await {
+        match commit(app, id, traceparent.as_ref(), &expects).await {
             Ok(cancellation) => break cancellation,
             Err(error) => {
                 let again = attempts.next(error).await;
@@ -48,6 +56,7 @@ pub async fn cancel(app: &App, id: OrderId, traceparent: Option<TraceParent>) ->
             (Outcome::Done, Cancelled::Done(order))
         }
         Some(Cancellation::AlreadyCancelled(order)) => (Outcome::Repeated, Cancelled::Done(order)),
+        Some(Cancellation::Unexpected(order)) => (Outcome::Refused, Cancelled::Unexpected(order)),
         Some(Cancellation::TooLate(status)) => (Outcome::Refused, Cancelled::TooLate(status)),
         None => (Outcome::Refused, Cancelled::NotFound),
     };
@@ -59,13 +68,14 @@ async fn commit(
     app: &App,
     id: OrderId,
     traceparent: Option<&TraceParent>,
+    expects: impl Fn(&Order) -> bool,
 ) -> Result<Option<Cancellation>, TransactionError> {
     let mut tx = app.pool.begin().await?;
     let Some(order) = orders::lock(&mut tx, id).await? else {
         tx.rollback().await?;
         return Ok(None);
     };
-    match order.cancel(Utc::now()) {
+    match order.cancel_if(Utc::now(), expects) {
         Cancellation::Cancelled(order, event) => {
             let event = event.traced(traceparent.cloned());
             orders::advance(&mut tx, &order).await?;
@@ -73,7 +83,7 @@ async fn commit(
             tx.commit().await.map_err(TransactionError::AtCommit)?;
             Ok(Some(Cancellation::Cancelled(order, event)))
         }
-        unchanged @ (Cancellation::AlreadyCancelled(_) | Cancellation::TooLate(_)) => {
+        unchanged @ (Cancellation::AlreadyCancelled(_) | Cancellation::TooLate(_) | Cancellation::Unexpected(_)) => {
             tx.rollback().await?;
             Ok(Some(unchanged))
         }

@@ -33,6 +33,18 @@ pub enum Placed {
     Repeated(Order),
     /// An earlier request with the same key asked for something else.
     KeyReused,
+    /// An earlier request with the same key placed an order that somebody has deleted since.
+    OrderGone,
+}
+
+/// What one attempt came to.
+enum Attempted {
+    /// The order is committed, by this attempt or by an earlier one whose answer was lost.
+    Committed,
+    /// Its key has placed this one before.
+    Earlier(Order),
+    /// Its key has placed one that is not there any more.
+    Gone,
 }
 
 /// Places the order under a fresh id, unless its key says that it was placed before.
@@ -47,9 +59,9 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
     tracing::Span::current().record("aggregate.id", tracing::field::display(order.id));
 
     let mut attempts = Attempts::begin();
-    let earlier = loop {
+    let attempted = loop {
         match commit(app, &order, &event, key.as_ref()).await {
-            Ok(earlier) => break earlier,
+            Ok(attempted) => break attempted,
             Err(error) => {
                 let again = attempts.next(error).await;
                 again.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))?;
@@ -57,16 +69,20 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
             }
         }
     };
-    match earlier {
-        Some(earlier) if !earlier.asks_for_the_same(&order) => {
+    match attempted {
+        Attempted::Earlier(earlier) if !earlier.asks_for_the_same(&order) => {
             app.metrics.placed(Outcome::Refused);
             Ok(Placed::KeyReused)
         }
-        Some(earlier) => {
+        Attempted::Gone => {
+            app.metrics.placed(Outcome::Refused);
+            Ok(Placed::OrderGone)
+        }
+        Attempted::Earlier(earlier) => {
             app.metrics.placed(Outcome::Repeated);
             Ok(Placed::Repeated(earlier.as_placed()))
         }
-        None => {
+        Attempted::Committed => {
             app.committed(event.event.event_type());
             app.metrics.placed(Outcome::Done);
             tracing::debug!(event.id = %event.id, "order placed");
@@ -75,13 +91,13 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
     }
 }
 
-/// One attempt. `None`: this order is committed, by this attempt or by an earlier one whose answer was lost.
+/// One attempt.
 async fn commit(
     app: &App,
     order: &Order,
     event: &NewEvent,
     key: Option<&IdempotencyKey>,
-) -> Result<Option<Order>, TransactionError> {
+) -> Result<Attempted, TransactionError> {
     let mut tx = app.pool.begin().await?;
     if let Some(key) = key
         && idempotency_keys::take(&mut tx, key, order.id).await? == Receipt::Duplicate
@@ -92,20 +108,20 @@ async fn commit(
     if orders::insert(&mut tx, order).await? == Receipt::Duplicate {
         // Nobody else makes our id: an earlier attempt has committed it, and its event with it.
         tx.rollback().await?;
-        return Ok(None);
+        return Ok(Attempted::Committed);
     }
     outbox::append(&mut tx, event, app.event_bytes_max).await?;
     tx.commit().await.map_err(TransactionError::AtCommit)?;
-    Ok(None)
+    Ok(Attempted::Committed)
 }
 
 /// What a taken key has placed.
-async fn earlier(app: &App, order: &Order, key: &IdempotencyKey) -> Result<Option<Order>, TransactionError> {
+async fn earlier(app: &App, order: &Order, key: &IdempotencyKey) -> Result<Attempted, TransactionError> {
     match idempotency_keys::find(&app.pool, key).await? {
-        Some(taken) if taken.order_id == order.id => Ok(None),
+        Some(taken) if taken.order_id == order.id => Ok(Attempted::Committed),
         Some(taken) if !taken.expired => {
             let earlier = orders::find(&app.pool, taken.order_id).await?;
-            earlier.map(Some).ok_or(TransactionError::BeforeCommit(sqlx::Error::RowNotFound))
+            Ok(earlier.map_or(Attempted::Gone, Attempted::Earlier))
         }
         Some(_) => {
             idempotency_keys::free_expired(&app.pool, key).await?;

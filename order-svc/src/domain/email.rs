@@ -1,4 +1,5 @@
-//! Which email addresses we take: the plain ones, `local@domain.tld` in ASCII.
+//! Which email addresses we take: the plain ones, `local@domain.tld` in ASCII, that can be delivered to: a top-level domain has
+//! two letters or more, so that neither an IP address nor a cut-off name passes for a host.
 //!
 //! Stricter than RFC 5322 on purpose: display names, quoted local parts, IP literals, hosts without a dot and
 //! internationalised addresses are refused, because each of them is a way to surprise an SMTP server or a log.
@@ -18,7 +19,14 @@ pub(super) fn is_plain(address: &str) -> bool {
 
 /// The library takes any atom as a label; a host has letters, digits and hyphens.
 fn is_host_name(domain: &str) -> bool {
-    domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    let is_host = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    is_host && domain.rsplit('.').next().is_some_and(is_top_level)
+}
+
+/// Letters alone, or the ASCII form of a name in another script.
+fn is_top_level(label: &str) -> bool {
+    let is_encoded = label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+    is_encoded || (label.len() >= 2 && label.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
 #[cfg(test)]
@@ -27,7 +35,9 @@ mod tests {
 
     #[test]
     fn plain_addresses_are_taken() {
-        for address in ["ada@example.com", "ada.l+orders@mail.example.co.uk", "o'hara@example.com", "1@2.example"] {
+        for address in
+            ["ada@example.com", "ada.l+orders@mail.example.co.uk", "o'hara@example.com", "1@2.example", "a@b.xn--p1ai"]
+        {
             assert!(is_plain(address), "{address}");
         }
         let longest_local = "a".repeat(64);
@@ -54,6 +64,10 @@ mod tests {
             "\"a b\"@example.com",
             "ada@[127.0.0.1]",
             "ada@[IPv6:::1]",
+            "ada@127.0.0.1",
+            "ada@example.1a",
+            "a@b.c",
+            "a@b.xn--",
             "ada(x)@example.com",
             "ada@exa!mple.com",
             "ada@-example.com",

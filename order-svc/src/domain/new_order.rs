@@ -22,7 +22,7 @@ pub mod rules {
     pub const EMAIL_BYTES_MAX: usize = super::email::BYTES_MAX;
 }
 
-const PRODUCT: &str = "must be a string of 1 to 200 characters, not only spaces";
+const PRODUCT: &str = "must be a string of 1 to 200 characters, some of them visible";
 const QUANTITY: &str = "must be an integer from 1 to 1000, without exponent";
 const EMAIL: &str = "must be a plain email address such as ada@example.com, of at most 254 characters";
 const CONTROL: &str = "must not contain control characters such as line breaks";
@@ -114,10 +114,21 @@ fn parse_product(value: &RawValue) -> Result<String, &'static str> {
     if product.chars().any(char::is_control) {
         return Err(CONTROL);
     }
-    if product.trim().is_empty() || product.chars().count() > rules::PRODUCT_CHARS_MAX {
+    if !product.chars().any(is_visible) || product.chars().count() > rules::PRODUCT_CHARS_MAX {
         return Err(PRODUCT);
     }
     Ok(product)
+}
+
+/// Whether a reader sees something: not a space, and none of what Unicode has for fonts and text direction (its
+/// Default_Ignorable_Code_Point), a blank Braille pattern, or a mark for annotations.
+fn is_visible(char: char) -> bool {
+    let is_ignorable = matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    !char.is_whitespace() && !is_ignorable
 }
 
 /// Reads the number's own text, so that neither 1.5 nor 1e3 nor a number of a thousand digits is taken for an integer. 2.0
@@ -200,6 +211,17 @@ mod tests {
             assert!(NewOrder::parse(with(field, json).as_bytes()).is_ok(), "{field} {json}");
         }
         assert_eq!(pointers(&with("product", &format!("\"{product}x\""))), ["/product"]);
+    }
+
+    #[test]
+    fn a_product_that_nobody_can_see_is_none() {
+        for product in
+            ["\u{200b}", "\u{a0}\u{3000}", "\u{2800}", "\u{202e}\u{202c}", "\u{feff}", "\u{3164}", "\u{e0041}"]
+        {
+            assert_eq!(pointers(&with("product", &format!("\"{product}\""))), ["/product"], "{product:?}");
+            let seen = with("product", &format!("\"{product}\u{1F375}{product}\""));
+            assert!(NewOrder::parse(seen.as_bytes()).is_ok(), "{product:?}");
+        }
     }
 
     #[test]

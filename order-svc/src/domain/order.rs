@@ -60,6 +60,8 @@ pub enum Cancellation {
     AlreadyCancelled(Order),
     /// The order stands where no cancellation is possible any more.
     TooLate(OrderStatus),
+    /// The order is in another state than expected: nothing happens.
+    Unexpected(Order),
 }
 
 impl Order {
@@ -92,6 +94,19 @@ impl Order {
     pub fn asks_for_the_same(&self, other: &Self) -> bool {
         let asked = |order: &Self| (order.product.clone(), order.quantity, order.email.clone());
         asked(self) == asked(other)
+    }
+
+    /// Cancels the order if it is in an expected state, or was in one when it was cancelled.
+    pub fn cancel_if(self, at: DateTime<Utc>, expects: impl Fn(&Self) -> bool) -> Cancellation {
+        let is_expected = expects(&self) || self.before_cancellation().is_some_and(|before| expects(&before));
+        if is_expected { self.cancel(at) } else { Cancellation::Unexpected(self) }
+    }
+
+    /// A cancelled order as it was before; its time then is not kept.
+    fn before_cancellation(&self) -> Option<Self> {
+        let version = NonZeroU32::new(self.version.get() - 1)?;
+        let is_cancelled = self.status == OrderStatus::Cancelled;
+        is_cancelled.then(|| Self { status: OrderStatus::Placed, version, ..self.clone() })
     }
 
     /// Cancels the order, unless that has happened before. Call it under the row lock: it assigns the next version.

@@ -18,6 +18,11 @@ pub const LIMIT_DEFAULT: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
 /// The most orders of a page.
 pub const LIMIT_MAX: u32 = 100;
 
+/// A plus sign in a query means a space.
+const EMAIL_WITH_PLUS: &str =
+    "must be a plain email address; write its plus sign as %2B, because + in a query is a space";
+const TIME_WITH_PLUS: &str = "must be a time; write its plus sign as %2B, because + in a query is a space";
+
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderFilter {
@@ -61,6 +66,7 @@ impl OrderFilter {
                 self.status = Some(known.ok_or("must be placed, cancelled or shipped")?);
             }
             "email" if email::is_plain(value) => self.email = Some(value.to_owned()),
+            "email" if email::is_plain(&value.replace(' ', "+")) => return Err(EMAIL_WITH_PLUS),
             "email" => return Err("must be a plain email address such as ada@example.com"),
             "created_from" => self.created_from = Some(parse_time(value)?),
             "created_to" => self.created_to = Some(parse_time(value)?),
@@ -88,8 +94,11 @@ impl OrderFilter {
 
 /// The database knows no year beyond four digits, which an offset can lead to.
 fn parse_time(value: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = runtime::time::parse(value).ok().filter(|time| (0..=9999).contains(&time.year()));
-    time.ok_or("must be a time such as 2026-11-22T11:30:00Z")
+    let parse = |value: &str| runtime::time::parse(value).ok().filter(|time| (0..=9999).contains(&time.year()));
+    parse(value).ok_or_else(|| match parse(&value.replace(' ', "+")) {
+        Some(_) => TIME_WITH_PLUS,
+        None => "must be a time such as 2026-11-22T11:30:00Z",
+    })
 }
 
 /// The lowest id that an order of this millisecond can have. Times before 1970 have none.
@@ -121,6 +130,14 @@ mod tests {
         assert_eq!(pointers(&query), query.map(|(name, _)| name));
         assert_eq!(pointers(&[("limit", "101")]), ["limit"]);
         assert_eq!(pointers(&[("limit", "1"), ("limit", "1")]), ["limit"]);
+    }
+
+    #[test]
+    fn a_plus_sign_that_became_a_space_is_told_of() {
+        for (name, value) in [("email", "a b@example.com"), ("created_from", "2026-11-22T11:30:00 00:00")] {
+            let violations = OrderFilter::parse([(name, value)]).unwrap_err();
+            assert!(violations[0].detail.contains("%2B"), "{violations:?}");
+        }
     }
 
     #[test]

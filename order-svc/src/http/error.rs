@@ -28,6 +28,8 @@ pub(super) enum ApiError {
     MalformedId,
     /// 400: the Idempotency-Key is none.
     MalformedKey,
+    /// 400: If-Match is no list of ETags.
+    MalformedPrecondition,
     /// 400: the parameters of a list break rules.
     InvalidQuery(Vec<Violation>),
     /// 404: no such order.
@@ -36,10 +38,16 @@ pub(super) enum ApiError {
     SlowBody,
     /// 409: the order stands where it can't be cancelled.
     NotCancellable(OrderStatus),
+    /// 409: an earlier request with the same key placed an order that is not there any more.
+    OrderGone,
+    /// 412: the order is in another state than the client takes it for.
+    PreconditionFailed(String),
     /// 413: the body is above the limit.
     TooLarge,
     /// 415: the body does not call itself JSON.
     UnsupportedMediaType,
+    /// 415: the body is compressed.
+    UnsupportedEncoding,
     /// 422: the order breaks rules.
     InvalidOrder(Vec<Violation>),
     /// 422: an earlier request with the same key asked for something else.
@@ -64,10 +72,16 @@ impl ApiError {
             Self::MalformedId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
                 .errors(vec![problem::Violation::new("id", "must be a UUID with hyphens")]),
             Self::MalformedKey => {
-                let errors =
-                    vec![problem::Violation::new("Idempotency-Key", "must be 1 to 128 visible ASCII characters")];
+                let errors = vec![problem::Violation::new(
+                    "Idempotency-Key",
+                    "must be 1 to 128 visible ASCII characters, in quotes or not",
+                )];
                 Problem::new(StatusCode::BAD_REQUEST, "malformed-idempotency-key", "The Idempotency-Key is malformed")
                     .errors(errors)
+            }
+            Self::MalformedPrecondition => {
+                let errors = vec![problem::Violation::new("If-Match", "must be * or ETags such as \"1-placed\"")];
+                Problem::new(StatusCode::BAD_REQUEST, "malformed-if-match", "If-Match is malformed").errors(errors)
             }
             Self::InvalidQuery(violations) => {
                 Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule")
@@ -85,11 +99,26 @@ impl ApiError {
                     .detail(format!("The order is {}", status.as_str()))
                     .errors(errors)
             }
+            Self::OrderGone => {
+                let title = "The order that the Idempotency-Key has placed was deleted";
+                Problem::new(StatusCode::CONFLICT, "idempotency-key-order-deleted", title)
+                    .detail("The key is kept for 24 hours: take a fresh one to place another order")
+            }
+            Self::PreconditionFailed(etag) => {
+                let title = "The order is in another state than If-Match says";
+                Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title)
+                    .detail(format!("Its ETag is {etag}"))
+            }
             Self::TooLarge => layers::too_large().detail(format!("A body has at most {BODY_BYTES_MAX} bytes")),
             Self::UnsupportedMediaType => {
                 let title = "The body must be JSON";
                 Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
                     .detail("Content-Type must be application/json")
+            }
+            Self::UnsupportedEncoding => {
+                let title = "The body must not be compressed";
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", title)
+                    .detail("Content-Encoding must be identity, or absent")
             }
             Self::InvalidOrder(violations) => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-order", "The order breaks a rule")

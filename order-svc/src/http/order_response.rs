@@ -8,6 +8,7 @@ use schema::ids::OrderId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::error::ApiError;
 use crate::domain::{Order, OrderStatus};
 
 /// An order as it stands.
@@ -91,8 +92,65 @@ impl Etag {
         listed.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
     }
 
+    /// The tag itself.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn header(&self) -> (HeaderName, HeaderValue) {
         (header::ETAG, HeaderValue::from_str(&self.0).expect("digits and letters in quotes are a valid header value"))
+    }
+}
+
+/// What a client takes an order for before it changes it: the states that If-Match lists.
+pub(super) enum Precondition {
+    /// It says nothing, or any.
+    None,
+    /// One of these tags. Weak ones, which match nothing, are left out.
+    OneOf(Vec<String>),
+}
+
+impl Precondition {
+    pub(super) fn parse(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let mut strong = Vec::new();
+        let mut is_any = true;
+        for line in headers.get_all(header::IF_MATCH) {
+            let line = line.to_str().map_err(|_| ApiError::MalformedPrecondition)?;
+            if line.trim() == "*" {
+                continue;
+            }
+            is_any = false;
+            let tags = tags(line).ok_or(ApiError::MalformedPrecondition)?;
+            strong.extend(tags.into_iter().filter(|tag| !tag.starts_with("W/")).map(ToOwned::to_owned));
+        }
+        Ok(if is_any { Self::None } else { Self::OneOf(strong) })
+    }
+
+    /// Whether the order is in a state that the client names.
+    pub(super) fn holds_for(&self, order: &Order) -> bool {
+        match self {
+            Self::None => true,
+            Self::OneOf(tags) => tags.contains(&Etag::of(order).0),
+        }
+    }
+}
+
+/// The tags of a list, which can have commas in them; none if it is malformed.
+fn tags(list: &str) -> Option<Vec<&str>> {
+    let (mut tags, mut rest) = (Vec::new(), list.trim());
+    loop {
+        let opaque = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+        let length = opaque.find('"')?;
+        if !opaque[..length].bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        let end = rest.len() - opaque.len() + length + 1;
+        tags.push(&rest[..end]);
+        rest = rest[end..].trim_start();
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
     }
 }
 
@@ -117,6 +175,32 @@ mod tests {
             headers.append(header::IF_NONE_MATCH, list.parse().unwrap());
         }
         Etag("\"1-placed\"".to_owned()).is_known_to(&headers)
+    }
+
+    fn holds(lists: &[&str]) -> Option<bool> {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append(header::IF_MATCH, list.parse().unwrap());
+        }
+        let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
+        let new = crate::domain::NewOrder::parse(body).unwrap();
+        let (order, _) = Order::place(OrderId::generate(), new, Utc::now());
+        Precondition::parse(&headers).ok().map(|precondition| precondition.holds_for(&order))
+    }
+
+    #[test]
+    fn if_match_is_a_list_compared_strongly() {
+        for lists in
+            [vec![], vec!["*"], vec!["\"1-placed\""], vec!["\"x,\" , \"1-placed\""], vec!["\"x\"", "\"1-placed\""]]
+        {
+            assert_eq!(holds(&lists), Some(true), "{lists:?}");
+        }
+        for lists in [vec!["\"2-cancelled\""], vec!["W/\"1-placed\""], vec!["\"\""]] {
+            assert_eq!(holds(&lists), Some(false), "{lists:?}");
+        }
+        for lists in [vec![""], vec!["1-placed"], vec!["\"1-placed"], vec!["*, \"1-placed\""], vec!["\"a\"b\""]] {
+            assert_eq!(holds(&lists), None, "{lists:?}");
+        }
     }
 
     #[test]

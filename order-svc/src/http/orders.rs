@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::docs::{Responses, documented};
 use super::error::ApiError;
 use super::extract::{JsonBody, OrderIdInPath, idempotency_key, traceparent};
-use super::order_response::{Etag, OrderResponse, not_modified, shown};
+use super::order_response::{Etag, OrderResponse, Precondition, not_modified, shown};
 use crate::App;
 use crate::cancel::{Cancelled, cancel};
 use crate::domain::{NewOrder, OrderStatus, Violation};
@@ -32,11 +32,11 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only the schema reads the fields")]
 struct OrderRequest {
-    /// What is ordered: not only spaces, no control characters.
+    /// What is ordered: something visible, no control characters.
     #[schema(
         min_length = 1,
         max_length = 200,
-        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$",
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\s\\u0000-\\u001F\\u007F-\\u009F\\u00AD\\u034F\\u061C\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180F\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F\\u2800\\u3164\\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF0-\\uFFFB\u{1BCA0}-\u{1BCA3}\u{1D173}-\u{1D17A}\u{E0000}-\u{E0FFF}][^\\u0000-\\u001F\\u007F-\\u009F]*$",
         example = "Espresso machine"
     )]
     product: String,
@@ -58,8 +58,8 @@ struct OrderRequest {
     tag = "orders",
     params((
         "Idempotency-Key" = Option<String>, Header,
-        description = "Names the request: repeated within 24 hours it gets the first answer again and places nothing",
-        min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+        description = "Names the request: repeated within 24 hours it gets the first answer again and places nothing. In quotes it is the same key",
+        min_length = 1, max_length = 130, pattern = r#"^("[!#-\[\]-~]{1,128}"|[!#-~][!-~]{0,127})$"#, example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
     )),
     request_body(content = OrderRequest, content_type = "application/json", description = "At most 16384 bytes"),
     responses(
@@ -84,6 +84,7 @@ async fn place_order(
         Placed::First(order) => (order, false),
         Placed::Repeated(order) => (order, true),
         Placed::KeyReused => return Err(ApiError::KeyReused),
+        Placed::OrderGone => return Err(ApiError::OrderGone),
     };
     let location = HeaderValue::from_str(&format!("/api/orders/{}", order.id)).expect("a UUID is a valid header value");
     let mut response = shown(StatusCode::CREATED, order);
@@ -124,12 +125,17 @@ async fn get_order(
 /// Cancel an order
 ///
 /// Commits the cancellation and its event `order.cancelled` together. Repeating it is harmless: a cancelled order stays
-/// as it is, and no second event is made. A shipped order is not cancelled.
+/// as it is, and no second event is made. A shipped order is not cancelled. With If-Match only an order in that state is
+/// cancelled; one that was cancelled out of it counts as done.
 #[utoipa::path(
     post,
     path = "/api/orders/{id}/cancel",
     tag = "orders",
-    params(("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
+    params(
+        ("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
+        ("If-Match" = Option<String>, Header, description = "ETags of the states in which the order may be cancelled; `*` is any",
+         pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#, example = "*"),
+    ),
     responses(
         (status = 200, description = "The cancelled order", body = OrderResponse,
          headers(("ETag" = String, description = "Names the state that the body shows"))),
@@ -141,9 +147,11 @@ async fn cancel_order(
     OrderIdInPath(id): OrderIdInPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    match cancel(&app, id, traceparent(&headers)).await? {
+    let expected = Precondition::parse(&headers)?;
+    match cancel(&app, id, traceparent(&headers), |order| expected.holds_for(order)).await? {
         Cancelled::Done(order) => Ok(shown(StatusCode::OK, order)),
         Cancelled::TooLate(status) => Err(ApiError::NotCancellable(status)),
+        Cancelled::Unexpected(order) => Err(ApiError::PreconditionFailed(Etag::of(&order).as_str().to_owned())),
         Cancelled::NotFound => Err(ApiError::OrderNotFound(id)),
     }
 }
@@ -159,6 +167,8 @@ impl IntoResponses for PlaceProblems {
             ApiError::SlowBody,
             ApiError::TooLarge,
             ApiError::UnsupportedMediaType,
+            ApiError::UnsupportedEncoding,
+            ApiError::OrderGone,
             ApiError::InvalidOrder(vec![violation]),
             ApiError::KeyReused,
             ApiError::EventTooLarge,
@@ -179,7 +189,12 @@ struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> Responses {
-        let refusals = [ApiError::NotCancellable(OrderStatus::Shipped), ApiError::EventTooLarge];
+        let refusals = [
+            ApiError::MalformedPrecondition,
+            ApiError::NotCancellable(OrderStatus::Shipped),
+            ApiError::PreconditionFailed("\"2-cancelled\"".to_owned()),
+            ApiError::EventTooLarge,
+        ];
         documented(refused_ids().into_iter().chain(refusals.map(ApiError::problem)).chain(write_faults()))
     }
 }

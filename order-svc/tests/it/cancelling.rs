@@ -1,7 +1,7 @@
 use stack::both_engines;
 use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
 
-use crate::api::{Api, NO_NATS, USER};
+use crate::api::{Answer, Api, NO_NATS, USER};
 
 const CANCELLED_EVENTS: &str =
     "SELECT COUNT(*) FROM outbox WHERE event_type = 'order.cancelled' AND aggregate_version = 2";
@@ -30,6 +30,28 @@ both_engines! {
         let payload = "SELECT CAST(JSON_UNQUOTE(JSON_EXTRACT(payload, '$.quantity')) AS SIGNED) FROM outbox
                        WHERE event_type = 'order.cancelled'";
         assert_eq!(api.count(payload).await, 2);
+    }
+
+    async fn an_order_in_another_state_than_the_client_takes_it_for_is_not_cancelled(engine: Engine) {
+        let api = Api::start(engine).await;
+        let id = api.placed().await;
+        let path = format!("/api/orders/{id}/cancel");
+        let cancel = async |if_match: &str| {
+            Answer::to(api.client.post(api.url(&path)).header("if-match", if_match)).await
+        };
+        let etag = api.get(&format!("/api/orders/{id}")).await.header("etag").to_owned();
+        for wrong in ["\"9-placed\"", "\"1-shipped\", \"x\"", "W/\"1-placed\"", "\"2-cancelled\""] {
+            let refused = cancel(wrong).await;
+            refused.problem(412, "precondition-failed");
+            assert!(refused.body["detail"].as_str().unwrap().ends_with(&etag), "{}", refused.text);
+        }
+        assert_eq!(cancel("1-placed").await.problem(400, "malformed-if-match"), ["If-Match"]);
+        assert_eq!(api.rows().await, (1, 1));
+        assert_eq!(cancel(&etag).await.status, 200);
+        assert_eq!(cancel(&etag).await.status, 200, "a repeat whose first answer was lost");
+        assert_eq!((cancel("*").await.status, cancel("\"2-cancelled\"").await.status), (200, 200));
+        cancel("\"9-placed\"").await.problem(412, "precondition-failed");
+        assert_eq!(api.rows().await, (1, 2));
     }
 
     async fn a_shipped_order_is_not_cancelled(engine: Engine) {

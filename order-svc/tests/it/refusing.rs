@@ -22,9 +22,18 @@ fn with(field: &str, value: Value) -> String {
 /// Bodies that break rules, with the pointers that the answer must name.
 fn invalid_orders() -> Vec<(String, Vec<&'static str>)> {
     let quantities = [json!(0), json!(-1), json!(1001), json!(1.5), json!(0.0), json!("2"), json!(true), json!(1e300)];
-    let emails =
-        ["nobody", "", "a@b", "Ada <ada@example.com>", "ada@example.com\r\nBcc: eve@example.com", "a@[127.0.0.1]"];
-    let products = ["", "   ", "Mug\r\nX: y", "nul\0", "tab\t"];
+    let emails = [
+        "nobody",
+        "",
+        "a@b",
+        "Ada <ada@example.com>",
+        "ada@example.com\r\nBcc: eve@example.com",
+        "a@[127.0.0.1]",
+        "a@127.0.0.1",
+        "a@b.c",
+    ];
+    let products =
+        ["", "   ", "Mug\r\nX: y", "nul\0", "tab\t", "\u{200b}\u{feff}", "\u{2800}", "\u{a0}\u{202e}", "\u{e0041}"];
     let mut bodies = vec![
         ("{}".to_owned(), vec!["/product", "/quantity", "/email"]),
         ("[]".to_owned(), vec![""]),
@@ -102,4 +111,32 @@ async fn what_does_not_exist_is_answered_with_a_problem() {
     refused.problem(405, "method-not-allowed");
     assert_eq!(refused.header("allow"), "POST,GET,HEAD");
     api.get("/api/orders/019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10/cancel").await.problem(405, "method-not-allowed");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_as_such() {
+    let api = Api::start(Engine::MySql).await;
+    let place = async |coding: &str, body: &'static [u8]| {
+        let request = api.client.post(api.url("/api/orders")).header("content-type", JSON);
+        Answer::to(request.header("content-encoding", coding).body(body)).await
+    };
+    for coding in ["gzip", "identity, gzip", "br", ""] {
+        place(coding, b"\x1f\x8b\x08").await.problem(415, "unsupported-content-encoding");
+    }
+    let order = br#"{"product":"Espresso machine","quantity":2,"email":"ada@example.com"}"#;
+    assert_eq!(place("identity", order).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_plus_sign_that_became_a_space_is_told_of() {
+    let api = Api::start(Engine::MySql).await;
+    for (query, right) in [
+        ("email=a+b@example.com", "email=a%2Bb@example.com"),
+        ("created_from=2026-11-22T11:30:00+00:00", "created_from=2026-11-22T11:30:00%2B00:00"),
+    ] {
+        let refused = api.get(&format!("/api/orders?{query}")).await;
+        refused.problem(400, "invalid-query");
+        assert!(refused.text.contains("%2B"), "{}", refused.text);
+        assert_eq!(api.get(&format!("/api/orders?{right}")).await.status, 200);
+    }
 }

@@ -64,6 +64,22 @@ both_engines! {
         assert_eq!(api.rows().await, (1, 1));
     }
 
+    async fn a_key_is_one_with_and_without_quotes(engine: Engine) {
+        let api = Api::start(engine).await;
+        let first = api.place_as(&format!("\"{KEY}\""), &good_order()).await;
+        let again = api.place_as(KEY, &good_order()).await;
+        assert_eq!((first.status, again.status, &again.body), (201, 201, &first.body));
+        assert_eq!(api.rows().await, (1, 1));
+    }
+
+    async fn a_key_whose_order_was_deleted_is_a_conflict(engine: Engine) {
+        let api = Api::start(engine).await;
+        assert_eq!(api.place_as(KEY, &good_order()).await.status, 201);
+        api.execute("DELETE FROM orders").await;
+        api.place_as(KEY, &good_order()).await.problem(409, "idempotency-key-order-deleted");
+        assert_eq!(api.place_as("another", &good_order()).await.status, 201);
+    }
+
     async fn an_expired_key_is_free_again(engine: Engine) {
         let api = Api::start(engine).await;
         let first = api.place_as(KEY, &good_order()).await;
@@ -96,7 +112,7 @@ both_engines! {
 #[tokio::test]
 async fn a_malformed_key_is_refused_by_its_name() {
     let api = Api::start(Engine::MySql).await;
-    for key in ["", "a b", &"x".repeat(129)] {
+    for key in ["", "a b", "\"a", "\"a\";p", &"x".repeat(129)] {
         assert_eq!(
             api.place_as(key, &good_order()).await.problem(400, "malformed-idempotency-key"),
             ["Idempotency-Key"]
