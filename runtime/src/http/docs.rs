@@ -1,9 +1,14 @@
 //! What the services' OpenAPI documents have in common, and the page that shows one.
 //!
-//! The page refers to the document by a relative URL, because the gateway serves both under a path of its own.
+//! The page refers to the document by a relative URL, because the gateway serves both under a path of its own. What the
+//! gateway itself answers is in each document; `what_the_gateway_answers_is_in_the_documents` compares it with nginx.conf.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::mem;
+use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
@@ -13,6 +18,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::layers;
 use super::problem::{self, Problem};
 
 /// Responses of an operation by status.
@@ -23,12 +29,55 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
     document.servers = Some(vec![Server::new("/")]);
     let items = document.paths.paths.values_mut();
     let operations = items.flat_map(|item| [&mut item.get, &mut item.post]).flatten();
-    for response in operations.flat_map(|operation| operation.responses.responses.values_mut()) {
-        if let RefOr::T(response) = response {
-            response.headers.insert("X-Request-Id".to_owned(), request_id().into());
+    for operation in operations {
+        for (status, problems) in by_status(gateway()) {
+            add(operation.responses.responses.entry(status.to_string()), &problems);
+        }
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                response.headers.insert("X-Request-Id".to_owned(), request_id().into());
+            }
         }
     }
     document
+}
+
+/// What the gateway answers without asking a service, or when it can't reach one. It adds the path as `instance`.
+fn gateway() -> [Problem; 14] {
+    let problem = |status, code: &'static str, title: &'static str| Problem::new(status, code, title);
+    let later = |problem: Problem, seconds| problem.retry_after(Duration::from_secs(seconds));
+    [
+        problem(StatusCode::BAD_REQUEST, "malformed", "The request is malformed"),
+        layers::not_found(),
+        layers::method_not_allowed(),
+        problem(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time"),
+        layers::too_large(),
+        problem(StatusCode::URI_TOO_LONG, "uri-too-long", "The request line is above the limit"),
+        later(problem(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"), 1),
+        layers::too_many_headers(),
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "gateway-internal", "The gateway has a fault"),
+        problem(StatusCode::NOT_IMPLEMENTED, "not-implemented", "The transfer encoding is not known"),
+        later(problem(StatusCode::BAD_GATEWAY, "upstream-unreachable", "The service could not be reached"), 5),
+        later(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service can take no requests"), 5),
+        later(problem(StatusCode::GATEWAY_TIMEOUT, "upstream-timeout", "The service did not answer in time"), 5),
+        problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version-not-supported", "The HTTP version is not known"),
+    ]
+}
+
+/// Documents the problems in a response that may be there already.
+fn add(place: Entry<'_, String, RefOr<Response>>, problems: &[Problem]) {
+    let RefOr::T(added) = problem_response(problems) else { return };
+    let documented = place.or_insert_with(|| Response::new("").into());
+    let RefOr::T(documented) = documented else { return };
+    let parts = [mem::take(&mut documented.description), added.description];
+    documented.description = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+    documented.headers.extend(added.headers);
+    for (media_type, content) in added.content {
+        match (documented.content.get_mut(&media_type), content) {
+            (Some(RefOr::T(known)), RefOr::T(content)) => known.examples.extend(content.examples),
+            (_, content) => drop(documented.content.insert(media_type, content)),
+        }
+    }
 }
 
 /// The page at `/docs/` and the document at `/docs/openapi.json`.
@@ -40,11 +89,18 @@ pub fn ui(document: OpenApi) -> Router {
 
 /// The responses that these problems are, grouped by status, each as it is really sent.
 pub fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
+    by_status(problems)
+        .into_iter()
+        .map(|(status, problems)| (status.to_string(), problem_response(&problems)))
+        .collect()
+}
+
+fn by_status(problems: impl IntoIterator<Item = Problem>) -> BTreeMap<u16, Vec<Problem>> {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
     for problem in problems {
         by_status.entry(problem.status).or_default().push(problem);
     }
-    by_status.into_iter().map(|(status, problems)| (status.to_string(), problem_response(&problems))).collect()
+    by_status
 }
 
 fn problem_response(problems: &[Problem]) -> RefOr<Response> {
@@ -56,7 +112,7 @@ fn problem_response(problems: &[Problem]) -> RefOr<Response> {
         ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
     let titles: Vec<_> = problems.iter().map(|problem| format!("{} (`{}`)", problem.title, problem.code)).collect();
     let response = ResponseBuilder::new().description(titles.join("; ")).content(problem::CONTENT_TYPE, content);
-    let retryable = problems.iter().any(|problem| problem.status == 503);
+    let retryable = problems.iter().any(Problem::says_when_to_come_back);
     let response = if retryable { response.header("Retry-After", retry_after()) } else { response };
     response.build().into()
 }

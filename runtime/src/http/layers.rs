@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -15,10 +15,13 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::metrics::{Arrival, HttpMetrics};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 
 /// Carries the id of a request in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers that a request may have.
+const HEADERS_MAX: usize = 100;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +58,14 @@ async fn attend(State((metrics, limits)): State<(HttpMetrics, Limits)>, request:
     response
 }
 
-/// The handler's answer, or a problem if it panics or takes too long.
+/// The handler's answer, or a problem if it panics or takes too long, or if what refused has no words of its own.
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
+    if request.headers().len() > HEADERS_MAX {
+        return too_many_headers().into_response();
+    }
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(limit, handled).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => documented(response),
         // The panic hook has logged the message and the place.
         Ok(Err(_)) => internal_error().into_response(),
         Err(_) => {
@@ -67,6 +73,24 @@ async fn answer(limit: Duration, request: Request, next: Next) -> Response {
             timed_out().into_response()
         }
     }
+}
+
+/// A library's bare refusal becomes a problem, as all refusals are.
+fn documented(response: Response) -> Response {
+    let status = response.status();
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_refusal || content_type.is_some_and(|media_type| media_type == problem::CONTENT_TYPE) {
+        return response;
+    }
+    match status {
+        StatusCode::NOT_FOUND => not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        status if status.is_client_error() => Problem::new(status, "malformed", "The request is malformed"),
+        _ => internal_error(),
+    }
+    .into_response()
 }
 
 /// A well-formed id from the client, or a new one.
@@ -95,7 +119,15 @@ pub fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
 }
 
-fn method_not_allowed() -> Problem {
+/// The answer to a request with more headers than anybody needs.
+pub fn too_many_headers() -> Problem {
+    let title = "The headers are above the limit";
+    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", title)
+        .detail(format!("A request has at most {HEADERS_MAX} headers"))
+}
+
+/// The answer to a method that a resource does not know.
+pub fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This resource does not know the method")
 }
 

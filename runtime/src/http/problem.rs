@@ -87,6 +87,11 @@ impl Problem {
         self
     }
 
+    /// Whether it has a Retry-After header.
+    pub(super) fn says_when_to_come_back(&self) -> bool {
+        self.retry_after.is_some()
+    }
+
     /// Adds a Retry-After header, in whole seconds.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {

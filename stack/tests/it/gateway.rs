@@ -1,6 +1,7 @@
 //! The gateway: real nginx with the real configuration, in front of services that write down what reaches them.
 
 mod limits;
+mod services;
 mod tls;
 
 use std::path::PathBuf;
@@ -30,11 +31,17 @@ impl Setup {
 
     async fn start_with(tls: Option<(PathBuf, PathBuf)>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let order_svc = service("order-svc", Arc::clone(&seen)).await;
+        Self::start_before(order_svc, tls, seen).await
+    }
+
+    /// In front of another order-svc.
+    async fn start_before(order_svc: String, tls: Option<(PathBuf, PathBuf)>, seen: Arc<Mutex<Vec<String>>>) -> Self {
         let (gateway, folder) = (Port::reserve(), tempfile::tempdir().unwrap());
         let settings = Gateway {
             listen: format!("127.0.0.1:{}", gateway.number()),
             tls,
-            order_svc: service("order-svc", Arc::clone(&seen)).await,
+            order_svc,
             notify_svc: service("notify-svc", Arc::clone(&seen)).await,
             folder: folder.path().join("gateway"),
             output: Output::File(folder.path().join("nginx.log")),
@@ -225,7 +232,7 @@ async fn a_request_inside_a_body_is_no_request() {
 async fn what_a_client_claims_about_its_way_is_not_passed_on() {
     let setup = Setup::start().await;
     let claims = "X-Forwarded-For: 10.9.9.9\r\nForwarded: for=10.9.9.9\r\nX-Forwarded-Proto: https\r\n\
-                  Connection: close, Upgrade\r\nUpgrade: h2c\r\n";
+                  X-Real-Ip: 10.9.9.9\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n";
     setup.raw(&format!("GET /api/orders HTTP/1.1\r\nHost: shop\r\n{claims}\r\n")).await;
     let head = setup.last_head();
     assert!(head.contains("x-forwarded-for: 127.0.0.1\r\n") && head.contains("x-forwarded-proto: http\r\n"), "{head}");
