@@ -53,7 +53,7 @@ pub enum Verb {
     /// Look at emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EmailVerb),
-    /// List the orders that wait for an elder version.
+    /// List the events that are parked, because an earlier version of their order is missing.
     Gaps(GapsConfig),
     /// Let an order go on without versions that never came.
     Skip(SkipConfig),
@@ -91,11 +91,11 @@ pub struct RunConfig {
     #[arg(long, env = "ACK_WAIT", default_value = "30s", value_parser = duration)]
     pub ack_wait: Duration,
 
-    /// Messages that one transaction may hold.
+    /// Messages that one transaction may hold; fewer as long as the database can't manage so many in time.
     #[arg(long, env = "BATCH_SIZE_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub batch_size_max: u16,
 
-    /// Messages delivered and not answered, over all replicas; events that wait for their elders are among them.
+    /// Messages delivered and not answered, over all replicas.
     #[arg(long, env = "ACK_PENDING_MAX", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub ack_pending_max: u32,
 
@@ -111,7 +111,7 @@ pub struct RunConfig {
     #[arg(long, env = "OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
     pub outbox_retention: Duration,
 
-    /// Deliveries after which a message whose effect the database refuses is dead. Outages spend none.
+    /// Attempts after which an event whose effect the database refuses is dead. Outages spend none.
     #[arg(long, env = "DELIVERIES_MAX", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub deliveries_max: u32,
 }

@@ -3,8 +3,7 @@
 use runtime::telemetry::chain;
 use schema::envelope::{Envelope, EnvelopeError};
 use schema::event::{DecodeError, OrderEvent};
-use schema::names;
-use sha2::{Digest, Sha256};
+use schema::{content, names};
 use uuid::Uuid;
 
 use crate::message::Message;
@@ -19,7 +18,7 @@ pub struct Event {
     pub envelope: Envelope,
     /// What it says.
     pub content: Content,
-    /// Tells a redelivery from another event under a used id.
+    /// Of what the payload says, however it is spaced: tells a repeat from another event under a used id.
     pub payload_sha256: [u8; 32],
 }
 
@@ -64,7 +63,7 @@ impl Event {
         if envelope.aggregate_type != names::ORDER {
             return Err(Undecodable::AggregateType(envelope.aggregate_type));
         }
-        let payload_sha256 = Sha256::digest(&message.payload).into();
+        let payload_sha256 = content::digest(&message.payload);
         if message.header(names::TOMBSTONE_HEADER) == Some(names::TOMBSTONE) {
             return Ok(Self { envelope, content: Content::Tombstone, payload_sha256 });
         }
@@ -79,7 +78,7 @@ impl Event {
     /// Whether the event that is recorded under this id, with this digest, is another one. A tombstone and the event that it
     /// stands for have one id and two bodies: whichever came first stays.
     pub fn is_in_conflict_with(&self, recorded_sha256: [u8; 32]) -> bool {
-        let tombstone: [u8; 32] = Sha256::digest(TOMBSTONE_BODY).into();
+        let tombstone = content::digest(TOMBSTONE_BODY);
         let is_tombstone = matches!(self.content, Content::Tombstone) || recorded_sha256 == tombstone;
         !is_tombstone && recorded_sha256 != self.payload_sha256
     }

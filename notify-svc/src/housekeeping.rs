@@ -1,4 +1,4 @@
-//! What is done on a timer: gauges of tables, forgetting who waits no longer, and retention of the inbox.
+//! What is done on a timer: gauges of tables, and retention of the inbox.
 //!
 //! Guarantees that an inbox row outlives every replay: the relay may publish an event again as long as the outbox keeps it,
 //! and the stream may deliver that message as long as it keeps it. Unless the inbox keeps its rows for longer than both
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Monitor;
 use crate::metrics::Metrics;
-use crate::store::{inbox, inbox_dead, inbox_waiting};
+use crate::store::{inbox, inbox_dead, inbox_parked};
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 const PURGE_PERIOD: Duration = Duration::from_secs(60);
@@ -57,8 +57,7 @@ impl Housekeeping {
     }
 
     async fn sample_once(&self) -> sqlx::Result<()> {
-        inbox_waiting::sweep(&self.pool).await?;
-        self.metrics.waiting.set(inbox_waiting::count(&self.pool).await?);
+        self.metrics.parked.set(inbox_parked::count(&self.pool).await?);
         self.metrics.dead.set(inbox_dead::count(&self.pool).await?);
         Ok(())
     }

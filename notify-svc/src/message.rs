@@ -38,4 +38,9 @@ impl Message {
     pub fn event_id(&self) -> Option<EventId> {
         self.header(envelope::ID)?.parse().ok()
     }
+
+    /// Bytes of its body and headers.
+    pub fn bytes(&self) -> usize {
+        self.payload.len() + self.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>()
+    }
 }

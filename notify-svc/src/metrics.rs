@@ -52,8 +52,8 @@ pub struct Metrics {
     repairs: IntCounterVec,
     history: IntGauge,
     gone: IntGauge,
-    /// Events ahead of their turn.
-    pub waiting: IntGauge,
+    /// Events that are parked.
+    pub parked: IntGauge,
     /// Dead messages that nobody has decided about.
     pub dead: IntGauge,
     /// Messages in the stream that the consumer has not delivered.
@@ -116,13 +116,19 @@ impl Metrics {
                     "Messages that the stream dropped before they were read, for all time.",
                 )?,
             )?,
-            waiting: register(
+            parked: register(
                 registry,
-                IntGauge::new("inbox_waiting_events", "Events that wait for an elder version of their order.")?,
+                IntGauge::new(
+                    "inbox_parked_events",
+                    "Events kept until an earlier version of their order comes or the database takes their effect; 10000: that many or more.",
+                )?,
             )?,
             dead: register(
                 registry,
-                IntGauge::new("inbox_dead_messages", "Dead messages that nobody has decided about.")?,
+                IntGauge::new(
+                    "inbox_dead_messages",
+                    "Dead messages that nobody has decided about; 10000: that many or more.",
+                )?,
             )?,
             pending: register(
                 registry,

@@ -17,7 +17,8 @@ use crate::consumer::{Consumer, Monitor, Settings};
 use crate::email::{Mailer, Queue, Rate};
 use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
-use crate::process::Process;
+use crate::process::{Limit, Process};
+use crate::resuming::Resuming;
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -43,9 +44,21 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let email_wake = Arc::new(Notify::new());
     let app = App { pool: pool.clone(), monitor: monitor.clone(), metrics: metrics.clone() };
     let router = http::router(app, HttpMetrics::register(&registry)?);
+    let process = Process {
+        pool: pool.clone(),
+        attempts_max: config.deliveries_max,
+        limit: Arc::new(Limit::new(usize::from(config.batch_size_max))),
+        tally: Arc::default(),
+    };
+    let resuming = Resuming {
+        process: process.clone(),
+        metrics: metrics.clone(),
+        email_wake: Arc::clone(&email_wake),
+        shutdown: shutdown.clone(),
+    };
     let consumer = Consumer {
         client,
-        process: Process { pool: pool.clone(), deliveries_max: config.deliveries_max },
+        process: process.clone(),
         settings: Settings {
             ack_wait: config.ack_wait,
             batch_size_max: config.batch_size_max,
@@ -76,6 +89,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
+    parts.spawn("parked", resuming.run());
     parts.spawn("emails", emails.run());
     parts.spawn("housekeeping", housekeeping.run());
     parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));

@@ -1,14 +1,14 @@
 -- Least-privilege users of the database `notifications`. Run with that database selected: tables are unqualified on purpose.
 -- New users are locked: ALTER USER 'notify_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
 
--- notify-svc owns the inbox and the notifications. DELETE is for retention and for events that
--- wait no longer; a dead message stays, with what a person decided about it.
+-- notify-svc owns the inbox and the notifications. DELETE is for retention and for parked events
+-- that had their effect; a dead message stays, with what a person decided about it.
 CREATE USER IF NOT EXISTS 'notify_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE ON inbox TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'notify_svc'@'%';
-GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_waiting TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'notify_svc'@'%';
-GRANT INSERT ON inbox_skipped TO 'notify_svc'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_reread TO 'notify_svc'@'%';
@@ -19,7 +19,7 @@ GRANT SELECT, INSERT ON email_action TO 'notify_svc'@'%';
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'notifications_inspector'@'%';
-GRANT SELECT ON inbox_waiting TO 'notifications_inspector'@'%';
+GRANT SELECT ON inbox_parked TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_dead TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_skipped TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_position TO 'notifications_inspector'@'%';

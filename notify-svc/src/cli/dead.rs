@@ -17,7 +17,7 @@ pub enum DeadVerb {
     List(ListConfig),
     /// Show one whole: subject, headers, body and reason.
     Show(OneConfig),
-    /// Process one again, now, as if it had just come; exits 1 if it still can't be processed.
+    /// Process one again, now, as if it had just come: parked if an earlier version is missing; exits 1 if it still can't be processed.
     Requeue(OneConfig),
     /// Give one up. If it was a version of an order, the order's later versions no longer wait for it.
     Discard(DiscardConfig),
@@ -93,6 +93,9 @@ struct Whole {
     headers: Vec<(String, String)>,
     /// With replacement characters where it is no UTF-8; the row has the bytes.
     body: String,
+    /// Of the whole body, if the row has only its beginning.
+    whole_bytes: Option<u64>,
+    whole_sha256: Option<String>,
     reason: String,
     dead_at: chrono::DateTime<chrono::Utc>,
     resolution: Option<String>,
@@ -146,7 +149,7 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
 async fn show(config: OneConfig) -> anyhow::Result<ExitCode> {
     let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
     let found = inbox_dead::show(&pool, config.id).await.context("reading inbox_dead")?;
-    let Some(Dead { message, reason, dead_at, resolution, note }) = found else {
+    let Some(Dead { message, reason, dead_at, resolution, note, whole }) = found else {
         eprintln!("no dead message has the id {}", config.id);
         return Ok(ExitCode::FAILURE);
     };
@@ -156,6 +159,8 @@ async fn show(config: OneConfig) -> anyhow::Result<ExitCode> {
         subject: message.subject,
         headers: message.headers,
         body: String::from_utf8_lossy(&message.payload).into_owned(),
+        whole_bytes: whole.as_ref().map(|(bytes, _)| *bytes),
+        whole_sha256: whole.map(|(_, digest)| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
         reason,
         dead_at,
         resolution,
@@ -182,6 +187,11 @@ fn table(whole: &Whole) -> String {
         table.push_str(&format!("header     {}: {}\n", plain(name), plain(value)));
     }
     table.push_str(&format!("body       {}\n", plain(&whole.body)));
+    if let (Some(bytes), Some(sha256)) = (whole.whole_bytes, &whole.whole_sha256) {
+        table.push_str(&format!(
+            "cut        the whole body has {bytes} bytes and the SHA-256 {sha256}; the stream may have it\n"
+        ));
+    }
     table
 }
 
@@ -189,6 +199,7 @@ async fn requeue(OneConfig { id, operator }: OneConfig) -> anyhow::Result<ExitCo
     let pool = operator.pool().context("DATABASE_URL is malformed")?;
     let (outcome, reason) = match process::requeue(&pool, id).await.context("processing the message")? {
         Requeued::Applied => ("applied", None),
+        Requeued::Parked => ("parked", None),
         Requeued::Refused(reason) => ("refused", Some(reason)),
         Requeued::Unknown => ("unknown", Some("no open dead message has this id".to_owned())),
     };

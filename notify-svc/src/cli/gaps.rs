@@ -1,4 +1,4 @@
-//! `notify-svc gaps`: orders that wait for an elder version.
+//! `notify-svc gaps`: events that are parked, and for which version of their order they wait.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,8 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Operator, time};
-use crate::store::inbox_waiting;
+use super::{Operator, plain, time};
+use crate::store::inbox_parked;
 
 /// Settings of `gaps`.
 #[derive(Debug, Args)]
@@ -26,10 +26,11 @@ pub struct GapsConfig {
 struct Gap {
     order_id: Uuid,
     missing_version: u32,
-    waiting_version: u32,
+    waiting_version: Option<u32>,
     event_id: Uuid,
+    event_type: String,
     stream_sequence: u64,
-    deliveries: u32,
+    attempts: u32,
     since: chrono::DateTime<chrono::Utc>,
 }
 
@@ -39,14 +40,15 @@ struct Gap {
 /// If the database can't be read.
 pub async fn gaps(config: GapsConfig) -> anyhow::Result<ExitCode> {
     let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
-    let found = inbox_waiting::gaps(&pool, config.limit).await.context("reading inbox_waiting")?;
+    let found = inbox_parked::gaps(&pool, config.limit).await.context("reading inbox_parked")?;
     let gaps = found.into_iter().map(|gap| Gap {
         order_id: gap.aggregate_id,
         missing_version: gap.missing_version,
         waiting_version: gap.waiting_version,
         event_id: gap.event_id.0,
+        event_type: gap.event_type,
         stream_sequence: gap.stream_sequence,
-        deliveries: gap.deliveries,
+        attempts: gap.attempts,
         since: gap.since,
     });
     let gaps: Vec<_> = gaps.collect();
@@ -55,11 +57,18 @@ pub async fn gaps(config: GapsConfig) -> anyhow::Result<ExitCode> {
 }
 
 fn table(gaps: &[Gap]) -> String {
-    let mut table = format!("{:<36} {:>7} {:>7} {:>10}  since\n", "order", "missing", "waiting", "deliveries");
-    for gap in gaps {
-        let since = time(gap.since);
-        let (order, missing, waiting) = (gap.order_id, gap.missing_version, gap.waiting_version);
-        table.push_str(&format!("{order:<36} {missing:>7} {waiting:>7} {:>10}  {since}\n", gap.deliveries));
+    let mut table = format!(
+        "{:<36} {:>7} {:>7} {:<36} {:<16} {:>10} {:>8}  since\n",
+        "order", "missing", "waiting", "event", "type", "sequence", "attempts"
+    );
+    for Gap { order_id, missing_version, waiting_version, event_id, event_type, stream_sequence, attempts, since } in
+        gaps
+    {
+        let (kind, since) = (plain(event_type), time(*since));
+        let waiting = waiting_version.map_or("-".to_owned(), |version| version.to_string());
+        table.push_str(&format!(
+            "{order_id:<36} {missing_version:>7} {waiting:>7} {event_id:<36} {kind:<16} {stream_sequence:>10} {attempts:>8}  {since}\n"
+        ));
     }
     table
 }

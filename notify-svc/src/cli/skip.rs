@@ -17,7 +17,7 @@ pub struct SkipConfig {
     /// The order that `gaps` shows.
     pub order_id: Uuid,
 
-    /// The last version to go without, below the one that waits. Should it come after all, it has no effect.
+    /// The last version to go without, below the one that waits. Should it come after all, it is kept in `inbox_dead`, without effect.
     #[arg(long)]
     pub through: NonZeroU32,
 
@@ -48,9 +48,13 @@ pub async fn skip(config: SkipConfig) -> anyhow::Result<ExitCode> {
     let pool = operator.pool().context("DATABASE_URL is malformed")?;
     let to_version = through.get();
     let decided = match process::skip(&pool, order_id, through, &reason).await {
-        Ok(step) => {
-            Decided { order_id, outcome: "skipped", from_version: Some(step.from + 1), to_version, reason: None }
-        }
+        Ok(step) => Decided {
+            order_id,
+            outcome: "skipped",
+            from_version: Some(step.from.unwrap_or_default() + 1),
+            to_version,
+            reason: None,
+        },
         Err(Unskippable::Database(error)) => return Err(error).context("writing the decision"),
         Err(refusal) => {
             Decided { order_id, outcome: "refused", from_version: None, to_version, reason: Some(refusal.to_string()) }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Operator;
 use crate::consumer::Monitor;
 use crate::notification::EmailState;
-use crate::store::{email_queue, inbox_dead, inbox_position, inbox_waiting};
+use crate::store::{email_queue, inbox_dead, inbox_parked, inbox_position};
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub struct StatusConfig {
 struct Status {
     /// What a person should act on; none if all is well.
     problems: Vec<String>,
-    waiting_events: i64,
+    parked_events: i64,
     dead_messages: i64,
     emails: Vec<Emails>,
     position: Option<Position>,
@@ -77,7 +77,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let asks_broker = config.nats_url.is_some();
     let mut status = Status {
         problems: Vec::new(),
-        waiting_events: inbox_waiting::count(&pool).await.context("counting the events that wait")?,
+        parked_events: inbox_parked::count(&pool).await.context("counting the parked events")?,
         dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
         emails,
         position: inbox_position::show(&pool).await.context("reading the position")?.map(|shown| Position {
@@ -121,7 +121,7 @@ async fn ask(config: NatsConfig) -> anyhow::Result<Option<Consumer>> {
 }
 
 fn table(status: &Status) -> String {
-    let mut table = format!("waiting events   {:>10}\n", status.waiting_events);
+    let mut table = format!("parked events    {:>10}\n", status.parked_events);
     table.push_str(&format!("dead messages    {:>10}\n", status.dead_messages));
     for Emails { state, emails } in &status.emails {
         table.push_str(&format!("emails {state:<9} {emails:>10}\n"));

@@ -1,9 +1,10 @@
 //! The durable pull consumer: takes batches from the stream, has them processed and answers after the commit.
 //!
-//! Guarantees that an acknowledged message is committed or in `inbox_dead`; that a fault of the database costs no
-//! message an attempt: it is held, with in-progress beats, and nothing more is pulled; and that a stop finishes what is
-//! being written and naks the rest. Whatever goes wrong with the broker ends in attaching again. Relies on the inbox to
-//! make every redelivery harmless, so that no answer needs a confirmation.
+//! Guarantees that an acknowledged message is committed, parked or in `inbox_dead`; that a fault of the database costs no
+//! message an attempt: it is held, with in-progress beats, and nothing more is pulled; that a batch that is too much for
+//! the database shrinks until it fits; and that a stop finishes what is being written and naks the rest. Whatever goes
+//! wrong with the broker ends in attaching again. Relies on the inbox to make every redelivery harmless, so that no answer
+//! needs a confirmation.
 
 mod attachment;
 mod durable;
@@ -11,6 +12,7 @@ mod examination;
 mod faults;
 mod history;
 mod monitor;
+mod patience;
 mod pull;
 mod stored;
 
@@ -23,10 +25,8 @@ use async_nats::connection::State;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::stream::Stream;
 use chrono::Utc;
-use runtime::mysql;
 use runtime::readiness::Latch;
 use runtime::retry::Retry;
-use runtime::telemetry::chain;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ pub use stored::sequence_since;
 
 use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
-use crate::position::{self, Position};
+use crate::position::Position;
 use crate::process::{Outcome, Process};
 use crate::store::Receipt;
 use attachment::Attached;
@@ -52,9 +52,8 @@ pub const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(10);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Twice this, and a repair, fit into ten seconds.
 const WATCH_PERIOD: Duration = Duration::from_secs(3);
-/// An event ahead of its turn comes again soon at first, for its elder is usually on its way, and often enough later: of
-/// several in a row each waits this long for the one before. So does one whose effect the database refuses.
-const EARLY_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A message that the database has not taken, though it took others meanwhile, comes again after this.
+const HELD_DELAY: Duration = Duration::from_secs(10);
 
 /// The consumer of this process.
 #[derive(Debug)]
@@ -204,39 +203,9 @@ impl Consumer {
         }
         self.metrics.batch(started.elapsed());
         self.count(&messages, &outcomes);
-        let answers = self.answer_all(&messages, &ackers, &outcomes);
+        let answers = self.answer_all(&ackers, &outcomes);
         if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {
             tracing::warn!("broker takes no answers; what was committed will be delivered again as duplicates");
-        }
-    }
-
-    /// Returns when every message has an outcome that is noted, or at a stop.
-    async fn process_patiently(&self, messages: &[Message], outcomes: &mut [Option<Outcome>], reading: Uuid) {
-        let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
-        loop {
-            let attempt = async {
-                self.process.batch(messages, outcomes).await?;
-                position::add(&self.process.pool, reading, &position::runs(messages, outcomes)).await
-            };
-            let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
-                Ok(Ok(())) => return self.monitor.processed(),
-                Ok(Err(error)) if mysql::is_transient(&error) => {
-                    tracing::warn!(error = chain(&error), held = messages.len(), "database fault, trying again");
-                    Fault::DatabaseUnavailable
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(error = chain(&error), held = messages.len(), "database refuses, trying again");
-                    Fault::DatabaseRefuses
-                }
-                Err(_) => {
-                    tracing::warn!(limit = ?ATTEMPT_TIME_MAX, held = messages.len(), "database hangs, trying again");
-                    Fault::DatabaseUnavailable
-                }
-            };
-            self.monitor.report(fault);
-            if retry.wait(&self.shutdown).await.is_err() {
-                return;
-            }
         }
     }
 
@@ -265,18 +234,16 @@ impl Consumer {
         }
     }
 
-    async fn answer_all(&self, messages: &[Message], ackers: &[Acker], outcomes: &[Option<Outcome>]) {
-        for ((message, acker), outcome) in messages.iter().zip(ackers).zip(outcomes) {
+    async fn answer_all(&self, ackers: &[Acker], outcomes: &[Option<Outcome>]) {
+        for (acker, outcome) in ackers.iter().zip(outcomes) {
             match outcome {
-                Some(Outcome::Applied(_) | Outcome::Tombstone) => self.answer(acker, AckKind::Ack, Answer::Ack).await,
-                Some(Outcome::Conflict | Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
-                Some(Outcome::Early | Outcome::Failed) => {
-                    let (first, longest) = EARLY_DELAY;
-                    let delay = Retry::delay_after(first, longest, message.deliveries);
-                    self.answer(acker, AckKind::Nak(Some(delay)), Answer::Nak).await;
+                Some(Outcome::Applied(_) | Outcome::Tombstone | Outcome::Early | Outcome::Failed) => {
+                    self.answer(acker, AckKind::Ack, Answer::Ack).await;
                 }
+                Some(Outcome::Conflict | Outcome::Dead) => self.answer(acker, AckKind::Term, Answer::Term).await,
                 // The process is stopping: another one may have it at once.
-                None => self.answer(acker, AckKind::Nak(None), Answer::Nak).await,
+                None if self.shutdown.is_cancelled() => self.answer(acker, AckKind::Nak(None), Answer::Nak).await,
+                None => self.answer(acker, AckKind::Nak(Some(HELD_DELAY)), Answer::Nak).await,
             }
         }
     }

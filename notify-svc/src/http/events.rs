@@ -117,22 +117,22 @@ struct EventsStats {
     /// Events that had had it before.
     #[schema(example = 3)]
     duplicates: u64,
-    /// Deliveries of events ahead of their turn, sent back to wait for their elders.
+    /// Events ahead of their turn, parked until the earlier ones come.
     #[schema(example = 0)]
     early: u64,
-    /// Deliveries of events whose effect the database refused, to be tried again.
+    /// Attempts at an effect that the database refused; the event is parked and tried again.
     #[schema(example = 0)]
     failed: u64,
     /// Tombstones of events that a person discarded: their versions count, without an effect.
     #[schema(example = 0)]
     tombstones: u64,
-    /// Deliveries of events under a used id with another payload; they are kept in `inbox_dead`.
+    /// Events under a used id with another payload, or of a version that was another event; they are kept in `inbox_dead`.
     #[schema(example = 0)]
     conflicts: u64,
-    /// Deliveries of messages that can't be processed; they are kept in `inbox_dead`.
+    /// Messages that can't be processed; they are kept in `inbox_dead`.
     #[schema(example = 0)]
     dead: u64,
-    /// Events that wait for their elders now, of all replicas, as of a few seconds ago.
+    /// Events that are parked now, of all replicas, as of a few seconds ago; 10000 means that many or more.
     #[schema(example = 0, minimum = 0)]
     waiting: i64,
     /// Messages in `inbox_dead` that nobody has decided about, as of a few seconds ago.
@@ -235,7 +235,7 @@ async fn stats(State(app): State<App>) -> Result<Json<EventsStats>, ApiError> {
         tombstones: metrics.messages(Outcome::Tombstone),
         conflicts: metrics.messages(Outcome::Conflict),
         dead: metrics.messages(Outcome::Dead),
-        waiting: metrics.waiting.get(),
+        waiting: metrics.parked.get(),
         dead_open: metrics.dead.get(),
         latency: latency(metrics),
         redelivered: metrics.redeliveries(),

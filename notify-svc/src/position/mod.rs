@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::message::Message;
 use crate::process::Outcome;
+use crate::store::Receipt;
 use crate::store::inbox_position;
 pub use crate::store::inbox_position::Position;
 use crate::store::inbox_read::{self, Mark, Run};
@@ -69,11 +70,11 @@ impl Coverage {
     }
 }
 
-/// What a batch read. An outcome without a commit counts for nothing.
+/// What a batch read. A message without an outcome is not read.
 pub fn runs(messages: &[Message], outcomes: &[Option<Outcome>]) -> Vec<Run> {
     let mut runs: Vec<(u64, &Message, Outcome)> = Vec::new();
     for (message, outcome) in messages.iter().zip(outcomes) {
-        let Some(outcome) = outcome.filter(is_committed) else { continue };
+        let Some(outcome) = *outcome else { continue };
         let sequence = message.stream_sequence;
         match runs.last_mut() {
             Some((_, last, last_outcome)) if (0..=1).contains(&(sequence - last.stream_sequence)) => {
@@ -86,12 +87,9 @@ pub fn runs(messages: &[Message], outcomes: &[Option<Outcome>]) -> Vec<Run> {
     runs.map(|(from, last, outcome)| Run { from, to: last.stream_sequence, mark: Some(mark(last, outcome)) }).collect()
 }
 
-const fn is_committed(outcome: &Outcome) -> bool {
-    !matches!(outcome, Outcome::Early | Outcome::Failed)
-}
-
 fn mark(message: &Message, outcome: Outcome) -> Mark {
-    let has_row = matches!(outcome, Outcome::Applied(_) | Outcome::Tombstone);
+    // A duplicate may be one of an event that is parked, and has no row yet.
+    let has_row = matches!(outcome, Outcome::Applied(Receipt::First) | Outcome::Tombstone);
     let event_id = message.event_id().filter(|_| has_row);
     Mark { stored_ns: message.stored_at.timestamp_nanos_opt().unwrap_or_default(), id: message.identity(), event_id }
 }

@@ -1,8 +1,8 @@
 //! What a whole batch may do in one go, decided without a database.
 //!
 //! Guarantees that an event is planned only if it is next in its order's versions, by what is known or believed of the
-//! gates, and is new. What is believed is checked when it is written: keys by plain INSERTs, gates by their guards. An
-//! event that does not fit is set aside, and with it the younger versions of its order.
+//! gates, and is new; or that it is to be parked, ahead of its turn and new by what the database says. What is believed is
+//! checked when it is written: keys by plain INSERTs, gates by their guards. What does not fit is set aside.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,65 +10,109 @@ use schema::ids::EventId;
 use uuid::Uuid;
 
 use super::Work;
+use super::turn::place;
+use super::unpark::Passed;
+use crate::event::Event;
 use crate::store::inbox::Recorded;
 use crate::store::inbox_gate::Move;
+use crate::store::inbox_parked::{Place, Standing};
 
 /// What a batch of events may do together. The numbers are places in the batch.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// To be applied.
     pub(super) next: Vec<usize>,
-    /// Recorded before, with the same payload.
+    /// Recorded or parked before, with the same payload.
     pub(super) duplicates: Vec<usize>,
+    /// To be parked.
+    pub(super) early: Vec<usize>,
     /// The gates that this moves.
     pub(super) moves: Vec<Move>,
+    /// The orders of those to be parked, and where their gates stand when all is applied.
+    pub(super) waits: HashMap<Uuid, u32>,
+}
+
+/// What the database knows of the events of a batch.
+struct Known {
+    recorded: HashMap<EventId, [u8; 32]>,
+    parked: HashMap<Place, Standing>,
 }
 
 impl Plan {
-    /// Believes that nothing of the batch is recorded and that every gate stands before its first event.
+    /// Believes that nothing of the batch is recorded and that every gate stands before its first event. Parks nothing.
     pub(super) fn hopeful(works: &[Work]) -> Self {
         let mut stands_at = HashMap::new();
         for work in works {
-            if let Some(version) = work.event.envelope.aggregate_version {
+            if let Some(version) = work.event.envelope.aggregate_version
+                && version.get() > 1
+            {
                 stands_at.entry(work.event.envelope.aggregate_id).or_insert(version.get() - 1);
             }
         }
-        Self::make(works, &HashMap::new(), stands_at)
+        Self::make(works, None, stands_at)
     }
 
     /// Goes by what the database says.
-    pub(super) fn informed(works: &[Work], recorded: &[Recorded], gates: &[(Uuid, u32)]) -> Self {
+    pub(super) fn informed(works: &[Work], recorded: &[Recorded], gates: &[(Uuid, u32)], parked: &[Standing]) -> Self {
         let recorded = recorded.iter().map(|row| (row.event_id, row.payload_sha256)).collect();
-        Self::make(works, &recorded, gates.iter().copied().collect())
+        let parked = parked.iter().map(|standing| (standing.place, *standing)).collect();
+        Self::make(works, Some(&Known { recorded, parked }), gates.iter().copied().collect())
     }
 
-    fn make(works: &[Work], recorded: &HashMap<EventId, [u8; 32]>, mut stands_at: HashMap<Uuid, u32>) -> Self {
+    /// What the moves have passed, and may have been parked.
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        let is_known = |step: &&Move| step.from.is_some() || self.waits.contains_key(&step.aggregate_id);
+        let passed = self.moves.iter().filter(is_known);
+        passed
+            .map(|step| Passed { order: step.aggregate_id, from: step.from.unwrap_or_default(), to: step.to })
+            .collect()
+    }
+
+    fn make(works: &[Work], known: Option<&Known>, gates: HashMap<Uuid, u32>) -> Self {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
+        let mut seen_places = HashSet::new();
         let mut moves: HashMap<Uuid, Move> = HashMap::new();
         for (index, Work { event, .. }) in works.iter().enumerate() {
             if !seen.insert(event.envelope.event_id) {
                 continue;
             }
-            if let Some(digest) = recorded.get(&event.envelope.event_id) {
-                if !event.is_in_conflict_with(*digest) {
-                    plan.duplicates.push(index);
-                }
+            if let Some(is_same) = known.and_then(|known| known.is_repeat(event)) {
+                plan.duplicates.extend(is_same.then_some(index));
                 continue;
             }
-            if let Some(version) = event.envelope.aggregate_version {
-                let aggregate_id = event.envelope.aggregate_id;
-                let gate = stands_at.entry(aggregate_id).or_default();
-                if gate.checked_add(1) != Some(version.get()) {
+            if let Some((order, version)) = place(event) {
+                let from = gates.get(&order).copied();
+                let stands_at = moves.get(&order).map_or(from.unwrap_or_default(), |step| step.to);
+                let is_ahead = version > stands_at && version - stands_at > 1;
+                if is_ahead && known.is_some() && seen_places.insert((order, version)) {
+                    plan.early.push(index);
+                }
+                if is_ahead || version <= stands_at {
                     continue;
                 }
-                moves.entry(aggregate_id).or_insert(Move { aggregate_id, from: *gate, to: 0 }).to = version.get();
-                *gate = version.get();
+                moves.entry(order).or_insert(Move { aggregate_id: order, from, to: 0 }).to = version;
             }
             plan.next.push(index);
         }
+        for (order, _) in plan.early.iter().filter_map(|index| place(&works[*index].event)) {
+            let stands_at = moves.get(&order).map(|step| step.to).or_else(|| gates.get(&order).copied());
+            plan.waits.insert(order, stands_at.unwrap_or_default());
+        }
         plan.moves = moves.into_values().collect();
         plan
+    }
+}
+
+impl Known {
+    /// Whether the event is one that is recorded or parked: the same one, or one in conflict with it. None if it is new.
+    fn is_repeat(&self, event: &Event) -> Option<bool> {
+        if let Some(digest) = self.recorded.get(&event.envelope.event_id) {
+            return Some(!event.is_in_conflict_with(*digest));
+        }
+        let standing = self.parked.get(&place(event)?)?;
+        let is_same = standing.event_id == event.envelope.event_id;
+        Some(is_same && !event.is_in_conflict_with(standing.payload_sha256))
     }
 }
 
@@ -103,15 +147,32 @@ mod tests {
         assert_eq!(plan.next, [0, 1, 2, 3]);
         plan.moves.sort_by_key(|step| step.aggregate_id);
         let [one, two] = plan.moves[..] else { panic!("{plan:?}") };
-        assert_eq!((one.from, one.to, two.from, two.to), (0, 2, 3, 4));
+        assert_eq!((one.from, one.to, two.from, two.to), (None, 2, Some(3), 4));
     }
 
     #[test]
-    fn a_gap_sets_the_younger_versions_aside() {
+    fn what_is_behind_a_gap_is_parked() {
         let works = [work(1, Some(2)), work(1, Some(3)), work(2, Some(1)), work(2, Some(3)), work(2, Some(2))];
-        let plan = Plan::informed(&works, &[], &[]);
-        assert_eq!(plan.next, [2, 4]);
-        assert_eq!(Plan::informed(&works, &[], &[(Uuid::from_u128(1), 1)]).next, [0, 1, 2, 4]);
+        let plan = Plan::informed(&works, &[], &[], &[]);
+        assert_eq!((&plan.next[..], &plan.early[..]), (&[2, 4][..], &[0, 1, 3][..]));
+        assert_eq!((plan.waits[&Uuid::from_u128(1)], plan.waits[&Uuid::from_u128(2)]), (0, 2));
+        // The gate of order 2 is new, but something is parked behind it now.
+        assert_eq!(plan.passed(), [Passed { order: Uuid::from_u128(2), from: 0, to: 2 }]);
+        assert!(Plan::hopeful(&works).early.is_empty());
+        assert_eq!(Plan::informed(&works, &[], &[(Uuid::from_u128(1), 1)], &[]).next, [0, 1, 2, 4]);
+    }
+
+    #[test]
+    fn what_is_parked_is_a_duplicate_and_another_event_of_its_version_waits() {
+        let works = [work(1, Some(3)), work(2, Some(3)), work(3, Some(3)), work(3, Some(3))];
+        let standing = |index: usize, event_id| Standing {
+            place: place(&works[index].event).unwrap(),
+            event_id,
+            payload_sha256: [1; 32],
+        };
+        let parked = [standing(0, works[0].event.envelope.event_id), standing(1, EventId::generate())];
+        let plan = Plan::informed(&works, &[], &[], &parked);
+        assert_eq!((plan.duplicates, plan.early), (vec![0], vec![2]));
     }
 
     #[test]
@@ -120,7 +181,7 @@ mod tests {
         let repeated = [works[0].clone(), works[0].clone(), works[1].clone()];
         assert_eq!(Plan::hopeful(&repeated).next, [0, 2]);
         let recorded = Recorded { event_id: works[0].event.envelope.event_id, payload_sha256: [1; 32] };
-        let plan = Plan::informed(&works, &[recorded], &[(Uuid::from_u128(1), 1)]);
+        let plan = Plan::informed(&works, &[recorded], &[(Uuid::from_u128(1), 1)], &[]);
         assert_eq!((plan.duplicates, plan.next), (vec![0], vec![1]));
     }
 }

@@ -116,6 +116,25 @@ pub async fn lowest_of_latest(pool: &Pool, highest: u64) -> sqlx::Result<Option<
     Ok(latest.into_iter().filter(|sequence| *sequence <= highest).min())
 }
 
+/// Which event is recorded for a version of an order: tells a repeat from another event with a used version. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn event_of(tx: &mut Transaction, order_id: Uuid, version: u32) -> sqlx::Result<Option<EventId>> {
+    sqlx::query_scalar!(
+        r#"SELECT event_id AS "event_id: EventId"
+           FROM inbox FORCE INDEX (version)
+           WHERE aggregate_id = ? AND aggregate_version = ? AND consumer = ? AND aggregate_type = ?
+           LIMIT 1"#,
+        order_id,
+        version,
+        names::NOTIFY_DURABLE,
+        names::ORDER,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// An event's row, for people.
 #[derive(Clone, Debug)]
 pub struct InboxRow {
@@ -187,12 +206,12 @@ impl<'a> Row<'a> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
-fn digest(bytes: Vec<u8>) -> sqlx::Result<[u8; 32]> {
-    bytes.try_into().map_err(|_| sqlx::Error::Decode("inbox.payload_sha256 is not 32 bytes".into()))
+pub(super) fn digest(bytes: Vec<u8>) -> sqlx::Result<[u8; 32]> {
+    bytes.try_into().map_err(|_| sqlx::Error::Decode("payload_sha256 is not 32 bytes".into()))
 }

@@ -1,21 +1,26 @@
 //! `inbox_dead`: messages that can't be processed, whole, for a person to look at and to decide about.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::names;
+use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Receipt;
+use super::kept::cut;
+use super::{Receipt, kept};
 use crate::message::Message;
 
-const SUBJECT_CHARS_MAX: usize = 255;
 const REASON_CHARS_MAX: usize = 1000;
-const WHOLE_SUBJECT: &str = "whole-subject";
+/// Bytes of a message that fit into a packet whatever the server's settings are worth.
+const ALWAYS_FITS: usize = 128 * 1024;
+/// Bytes of the statement that keeps a message, without its body and headers.
+const STATEMENT_BYTES: usize = 16 * 1024;
+/// JSON may need six bytes for one of a header.
+const HEADERS_SHARE: usize = 16;
 
 /// Where counting stops.
-pub const COUNT_MAX: u32 = 100_000;
+pub const COUNT_MAX: u32 = 10_000;
 
 /// Names a dead message.
 pub type DeadId = u64;
@@ -44,6 +49,15 @@ pub struct DeadLine {
     pub dead_at: DateTime<Utc>,
 }
 
+/// A dead message that nobody has decided about.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// The message; its deliveries are not kept.
+    pub message: Message,
+    /// Whether it is only the beginning of what came.
+    pub is_cut: bool,
+}
+
 /// A dead message, and what was decided.
 #[derive(Clone, Debug)]
 pub struct Dead {
@@ -57,43 +71,88 @@ pub struct Dead {
     pub resolution: Option<String>,
     /// Why it was discarded.
     pub note: Option<String>,
+    /// Length and SHA-256 of the whole body, if the row has only its beginning.
+    pub whole: Option<(u64, Vec<u8>)>,
 }
 
-/// Keeps a message with the reason why it can't be processed. A redelivery of it is a duplicate. Locks the message's
-/// key until the transaction ends.
+/// Keeps a message with the reason why it can't be processed, cut if the server takes no packet of its size. A
+/// redelivery of it is a duplicate; one that was requeued, and failed since, is open again. Locks the message's key until
+/// the transaction ends.
 ///
 /// # Errors
 /// Any fault but a taken key.
 pub async fn keep(tx: &mut Transaction, message: &Message, reason: &str) -> sqlx::Result<Receipt> {
-    let subject = cut(&message.subject, SUBJECT_CHARS_MAX);
-    let mut headers = message.headers.clone();
-    if subject != message.subject {
-        headers.push((WHOLE_SUBJECT.to_owned(), message.subject.clone()));
-    }
+    let room = room(tx, message).await?;
+    let (subject, headers) = kept::subject_and_headers(message);
+    let is_cut = message.bytes() > room;
+    let headers = if is_cut { kept::cut_headers(headers, room / HEADERS_SHARE) } else { headers };
+    let length = if is_cut { message.payload.len().min(room / 2) } else { message.payload.len() };
+    let payload = &message.payload[..length];
     let inserted = sqlx::query!(
-        "INSERT INTO inbox_dead (consumer, stream_seq, stored_at, subject, headers, payload, reason)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO inbox_dead (consumer, stream_seq, stored_at, subject, headers, payload, reason, payload_bytes,
+                                 payload_sha256)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         names::NOTIFY_DURABLE,
         message.stream_sequence,
         message.stored_at,
         subject,
         Json(headers),
-        message.payload.as_ref(),
+        payload,
         cut(reason, REASON_CHARS_MAX),
+        is_cut.then_some(message.payload.len() as u64),
+        is_cut.then(|| Sha256::digest(&message.payload).to_vec()),
     )
     .execute(&mut **tx)
     .await;
-    Receipt::of(inserted)
+    match Receipt::of(inserted)? {
+        Receipt::First => Ok(Receipt::First),
+        Receipt::Duplicate => reopen(tx, message, reason).await,
+    }
+}
+
+/// Opens a message again that was requeued, and says whether it had been.
+async fn reopen(tx: &mut Transaction, message: &Message, reason: &str) -> sqlx::Result<Receipt> {
+    let opened = sqlx::query!(
+        "UPDATE inbox_dead
+         SET resolution = NULL, resolved_at = NULL, reason = ?
+         WHERE consumer = ? AND stream_seq = ? AND stored_at = ? AND resolution = 'requeued'",
+        cut(reason, REASON_CHARS_MAX),
+        names::NOTIFY_DURABLE,
+        message.stream_sequence,
+        message.stored_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(if opened.rows_affected() > 0 { Receipt::First } else { Receipt::Duplicate })
+}
+
+/// Whether the server takes no packet of the size that this message needs. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn is_too_large(tx: &mut Transaction, message: &Message) -> sqlx::Result<bool> {
+    Ok(message.bytes() > room(tx, message).await?)
+}
+
+/// Bytes of a message that fit into one statement. The server is asked only about a message that might not.
+async fn room(tx: &mut Transaction, message: &Message) -> sqlx::Result<usize> {
+    if message.bytes() <= ALWAYS_FITS {
+        return Ok(ALWAYS_FITS);
+    }
+    let packet = sqlx::query_scalar!(r#"SELECT CAST(@@max_allowed_packet AS UNSIGNED) AS "bytes!: u64""#)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(STATEMENT_BYTES))
 }
 
 /// The message of an id that nobody has decided about. Locks its row until the transaction ends.
 ///
 /// # Errors
 /// Any fault.
-pub async fn open(tx: &mut Transaction, id: DeadId) -> sqlx::Result<Option<Message>> {
+pub async fn open(tx: &mut Transaction, id: DeadId) -> sqlx::Result<Option<Open>> {
     let row = sqlx::query!(
         r#"SELECT stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
-                  headers AS "headers: Json<Vec<(String, String)>>", payload
+                  headers AS "headers: Json<Vec<(String, String)>>", payload, payload_bytes
            FROM inbox_dead
            WHERE id = ? AND consumer = ? AND resolution IS NULL
            FOR UPDATE"#,
@@ -102,7 +161,10 @@ pub async fn open(tx: &mut Transaction, id: DeadId) -> sqlx::Result<Option<Messa
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|row| message(row.stream_seq, row.stored_at, row.subject, row.headers.0, row.payload)))
+    Ok(row.map(|row| Open {
+        message: kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload),
+        is_cut: row.payload_bytes.is_some(),
+    }))
 }
 
 /// The open ones that name an order in a header. Reads all that are open; locks nothing.
@@ -123,7 +185,7 @@ pub async fn open_of(tx: &mut Transaction, order_id: Uuid) -> sqlx::Result<Vec<(
     .await?;
     let dead = rows
         .into_iter()
-        .map(|row| (row.id, message(row.stream_seq, row.stored_at, row.subject, row.headers.0, row.payload)));
+        .map(|row| (row.id, kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload)));
     Ok(dead.collect())
 }
 
@@ -173,7 +235,7 @@ pub async fn show(pool: &Pool, id: DeadId) -> sqlx::Result<Option<Dead>> {
     let row = sqlx::query!(
         r#"SELECT stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload, reason,
-                  dead_at AS "dead_at: DateTime<Utc>", resolution, note
+                  dead_at AS "dead_at: DateTime<Utc>", resolution, note, payload_bytes, payload_sha256 AS "payload_sha256: Vec<u8>"
            FROM inbox_dead
            WHERE id = ? AND consumer = ?"#,
         id,
@@ -182,11 +244,12 @@ pub async fn show(pool: &Pool, id: DeadId) -> sqlx::Result<Option<Dead>> {
     .fetch_optional(pool)
     .await?;
     Ok(row.map(|row| Dead {
-        message: message(row.stream_seq, row.stored_at, row.subject, row.headers.0, row.payload),
+        message: kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload),
         reason: row.reason,
         dead_at: row.dead_at,
         resolution: row.resolution,
         note: row.note,
+        whole: row.payload_bytes.zip(row.payload_sha256),
     }))
 }
 
@@ -211,21 +274,4 @@ impl Resolution {
             Self::Discarded => "discarded",
         }
     }
-}
-
-fn message(
-    stream_sequence: u64,
-    stored_at: DateTime<Utc>,
-    subject: String,
-    headers: Vec<(String, String)>,
-    payload: Vec<u8>,
-) -> Message {
-    let whole = headers.iter().find(|(name, _)| name == WHOLE_SUBJECT).map(|(_, subject)| subject.clone());
-    let subject = whole.unwrap_or(subject);
-    Message { subject, headers, payload: Bytes::from(payload), stream_sequence, stored_at, deliveries: 0 }
-}
-
-/// The first characters of a text; a column's limit counts characters.
-fn cut(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).collect()
 }

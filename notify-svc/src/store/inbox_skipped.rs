@@ -1,7 +1,8 @@
-//! `inbox_skipped`: versions that never came and that a person gave up. A record for people; nothing is decided by it.
+//! `inbox_skipped`: versions that never came and that a person gave up.
 
 use runtime::mysql::Transaction;
 use schema::names;
+use uuid::Uuid;
 
 use super::inbox_gate::Move;
 
@@ -18,11 +19,32 @@ pub async fn record(tx: &mut Transaction, step: Move, reason: &str) -> sqlx::Res
         names::NOTIFY_DURABLE,
         names::ORDER,
         step.aggregate_id,
-        step.from + 1,
+        step.from.unwrap_or_default() + 1,
         step.to,
         reason.chars().take(REASON_CHARS_MAX).collect::<String>(),
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Whether a version of an order was given up. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn covers(tx: &mut Transaction, order_id: Uuid, version: u32) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT id
+         FROM inbox_skipped
+         WHERE aggregate_id = ? AND to_version >= ? AND from_version <= ? AND consumer = ? AND aggregate_type = ?
+         LIMIT 1",
+        order_id,
+        version,
+        version,
+        names::NOTIFY_DURABLE,
+        names::ORDER,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
 }

@@ -5,11 +5,13 @@ pub mod email_queue;
 pub mod email_settlement;
 pub mod inbox;
 pub mod inbox_dead;
+pub mod inbox_due;
 pub mod inbox_gate;
+pub mod inbox_parked;
 pub mod inbox_position;
 pub mod inbox_read;
 pub mod inbox_skipped;
-pub mod inbox_waiting;
+mod kept;
 pub mod notifications;
 
 pub use runtime::mysql::Receipt;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use notify_svc::notification::EmailState;
 use notify_svc::store::notifications::Page;
-use notify_svc::store::{email_queue, inbox, notifications};
+use notify_svc::store::{email_queue, inbox, inbox_due, inbox_parked, notifications};
 use runtime::mysql::Pool;
-use schema::ids::{NotificationId, OrderId};
+use schema::ids::{EventId, NotificationId, OrderId};
 use schema::names;
 use sqlx::MySqlPool;
 use stack::testing::Database;
@@ -64,7 +64,59 @@ async fn fill_notifications(admin: &MySqlPool) {
     sqlx::query("ANALYZE TABLE notifications").execute(admin).await.unwrap();
 }
 
+/// Half of them wait in one order, the others each in its own; ten are due.
+async fn fill_parked(admin: &MySqlPool) {
+    let select = format!(
+        "'{}', UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order.cancelled', 'order',
+         UNHEX(LPAD(HEX(IF(i % 2 = 0, 1000000, i)), 32, '0')), IF(i % 2 = 0, i DIV 2 + 3, 2), REPEAT('h', 32), i,
+         UTC_TIMESTAMP(6), 'order.cancelled', '[]', '{{}}', UTC_TIMESTAMP(6) - INTERVAL (100000 - i) SECOND,
+         IF(i % 10000 = 5, UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, NULL)",
+        names::NOTIFY_DURABLE
+    );
+    let into = "inbox_parked (consumer, event_id, event_type, aggregate_type, aggregate_id, aggregate_version,
+                              payload_sha256, stream_seq, stored_at, subject, headers, payload, parked_at, due_at)";
+    insert(admin, into, &select).await;
+    sqlx::query("ANALYZE TABLE inbox_parked").execute(admin).await.unwrap();
+}
+
 both_engines! {
+    async fn a_hundred_thousand_parked_events_make_nobody_read_more(engine: Engine) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        fill_parked(&database.admin_pool().await).await;
+        let pool = pool(&database);
+        let many = Uuid::from_u128(1_000_000);
+        let news: Vec<_> = (0..256).map(|order| (Uuid::from_u128(2_000_000 + order), 2)).collect();
+        let chain: Vec<_> = (3..103).map(|version| (many, version)).collect();
+        let before = rows_read(&pool).await;
+        assert_eq!(inbox_parked::standing(&pool, &news).await.unwrap().len(), 0);
+        let read = rows_read(&pool).await - before;
+        assert!(read < 600, "{read} rows to see that 256 new events are not parked");
+
+        let before = rows_read(&pool).await;
+        assert_eq!(inbox_due::due(&pool, 64).await.unwrap().len(), 10);
+        assert_eq!(inbox_parked::gaps(&pool, 100).await.unwrap().len(), 100);
+        let read = rows_read(&pool).await - before;
+        assert!(read < 400, "{read} rows for what is due and a page of gaps");
+
+        let before = rows_read(&pool).await;
+        let mut tx = pool.begin().await.unwrap();
+        assert_eq!(inbox_parked::first(&mut tx, many, 2).await.unwrap(), Some(3));
+        assert_eq!(inbox_parked::at(&mut tx, &[(many, 2)]).await.unwrap().len(), 0);
+        let found = inbox_parked::at(&mut tx, &chain).await.unwrap();
+        assert_eq!(found.len(), 100);
+        inbox_due::mark(&mut tx, &[(many, 104)]).await.unwrap();
+        let ids: Vec<EventId> = found.iter().map(|(_, parked)| parked.event_id).collect();
+        inbox_parked::remove_all(&mut tx, &ids).await.unwrap();
+        tx.commit().await.unwrap();
+        let read = rows_read(&pool).await - before;
+        assert!(read < 1000, "{read} rows to take a hundred parked events along");
+        assert_eq!(inbox_due::due(&pool, 64).await.unwrap().len(), 11);
+
+        let before = rows_read(&pool).await;
+        assert_eq!(inbox_parked::count(&pool).await.unwrap(), 10_000);
+        assert!(rows_read(&pool).await - before < 10_010);
+    }
+
     async fn a_purge_reads_what_it_deletes_of_100_000_inbox_rows(engine: Engine) {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_inbox(&database.admin_pool().await).await;

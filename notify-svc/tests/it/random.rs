@@ -124,8 +124,10 @@ async fn effects(setting: &Setting) -> HashMap<EventId, usize> {
 }
 
 async fn gates(setting: &Setting) -> BTreeMap<Uuid, u32> {
-    let rows: Vec<(Uuid, u32)> =
-        sqlx::query_as("SELECT aggregate_id, version FROM inbox_gate").fetch_all(&setting.pool).await.unwrap();
+    let rows: Vec<(Uuid, u32)> = sqlx::query_as("SELECT aggregate_id, version FROM inbox_gate WHERE version > 0")
+        .fetch_all(&setting.pool)
+        .await
+        .unwrap();
     rows.into_iter().collect()
 }
 

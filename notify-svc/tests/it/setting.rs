@@ -73,10 +73,15 @@ impl Setting {
 
     pub(crate) async fn publish(&self, events: &[&Published]) {
         let jetstream = self.jetstream().await;
-        for event in events {
-            let sent =
-                jetstream.publish_with_headers(event.subject.clone(), event.headers(), event.body.clone().into());
-            sent.await.unwrap().await.unwrap();
+        for events in events.chunks(500) {
+            let mut sent = Vec::new();
+            for event in events {
+                let (subject, body) = (event.subject.clone(), event.body.clone().into());
+                sent.push(jetstream.publish_with_headers(subject, event.headers(), body).await.unwrap());
+            }
+            for stored in sent {
+                stored.await.unwrap();
+            }
         }
     }
 
@@ -183,6 +188,14 @@ impl Published {
         }
         headers
     }
+}
+
+/// An event of an order at any version.
+pub(crate) fn at_version(version: u32, order_id: OrderId) -> Published {
+    let mut event =
+        if version == 1 { Published::created_of(order_id, "tea") } else { Published::cancelled_of(order_id) };
+    event.envelope.aggregate_version = NonZeroU32::new(version);
+    event
 }
 
 /// JSON from a path of the service.

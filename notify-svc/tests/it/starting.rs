@@ -103,7 +103,7 @@ both_engines! {
         for statement in [
             "DROP VIEW inbox_text, notifications_text",
             "DROP TABLE inbox_position, inbox_read, inbox_reread",
-            "DROP TABLE inbox, inbox_gate, inbox_dead, inbox_skipped, inbox_waiting, notifications, _sqlx_migrations",
+            "DROP TABLE inbox, inbox_gate, inbox_dead, inbox_skipped, inbox_parked, notifications, _sqlx_migrations",
         ] {
             sqlx::raw_sql(statement).execute(&mut *connection).await.unwrap();
         }

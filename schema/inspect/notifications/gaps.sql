@@ -1,13 +1,11 @@
--- Which orders wait for an elder version, since when, and for which? (Of the 10,000 events that wait longest.)
--- Healthy: no rows, or rows that are seconds old.
-SELECT LOWER(HEX(w.aggregate_id)) AS order_id, COALESCE(g.version, 0) + 1 AS missing_version, w.aggregate_version AS waiting_version,
-       w.stream_seq, w.deliveries, w.since
-FROM (SELECT consumer, aggregate_type, aggregate_id, aggregate_version, stream_seq, deliveries, since
-      FROM inbox_waiting FORCE INDEX (since)
-      ORDER BY consumer, since
-      LIMIT 10000) AS w
+-- Which events are parked, since when, and which version of their order has to come first? (The 100 that wait longest.)
+-- Healthy: no rows, or rows that are seconds old. attempts above 0: the database refuses the effect.
+SELECT LOWER(HEX(p.aggregate_id)) AS order_id, COALESCE(g.version, 0) + 1 AS missing_version, p.aggregate_version AS waiting_version,
+       LOWER(HEX(p.event_id)) AS event_id, p.event_type, p.stream_seq, p.attempts, p.parked_at
+FROM (SELECT consumer, aggregate_type, aggregate_id, aggregate_version, event_id, event_type, stream_seq, attempts, parked_at
+      FROM inbox_parked FORCE INDEX (parked_at)
+      ORDER BY consumer, parked_at
+      LIMIT 100) AS p
 LEFT JOIN inbox_gate AS g
-       ON g.consumer = w.consumer AND g.aggregate_type = w.aggregate_type AND g.aggregate_id = w.aggregate_id
-WHERE w.aggregate_version > COALESCE(g.version, 0)
-ORDER BY w.since
-LIMIT 100;
+       ON g.consumer = p.consumer AND g.aggregate_type = p.aggregate_type AND g.aggregate_id = p.aggregate_id
+ORDER BY p.parked_at;

@@ -23,7 +23,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
             ("unproven", 10_000),
         ],
     ),
-    ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 10_000), ("order_effects", 20)]),
+    ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 100), ("order_effects", 20)]),
 ];
 
 /// Rows of tables that stay small, in each of which there are none here, and of a result.
@@ -87,7 +87,7 @@ async fn fill_orders(admin: &MySqlPool) {
     sqlx::query(order).execute(admin).await.unwrap();
 }
 
-/// Every message had its effect, and was dead once; one order in each ten thousand events waits.
+/// Every message had its effect, and was dead once; of each order a later event is parked.
 async fn fill_notifications(admin: &MySqlPool) {
     let event = "UNHEX(LPAD(HEX(i + 1), 32, '0'))";
     let into =
@@ -95,8 +95,12 @@ async fn fill_notifications(admin: &MySqlPool) {
     let at = "UTC_TIMESTAMP(6) - INTERVAL (100000 - i) SECOND";
     insert(admin, into, &format!("'notify', {event}, 'order.created', 'order', {event}, REPEAT('h', 32), i, {at}"))
         .await;
-    let into = "inbox_waiting (consumer, aggregate_type, aggregate_id, aggregate_version, event_id, stream_seq, deliveries, since)";
-    insert(admin, into, &format!("'notify', 'order', {event}, 2, {event}, i, 1, {at}")).await;
+    let into =
+        "inbox_parked (consumer, event_id, event_type, aggregate_type, aggregate_id, aggregate_version, payload_sha256,
+                              stream_seq, stored_at, subject, headers, payload, parked_at)";
+    let kind = "'order.cancelled'";
+    let place = format!("'notify', {event}, {kind}, 'order', {event}, 2, REPEAT('h', 32), i, {at}");
+    insert(admin, into, &format!("{place}, {kind}, '[]', '{{}}', {at}")).await;
     let into = "inbox_dead (consumer, stream_seq, stored_at, subject, headers, payload, reason, resolution)";
     let resolution = "IF(i % 3 = 0, NULL, 'requeued')";
     insert(admin, into, &format!("'notify', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}")).await;

@@ -1,0 +1,104 @@
+//! How a batch is brought into a database that is slow, away, or locked in places.
+//!
+//! Guarantees that what is too much for one transaction is tried in smaller ones, down to one message each, and that a
+//! message which alone can't be written, while others can, does not hold up what comes behind it. An outage costs no
+//! message anything.
+
+use std::time::{Duration, Instant};
+
+use runtime::mysql;
+use runtime::retry::{Retry, Stopped};
+use runtime::telemetry::chain;
+use uuid::Uuid;
+
+use super::faults::Fault;
+use super::{ATTEMPT_TIME_MAX, Consumer};
+use crate::message::Message;
+use crate::position;
+use crate::process::Outcome;
+
+/// An attempt that took less leaves room for twice as many messages.
+const QUICK: Duration = Duration::from_secs(2);
+
+impl Consumer {
+    /// Returns when every message has an outcome that is noted, or at a stop; or when the database took others, but refused
+    /// each of those that are left when it was alone, and so twice.
+    pub(super) async fn process_patiently(
+        &self,
+        messages: &[Message],
+        outcomes: &mut [Option<Outcome>],
+        reading: Uuid,
+    ) {
+        let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
+        let mut is_taking = false;
+        loop {
+            let before = open(outcomes);
+            if self.round(messages, outcomes, &mut retry).await.is_err() {
+                return;
+            }
+            let is_stuck = open(outcomes) == before;
+            if open(outcomes) == 0 || is_stuck && is_taking {
+                break;
+            }
+            is_taking |= !is_stuck;
+        }
+        let runs = position::runs(messages, outcomes);
+        while let Err(error) = position::add(&self.process.pool, reading, &runs).await {
+            self.monitor.report(fault(&error, messages.len()));
+            if retry.wait(&self.shutdown).await.is_err() {
+                return;
+            }
+        }
+        self.monitor.processed();
+    }
+
+    /// Tries each message that has no outcome: in stretches that become shorter with each fault, until it has failed alone.
+    async fn round(
+        &self,
+        messages: &[Message],
+        outcomes: &mut [Option<Outcome>],
+        retry: &mut Retry,
+    ) -> Result<(), Stopped> {
+        let mut from = 0;
+        while let Some(first) = outcomes[from..].iter().position(Option::is_none) {
+            from += first;
+            let to = outcomes.len().min(from + self.process.limit.now());
+            let started = Instant::now();
+            let attempt = self.process.batch(&messages[from..to], &mut outcomes[from..to]);
+            let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
+                Ok(Ok(())) => {
+                    self.monitor.processed();
+                    retry.reset();
+                    if started.elapsed() < QUICK {
+                        self.process.limit.grow();
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => fault(&error, to - from),
+                Err(_) => {
+                    tracing::warn!(limit = ?ATTEMPT_TIME_MAX, tried = to - from, "database hangs, trying again");
+                    Fault::DatabaseUnavailable
+                }
+            };
+            self.monitor.report(fault);
+            self.process.limit.shrink(to - from);
+            retry.wait(&self.shutdown).await?;
+            from += usize::from(to - from == 1);
+        }
+        Ok(())
+    }
+}
+
+fn open(outcomes: &[Option<Outcome>]) -> usize {
+    outcomes.iter().filter(|outcome| outcome.is_none()).count()
+}
+
+fn fault(error: &sqlx::Error, tried: usize) -> Fault {
+    if mysql::is_transient(error) {
+        tracing::warn!(error = chain(error), tried, "database fault, trying again");
+        Fault::DatabaseUnavailable
+    } else {
+        tracing::error!(error = chain(error), tried, "database refuses, trying again");
+        Fault::DatabaseRefuses
+    }
+}

@@ -1,0 +1,160 @@
+//! What a person decides about a dead message: it is processed again, or given up. What is parked behind it goes on in the
+//! same transaction.
+
+use runtime::mysql::Pool;
+use runtime::telemetry::chain;
+use schema::envelope::Envelope;
+use schema::{content, names};
+
+use super::single::is_own_fault;
+use super::turn::{self, Turn};
+use super::unpark::{Unparked, unpark};
+use super::{Work, decode};
+use crate::event::{Content, Event};
+use crate::message::Message;
+use crate::store::inbox_dead::{self, DeadId, Resolution};
+use crate::store::{Receipt, inbox_due};
+
+/// What one transaction of a verb takes along; the service does the rest.
+pub(super) const ROOM: usize = 256;
+
+/// What a repeated requeue came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Requeued {
+    /// The event has had its effect, now or before.
+    Applied,
+    /// An earlier version of its order is missing: it is parked, and no longer dead.
+    Parked,
+    /// It still can't: the reason. The message stays dead.
+    Refused(String),
+    /// No open dead message has this id.
+    Unknown,
+}
+
+/// Why a dead message could not be discarded.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No open dead message has this id.
+    #[error("no open dead message has the id {0}")]
+    Unknown(DeadId),
+    /// The gate stands before an earlier version.
+    #[error("version {missing} of the order has had no effect yet: requeue or discard that one first")]
+    EarlierMissing {
+        /// The earlier version that is missing first.
+        missing: u32,
+    },
+    /// The database.
+    #[error("writing the decision")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Processes a dead message again, by the same way as when it came, and marks it as requeued in the same transaction.
+/// Locks its row: two operators do it once.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn requeue(pool: &Pool, id: DeadId) -> sqlx::Result<Requeued> {
+    let mut refusal = String::new();
+    for room in [ROOM, 0] {
+        let mut tx = pool.begin().await?;
+        let Some(dead) = inbox_dead::open(&mut tx, id).await? else { return Ok(Requeued::Unknown) };
+        if dead.is_cut {
+            return Ok(Requeued::Refused("the row has only the beginning of the message".to_owned()));
+        }
+        let work = match decode(0, &dead.message) {
+            Ok(work) => work,
+            Err(reason) => return Ok(Requeued::Refused(reason)),
+        };
+        match process_again(&mut tx, &dead.message, &work, room).await {
+            Ok(Some(refused @ Requeued::Refused(_))) => return Ok(refused),
+            Ok(Some(requeued)) => {
+                inbox_dead::resolve(&mut tx, id, Resolution::Requeued, None).await?;
+                tx.commit().await?;
+                return Ok(requeued);
+            }
+            Ok(None) => refusal = "an event that follows it is in conflict".to_owned(),
+            Err(error) if is_own_fault(&error) => refusal = chain(&error),
+            Err(error) => return Err(error),
+        }
+        tx.rollback().await?;
+    }
+    Ok(Requeued::Refused(refusal))
+}
+
+/// None if a key is taken that should not be.
+async fn process_again(
+    tx: &mut runtime::mysql::Transaction,
+    message: &Message,
+    work: &Work,
+    room: usize,
+) -> sqlx::Result<Option<Requeued>> {
+    let event = &work.event;
+    let stands_at = turn::hold(tx, event).await?;
+    match turn::turn_of_new(tx, event, stands_at).await? {
+        Turn::Next => {
+            if turn::effect(tx, work, message.stream_sequence, stands_at).await? == Receipt::Duplicate {
+                return Ok(None);
+            }
+            let unparked = unpark(tx, &turn::passed(event, stands_at), room).await?;
+            Ok(unparked.map(|_: Unparked| Requeued::Applied))
+        }
+        Turn::Early if inbox_due::park(tx, event, message, None).await? == Receipt::First => Ok(Some(Requeued::Parked)),
+        Turn::Early => Ok(None),
+        Turn::Duplicate => Ok(Some(Requeued::Applied)),
+        Turn::Never(_, reason) => Ok(Some(Requeued::Refused(reason))),
+    }
+}
+
+/// Gives a dead message up. If it was a version of an order, the order's gate moves on without an effect, and the event
+/// counts as recorded.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn discard(pool: &Pool, id: DeadId, note: &str) -> Result<(), Failure> {
+    for room in [ROOM, 0] {
+        let mut tx = pool.begin().await?;
+        let message = inbox_dead::open(&mut tx, id).await?.ok_or(Failure::Unknown(id))?.message;
+        let envelope = Envelope::from_headers(|name| message.header(name)).ok();
+        if let Some(envelope) = envelope.filter(|envelope| envelope.aggregate_type == names::ORDER) {
+            let payload_sha256 = content::digest(&message.payload);
+            let event = Event { envelope, content: Content::Tombstone, payload_sha256 };
+            let work = Work { place: 0, event, notification: None };
+            match pass(&mut tx, &message, &work, room).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tx.rollback().await?;
+                    continue;
+                }
+                Err(Failure::Database(error)) if is_own_fault(&error) && room > 0 => {
+                    tx.rollback().await?;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        inbox_dead::resolve(&mut tx, id, Resolution::Discarded, Some(note)).await?;
+        return Ok(tx.commit().await?);
+    }
+    Err(Failure::Database(sqlx::Error::RowNotFound))
+}
+
+/// Moves the gate over the message, if it stands right before it. False if what follows can't be taken along.
+async fn pass(
+    tx: &mut runtime::mysql::Transaction,
+    message: &Message,
+    work: &Work,
+    room: usize,
+) -> Result<bool, Failure> {
+    let stands_at = turn::hold(tx, &work.event).await?;
+    match turn::turn_of_new(tx, &work.event, stands_at).await? {
+        Turn::Next => {
+            // A key that is taken is a conflict's: the event that had its effect has moved the gate.
+            if turn::effect(tx, work, message.stream_sequence, stands_at).await? == Receipt::Duplicate {
+                return Ok(true);
+            }
+            Ok(unpark(tx, &turn::passed(&work.event, stands_at), room).await?.is_some())
+        }
+        Turn::Early => Err(Failure::EarlierMissing { missing: stands_at + 1 }),
+        Turn::Duplicate | Turn::Never(..) => Ok(true),
+    }
+}

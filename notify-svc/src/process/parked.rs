@@ -1,0 +1,160 @@
+//! Parking events, and trying those that are due.
+//!
+//! Guarantees that an event is parked only while its gate, which is held, stands before it, so that whoever moves the gate
+//! finds it; and that a parked event that can't have its effect ends in `inbox_dead`, whole. It costs no other event
+//! anything: the broker has its answer already.
+
+use std::time::Duration;
+
+use runtime::mysql::{Transaction, is_data_fault};
+use runtime::retry::Retry;
+use runtime::telemetry::chain;
+
+use super::plan::Plan;
+use super::single::is_own_fault;
+use super::turn::{self, Turn};
+use super::unpark::{Unparked, unpark};
+use super::{Outcome, Process, Work, applied, decode};
+use crate::message::Message;
+use crate::store::inbox_due::{self, Due};
+use crate::store::inbox_parked::{self, Parked};
+use crate::store::{Receipt, inbox_dead, inbox_gate};
+
+/// An effect that the database refuses is tried again soon at first, and often enough later.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Of one statement, as text: the server's limit is 1 MiB at least, unless somebody lowered it.
+const STATEMENT_BYTES_MAX: usize = 256 * 1024;
+/// Events that are tried before the table is read again.
+const DUE_MAX: u32 = 64;
+
+/// How long an event waits that was refused so often.
+pub(super) fn pause(attempts: u32) -> Duration {
+    Retry::delay_after(PAUSE.0, PAUSE.1, attempts)
+}
+
+/// Parks the early events of a batch: all, or none if a gate does not stand where it was believed to, or an event is
+/// better parked alone.
+pub(super) async fn park_all(
+    tx: &mut Transaction,
+    batch: &[Message],
+    works: &[Work],
+    plan: &Plan,
+) -> sqlx::Result<Receipt> {
+    let orders: Vec<_> = plan.waits.keys().copied().collect();
+    inbox_gate::hold_all(tx, &orders).await?;
+    let gates = inbox_gate::versions(&mut **tx, &orders).await?;
+    if gates.iter().any(|(order, version)| plan.waits.get(order) != Some(version)) {
+        return Ok(Receipt::Duplicate);
+    }
+    let early: Vec<_> = plan.early.iter().map(|index| (&works[*index].event, &batch[works[*index].place])).collect();
+    let mut rest = &early[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|(_, message)| {
+            bytes += message.bytes();
+            2 * bytes <= STATEMENT_BYTES_MAX
+        });
+        let fits = fits.count();
+        if fits == 0 || inbox_parked::park_all(tx, &rest[..fits]).await? == Receipt::Duplicate {
+            return Ok(Receipt::Duplicate);
+        }
+        rest = &rest[fits..];
+    }
+    Ok(Receipt::First)
+}
+
+impl Process {
+    /// Tries what is due, and says whether there was anything.
+    ///
+    /// # Errors
+    /// A fault of the database; what was committed before it stays.
+    pub async fn resume(&self) -> sqlx::Result<bool> {
+        let due = inbox_due::due(&self.pool, DUE_MAX).await?;
+        for one in &due {
+            self.resume_one(*one).await?;
+        }
+        Ok(!due.is_empty())
+    }
+
+    /// First with those that follow; if that is refused, alone.
+    async fn resume_one(&self, due: Due) -> sqlx::Result<()> {
+        let mut refused = None;
+        for room in [self.limit.now(), 0] {
+            let mut tx = self.pool.begin().await?;
+            match resume_in(&mut tx, due, room).await {
+                Ok(Some(unparked)) => {
+                    tx.commit().await?;
+                    self.tally.add(unparked);
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(error) if is_own_fault(&error) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+            tx.rollback().await?;
+        }
+        match refused {
+            Some(error) => self.refuse(due, &error).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Counts an attempt, or gives the event up.
+    async fn refuse(&self, due: Due, error: &sqlx::Error) -> sqlx::Result<()> {
+        let mut tx = self.pool.begin().await?;
+        inbox_gate::hold(&mut tx, due.aggregate_id).await?;
+        let Some(parked) = inbox_due::open(&mut tx, due.event_id).await? else { return tx.rollback().await };
+        let attempts = parked.attempts + 1;
+        let outcome = if is_data_fault(error) || attempts >= self.attempts_max {
+            never(&mut tx, &parked, &format!("failed at attempt {attempts}: {}", chain(error))).await?;
+            Outcome::Dead
+        } else {
+            tracing::warn!(error = chain(error), attempts, "effect of a parked event refused, trying again");
+            inbox_due::put_off(&mut tx, due.event_id, pause(attempts)).await?;
+            Outcome::Failed
+        };
+        tx.commit().await?;
+        self.tally.add(Unparked { outcomes: vec![(outcome, parked.message.stored_at)], has_due: false });
+        Ok(())
+    }
+}
+
+/// None, and the caller rolls back, if a key is taken that should not be.
+async fn resume_in(tx: &mut Transaction, due: Due, room: usize) -> sqlx::Result<Option<Unparked>> {
+    let stands_at = inbox_gate::hold(tx, due.aggregate_id).await?;
+    let Some(parked) = inbox_due::open(tx, due.event_id).await? else { return Ok(Some(Unparked::default())) };
+    let done = |outcome| Unparked { outcomes: vec![(outcome, parked.message.stored_at)], has_due: false };
+    let work = match decode(0, &parked.message) {
+        Ok(work) => work,
+        Err(reason) => {
+            never(tx, &parked, &reason).await?;
+            return Ok(Some(done(Outcome::Dead)));
+        }
+    };
+    match turn::turn(tx, &work.event, stands_at).await? {
+        Turn::Next => {
+            inbox_parked::remove_all(tx, &[due.event_id]).await?;
+            if turn::effect(tx, &work, parked.message.stream_sequence, stands_at).await? == Receipt::Duplicate {
+                return Ok(None);
+            }
+            let mut unparked = done(applied(&work.event));
+            let Some(more) = unpark(tx, &turn::passed(&work.event, stands_at), room).await? else { return Ok(None) };
+            unparked.outcomes.extend(more.outcomes);
+            Ok(Some(Unparked { has_due: more.has_due, ..unparked }))
+        }
+        Turn::Early => inbox_due::rest(tx, due.event_id).await.map(|()| Some(Unparked::default())),
+        Turn::Duplicate => inbox_parked::remove_all(tx, &[due.event_id]).await.map(|()| Some(Unparked::default())),
+        Turn::Never(outcome, reason) => {
+            never(tx, &parked, &reason).await?;
+            Ok(Some(done(outcome)))
+        }
+    }
+}
+
+/// Moves a parked event to `inbox_dead`.
+async fn never(tx: &mut Transaction, parked: &Parked, reason: &str) -> sqlx::Result<()> {
+    inbox_dead::keep(tx, &parked.message, reason).await?;
+    inbox_parked::remove_all(tx, &[parked.event_id]).await?;
+    tracing::error!(event.id = %parked.event_id, "parked event is dead; see `notify-svc dead list`");
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What is parked behind a gate has its effect in the transaction that moves the gate.
+//!
+//! Guarantees the order of the versions, and that a transaction takes a bounded number along: what follows is marked as
+//! due, and `parked` goes on from there. Relies on its caller to hold the gates. It reads what it applies, and about as
+//! much again where a chain ends at a gap.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use runtime::mysql::Transaction;
+use schema::ids::EventId;
+use uuid::Uuid;
+
+use super::{Outcome, Work, applied, decode};
+use crate::store::inbox_gate::{self, Move};
+use crate::store::inbox_parked::{self, Parked, Place};
+use crate::store::{Receipt, inbox, inbox_due, notifications};
+
+/// A gate that was moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// The order.
+    pub(super) order: Uuid,
+    /// Where its gate stood.
+    pub(super) from: u32,
+    /// Where it stands.
+    pub(super) to: u32,
+}
+
+/// What came of the parked events behind gates that were moved.
+#[derive(Debug, Default)]
+pub(super) struct Unparked {
+    /// Those that had their effect, with the time when the broker stored them.
+    pub(super) outcomes: Vec<(Outcome, DateTime<Utc>)>,
+    /// Whether others are due now.
+    pub(super) has_due: bool,
+}
+
+/// The events that are taken along.
+#[derive(Debug, Default)]
+struct Line {
+    works: Vec<(Work, u64)>,
+    stored_at: Vec<DateTime<Utc>>,
+    event_ids: Vec<EventId>,
+    moves: HashMap<Uuid, Move>,
+    due: Vec<Place>,
+}
+
+/// Applies what is next, of all gates together no more than there is room. None, and the caller rolls back, if one of
+/// their keys is taken.
+pub(super) async fn unpark(tx: &mut Transaction, passed: &[Passed], room: usize) -> sqlx::Result<Option<Unparked>> {
+    let places: Vec<Place> =
+        passed.iter().flat_map(|gate| (gate.from + 1..=gate.to + 1).map(|version| (gate.order, version))).collect();
+    if places.is_empty() {
+        return Ok(Some(Unparked::default()));
+    }
+    let found = inbox_parked::at(tx, &places).await?;
+    if found.is_empty() {
+        return Ok(Some(Unparked::default()));
+    }
+    let line = line(tx, passed, found, room).await?;
+    if !line.due.is_empty() {
+        inbox_due::mark(tx, &line.due).await?;
+    }
+    let has_due = !line.due.is_empty();
+    if line.works.is_empty() {
+        return Ok(Some(Unparked { has_due, ..Unparked::default() }));
+    }
+    let events: Vec<_> = line.works.iter().map(|(work, sequence)| (&work.event, *sequence)).collect();
+    let moves: Vec<Move> = line.moves.into_values().collect();
+    if inbox::record_all(tx, &events).await? == Receipt::Duplicate
+        || inbox_gate::advance_all(tx, &moves).await? != moves.len() as u64
+    {
+        return Ok(None);
+    }
+    let effects: Vec<_> = line.works.iter().filter_map(|(work, _)| work.notification.as_ref()).collect();
+    if !effects.is_empty() && notifications::insert_all(tx, &effects).await? == Receipt::Duplicate {
+        return Ok(None);
+    }
+    inbox_parked::remove_all(tx, &line.event_ids).await?;
+    let outcomes = line.works.iter().map(|(work, _)| applied(&work.event)).zip(line.stored_at).collect();
+    Ok(Some(Unparked { outcomes, has_due }))
+}
+
+/// Who is next, gate by gate. A version that was passed by another event is due: it is in conflict. So is one that this
+/// code can't decode.
+async fn line(tx: &mut Transaction, passed: &[Passed], found: Vec<(Place, Parked)>, room: usize) -> sqlx::Result<Line> {
+    let mut line = Line::default();
+    let mut found: HashMap<Place, Parked> = found.into_iter().collect();
+    for gate in passed {
+        line.due
+            .extend((gate.from + 1..=gate.to).map(|version| (gate.order, version)).filter(|at| found.contains_key(at)));
+    }
+    let mut heads: Vec<(Uuid, u32)> = passed.iter().map(|gate| (gate.order, gate.to)).collect();
+    let mut width = 1;
+    loop {
+        heads.retain_mut(|(order, stands_at)| {
+            (0..width).all(|_| {
+                let place = (*order, *stands_at + 1);
+                let is_taken = found.remove(&place).is_some_and(|parked| line.take(place, parked, room));
+                *stands_at += u32::from(is_taken);
+                is_taken
+            })
+        });
+        if heads.is_empty() {
+            return Ok(line);
+        }
+        // Twice as many each time, for a chain may be long, and no more than there is room for.
+        width = (2 * width).min(room.saturating_sub(line.works.len()) / heads.len() + 1);
+        let places = heads.iter().flat_map(|(order, at)| {
+            (1..=width).filter_map(|step| Some((*order, at.checked_add(u32::try_from(step).ok()?)?)))
+        });
+        found = inbox_parked::at(tx, &places.collect::<Vec<_>>()).await?.into_iter().collect();
+    }
+}
+
+impl Line {
+    fn take(&mut self, place: Place, parked: Parked, room: usize) -> bool {
+        let work = if self.works.len() < room { decode(0, &parked.message).ok() } else { None };
+        let Some(work) = work else {
+            self.due.push(place);
+            return false;
+        };
+        let (order, version) = place;
+        let step = Move { aggregate_id: order, from: Some(version - 1), to: version };
+        self.moves.entry(order).or_insert(step).to = version;
+        self.event_ids.push(parked.event_id);
+        self.stored_at.push(parked.message.stored_at);
+        self.works.push((work, parked.message.stream_sequence));
+        true
+    }
+}
