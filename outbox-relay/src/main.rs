@@ -4,6 +4,7 @@ mod claim;
 mod cli;
 mod config;
 mod event;
+mod floor;
 mod housekeeping;
 mod lease;
 mod line;

@@ -8,7 +8,7 @@ use prometheus::{
 };
 
 use crate::event::Event;
-use crate::store::outbox::{State, StateCount};
+use crate::store::outbox_count::{State, StateCount};
 
 /// Bounds of the latency buckets, in seconds.
 const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];

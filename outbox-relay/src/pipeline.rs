@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use runtime::telemetry::chain;
 
 use crate::claim::Claimed;
+use crate::floor::Floor;
 use crate::lease::Tenure;
 use crate::line::Line;
 use crate::publisher::stored::Stored;
@@ -51,6 +52,7 @@ pub struct Pipeline {
     line: Option<Line>,
     /// Largest payload that the broker takes.
     payload_bytes_max: u64,
+    floor: Floor,
     /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
     may_obstruct: bool,
     ahead: Option<Batch>,
@@ -84,6 +86,7 @@ impl Pipeline {
             row_bytes: 0,
             line: None,
             payload_bytes_max: u64::MAX,
+            floor: Floor::default(),
             may_obstruct: true,
             ahead: None,
             published: None,
@@ -205,15 +208,18 @@ impl Relay {
     }
 
     /// Claims what follows the events that are under way.
-    async fn claim(&self, pipeline: &Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
+    async fn claim(&self, pipeline: &mut Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
         let limits = Limits {
             rows: pipeline.limit.min(rows_that_fit(pipeline.row_bytes)),
             bytes: CLAIM_BYTES_MAX,
             payload_bytes: pipeline.payload_bytes_max,
         };
-        let after = under_way.iter().max().copied().unwrap_or(0);
-        let Found { rows, is_full, bytes } = outbox::claim(&self.pool, after, limits).await?;
-        let is_obstructed = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
+        let Found { rows, is_full, bytes } = match under_way.iter().max() {
+            Some(last) => outbox::claim(&self.pool, *last, limits).await?,
+            None => pipeline.floor.claim(&self.pool, limits).await?,
+        };
+        let may_obstruct = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
+        let is_obstructed = may_obstruct || pipeline.floor.is_set();
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
             // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
@@ -228,7 +234,7 @@ impl Relay {
 
     /// Claims what follows events that are being published; nothing if there is nothing, or if that is not safe. A
     /// fault is not reported: the next claim will meet it again.
-    async fn claim_ahead(&self, pipeline: &Pipeline, under_way: Option<&HashSet<u64>>) -> Option<Batch> {
+    async fn claim_ahead(&self, pipeline: &mut Pipeline, under_way: Option<&HashSet<u64>>) -> Option<Batch> {
         let under_way = under_way?;
         let last = *under_way.iter().max()?;
         let ahead = self.claim(pipeline, under_way).await.ok()?;

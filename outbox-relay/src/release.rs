@@ -5,7 +5,7 @@
 //! was older than the deed. It decides nothing: an event released too early is held again by its next claim. Each look
 //! is at one window of held rows, so its cost does not grow with their number.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::Aggregate;
 use crate::metrics::Metrics;
 use crate::pause::{INTERVAL, Paused, Pauses};
-use crate::store::outbox_held::{self, HeldRow};
+use crate::store::outbox_held::{self, HeldRow, Obstacle};
 
 /// Held rows looked at together.
 const WINDOW: u32 = 1_000;
@@ -56,7 +56,8 @@ async fn sweep(pool: &Pool, paused: &Paused, after: u64) -> sqlx::Result<Swept> 
     let rows = outbox_held::window(pool, after, WINDOW).await?;
     let is_full = rows.len() == WINDOW as usize;
     let next = rows.last().map_or(0, |row| if is_full { row.seq } else { 0 });
-    let free = free(rows, paused);
+    let obstacles = outbox_held::obstacles(pool, &first_of_each(&rows)).await?;
+    let free = free(rows, &obstacles, paused);
     if free.is_empty() {
         return Ok(Swept { released: 0, next });
     }
@@ -65,14 +66,24 @@ async fn sweep(pool: &Pool, paused: &Paused, after: u64) -> sqlx::Result<Swept> 
     Ok(Swept { released, next })
 }
 
+/// The first row of each aggregate, of rows in `seq` order.
+fn first_of_each(rows: &[HeldRow]) -> Vec<u64> {
+    let mut seen = HashSet::new();
+    let first = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
+    first.map(|row| row.seq).collect()
+}
+
 /// The rows, given in `seq` order, that nothing holds back.
-fn free(rows: Vec<HeldRow>, paused: &Paused) -> Vec<u64> {
-    let mut stopped: HashSet<Aggregate> = HashSet::new();
+fn free(rows: Vec<HeldRow>, obstacles: &[Obstacle], paused: &Paused) -> Vec<u64> {
+    let obstacles: HashMap<u64, u64> = obstacles.iter().map(|found| (found.seq, found.obstacle)).collect();
+    // Where the first thing stands that holds events of the aggregate back.
+    let mut stops: HashMap<Aggregate, Option<u64>> = HashMap::new();
     let mut free = Vec::new();
     for row in rows {
-        let aggregate = (row.aggregate_type, row.aggregate_id);
-        if row.is_behind_dead || stopped.contains(&aggregate) || paused.include(&row.subject) {
-            stopped.insert(aggregate);
+        let stop = stops.entry((row.aggregate_type, row.aggregate_id));
+        let stop = stop.or_insert_with(|| obstacles.get(&row.seq).copied());
+        if stop.is_some_and(|stop| stop < row.seq) || paused.include(&row.subject) {
+            *stop = Some(stop.unwrap_or(row.seq).min(row.seq));
         } else {
             free.push(row.seq);
         }

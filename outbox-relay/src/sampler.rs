@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::loss::LossMetrics;
 use crate::metrics::Metrics;
-use crate::store::outbox::{self, State, StateCount};
+use crate::store::outbox_count::{self, State, StateCount};
 use crate::store::relay_stream::{self, StreamRow};
 
 /// How old a gauge may be.
@@ -26,7 +26,7 @@ pub async fn run(pool: Pool, metrics: Metrics, losses: LossMetrics, shutdown: Ca
                 metrics.sample(state, &StateCount { events: 0, oldest_seconds: None });
                 continue;
             }
-            match outbox::count(&pool, state).await {
+            match outbox_count::count(&pool, state).await {
                 Ok(count) => metrics.sample(state, &count),
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
             }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::config::StatusConfig;
 use crate::store::lease;
-use crate::store::outbox::{self, State};
+use crate::store::outbox_count::{self, State};
 use crate::store::pause::{self, PauseRow};
 use crate::store::relay_stream::{self, StreamRow};
 
@@ -106,7 +106,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         outbox: Vec::new(),
     };
     for state in State::ALL {
-        let count = outbox::count(&pool, state).await.context("counting outbox events")?;
+        let count = outbox_count::count(&pool, state).await.context("counting outbox events")?;
         let state = state.as_str();
         status.outbox.push(StateStatus { state, events: count.events, oldest_seconds: count.oldest_seconds });
     }

@@ -6,6 +6,7 @@ pub mod column;
 pub mod discarded;
 pub mod lease;
 pub mod outbox;
+pub mod outbox_count;
 pub mod outbox_heal;
 pub mod outbox_held;
 pub mod outbox_operator;

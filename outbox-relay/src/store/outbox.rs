@@ -1,11 +1,10 @@
-//! The table `outbox`: claim, and what people and gauges ask. Its settles are in `outbox_settle.rs`.
+//! The table `outbox`: claim. Its settles are in `outbox_settle.rs`.
 //!
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
 //! broker is asked.
 
-use futures::TryStreamExt;
-use runtime::mysql::Pool;
-use sqlx::MySqlConnection;
+use futures::{Stream, TryStreamExt};
+use runtime::mysql::{Pool, PooledConnection};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -45,13 +44,6 @@ impl PendingRow {
     }
 }
 
-/// How many events stand in a state, and since when the oldest does.
-#[derive(Debug)]
-pub struct StateCount {
-    pub events: i64,
-    pub oldest_seconds: Option<f64>,
-}
-
 /// An event and the youngest of its elders that is not in the stream.
 #[derive(Debug)]
 pub struct Elder {
@@ -81,24 +73,14 @@ pub struct Limits {
     pub payload_bytes: u64,
 }
 
-/// Reads the oldest pending events above `after` that are due, by the index `claim`. A row that commits late appears
-/// behind others that were claimed before: whoever gives another `after` than 0 asks [`pending_up_to`] afterwards. Locks
-/// nothing. What is more than the limits is left at the server, at the cost of the connection.
+/// Reads the oldest pending events above `after` that are due, by the index `claim`; those that wait are gone through. A row
+/// that commits late appears behind others that were claimed before: whoever gives another `after` than 0 asks
+/// [`pending_up_to`] afterwards. An attempt that is further ahead than any backoff goes was set by a clock that was put back,
+/// or by a stranger: it is due. Locks nothing. What is more than the limits is left at the server, at the cost of the
+/// connection.
 pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Found> {
     let mut connection = pool.acquire().await?;
-    let found = pool.in_time(read(&mut connection, after, limits)).await?;
-    if found.bytes < limits.bytes {
-        connection.release();
-    } else {
-        // To go on with it, all that the server has ready would have to be read.
-        tracing::debug!(rows = found.rows.len(), "a claim met its limit of bytes and gives its connection up");
-    }
-    Ok(found)
-}
-
-async fn read(connection: &mut MySqlConnection, after: u64, limits: Limits) -> sqlx::Result<Found> {
-    let mut found = Found::default();
-    let mut rows = sqlx::query_as!(
+    let rows = sqlx::query_as!(
         PendingRow,
         r#"SELECT seq,
                       event_id AS "event_id: Uuid",
@@ -116,14 +98,54 @@ async fn read(connection: &mut MySqlConnection, after: u64, limits: Limits) -> s
                FROM outbox FORCE INDEX (claim)
                WHERE state = 'pending'
                  AND seq > ?
-                 AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
+                 AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6)
+                      OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
                ORDER BY seq
                LIMIT ?"#,
         limits.payload_bytes,
         after,
         limits.rows
     )
-    .fetch(connection);
+    .fetch(&mut *connection);
+    let found = pool.in_time(read(rows, limits)).await?;
+    give_back(connection, &found, limits);
+    Ok(found)
+}
+
+/// As [`claim`], those pending events that have waited for their next attempt, by the index `waiting`: what waits still is not
+/// gone through. In no order.
+pub async fn claim_waited(pool: &Pool, limits: Limits) -> sqlx::Result<Found> {
+    let mut connection = pool.acquire().await?;
+    let rows = sqlx::query_as!(
+        PendingRow,
+        r#"SELECT seq,
+                      event_id AS "event_id: Uuid",
+                      aggregate_type,
+                      aggregate_id AS "aggregate_id: Uuid",
+                      aggregate_version,
+                      event_type,
+                      subject,
+                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
+                      headers AS "headers: JsonText",
+                      occurred_at AS "occurred_at?: Moment",
+                      attempts,
+                      heal_epoch,
+                      (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+               FROM outbox FORCE INDEX (waiting)
+               WHERE state = 'pending'
+                 AND (next_attempt_at <= UTC_TIMESTAMP(6) OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
+               LIMIT ?"#,
+        limits.payload_bytes,
+        limits.rows
+    )
+    .fetch(&mut *connection);
+    let found = pool.in_time(read(rows, limits)).await?;
+    give_back(connection, &found, limits);
+    Ok(found)
+}
+
+async fn read(mut rows: impl Stream<Item = sqlx::Result<PendingRow>> + Unpin, limits: Limits) -> sqlx::Result<Found> {
+    let mut found = Found::default();
     while found.bytes < limits.bytes {
         let Some(row) = rows.try_next().await? else {
             found.is_full = u32::try_from(found.rows.len()).is_ok_and(|rows| rows == limits.rows);
@@ -134,6 +156,29 @@ async fn read(connection: &mut MySqlConnection, after: u64, limits: Limits) -> s
     }
     found.is_full = true;
     Ok(found)
+}
+
+/// A connection is used again only if all that the server has ready was read.
+fn give_back(connection: PooledConnection, found: &Found, limits: Limits) {
+    if found.bytes < limits.bytes {
+        connection.release();
+    } else {
+        tracing::debug!(rows = found.rows.len(), "a claim met its limit of bytes and gives its connection up");
+    }
+}
+
+/// How many pending events wait for their next attempt, counted up to `limit`, by the index `waiting`. Locks nothing.
+pub async fn count_waiting(pool: &Pool, limit: u32) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "waiting!: i64"
+           FROM (SELECT seq
+                 FROM outbox FORCE INDEX (waiting)
+                 WHERE next_attempt_at > UTC_TIMESTAMP(6)
+                 LIMIT ?) AS first_ones"#,
+        limit
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// The pending events up to a `seq`, whether due or not, at most `limit`. By the index `claim` alone. Locks nothing.
@@ -195,45 +240,4 @@ pub async fn highest_stream_seq(pool: &Pool) -> sqlx::Result<Option<u64>> {
     )
     .fetch_one(pool)
     .await
-}
-
-/// Counts the events in a state by the index `claim`, with the age of the oldest. Locks nothing.
-pub async fn count(pool: &Pool, state: State) -> sqlx::Result<StateCount> {
-    sqlx::query_as!(
-        StateCount,
-        r#"SELECT COUNT(*) AS "events!: i64",
-                  (SELECT CAST(TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE)
-                   FROM outbox
-                   WHERE state = ?
-                   ORDER BY seq
-                   LIMIT 1) AS "oldest_seconds: f64"
-           FROM outbox
-           WHERE state = ?"#,
-        state.as_str(),
-        state.as_str()
-    )
-    .fetch_one(pool)
-    .await
-}
-
-/// A state that an event can be counted in; published ones are not, for their number only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Pending,
-    Held,
-    Dead,
-}
-
-impl State {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Held, Self::Dead];
-
-    /// The name in the table and in labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Held => "held",
-            Self::Dead => "dead",
-        }
-    }
 }

@@ -11,37 +11,48 @@ pub struct HeldRow {
     pub aggregate_type: String,
     pub aggregate_id: Uuid,
     pub subject: String,
-    /// Whether an elder of its aggregate is dead or waits for its next attempt.
-    pub is_behind_dead: bool,
+}
+
+/// The first event of an aggregate that is dead or waits for its next attempt.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// The event of the aggregate that was asked about.
+    pub seq: u64,
+    pub obstacle: u64,
 }
 
 /// Reads the next held events after `after` by the index `claim`. Locks nothing.
 pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
     sqlx::query_as!(
         HeldRow,
-        r#"SELECT held.seq AS "seq!",
-                  held.aggregate_type AS "aggregate_type!",
-                  held.aggregate_id AS "aggregate_id!: Uuid",
-                  held.subject AS "subject!",
-                  (dead.seq IS NOT NULL) AS "is_behind_dead!: bool"
-           FROM (SELECT seq, aggregate_type, aggregate_id, subject
-                 FROM outbox
-                 WHERE state = 'held'
-                   AND seq > ?
-                 ORDER BY seq
-                 LIMIT ?) AS held
-           LEFT JOIN (SELECT aggregate_type, aggregate_id, MIN(seq) AS seq
-                      FROM (SELECT aggregate_type, aggregate_id, seq FROM outbox WHERE state = 'dead'
-                            UNION ALL
-                            SELECT aggregate_type, aggregate_id, seq FROM outbox WHERE next_attempt_at IS NOT NULL
-                           ) AS obstacle
-                      GROUP BY aggregate_type, aggregate_id) AS dead
-                ON dead.aggregate_type = held.aggregate_type
-               AND dead.aggregate_id = held.aggregate_id
-               AND dead.seq < held.seq
-           ORDER BY held.seq"#,
+        r#"SELECT seq, aggregate_type, aggregate_id AS "aggregate_id: Uuid", subject
+           FROM outbox FORCE INDEX (claim)
+           WHERE state = 'held'
+             AND seq > ?
+           ORDER BY seq
+           LIMIT ?"#,
         after,
         limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// What stands in the way in the aggregates of these events, for those that have something. Give one event of an aggregate: all
+/// of each are read, and however many are dead or wait elsewhere, they are not. Locks nothing.
+pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>> {
+    sqlx::query_as!(
+        Obstacle,
+        r#"SELECT held.seq AS "seq!: u64", MIN(earlier.seq) AS "obstacle!: u64"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+           JOIN outbox AS held ON held.seq = list.seq
+           JOIN outbox AS earlier FORCE INDEX (aggregate)
+                ON earlier.aggregate_type = held.aggregate_type
+               AND earlier.aggregate_id = held.aggregate_id
+           WHERE earlier.state = 'dead'
+              OR earlier.next_attempt_at IS NOT NULL
+           GROUP BY held.seq"#,
+        Json(seqs)
     )
     .fetch_all(pool)
     .await

@@ -12,6 +12,7 @@ mod faults;
 mod fencing;
 mod healing;
 mod healing_cut_short;
+mod idle;
 mod keeping;
 mod lease;
 mod looking;

@@ -27,6 +27,8 @@ async fn fill(admin: &MySqlPool) {
          FROM n WHERE i < 100000 ORDER BY i";
     assert_eq!(sqlx::query(insert).execute(admin).await.unwrap().rows_affected(), 100_000);
     sqlx::query("ANALYZE TABLE outbox").execute(admin).await.unwrap();
+    // A statement for another token than this one changes nothing, whatever its plan.
+    sqlx::query("UPDATE relay_lease SET holder = '0'").execute(admin).await.unwrap();
     let dead = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM outbox WHERE state = 'dead'");
     assert_eq!(dead.fetch_one(admin).await.unwrap().unsigned_abs(), DEAD);
 }
@@ -62,7 +64,7 @@ fn filled_in(query: &str) -> String {
 }
 
 /// What stands for a parameter, by what is before it. Keys are of the middle of the table, a single one of its end.
-const LITERALS: [(&str, &str); 17] = [
+const LITERALS: [(&str, &str); 18] = [
     ("LIMIT ", "1000"),
     ("state = ", "'pending'"),
     ("event_type = ", "'order.created'"),
@@ -70,7 +72,8 @@ const LITERALS: [(&str, &str); 17] = [
     ("_id = ", "UNHEX(LPAD('7', 32, '0'))"),
     ("name = ", "'outbox'"),
     ("epoch = ", "0"),
-    (") = ", "0"), // the epoch, read by a subquery
+    ("holder = ", "'0'"),
+    (") = ", "'0'"), // the token, read by a subquery
     ("seq <= ", "51000"),
     ("seq < ", "51000"),
     (" AND ", "51000"),
