@@ -21,7 +21,7 @@ use crate::store::email_queue::DueEmail;
 pub use config::{EmailConfig, EmailTransport, SmtpSettings, Transport};
 pub use delivery::STOP_TIME_MAX;
 pub use hold::Hold;
-pub use queue::{Queue, UNDER_WAY_MAX};
+pub use queue::{Queue, SLOW_MAX, UNDER_WAY_MAX};
 pub use rate::Rate;
 
 /// Where emails go.

@@ -2,15 +2,18 @@
 //!
 //! Guarantees that an email is sent at least once or ends `dead` with its last error, and that two senders hold the same
 //! email only if one lost its lease. Each email under way is a task of its own that keeps its lease for as long as its
-//! dialogue takes: one that hangs holds up no other. A crash between the transport's yes and the settlement repeats the
-//! emails under way, [`UNDER_WAY_MAX`] at most, with the same Message-ID, when their leases end.
+//! dialogue takes, and those that hang leave room for others. A crash between the transport's yes and the settlement repeats
+//! the emails under way, [`UNDER_WAY_MAX`] at most and [`SLOW_MAX`] more while some hang, with the same Message-ID, when
+//! their leases end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::mysql::{Pool, Transaction};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
+use schema::ids::NotificationId;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,10 @@ use crate::store::email_queue::{self, Claim, DueEmail};
 
 /// Emails on their way at once: what a killed process may send twice.
 pub const UNDER_WAY_MAX: usize = 8;
+/// Emails on their way beside them while as many hang: minutes may pass until those are given up.
+pub const SLOW_MAX: usize = 4;
+/// An email that is under way for so long hangs; others for its recipient are passed over.
+const SLOW: Duration = Duration::from_secs(5);
 /// Of them, emails that were put off before: those that hang leave room for the others.
 const RETRIES_MAX: usize = 4;
 /// How long an email is kept from other senders if this one dies; it is prolonged while the email is under way.
@@ -69,6 +76,8 @@ pub(super) struct Sender {
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Begun>,
+    /// Since when, and to whom.
+    dialogues: HashMap<NotificationId, (Instant, String)>,
     retries: usize,
     probes: usize,
 }
@@ -76,6 +85,7 @@ struct UnderWay {
 /// How an email began its way.
 #[derive(Clone, Copy)]
 struct Begun {
+    id: NotificationId,
     is_retry: bool,
     /// Alone, to tell how the server is.
     is_probe: bool,
@@ -158,7 +168,11 @@ impl Sender {
     /// Begins what may begin now.
     async fn round(self: &Arc<Self>, under_way: &mut UnderWay) -> sqlx::Result<Claimed> {
         let pace = self.standing.pace();
-        let free = UNDER_WAY_MAX.saturating_sub(under_way.tasks.len());
+        let slow = under_way.slow();
+        let free = (UNDER_WAY_MAX + slow.len().min(SLOW_MAX)).saturating_sub(under_way.tasks.len());
+        for recipient in slow {
+            self.standing.pass_over(recipient, SLOW);
+        }
         let free = match pace {
             Pace::Full => free,
             Pace::Probe if under_way.probes == 0 => free.min(1),
@@ -174,7 +188,8 @@ impl Sender {
         let emails = std::mem::take(&mut claimed.emails);
         claimed.passed_over = if emails.is_empty() { claimed.passed_over } else { 0 };
         for email in emails {
-            let begun = Begun { is_retry: email.is_retry(), is_probe: room.is_probe };
+            let begun = Begun { id: email.id, is_retry: email.is_retry(), is_probe: room.is_probe };
+            under_way.dialogues.insert(email.id, (Instant::now(), email.recipient.clone()));
             let span = tracing::info_span!("email.send", notification.id = %email.id, order.id = %email.order_id);
             let hold = Hold::new(begun_at, LEASE);
             let delivery = Delivery { sender: Arc::clone(self), email, claim: claim.clone(), hold };
@@ -244,8 +259,15 @@ impl UnderWay {
     /// If it panicked.
     fn ended(&mut self, ended: Result<Begun, JoinError>) {
         let begun = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        self.dialogues.remove(&begun.id);
         self.retries -= usize::from(begun.is_retry);
         self.probes -= usize::from(begun.is_probe);
+    }
+
+    /// Recipients of emails that hang, one for each.
+    fn slow(&self) -> Vec<&str> {
+        let slow = self.dialogues.values().filter(|(since, _)| since.elapsed() > SLOW);
+        slow.map(|(_, recipient)| recipient.as_str()).collect()
     }
 
     async fn all_ended(&mut self) {

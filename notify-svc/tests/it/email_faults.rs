@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use notify_svc::email::{SLOW_MAX, UNDER_WAY_MAX};
 use sqlx::AssertSqlSafe;
 use stack::smtp::{Fault, SmtpServer, Stage};
 use stack::testing::{Service, eventually, eventually_within};
@@ -248,6 +249,20 @@ async fn no_answer_after_the_final_dot_spends_an_attempt_and_is_repeated_with_th
         let [first, second] = &server.mails()[..] else { panic!("{:?}", server.mails()) };
         assert_eq!(first, &stack::smtp::Mail { begun_at: first.begun_at, ..second.clone() });
     }
+}
+
+/// With every limit at its default the ones that hang are given up after minutes.
+#[tokio::test]
+async fn emails_that_hang_leave_room_for_others_long_before_they_are_given_up() {
+    let setting = Setting::new(Engine::MySql).await;
+    let server = server().await;
+    server.fail_for("hang@example.com", Stage::Dot, Fault::Hang);
+    let _service = setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url()).start().await;
+    let mut events: Vec<_> = (0..50).map(|_| created_by("hang@example.com")).collect();
+    events.extend((0..20).map(|_| Published::created()));
+    setting.publish(&events.iter().collect::<Vec<_>>()).await;
+    until(&setting, "recipient = 'ada@example.com' AND state = 'sent'", 20).await;
+    assert!(mails_to(&server, "hang@example.com") <= UNDER_WAY_MAX + SLOW_MAX);
 }
 
 /// Longer than a lease lasts that is not prolonged.
