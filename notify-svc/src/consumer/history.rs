@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::Stream;
+use async_nats::Client;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Consumer;
 use super::examination::database;
 use super::faults::Fault;
-use super::stored;
+use super::unreadable;
 use crate::message::Message;
 use crate::position;
 use crate::store::inbox_position;
@@ -31,8 +31,7 @@ const LEASE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a process reads of history.
-pub(super) struct History<'a> {
-    pub(super) stream: &'a Stream,
+pub(super) struct History {
     pub(super) reading: Uuid,
     /// The name of this process in the lease.
     pub(super) reader: Uuid,
@@ -40,11 +39,7 @@ pub(super) struct History<'a> {
 
 impl Consumer {
     /// Reads what is lost, again and again as more is found. Never returns.
-    pub(super) async fn read_history(
-        &self,
-        history: &History<'_>,
-        mut lost: watch::Receiver<Vec<RangeInclusive<u64>>>,
-    ) {
+    pub(super) async fn read_history(&self, history: &History, mut lost: watch::Receiver<Vec<RangeInclusive<u64>>>) {
         // A message whose effect the database refuses has no delivery count here: the rounds in which it was first are one.
         let (mut first, mut rounds) = (0, 0);
         loop {
@@ -66,12 +61,7 @@ impl Consumer {
         }
     }
 
-    async fn read_all(
-        &self,
-        history: &History<'_>,
-        ranges: Vec<RangeInclusive<u64>>,
-        rounds: u32,
-    ) -> Result<(), Fault> {
+    async fn read_all(&self, history: &History, ranges: Vec<RangeInclusive<u64>>, rounds: u32) -> Result<(), Fault> {
         let pool = &self.process.pool;
         let (mut read, mut gone) = (0, 0);
         for range in ranges {
@@ -82,7 +72,7 @@ impl Consumer {
                     return Ok(());
                 }
                 let started = Instant::now();
-                let batch = batch(history.stream, next..=*range.end()).await?;
+                let batch = batch(&self.client, next..=*range.end()).await?;
                 let (messages, missing) = self.read_batch(history.reading, batch.clone(), rounds).await?;
                 (read, gone, next) = (read + messages, gone + missing, *batch.range.end() + 1);
                 tokio::time::sleep(started.elapsed().min(PAUSE_MAX)).await;
@@ -119,11 +109,11 @@ struct Batch {
 }
 
 /// The next messages of a range. What the stream does not hold in front of them costs one request, however much it is.
-async fn batch(stream: &Stream, range: RangeInclusive<u64>) -> Result<Batch, Fault> {
-    let next = stored::next(stream, *range.start()).await?.filter(|next| range.contains(&next.stream_sequence));
+async fn batch(client: &Client, range: RangeInclusive<u64>) -> Result<Batch, Fault> {
+    let next = unreadable::next(client, *range.start()).await?.filter(|next| range.contains(&next.stream_sequence));
     let Some(next) = next else { return Ok(Batch { range, messages: Vec::new() }) };
     let end = (*range.end()).min(next.stream_sequence + u64::from(BATCH_MAX) - 1);
-    let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| stored::get(stream, sequence));
+    let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| unreadable::get(client, sequence));
     let rest: Vec<_> = rest.buffered(REQUESTS_MAX).try_collect().await?;
     let messages = std::iter::once(next).chain(rest.into_iter().flatten()).collect();
     Ok(Batch { range: *range.start()..=end, messages })

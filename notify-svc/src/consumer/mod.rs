@@ -15,16 +15,19 @@ mod monitor;
 mod patience;
 mod pull;
 mod stored;
+mod unreadable;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
+use async_nats::client::FlushErrorKind;
 use async_nats::connection::State;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::stream::Stream;
 use chrono::Utc;
+use futures::FutureExt;
 use runtime::readiness::Latch;
 use runtime::retry::Retry;
 use tokio::sync::{Notify, watch};
@@ -78,18 +81,20 @@ impl Consumer {
     /// Consumes until the stop; `latch` is set when it first got hold of the stream.
     pub async fn run(self, latch: Latch) {
         let mut latch = Some(latch);
+        // What the process before, or a connection that was lost, left unanswered may be what it was lost for.
+        let mut is_doubtful = true;
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
         while !self.shutdown.is_cancelled() {
-            let fault = match self.shutdown.run_until_cancelled(self.attach()).await {
+            let fault = match self.shutdown.run_until_cancelled(self.attach(is_doubtful)).await {
                 None => break,
                 Some(Ok((attached, pull))) => {
                     tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
+                    is_doubtful = false;
                     self.monitor.attached();
                     latch.take().into_iter().for_each(Latch::set);
                     let alarm = CancellationToken::new();
                     let (tell, lost) = watch::channel(attached.lost.clone());
-                    let history =
-                        History { stream: &attached.stream, reading: attached.reading, reader: Uuid::now_v7() };
+                    let history = History { reading: attached.reading, reader: Uuid::now_v7() };
                     tokio::select! {
                         fault = self.consume(pull, &attached, &mut retry, &alarm) => fault,
                         () = self.watch(&attached, &alarm, &tell) => None,
@@ -99,7 +104,12 @@ impl Consumer {
                 Some(Err(fault)) => Some(fault),
             };
             if let Some(fault) = fault {
+                is_doubtful |= matches!(fault, Fault::BrokerUnreachable | Fault::PullLost);
                 self.monitor.report(fault);
+            }
+            if self.is_client_gone() {
+                tracing::error!("the NATS client has ended; the process ends, and the next one looks for the reason");
+                return;
             }
             if retry.wait(&self.shutdown).await.is_err() {
                 break;
@@ -108,12 +118,24 @@ impl Consumer {
         self.flush().await;
     }
 
-    async fn attach(&self) -> Result<(Attached, Pull), Fault> {
+    /// Its task panics over some headers, and nothing brings it back: each answer of it is an error at once.
+    fn is_client_gone(&self) -> bool {
+        let flushed = self.client.flush().now_or_never();
+        matches!(flushed, Some(Err(error)) if error.kind() == FlushErrorKind::SendError)
+    }
+
+    async fn attach(&self, is_doubtful: bool) -> Result<(Attached, Pull), Fault> {
         let attached = attachment::attach(&self.client, &self.process.pool, &self.settings).await?;
         let skipped = (!attached.lost.is_empty()).then_some(Repair::EventsSkipped);
         if let Some(repair) = attached.repair.or(skipped) {
             tracing::warn!(reason = repair.label(), "{}", repair.describe());
             self.metrics.repaired(repair);
+        }
+        if is_doubtful {
+            for _ in 0..unreadable::settle_all(&self.client, &attached, &self.process).await? {
+                self.metrics.processed(Outcome::Dead, Duration::ZERO);
+                self.metrics.answered(Answer::Term);
+            }
         }
         let pull = Pull::open(&self.client, attached.consumer.clone(), &self.settings).await?;
         Ok((attached, pull))

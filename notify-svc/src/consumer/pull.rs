@@ -27,6 +27,8 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 const CONNECTION_CHECK: Duration = Duration::from_secs(1);
+/// Of the reply subject of a message that is to be answered.
+const ACK_PREFIX: &str = "$JS.ACK.";
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 const CLOSE_QUIET: Duration = Duration::from_millis(100);
 
@@ -163,7 +165,9 @@ impl Pull {
 
     /// A message, or a word about the pull.
     fn read(&mut self, reply: async_nats::Message) -> Result<Option<Delivery>, Fault> {
-        match reply.status {
+        // A message may have been stored with what looks like a status.
+        let is_message = reply.reply.as_ref().is_some_and(|answer_to| answer_to.starts_with(ACK_PREFIX));
+        match reply.status.filter(|_| !is_message) {
             None | Some(StatusCode::OK) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 Ok(self.delivery(reply))

@@ -25,3 +25,4 @@ mod setting;
 mod smtp;
 mod starting;
 mod strain;
+mod unreadable;
