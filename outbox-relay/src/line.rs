@@ -32,6 +32,8 @@ pub struct Lines {
     pub losses: LossMetrics,
     pub watch_interval: Duration,
     pub proof_horizon: Duration,
+    /// `ce-source` of the events.
+    pub source: String,
 }
 
 /// A line, from one attach to the next.
@@ -59,6 +61,7 @@ impl Lines {
             publisher: publisher.clone(),
             acks: self.acks.clone(),
             metrics: self.losses.clone(),
+            source: self.source.clone(),
             interval: self.watch_interval,
             horizon: self.proof_horizon,
         };

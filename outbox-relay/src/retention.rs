@@ -45,10 +45,21 @@ impl Walk {
         let Some(last) = window.last.filter(|_| window.old > 0) else { return Ok(false) };
         self.purged += match self.is_dry {
             true => window.old,
-            false => outbox_purge::delete(pool, self.after, last, self.older_than, window.proven_seq).await?,
+            false => self.purge(pool, last).await?,
         };
         self.after = last;
         Ok(true)
+    }
+
+    async fn purge(&self, pool: &Pool, last: u64) -> sqlx::Result<u64> {
+        let mut tx = pool.begin().await?;
+        outbox_purge::lock(&mut tx, self.after, last, self.older_than).await?;
+        let deleted = match outbox_purge::proven(&mut tx).await? {
+            Some(proven) => outbox_purge::delete(&mut tx, (self.after, last), self.older_than, proven).await?,
+            None => 0,
+        };
+        tx.commit().await?;
+        Ok(deleted)
     }
 
     /// How far it came: the key it stands at.

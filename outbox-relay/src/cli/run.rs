@@ -79,6 +79,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         losses,
         watch_interval: config.watch_interval,
         proof_horizon: config.proof_horizon,
+        source: config.event_source.clone(),
     };
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),

@@ -37,10 +37,14 @@ struct StreamStatus {
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
     /// looked.
     proven_seconds: Option<f64>,
-    /// What was published up to this `seq` before the first look is still to be compared with the stream.
+    /// What was published up to this `seq` is still to be compared with the stream.
     history_seq: Option<u64>,
     /// The sign of a loss that is being looked into.
     suspicion: Option<String>,
+    /// What the stream drops by itself.
+    limits: String,
+    /// About how many messages its limits dropped before every durable consumer had them.
+    unread_dropped: u64,
     lost_at: Option<DateTime<Utc>>,
     lost_sign: Option<String>,
     healed: u64,
@@ -57,6 +61,8 @@ impl From<StreamRow> for StreamStatus {
             proven_seconds: row.proven_seconds,
             history_seq: row.history_seq,
             suspicion: row.suspicion,
+            limits: row.limits,
+            unread_dropped: row.unread_dropped,
             lost_at: row.lost_at,
             lost_sign: row.lost_sign,
             healed: row.healed,
@@ -171,8 +177,14 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let mut lines = format!("stream    {name}, created {}, ends with {last_seq}\n", said(created_at));
     lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
     if let Some(seq) = stream.history_seq {
-        lines
-            .push_str(&format!("history   being compared with the stream for the first time, up to seq {seq} to go\n"));
+        lines.push_str(&format!("history   being compared with the stream, up to seq {seq} to go\n"));
+    }
+    if stream.unread_dropped > 0 {
+        let StreamStatus { unread_dropped, limits, .. } = stream;
+        lines.push_str(&format!(
+            "limits    DROPPED {unread_dropped} messages before every consumer had them: {limits}; raise or remove the limit, \
+             and they are published again\n"
+        ));
     }
     if let Some(sign) = &stream.suspicion {
         lines.push_str(&format!("loss      SUSPECTED, being looked into: {}\n", one_line(sign)));

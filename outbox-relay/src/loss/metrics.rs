@@ -13,6 +13,7 @@ pub struct LossMetrics {
     healed: IntCounter,
     proven: IntGauge,
     proven_age: Gauge,
+    unread_dropped: IntGauge,
 }
 
 impl LossMetrics {
@@ -49,6 +50,12 @@ impl LossMetrics {
                 "What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a \
                  relay first looked. Sampled by the active relay, else 0.",
             )?,
+            unread_dropped: IntGauge::new(
+                "stream_unread_dropped_messages",
+                "About how many messages the limits of the stream dropped before every durable consumer had them. Above 0 \
+                 nothing more is proven or purged, until the limits are changed and what they dropped is published again; \
+                 sampled by the active relay, else 0.",
+            )?,
         };
         for sign in Sign::ALL {
             metrics.checks.with_label_values(&[sign.as_str()]);
@@ -59,6 +66,7 @@ impl LossMetrics {
         registry.register(Box::new(metrics.healed.clone()))?;
         registry.register(Box::new(metrics.proven.clone()))?;
         registry.register(Box::new(metrics.proven_age.clone()))?;
+        registry.register(Box::new(metrics.unread_dropped.clone()))?;
         Ok(metrics)
     }
 
@@ -77,5 +85,6 @@ impl LossMetrics {
     pub fn sample(&self, row: &StreamRow) {
         self.proven.set(i64::try_from(row.proven_seq).unwrap_or(i64::MAX));
         self.proven_age.set(row.proven_seconds.unwrap_or(0.0));
+        self.unread_dropped.set(i64::try_from(row.unread_dropped).unwrap_or(i64::MAX));
     }
 }

@@ -6,21 +6,27 @@
 //! outbox compared with the stream ([`check`]), while nothing is published: what is lost is back in its place, in the order
 //! of `seq`, before anything younger follows. A comparison that finds nothing costs time and changes nothing.
 //!
+//! Which stream it is, its messages tell ([`identity`]), and that its leader leads, a message that it stores ([`heal`]).
+//!
 //! Proof goes by the stream's own numbers and not by its messages one by one: its end is marked at each look, and when the
 //! fsync horizon has passed without a sign, everything up to the mark is proven, because a stream is one log: it was not
-//! made anew, its end was not below what we knew, the message at each mark stayed the same, nothing within went missing and
+//! made again, its end was not below what we knew, the message at each mark stayed the same, nothing within went missing and
 //! no number was given out twice. That costs one row and no work for an event. Marks are kept in memory: the horizon starts
 //! over with each tenure, each outage and each sign. A takeover right after a restart of broker and relay at once does not
-//! see the loss of an event that is far older than the newest ones and was published in the seconds before.
+//! see the loss of an event that is far older than the newest ones and was published in the seconds before. What a limit of
+//! the stream may drop before its consumers had it is proven only when they had it ([`unread`]).
 
+mod acks;
 mod check;
+mod compare;
+mod heal;
+mod history;
+mod identity;
 mod metrics;
-mod other;
 mod sign;
+mod unread;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -34,7 +40,7 @@ use crate::publisher::{Outage, Publisher};
 use crate::store::outbox;
 use crate::store::relay_stream::{self, StreamRow};
 
-use check::History;
+pub use acks::Acks;
 pub use metrics::LossMetrics;
 pub use sign::Sign;
 
@@ -50,6 +56,8 @@ pub struct Watcher {
     pub publisher: Publisher,
     pub acks: Acks,
     pub metrics: LossMetrics,
+    /// `ce-source` of events that are published here.
+    pub source: String,
     /// How often to look.
     pub interval: Duration,
     /// How long a message must have stood in the stream to be proven.
@@ -63,6 +71,8 @@ pub struct Watch {
     connects: u64,
     /// Ends of the stream, oldest first.
     marks: VecDeque<Mark>,
+    /// When the broker last did not say how far the consumers have come.
+    unanswered_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -87,46 +97,6 @@ pub enum WatchError {
     Misconfigured(#[from] Misconfigured),
 }
 
-/// The stream's sequences in the PubAcks that were settled; a clone is the same.
-///
-/// One sequence of a batch is noted, its last event's: a stream that lost fewer messages than the next batch has is not given
-/// away by it. It need not be. What takes acknowledged messages from a stream is a new run of its server, or in a cluster the
-/// loss of what a quorum had, and with both comes another server or leader, whose sign has the newest events compared. In a
-/// cluster, too, no sequence is given out twice without a loss: a new leader has all that was acknowledged. What is left to
-/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two looks.
-#[derive(Clone, Debug, Default)]
-pub struct Acks(Arc<AckedSoFar>);
-
-#[derive(Debug, Default)]
-struct AckedSoFar {
-    highest: AtomicU64,
-    is_repeated: AtomicBool,
-}
-
-impl Acks {
-    /// Notes one sequence of a batch that was published after all batches noted before.
-    pub fn note(&self, stream_seq: u64) {
-        if stream_seq <= self.0.highest.fetch_max(stream_seq, Ordering::Relaxed) {
-            self.0.is_repeated.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn highest(&self) -> u64 {
-        self.0.highest.load(Ordering::Relaxed)
-    }
-
-    /// Whether one was not above those before it.
-    fn is_repeated(&self) -> bool {
-        self.0.is_repeated.load(Ordering::Relaxed)
-    }
-
-    /// What was noted is dealt with, or of another tenure.
-    pub fn forget(&self) {
-        self.0.highest.store(0, Ordering::Relaxed);
-        self.0.is_repeated.store(false, Ordering::Relaxed);
-    }
-}
-
 impl Watcher {
     /// Whether it is time to look, or the broker may be another one.
     pub fn is_due(&self, watch: &Watch) -> bool {
@@ -139,7 +109,7 @@ impl Watcher {
     /// If there was another.
     pub async fn admit(pool: &Pool, stream: &str) -> Result<(), Misconfigured> {
         match relay_stream::look(pool).await {
-            Ok(known) => other::check_name(&known, stream),
+            Ok(known) => identity::check_name(&known, stream),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "can't see yet which stream was published to before");
                 Ok(())
@@ -158,16 +128,20 @@ impl Watcher {
         // Before the stream is asked: a moment later it can't end below.
         let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or(0).max(self.acks.highest());
         let now = self.publisher.look().await?;
-        other::check(&known, &now)?;
+        let known = self.recognise(known, &now).await?;
         let sign = self.sign(&known, &now, settled).await?;
         let (sign, history) = self.history(tenure, &known, &now, sign).await?;
         if sign.is_some() || history.is_some() {
             watch.marks.clear();
         }
+        let mut healed = 0;
         let (mut seen, proven_for) = match sign {
             Some(sign) => {
                 let last = history.filter(|_| sign == Sign::History).unwrap_or(NEWEST);
-                (check::Check { watcher: self, tenure, sign, last }.run(&known, now).await?, None)
+                let check = check::Check { watcher: self, tenure, sign, last };
+                let (seen, lost) = check.run(&known, now.clone()).await?;
+                healed = lost;
+                (seen, None)
             }
             None if history.is_some() => (seen(&now, (known.proven_seq, known.proven_stored_at)), None),
             None => self.prove(watch, &known, &now),
@@ -175,47 +149,17 @@ impl Watcher {
         if sign.is_some() {
             self.acks.forget();
         }
-        seen.history_seq = history.filter(|_| sign.is_none());
-        if !relay_stream::remember(&self.pool, &tenure.token, &seen, proven_for).await? {
+        seen.history_seq = history::next(sign, history, seen.proven_seq);
+        let is_read = self.heed_unread(watch, (&known, &now), sign, &mut seen).await?;
+        if !relay_stream::remember(&self.pool, &tenure.token, &seen, proven_for.filter(|_| is_read)).await? {
             return Err(WatchError::LeaseLost);
+        }
+        if let Some(sign) = sign.filter(|_| healed > 0) {
+            relay_stream::record_loss(&self.pool, &tenure.token, sign.as_str(), healed).await?;
         }
         let pause = if seen.history_seq.is_some() { begin.elapsed() * HISTORY_REST } else { self.interval };
         watch.due_at = Some(Instant::now() + pause.min(self.interval));
         Ok(())
-    }
-
-    /// What was published before any relay looked, compared a piece further: the sign if something is missing, and up to
-    /// where it is still to be compared. What a weak sign puts in doubt is a part of it, so that begins anew.
-    async fn history(
-        &self,
-        tenure: &Tenure,
-        known: &StreamRow,
-        now: &StreamNow,
-        sign: Option<Sign>,
-    ) -> Result<(Option<Sign>, Option<u64>), WatchError> {
-        let is_first = known.created_at.is_none();
-        let Some(last) = known.history_seq.or(is_first.then_some(NEWEST)) else { return Ok((sign, None)) };
-        let last = match sign {
-            None => last,
-            Some(sign) if sign.is_weak() => {
-                self.acks.forget();
-                NEWEST
-            }
-            Some(_) => return Ok((sign, Some(last))),
-        };
-        Ok(match self.compare_history(tenure, now, last).await? {
-            History::Whole => {
-                tracing::info!("the stream has all that was published before the first look");
-                (None, None)
-            }
-            History::UpTo(next) => {
-                if last == NEWEST {
-                    tracing::info!("comparing what was published before the first look with the stream, bit by bit");
-                }
-                (None, Some(next))
-            }
-            History::Lost => (Some(Sign::History), Some(last)),
-        })
     }
 
     /// The strongest sign that the stream lost something.
@@ -227,7 +171,7 @@ impl Watcher {
         let is_rewritten = known.last_seq <= now.last_seq
             && known.last_stored_at.zip(mark_at).is_some_and(|(known, now)| known != now)
             && known.last_seq >= now.first_seq;
-        let found = sign::find(known, now, settled, is_rewritten, self.horizon);
+        let found = sign::find(known, now, settled, is_rewritten, Utc::now());
         Ok(found.or(self.acks.is_repeated().then_some(Sign::PubAck)))
     }
 
@@ -261,6 +205,7 @@ fn seen(now: &StreamNow, (proven_seq, proven_stored_at): Proven) -> StreamRow {
         deleted: now.deleted,
         proven_seq,
         proven_stored_at,
+        limits: now.policy.limits.clone(),
         ..StreamRow::default()
     }
 }

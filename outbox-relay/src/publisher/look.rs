@@ -12,12 +12,13 @@ use super::{Outage, Publisher};
 #[derive(Clone, Debug)]
 pub struct StreamNow {
     pub name: String,
-    /// When the broker made it; another time is another stream.
+    /// When the broker made it, by its own word, which some servers change.
     pub created_at: Option<DateTime<Utc>>,
     /// Which server answered, and which run of it.
     pub server: String,
-    pub messages: u64,
     pub first_seq: u64,
+    /// When the first message was stored, by the broker's clock; none if the stream is empty.
+    pub first_stored_at: Option<DateTime<Utc>>,
     pub last_seq: u64,
     /// When the last message was stored, by the broker's clock; none if the stream is empty.
     pub last_stored_at: Option<DateTime<Utc>>,
@@ -26,8 +27,8 @@ pub struct StreamNow {
     pub policy: Policy,
 }
 
-/// What the stream throws away by itself, which is no loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the stream throws away by itself, which is no loss if every consumer had it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Messages older than this; zero: none.
     pub max_age: Duration,
@@ -35,6 +36,17 @@ pub struct Policy {
     pub drops_oldest: bool,
     /// Messages in the middle: those that were consumed, or all but the last ones of a subject.
     pub drops_inside: bool,
+    /// Messages that were consumed, and no others.
+    pub consumes: bool,
+    /// For people, and to notice a change: empty if it throws nothing away.
+    pub limits: String,
+}
+
+impl Policy {
+    /// Whether any message may be thrown away at any time, also before its consumers had it.
+    pub fn drops_unread(&self) -> bool {
+        !self.consumes && (self.drops_oldest || self.drops_inside)
+    }
 }
 
 impl Publisher {
@@ -55,15 +67,15 @@ impl Publisher {
 
     fn stream_now(&self, info: &Info) -> StreamNow {
         let state = &info.state;
-        let last_stored_at = if state.messages > 0 { moment(state.last_timestamp) } else { None };
+        let of_a_message = |time| if state.messages > 0 { moment(time) } else { None };
         StreamNow {
             name: info.config.name.clone(),
             created_at: moment(info.created),
             server: self.server(info),
-            messages: state.messages,
             first_seq: state.first_sequence,
+            first_stored_at: of_a_message(state.first_timestamp),
             last_seq: state.last_sequence,
-            last_stored_at,
+            last_stored_at: of_a_message(state.last_timestamp),
             deleted: state.deleted_count.unwrap_or(0),
             policy: policy(&info.config),
         }
@@ -90,11 +102,27 @@ fn policy(config: &Config) -> Policy {
         max_age: config.max_age,
         drops_oldest: consumes || (config.discard == DiscardPolicy::Old && is_limited),
         drops_inside: consumes || config.max_messages_per_subject > 0 || config.allow_message_ttl,
+        consumes,
+        limits: limits(config),
     }
 }
 
+fn limits(config: &Config) -> String {
+    let drops_oldest = config.discard == DiscardPolicy::Old;
+    let age = humantime::format_duration(config.max_age);
+    let limits = [
+        (!config.max_age.is_zero()).then(|| format!("max_age {age}")),
+        (drops_oldest && config.max_messages > 0).then(|| format!("max_msgs {} with discard old", config.max_messages)),
+        (drops_oldest && config.max_bytes > 0).then(|| format!("max_bytes {} with discard old", config.max_bytes)),
+        (config.max_messages_per_subject > 0)
+            .then(|| format!("max_msgs_per_subject {}", config.max_messages_per_subject)),
+        config.allow_message_ttl.then(|| "allow_msg_ttl".to_owned()),
+    ];
+    limits.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// A moment as the database keeps it, to the microsecond; none for one before there were brokers.
-pub(super) fn moment(moment: impl Into<std::time::SystemTime>) -> Option<DateTime<Utc>> {
+fn moment(moment: impl Into<std::time::SystemTime>) -> Option<DateTime<Utc>> {
     let moment = DateTime::<Utc>::from(moment.into());
     DateTime::from_timestamp_micros(moment.timestamp_micros()).filter(|moment| moment.timestamp() > 0)
 }

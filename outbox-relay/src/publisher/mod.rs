@@ -12,10 +12,12 @@
 mod atomic;
 mod careful;
 pub mod compare;
+mod consumers;
 mod faults;
 mod fence;
 pub mod look;
 mod message;
+pub mod probe;
 mod queue;
 pub mod stored;
 mod tail;

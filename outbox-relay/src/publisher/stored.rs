@@ -1,25 +1,24 @@
-//! What the stream holds already.
+//! What the stream holds already, asked of its leader message by message.
 //!
-//! Asks the leader: a follower may be behind, and an answer from it would have us publish again what is there, or
-//! believe what is not.
+//! A follower may be behind, and an answer from it would have us publish again what is there, or believe what is not. So
+//! nothing is read through a consumer, whose server may be one, and which a limit on consumers can refuse. Many questions are
+//! under way at once. A message whose headers no client can read is read all the same: of its bytes, its dedup id is all that counts.
 
-use std::time::Duration;
-
-use async_nats::HeaderValue;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::stream::RawMessageErrorKind;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
 use schema::names::MSG_ID_HEADER;
+use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Outage, Publisher, look};
+use super::{Outage, Publisher};
 use crate::event::Event;
 use crate::store::outbox_settle::Found;
 
-/// No message keeps the search waiting for longer.
-const NEXT_WITHIN: Duration = Duration::from_secs(5);
+/// Questions at once: far fewer than a server keeps waiting before it drops them all (10,000).
+pub(super) const LOOK_UPS_MAX: usize = 256;
+/// The server's code for a place where no message is.
+const NO_MESSAGE: u64 = 10037;
 
 /// A message of the stream: its dedup id and its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +33,28 @@ pub struct StoredAt {
     pub msg_id: String,
     /// By the broker's clock.
     pub stored_at: Option<DateTime<Utc>>,
+}
+
+/// What the server answers, as far as it matters.
+#[derive(Deserialize)]
+struct Answer {
+    message: Option<Raw>,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    /// In base64.
+    #[serde(default)]
+    hdrs: String,
+    time: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    err_code: u64,
+    #[serde(default)]
+    description: String,
 }
 
 impl Stored {
@@ -61,55 +82,32 @@ impl Publisher {
     /// If the broker is away or refuses.
     pub async fn stored_at(&self, sequence: u64) -> Result<Option<StoredAt>, Outage> {
         let away = |error: &dyn std::fmt::Display| Outage(format!("looking up message {sequence}: {error}"));
-        let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| away(&error))?;
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => {
-                let id = message.headers.get(MSG_ID_HEADER).map(HeaderValue::as_str).unwrap_or_default();
-                Ok(Some(StoredAt { msg_id: id.to_owned(), stored_at: look::moment(message.time) }))
+        let subject = format!("STREAM.MSG.GET.{}", self.stream);
+        let question = serde_json::json!({ "seq": sequence });
+        let answer: Answer = self.context.request(subject, &question).await.map_err(|error| away(&error))?;
+        match answer {
+            Answer { message: Some(Raw { hdrs, time }), .. } => {
+                let headers = STANDARD.decode(hdrs).map_err(|error| away(&error))?;
+                let stored_at = DateTime::from_timestamp_micros(time.timestamp_micros());
+                Ok(Some(StoredAt { msg_id: msg_id(&headers), stored_at }))
             }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(away(&error)),
+            Answer { error: Some(Refusal { err_code: NO_MESSAGE, .. }), .. } => Ok(None),
+            Answer { error: Some(Refusal { description, .. }), .. } => Err(away(&description)),
+            Answer { error: None, .. } => Err(away(&"the answer has no message")),
         }
     }
+}
 
-    /// The messages between two sequences, both included, by an ordered consumer that is given headers only. The server
-    /// that it runs on may be behind the leader, and not have the last of them.
-    ///
-    /// # Errors
-    /// If the broker is away or refuses.
-    pub async fn read(&self, from: u64, to: u64) -> Result<Vec<Stored>, Outage> {
-        Ok(self.read_to(from, to).await?.0)
-    }
-
-    /// As [`Publisher::read`], with the sequence that it came to.
-    pub(super) async fn read_to(&self, from: u64, to: u64) -> Result<(Vec<Stored>, u64), Outage> {
-        let away = |error: &dyn std::fmt::Display| Outage(format!("reading messages {from} to {to}: {error}"));
-        let config = OrderedConfig {
-            // A user who may create nameless consumers may change those of others.
-            name: Some(format!("outbox-relay-{}", Uuid::now_v7().simple())),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
-            headers_only: true,
-            ..OrderedConfig::default()
-        };
-        let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| away(&error))?;
-        let consumer = stream.create_consumer(config).await.map_err(|error| away(&error))?;
-        let mut found = Vec::new();
-        if consumer.cached_info().num_pending == 0 {
-            return Ok((found, from.saturating_sub(1)));
-        }
-        let mut messages = consumer.messages().await.map_err(|error| away(&error))?;
-        loop {
-            let message = tokio::time::timeout(NEXT_WITHIN, messages.next()).await.map_err(|late| away(&late))?;
-            let message = message.ok_or_else(|| away(&"the consumer ended"))?.map_err(|error| away(&error))?;
-            let place = message.info().map_err(|error| away(&error))?;
-            let (stream_seq, pending) = (place.stream_sequence, place.pending);
-            let id = message.headers.as_ref().and_then(|headers| headers.get(MSG_ID_HEADER));
-            found.extend(id.filter(|_| stream_seq <= to).map(|id| Stored { msg_id: id.to_string(), stream_seq }));
-            if stream_seq >= to || pending == 0 {
-                return Ok((found, stream_seq));
-            }
-        }
-    }
+/// The dedup id in the headers as they are stored; empty if there is none.
+fn msg_id(headers: &[u8]) -> String {
+    let lines = headers.split(|byte| *byte == b'\n');
+    let value = |line: &[u8]| {
+        let (name, value) = line.split_at_checked(MSG_ID_HEADER.len())?;
+        let value = value.strip_prefix(b":")?;
+        name.eq_ignore_ascii_case(MSG_ID_HEADER.as_bytes()).then(|| value.trim_ascii().to_vec())
+    };
+    let id = lines.into_iter().find_map(value).unwrap_or_default();
+    String::from_utf8_lossy(&id).into_owned()
 }
 
 #[cfg(test)]
@@ -127,5 +125,13 @@ mod tests {
         assert_eq!(read(&format!("{id}.r0")), None);
         assert_eq!(read(&format!("{id}.hx")), None);
         assert_eq!(read("somebody else's"), None);
+    }
+
+    #[test]
+    fn a_dedup_id_is_found_among_headers_that_no_client_can_read() {
+        assert_eq!(msg_id(b"NATS/1.0\r\nNats-Msg-Id: a.h1\r\n\r\n"), "a.h1");
+        assert_eq!(msg_id(b"NATS/1.0\r\nx\xe9: \xe9\r\nno colon\r\nNats-Msg-Id:a\r\n\r\n"), "a");
+        assert_eq!(msg_id(b"NATS/1.0\r\nNats-Msg-Idea: a\r\n\r\n"), "");
+        assert_eq!(msg_id(b""), "");
     }
 }

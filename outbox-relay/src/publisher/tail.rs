@@ -3,17 +3,8 @@
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::look::StreamNow;
-use super::stored::Stored;
+use super::stored::{LOOK_UPS_MAX, Stored};
 use super::{Outage, Publisher};
-
-/// Fewer messages than this are asked for one by one: a consumer is not worth its making.
-const BULK_FROM: u64 = 16;
-/// Messages read by one consumer.
-const PIECE: u64 = 20_000;
-/// The server that a consumer runs on may be so far behind the leader; the leader is asked for the rest.
-const BEHIND_MAX: u64 = 1_000;
-/// Look-ups at once.
-const LOOK_UPS_MAX: usize = 64;
 
 impl Publisher {
     /// Accounts for what is stored above a sequence, at the attach: the messages with a dedup id, wherever they came from.
@@ -40,31 +31,14 @@ impl Publisher {
     }
 
     async fn account_for(&self, now: &StreamNow) -> Result<Vec<Stored>, Outage> {
-        let mut found = Vec::new();
-        let mut after = self.fence.last().max(now.first_seq.saturating_sub(1));
-        while now.messages > 0 && after < now.last_seq {
-            let last = now.last_seq.min(after + PIECE);
-            found.extend(self.stored_between(after, last).await?);
-            after = last;
-        }
+        let after = self.fence.last().max(now.first_seq.saturating_sub(1));
+        let found = self.stored_between(after, now.last_seq).await?;
         self.fence.looked(now.last_seq);
         Ok(found)
     }
 
-    async fn stored_between(&self, after: u64, last: u64) -> Result<Vec<Stored>, Outage> {
-        if last - after < BULK_FROM {
-            return self.ask(after, last).await;
-        }
-        let (mut found, reached) = self.read_to(after + 1, last).await?;
-        if last - reached.min(last) > BEHIND_MAX {
-            return Err(Outage(format!("messages {reached} to {last} can't be read yet")));
-        }
-        found.extend(self.ask(reached.min(last), last).await?);
-        Ok(found)
-    }
-
-    /// Asks the leader for each.
-    async fn ask(&self, after: u64, last: u64) -> Result<Vec<Stored>, Outage> {
+    /// The messages above a sequence and up to another one, by the leader's word.
+    pub(super) async fn stored_between(&self, after: u64, last: u64) -> Result<Vec<Stored>, Outage> {
         stream::iter(after + 1..=last)
             .map(async |stream_seq| {
                 let message = self.stored_at(stream_seq).await?;

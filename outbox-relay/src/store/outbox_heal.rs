@@ -1,6 +1,7 @@
 //! The table `outbox`: published events, to be compared with the stream, and those that it lost.
 //!
-//! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million.
+//! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million. An event is changed only
+//! if its id and its place in the stream are those that were compared: a number alone may be another event's after a failover.
 
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
 use sqlx::types::Json;
 use uuid::Uuid;
+
+use super::column::{JsonText, Moment};
+use super::outbox::PendingRow;
 
 /// A published event, as far as it matters whether the stream still has it.
 #[derive(Debug)]
@@ -19,6 +23,21 @@ pub struct PublishedRow {
     pub stream_seq: u64,
     /// Whether the stream has had it for longer than it keeps anything.
     pub is_expired: bool,
+}
+
+impl PublishedRow {
+    /// What is changed if it is lost.
+    pub fn lost(&self) -> Lost {
+        Lost { seq: self.seq, event_id: self.event_id, stream_seq: self.stream_seq }
+    }
+}
+
+/// An event that is not in the stream where it was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lost {
+    pub seq: u64,
+    pub event_id: Uuid,
+    pub stream_seq: u64,
 }
 
 /// Where the window of the newest `limit` published events up to `last` begins; none if there are none. By the index `claim`
@@ -33,6 +52,24 @@ pub async fn window_start(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Op
                  ORDER BY seq DESC
                  LIMIT ?) AS newest"#,
         last,
+        limit
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Where the window of the oldest `limit` published events from `first` on ends; none if there are none. By the index `claim`
+/// alone. Locks nothing.
+pub async fn window_end(pool: &Pool, first: u64, limit: u32) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        r#"SELECT MAX(seq) AS "last: u64"
+           FROM (SELECT seq
+                 FROM outbox FORCE INDEX (claim)
+                 WHERE state = 'published'
+                   AND seq >= ?
+                 ORDER BY seq
+                 LIMIT ?) AS oldest"#,
+        first,
         limit
     )
     .fetch_one(pool)
@@ -70,19 +107,77 @@ pub async fn window(
     .await
 }
 
+/// A lost event as it was written, with the heal epoch that it has; none if it changed meanwhile. A payload larger than
+/// `payload_bytes` is not read. Locks nothing.
+pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Result<Option<PendingRow>> {
+    sqlx::query_as!(
+        PendingRow,
+        r#"SELECT seq,
+                  event_id AS "event_id: Uuid",
+                  aggregate_type,
+                  aggregate_id AS "aggregate_id: Uuid",
+                  aggregate_version,
+                  event_type,
+                  subject,
+                  IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
+                  headers AS "headers: JsonText",
+                  occurred_at AS "occurred_at?: Moment",
+                  attempts,
+                  heal_epoch,
+                  (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+           FROM outbox
+           WHERE event_id = ?
+             AND stream_seq = ?
+             AND state = 'published'"#,
+        payload_bytes,
+        lost.event_id,
+        lost.stream_seq
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Gives a lost event that was published again its new place, and the heal epoch under which it was. Locks its row.
+pub async fn settle_probe(pool: &Pool, token: &str, lost: Lost, (heal_epoch, place): (u32, u64)) -> sqlx::Result<u64> {
+    let settled = sqlx::query!(
+        "UPDATE outbox
+         SET outbox.heal_epoch   = ?,
+             outbox.published_at = UTC_TIMESTAMP(6),
+             outbox.stream_seq   = ?
+         WHERE outbox.event_id = ?
+           AND outbox.stream_seq = ?
+           AND outbox.state = 'published'
+           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
+        heal_epoch,
+        place,
+        lost.event_id,
+        lost.stream_seq,
+        OUTBOX_LEASE,
+        token
+    )
+    .execute(pool)
+    .await?;
+    Ok(settled.rows_affected())
+}
+
 /// Makes events pending that the broker acknowledged and then lost; they are published under a fresh dedup id. Locks
 /// their rows.
-pub async fn heal(pool: &Pool, token: &str, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn heal(pool: &Pool, token: &str, lost: &[Lost]) -> sqlx::Result<u64> {
     let healed = sqlx::query!(
         "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
+                                            event_id   CHAR(32) PATH '$[1]',
+                                            stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
+              ON list.seq = outbox.seq
          SET outbox.state        = 'pending',
              outbox.heal_epoch   = outbox.heal_epoch + 1,
              outbox.published_at = '1970-01-01',
              outbox.stream_seq   = 0
          WHERE outbox.state = 'published'
+           AND outbox.event_id = UNHEX(list.event_id)
+           AND outbox.stream_seq = list.stream_seq
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
-        Json(seqs),
+        list(lost),
         OUTBOX_LEASE,
         token
     )
@@ -93,18 +188,28 @@ pub async fn heal(pool: &Pool, token: &str, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another.
 /// Locks their rows.
-pub async fn displace(pool: &Pool, token: &str, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn displace(pool: &Pool, token: &str, displaced: &[Lost]) -> sqlx::Result<u64> {
     let displaced = sqlx::query!(
         "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
+                                            event_id   CHAR(32) PATH '$[1]',
+                                            stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
+              ON list.seq = outbox.seq
          SET outbox.stream_seq = 0
          WHERE outbox.state = 'published'
+           AND outbox.event_id = UNHEX(list.event_id)
+           AND outbox.stream_seq = list.stream_seq
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
-        Json(seqs),
+        list(displaced),
         OUTBOX_LEASE,
         token
     )
     .execute(pool)
     .await?;
     Ok(displaced.rows_affected())
+}
+
+/// The event id as text, for the statement to read.
+fn list(events: &[Lost]) -> Json<Vec<(u64, String, u64)>> {
+    Json(events.iter().map(|event| (event.seq, event.event_id.simple().to_string(), event.stream_seq)).collect())
 }

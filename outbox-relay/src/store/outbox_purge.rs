@@ -2,10 +2,15 @@
 //!
 //! A window is the next published rows by the index `claim`, so its cost is the same at ten thousand rows and at ten
 //! million. Only published rows are locked, never one that a claim or a settle wants.
+//!
+//! The rows are locked first, which may wait for somebody, then the proof is read, then they are deleted, in one transaction: a
+//! proof that was taken back meanwhile deletes nothing (`a_purge_that_waits_for_a_row_goes_by_the_proof_of_after_the_wait`).
+//! With the proof in a subquery of the DELETE the servers would read it before the wait and keep its row locked until the end,
+//! and the watcher would wait for whoever the purge waits for.
 
 use std::time::Duration;
 
-use runtime::mysql::Pool;
+use runtime::mysql::{Pool, Transaction};
 use schema::names::OUTBOX_LEASE;
 
 /// The next published events.
@@ -15,18 +20,19 @@ pub struct Window {
     pub last: Option<u64>,
     /// How many of them are to be deleted.
     pub old: u64,
-    /// Up to where the stream is proven.
-    pub proven_seq: u64,
 }
 
 /// Looks at the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
-/// deleted. Locks nothing.
+/// deleted, and none is while a loss is looked into. Locks nothing.
 pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
-        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64",
-                  MAX(proven_seq) AS "proven_seq: u64"
+        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
            FROM (SELECT seq, stream_seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND AS is_old,
-                        (SELECT proven_seq FROM relay_stream WHERE name = ?) AS proven_seq
+                        (SELECT proven_seq
+                         FROM relay_stream
+                         WHERE name = ?
+                           AND suspicion IS NULL
+                           AND history_seq IS NULL) AS proven_seq
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'
                    AND seq > ?
@@ -39,12 +45,51 @@ pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -
     )
     .fetch_one(pool)
     .await?;
-    Ok(Window { last: row.last, old: row.old.unsigned_abs(), proven_seq: row.proven_seq.unwrap_or(0) })
+    Ok(Window { last: row.last, old: row.old.unsigned_abs() })
 }
 
-/// Deletes the events of a window that are old and proven. Locks their rows and nothing else: a subquery on `relay_stream`
-/// would lock its row, too, and the watcher would wait for whoever the purge waits for.
-pub async fn delete(pool: &Pool, after: u64, last: u64, older_than: Duration, proven_seq: u64) -> sqlx::Result<u64> {
+/// Locks the events of a window that are old, and waits for whoever has one of them. Keeps the locks until the transaction
+/// ends.
+pub async fn lock(tx: &mut Transaction, after: u64, last: u64, older_than: Duration) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        "SELECT seq
+         FROM outbox FORCE INDEX (claim)
+         WHERE state = 'published'
+           AND seq > ?
+           AND seq <= ?
+           AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+         FOR UPDATE",
+        after,
+        last,
+        older_than.as_secs()
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Up to where the stream is proven now; none while a loss is looked into. Locks nothing.
+pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<u64>> {
+    sqlx::query_scalar!(
+        "SELECT proven_seq
+         FROM relay_stream
+         WHERE name = ?
+           AND suspicion IS NULL
+           AND history_seq IS NULL",
+        OUTBOX_LEASE
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Deletes the events of a window that are old and proven. Call [`lock`] first, then [`proven`], so that it waits for nobody and
+/// no proof grows old in it.
+pub async fn delete(
+    tx: &mut Transaction,
+    (after, last): (u64, u64),
+    older_than: Duration,
+    proven: u64,
+) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM outbox
          WHERE seq > ?
@@ -55,9 +100,9 @@ pub async fn delete(pool: &Pool, after: u64, last: u64, older_than: Duration, pr
         after,
         last,
         older_than.as_secs(),
-        proven_seq
+        proven
     )
-    .execute(pool)
+    .execute(&mut **tx)
     .await?;
     Ok(deleted.rows_affected())
 }

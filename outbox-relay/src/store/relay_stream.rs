@@ -29,6 +29,10 @@ pub struct StreamRow {
     /// What was published up to this `seq` of the outbox is still to be compared with the stream, once.
     pub history_seq: Option<u64>,
     pub suspicion: Option<String>,
+    /// What the stream drops by itself.
+    pub limits: String,
+    /// About how many messages its limits dropped before every durable consumer had them.
+    pub unread_dropped: u64,
     pub lost_at: Option<DateTime<Utc>>,
     pub lost_sign: Option<String>,
     pub healed: u64,
@@ -54,6 +58,8 @@ pub async fn look(pool: &Pool) -> sqlx::Result<StreamRow> {
                   CAST(TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE) AS "proven_seconds: f64",
                   history_seq,
                   suspicion,
+                  limits,
+                  unread_dropped,
                   lost_at AS "lost_at: DateTime<Utc>",
                   lost_sign,
                   healed
@@ -86,6 +92,8 @@ pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Op
                                                       relay_stream.proven_at,
                                                       UTC_TIMESTAMP(6)),
              relay_stream.history_seq      = ?,
+             relay_stream.limits           = LEFT(?, 300),
+             relay_stream.unread_dropped   = ?,
              relay_stream.suspicion        = NULL
          WHERE relay_stream.name = ?
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
@@ -100,6 +108,8 @@ pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Op
         seen.proven_stored_at,
         proven_for,
         seen.history_seq,
+        seen.limits,
+        seen.unread_dropped,
         OUTBOX_LEASE,
         OUTBOX_LEASE,
         token
@@ -173,6 +183,8 @@ pub async fn forget(tx: &mut Transaction) -> sqlx::Result<()> {
              proven_stored_at = NULL,
              proven_at        = NULL,
              history_seq      = NULL,
+             limits           = '',
+             unread_dropped   = 0,
              suspicion        = NULL
          WHERE name = ?",
         OUTBOX_LEASE

@@ -219,8 +219,9 @@ fn configuration(options: &NatsOptions, setup: &NatsSetup) -> String {
     if let Some(NatsPeer { port, routes, .. }) = cluster {
         let routes: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         text += &format!(
-            // Clients are given all addresses; told of others, they would go around a proxy.
-            "cluster {{\n  name: stack\n  listen: \"127.0.0.1:{port}\"\n  no_advertise: true\n  routes: [{}]\n}}\n",
+            // Clients and servers are given all addresses; told of others, they would go around a proxy.
+            "cluster {{\n  name: stack\n  listen: \"127.0.0.1:{port}\"\n  no_advertise: true\n  \
+             advertise: \"127.0.0.1:1\"\n  routes: [{}]\n}}\n",
             routes.join(", ")
         );
     }

@@ -12,6 +12,7 @@ use super::{FOLDER_VARIABLE, HOW, Port};
 use crate::Engine;
 use crate::home::Home;
 use crate::process::Output;
+use crate::proxy::TcpProxy;
 use crate::server::{self, NATS_USERS, NatsPeer, NatsSetup, NatsUser};
 
 fn home() -> Home {
@@ -69,6 +70,26 @@ impl Nats {
             Nats::start_on(ports, NatsSetup { accounts: Nats::accounts(), cluster: Some(peer), ..NatsSetup::default() })
         });
         join_all(starting).await
+    }
+
+    /// Three servers that are a cluster open to everybody, and the routes between each two of them, for tests that cut these.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_cluster_with_routes() -> (Vec<Nats>, Vec<([usize; 2], TcpProxy)>) {
+        let ports: Vec<[Port; 3]> = (0..3).map(|_| Nats::ports()).collect();
+        let peers: Vec<u16> = ports.iter().map(|[.., peers]| peers.number()).collect();
+        let mut routes = Vec::new();
+        for [from, to] in [[0, 1], [0, 2], [1, 2]] {
+            routes.push(([from, to], TcpProxy::start(peers[to]).await));
+        }
+        let starting = ports.into_iter().enumerate().map(|(index, ports)| {
+            let from_here = routes.iter().filter(|([from, _], _)| *from == index).map(|(_, proxy)| proxy.port());
+            let routes = from_here.chain([peers[index]]).collect();
+            let peer = NatsPeer { name: format!("n{index}"), port: peers[index], routes };
+            Nats::start_on(ports, NatsSetup { cluster: Some(peer), ..NatsSetup::default() })
+        });
+        (join_all(starting).await, routes)
     }
 
     async fn start_on(ports: [Port; 3], setup: NatsSetup) -> Nats {

@@ -1,0 +1,44 @@
+//! The stream's sequences in the PubAcks that were settled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The stream's sequences in the PubAcks that were settled; a clone is the same.
+///
+/// One sequence of a batch is noted, its last event's: a stream that lost fewer messages than the next batch has is not given
+/// away by it. It need not be. What takes acknowledged messages from a stream is a new run of its server, or in a cluster the
+/// loss of what a quorum had, and with both comes another server or leader, whose sign has the newest events compared. In a
+/// cluster, too, no sequence is given out twice without a loss: a new leader has all that was acknowledged. What is left to
+/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two looks.
+#[derive(Clone, Debug, Default)]
+pub struct Acks(Arc<AckedSoFar>);
+
+#[derive(Debug, Default)]
+struct AckedSoFar {
+    highest: AtomicU64,
+    is_repeated: AtomicBool,
+}
+
+impl Acks {
+    /// Notes one sequence of a batch that was published after all batches noted before.
+    pub fn note(&self, stream_seq: u64) {
+        if stream_seq <= self.0.highest.fetch_max(stream_seq, Ordering::Relaxed) {
+            self.0.is_repeated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn highest(&self) -> u64 {
+        self.0.highest.load(Ordering::Relaxed)
+    }
+
+    /// Whether one was not above those before it.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.0.is_repeated.load(Ordering::Relaxed)
+    }
+
+    /// What was noted is dealt with, or of another tenure.
+    pub fn forget(&self) {
+        self.0.highest.store(0, Ordering::Relaxed);
+        self.0.is_repeated.store(false, Ordering::Relaxed);
+    }
+}
