@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+/// What makes the process unready, and whether it holds.
+type Fault = (&'static str, Arc<AtomicBool>);
+
 /// Who is not ready yet.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     waiting: Arc<Mutex<Vec<&'static str>>>,
-    faults: Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>,
+    faults: Arc<Mutex<Vec<Fault>>>,
     shutdown: CancellationToken,
 }
 

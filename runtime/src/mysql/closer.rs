@@ -173,7 +173,7 @@ impl Closer {
                 let killing = sqlx::raw_sql(AssertSqlSafe(format!("KILL {}", thread.id))).execute(&mut *connection);
                 match in_step(killing).await {
                     Err(error) if number(&error) == Some(NO_SUCH_THREAD) => {}
-                    killed => drop(killed?),
+                    killed => killed.map(|_| ())?,
                 }
             }
         }
