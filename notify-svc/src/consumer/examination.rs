@@ -121,7 +121,8 @@ pub(super) async fn examine(stream: &Stream, pool: &Pool, settings: &Settings) -
     let coverage = match joined(pool).await? {
         Some(coverage) => coverage,
         None => {
-            position::open(pool, before.first_sequence).await.map_err(|error| database(&error))?;
+            let start = consumer.as_ref().map_or(0, |info| info.ack_floor.stream_sequence + 1);
+            position::open(pool, before.first_sequence, start).await.map_err(|error| database(&error))?;
             joined(pool).await?.ok_or(Fault::DatabaseUnavailable)?
         }
     };

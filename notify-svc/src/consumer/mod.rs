@@ -25,7 +25,6 @@ use async_nats::Client;
 use async_nats::client::FlushErrorKind;
 use async_nats::connection::State;
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::stream::Stream;
 use chrono::Utc;
 use futures::FutureExt;
 use runtime::readiness::Latch;
@@ -192,7 +191,7 @@ impl Consumer {
             match pull.next(&self.shutdown, alarm).await {
                 Pulled::Batch(mut batch) => {
                     retry.reset();
-                    if let Err(fault) = complete(&attached.stream, &mut batch).await {
+                    if let Err(fault) = stored::complete(&attached.stream, &mut batch).await {
                         self.give_back(batch).await;
                         break Some(fault);
                     }
@@ -284,12 +283,4 @@ impl Consumer {
             tracing::warn!("broker takes no answers; they will be delivered again as duplicates");
         }
     }
-}
-
-/// A consumer that somebody told to bring headers only brings bodies by another way.
-async fn complete(stream: &Stream, batch: &mut [Delivery]) -> Result<(), Fault> {
-    for delivery in batch.iter_mut().filter(|delivery| stored::is_bodiless(&delivery.message)) {
-        stored::complete(stream, &mut delivery.message).await?;
-    }
-    Ok(())
 }

@@ -7,22 +7,24 @@ use chrono::{DateTime, Utc};
 use schema::names;
 
 use super::faults::Fault;
+use super::pull::Delivery;
 use crate::message::Message;
 
 /// Put on a message by a consumer that brings headers only: how long the body is.
 const SIZE_HEADER: &str = "Nats-Msg-Size";
 
-/// Whether a consumer has left out the body.
-pub(super) fn is_bodiless(message: &Message) -> bool {
-    message.payload.is_empty() && message.header(SIZE_HEADER).is_some_and(|size| size != "0")
-}
-
-/// Gives a message what its consumer left out.
-pub(super) async fn complete(stream: &Stream, message: &mut Message) -> Result<(), Fault> {
-    if let Some(whole) = get(stream, message.stream_sequence).await? {
-        (message.headers, message.payload) = (whole.headers, whole.payload);
+/// A consumer that somebody told to bring headers only brings bodies by this way.
+pub(super) async fn complete(stream: &Stream, batch: &mut [Delivery]) -> Result<(), Fault> {
+    for message in batch.iter_mut().map(|delivery| &mut delivery.message).filter(|message| is_bodiless(message)) {
+        if let Some(whole) = get(stream, message.stream_sequence).await? {
+            (message.headers, message.payload) = (whole.headers, whole.payload);
+        }
     }
     Ok(())
+}
+
+fn is_bodiless(message: &Message) -> bool {
+    message.payload.is_empty() && message.header(SIZE_HEADER).is_some_and(|size| size != "0")
 }
 
 /// The first sequence that was stored at this time or later; the one after the last if there is none.

@@ -154,13 +154,14 @@ async fn join_locked(tx: &mut Transaction, mut position: Position) -> sqlx::Resu
     Ok(Coverage { position, runs })
 }
 
-/// The first position, unless there is one.
+/// The first position, unless there is one. A durable consumer that was there before goes on with `start`; what is below is
+/// history.
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn open(pool: &Pool, first: u64) -> sqlx::Result<()> {
+pub async fn open(pool: &Pool, first: u64, start: u64) -> sqlx::Result<()> {
     let floor = first.saturating_sub(1);
-    let position = Position { reading: Uuid::now_v7(), floor, start: 0, counted: floor, gone: 0, mark: None };
+    let position = Position { reading: Uuid::now_v7(), floor, start, counted: floor, gone: 0, mark: None };
     inbox_position::open(pool, &position).await.map(drop)
 }
 

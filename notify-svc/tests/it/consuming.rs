@@ -72,7 +72,8 @@ both_engines! {
         setting.publish(&[&event]).await;
         setting.until_all_answered().await;
         assert!(service.terminate().await.success());
-        // A consumer that starts over delivers everything again.
+        // A consumer that starts over delivers everything again, to a database that does not know how far it was read.
+        sqlx::query("DELETE FROM inbox_position").execute(&setting.pool).await.unwrap();
         let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
         stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
         service.restart().await;

@@ -68,6 +68,7 @@ both_engines! {
         setting.publish(&[&event]).await;
         setting.until_count("inbox_dead", 1).await;
         assert!(service.terminate().await.success());
+        sqlx::query("DELETE FROM inbox_position").execute(&setting.pool).await.unwrap();
         let stream = setting.jetstream().await.get_stream(names::STREAM).await.unwrap();
         stream.delete_consumer(names::NOTIFY_DURABLE).await.unwrap();
         service.restart().await;

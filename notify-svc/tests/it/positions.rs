@@ -108,10 +108,11 @@ both_engines! {
     }
 
     async fn history_holds_up_no_new_event_and_survives_a_crash(engine: Engine) {
-        const HISTORY: i64 = 10_000;
+        const HISTORY: i64 = 20_000;
         let setting = Setting::new(engine).await;
-        let mut service = setting.service().env("EMAIL_TRANSPORT", "log").start().await;
-        publish(&setting, 10_000).await;
+        let quiet = || setting.service().env("EMAIL_TRANSPORT", "log").env("LOG_FILTER", "warn,notify_svc::consumer=debug");
+        let mut service = quiet().start().await;
+        publish(&setting, 20_000).await;
         eventually_within(Duration::from_secs(60), "all is processed", async || {
             setting.count("notifications").await == HISTORY
         })
@@ -121,8 +122,8 @@ both_engines! {
         for table in ["inbox", "inbox_gate", "notifications", "inbox_position", "inbox_read"] {
             execute(&setting, &format!("DELETE FROM {table}")).await;
         }
-        service.restart().await;
         let new = publish(&setting, 1).await;
+        service.restart().await;
         let is_new_there = async || {
             let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM notifications WHERE order_id = ?");
             query.bind(new[0].order_id()).fetch_one(&setting.pool).await.unwrap() == 1
@@ -131,7 +132,12 @@ both_engines! {
         let done = setting.count("notifications").await;
         assert!(done < HISTORY, "it did not wait for history: {done}");
         service.kill().await;
-        let other = setting.service().env("EMAIL_TRANSPORT", "log").start().await;
+        let earlier = "SELECT COUNT(*) FROM notifications
+                       WHERE created_at < (SELECT created_at FROM notifications WHERE order_id = ?)";
+        let query = sqlx::query_scalar::<_, i64>(earlier).bind(new[0].order_id());
+        let earlier = query.fetch_one(&setting.pool).await.unwrap();
+        assert!(earlier < HISTORY / 4, "{earlier} of history came before the new event");
+        let other = quiet().start().await;
         eventually_within(Duration::from_secs(90), "all of history is read", async || {
             setting.count("notifications").await == HISTORY + 1
         })
