@@ -42,8 +42,13 @@ impl Thread {
     /// The thread that serves this connection.
     pub(super) async fn of(connection: &mut MySqlConnection) -> sqlx::Result<Self> {
         let id: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&mut *connection).await?;
-        let client = threads(connection).await?.remove(&id).map(|(client, _)| client).unwrap_or_default();
-        Ok(Self { id, client })
+        let client = match threads(connection).await {
+            Ok(mut threads) => threads.remove(&id).map(|(client, _)| client),
+            // MySQL may stumble over the text of another's statement. A thread without a client is never killed.
+            Err(sqlx::Error::Database(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { id, client: client.unwrap_or_default() })
     }
 }
 

@@ -21,8 +21,14 @@ async fn rotate(admin: &MySqlPool, user: &str) {
     let change = format!("ALTER USER '{user}'@'%' IDENTIFIED BY 'fresh'");
     sqlx::raw_sql(AssertSqlSafe(change)).execute(admin).await.unwrap();
     let threads = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?";
-    let threads: Vec<i64> = sqlx::query_scalar(threads).bind(user).fetch_all(admin).await.unwrap();
-    for thread in threads {
+    let mut listed: Vec<i64> = Vec::new();
+    // MySQL refuses it while some session's statement has binary text.
+    eventually("the threads are listed", async || {
+        let rows = sqlx::query_scalar(threads).bind(user).fetch_all(admin).await;
+        rows.map(|rows| listed = rows).is_ok()
+    })
+    .await;
+    for thread in listed {
         // One of them may have ended by itself.
         sqlx::raw_sql(AssertSqlSafe(format!("KILL {thread}"))).execute(admin).await.ok();
     }
