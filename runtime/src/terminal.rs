@@ -22,9 +22,9 @@ pub fn print<T: Serialize>(answer: &T, is_json: bool, text: impl FnOnce(&T) -> S
 pub fn one_line(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
         if is_hidden(c) {
-            line.extend(c.escape_default())
+            line.extend(c.escape_default());
         } else {
-            line.push(c)
+            line.push(c);
         }
         line
     })
