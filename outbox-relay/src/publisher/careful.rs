@@ -58,11 +58,7 @@ impl Publisher {
                         under_way.push_back(Sent { event, at, answer });
                     }
                     // It never left, so the numbers still come true.
-                    Err(error) => {
-                        if let Some(outage) = self.conclude(event, Err(error), queue, report) {
-                            return Err(outage);
-                        }
-                    }
+                    Err(error) => self.conclude(event, Err(error), queue, report).map_or(Ok(()), Err)?,
                 }
             }
             let Some(Sent { event, at, answer }) = under_way.pop_front() else { return Ok(()) };
