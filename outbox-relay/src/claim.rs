@@ -1,25 +1,38 @@
 //! Sorts a claimed batch: what may be published now, what waits, and what never can be.
 //!
-//! Guarantees that nothing overtakes an elder of its aggregate: behind one that waits for its next attempt, is dead,
-//! faulty or paused they are held, so that a claim is never filled with what can't be published.
+//! Guarantees that nothing overtakes an earlier event of its aggregate: behind one that waits, is dead, faulty or paused they
+//! are held, so that a claim is never filled with what can't be published. What the stream doesn't take now is no fault of
+//! the event: it waits, and other aggregates go on.
 
 use std::collections::HashSet;
 
 use crate::event::{Aggregate, Event};
+use crate::limits::{Cause, Over, PutOff, SENSIBLE_BYTES_MAX};
 use crate::pause::Pauses;
+use crate::reason::reason;
 use crate::store::outbox::PendingRow;
 use crate::store::outbox_settle::Key;
-use crate::subject::Pattern;
+use crate::terms::Terms;
 
 /// A batch, sorted.
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// To be published, in `seq` order.
     pub due: Vec<Event>,
-    /// Never to be published, with what to fix.
+    /// Above a limit: to be decided on.
+    pub over: Vec<Over>,
+    pub aside: Aside,
+}
+
+/// What is not published now.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// Never to be published: with what to fix.
     pub faulty: Vec<(Key, String)>,
-    /// To be held: paused, or behind an elder that is dead or held.
+    /// To be held: paused, or behind an earlier event that is dead or held.
     pub held: Vec<Key>,
+    /// To be held until the broker takes them.
+    pub put_off: Vec<PutOff>,
 }
 
 /// What an event must satisfy.
@@ -27,33 +40,26 @@ pub struct Claimed {
 pub struct Rules {
     /// `ce-source` of the events.
     pub source: String,
-    /// Subjects that the stream takes.
-    pub subjects: Vec<Pattern>,
+    /// What the stream takes.
+    pub terms: Terms,
     /// Subjects that are paused now.
     pub pauses: Pauses,
 }
 
 impl Claimed {
-    /// Sorts rows given in `seq` order; `behind` are the seqs that have an elder in the table that is not to be
-    /// published now.
-    pub fn sort(rows: Vec<PendingRow>, behind: &HashSet<u64>, rules: &Rules) -> Self {
+    /// Sorts rows given in `seq` order; `behind` are the seqs that have an earlier event in the table that is not to be
+    /// published now, `limit` are the bytes of payload that were read.
+    pub fn sort(rows: Vec<PendingRow>, behind: &HashSet<u64>, rules: &Rules, limit: u64) -> Self {
         let mut sorted = Self::default();
         let mut stopped: HashSet<Aggregate> = HashSet::new();
         let paused = rules.pauses.now();
         for row in rows {
             let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
             if behind.contains(&row.seq) || stopped.contains(&aggregate) || paused.include(&row.subject) {
-                sorted.held.push(row.key());
+                sorted.aside.held.push(row.key());
                 stopped.insert(aggregate);
-            } else {
-                let key = row.key();
-                match rules.event(row) {
-                    Ok(event) => sorted.due.push(event),
-                    Err(reason) => {
-                        sorted.faulty.push((key, reason));
-                        stopped.insert(aggregate);
-                    }
-                }
+            } else if !sorted.admit(row, rules, limit) {
+                stopped.insert(aggregate);
             }
         }
         sorted
@@ -61,27 +67,58 @@ impl Claimed {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.faulty.is_empty() && self.held.is_empty()
+        self.due.is_empty() && self.over.is_empty() && self.aside.is_empty()
+    }
+
+    /// Sorts a row in whose way nothing stands; whether it is due.
+    fn admit(&mut self, row: PendingRow, rules: &Rules, limit: u64) -> bool {
+        let (key, has_waited) = (row.key(), row.has_waited);
+        if row.payload.is_none() {
+            let said = format_args!(
+                "payload of {} bytes exceeds the max payload of {limit} bytes that the broker takes: store the body elsewhere",
+                row.payload_bytes
+            );
+            if row.payload_bytes > SENSIBLE_BYTES_MAX {
+                self.aside.faulty.push((key, reason(said)));
+            } else {
+                let aggregate = (row.aggregate_type, row.aggregate_id);
+                self.over.push(Over { key, aggregate, reason: reason(said), has_waited });
+            }
+            return false;
+        }
+        let event = match Event::from_row(row, &rules.source) {
+            Ok(event) => event,
+            Err(reason) => {
+                self.aside.faulty.push((key, reason));
+                return false;
+            }
+        };
+        if let Some(taken) = rules.terms.now().filter(|taken| !taken.takes(&event.subject)) {
+            let said =
+                format_args!("subject {:?} is not one that the stream takes now: {}", event.subject, taken.said());
+            self.aside.put_off.push(PutOff { key, cause: Cause::Subject, reason: reason(said) });
+            return false;
+        }
+        self.due.push(event);
+        true
     }
 }
 
-impl Rules {
-    fn event(&self, row: PendingRow) -> Result<Event, String> {
-        let event = Event::from_row(row, &self.source)?;
-        if !self.subjects.iter().any(|pattern| pattern.matches(&event.subject)) {
-            let subjects: Vec<_> = self.subjects.iter().map(Pattern::as_str).collect();
-            return Err(format!(
-                "subject {:?} is not one that the stream takes: {}",
-                event.subject,
-                subjects.join(", ")
-            ));
-        }
-        Ok(event)
+impl Aside {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.events() == 0
+    }
+
+    /// How many events are.
+    pub fn events(&self) -> usize {
+        self.faulty.len() + self.held.len() + self.put_off.len()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::stream::Config;
     use uuid::Uuid;
 
     use super::*;
@@ -102,17 +139,27 @@ mod tests {
             attempts: 0,
             heal_epoch: 0,
             is_discarded: false,
+            payload_bytes: 2,
+            headers_bytes: 0,
+            has_waited: false,
+            waited_us: 0,
+            is_far_off: false,
         }
     }
 
+    fn sorted(rows: Vec<PendingRow>, behind_dead: &[u64]) -> Claimed {
+        let terms = Terms::default();
+        terms.note(&Config { subjects: vec!["order.>".to_owned()], ..Config::default() });
+        let rules = Rules { source: "/test".to_owned(), terms, pauses: Pauses::default() };
+        Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules, 1_000)
+    }
+
     fn sort(rows: Vec<PendingRow>, behind_dead: &[u64]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
-        let rules =
-            Rules { source: "/test".to_owned(), subjects: vec!["order.>".parse().unwrap()], pauses: Pauses::default() };
-        let sorted = Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules);
+        let Claimed { due, aside, .. } = sorted(rows, behind_dead);
         (
-            sorted.due.iter().map(|event| event.seq).collect(),
-            sorted.faulty.iter().map(|(key, _)| key.seq).collect(),
-            sorted.held.iter().map(|key| key.seq).collect(),
+            due.iter().map(|event| event.seq).collect(),
+            aside.faulty.iter().map(|(key, _)| key.seq).collect(),
+            aside.held.iter().map(|key| key.seq).collect(),
         )
     }
 
@@ -128,8 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn an_event_for_a_subject_that_the_stream_does_not_take_is_faulty() {
+    fn what_the_stream_does_not_take_now_waits_with_what_follows_it() {
         let foreign = PendingRow { subject: "invoice.created".to_owned(), ..row(1, 1) };
-        assert_eq!(sort(vec![foreign], &[]), (vec![], vec![1], vec![]));
+        let claimed = sorted(vec![foreign, row(2, 1), row(3, 2)], &[]);
+        assert_eq!(claimed.aside.put_off[0].key.seq, 1);
+        assert!(claimed.aside.put_off[0].reason.contains("invoice.created"));
+        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_payload_above_the_limit_is_to_be_decided_on_unless_no_broker_takes_it() {
+        let large = |seq, payload_bytes| PendingRow { payload: None, payload_bytes, ..row(seq, seq.into()) };
+        let claimed = sorted(vec![large(1, 1_001), large(2, SENSIBLE_BYTES_MAX + 1), row(3, 1)], &[]);
+        assert_eq!(claimed.over[0].key.seq, 1);
+        assert_eq!(claimed.aside.faulty[0].0.seq, 2);
+        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (3, 0));
     }
 }

@@ -135,7 +135,7 @@ pub struct StreamConfig {
     #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM, value_parser = stream_name)]
     pub name: String,
 
-    /// Subjects that the stream takes, separated by commas; an event for another subject is dead.
+    /// Subjects of the stream when the relay makes it, separated by commas. What a stream that is there takes is up to the stream; an event for another subject waits.
     #[arg(long = "stream-subjects", env = "STREAM_SUBJECTS", default_value = "order.>", value_delimiter = ',', value_parser = subject::pattern)]
     pub subjects: Vec<Pattern>,
 

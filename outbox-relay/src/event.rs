@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::DateTime;
@@ -13,10 +14,16 @@ use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
 use uuid::Uuid;
 
+use crate::limits::Over;
+use crate::reason::reason;
 use crate::store::column::moment;
 use crate::store::outbox::PendingRow;
 use crate::store::outbox_settle::Key;
 use crate::subject;
+
+/// Bytes of the JSON text of headers from which on no broker takes them: a message has 64 KiB of headers at most, and an
+/// escape such as `\u0080` stands for at least a sixth of its length.
+pub const HEADERS_BYTES_MAX: u64 = 6 << 16;
 
 /// What events are kept in order by.
 pub type Aggregate = (String, Uuid);
@@ -34,6 +41,12 @@ pub struct Event {
     pub heal_epoch: u32,
     /// A person gave it up: consumers are to step over its version.
     pub is_tombstone: bool,
+    /// Whether it waited already.
+    pub has_waited: bool,
+    /// When it was claimed, and since it was inserted until then.
+    pub claimed: (Instant, Duration),
+    /// Whether occurred_at is far from when it was inserted.
+    pub is_far_off: bool,
 }
 
 impl Event {
@@ -42,6 +55,10 @@ impl Event {
     /// # Errors
     /// What is wrong with the row, for a person to mend.
     pub fn from_row(row: PendingRow, source: &str) -> Result<Self, String> {
+        Self::read(row, source).map_err(reason)
+    }
+
+    fn read(row: PendingRow, source: &str) -> Result<Self, String> {
         if row.event_id.is_nil() || row.aggregate_id.is_nil() {
             return Err("event_id and aggregate_id must not be the nil UUID".to_owned());
         }
@@ -59,13 +76,22 @@ impl Event {
                 return Err(format!("{column} {text:?} begins or ends with white space"));
             }
         }
+        // The verb that discards leaves neither.
+        if row.is_discarded && (row.payload_bytes > 2 || row.headers_bytes > 0) {
+            return Err("discarded_at is the relay's own: leave it out".to_owned());
+        }
         let Some(payload) = row.payload else {
-            return Err("event exceeds the max payload that the broker takes: store the body elsewhere".to_owned());
+            return Err(format!("payload of {} bytes exceeds what the broker takes", row.payload_bytes));
         };
+        if row.headers_bytes > HEADERS_BYTES_MAX {
+            return Err(format!("headers of {} bytes exceed the 64 KiB that a broker takes", row.headers_bytes));
+        }
         let json = payload.parse().map_err(|error| format!("payload must be a JSON object: {error}"))?;
         if !json.get().starts_with('{') {
             return Err("payload must be a JSON object".to_owned());
         }
+        // MariaDB keeps the blanks around it, too: a replay makes the same bytes.
+        let payload = Bytes::copy_from_slice(json.get().as_bytes());
         let mut headers = row.headers.map_or_else(|| Ok(BTreeMap::new()), |headers| own_headers(&headers.0))?;
         // What was given up needs no time: consumers only step over its version.
         let given_up_at = || row.is_discarded.then_some(DateTime::UNIX_EPOCH);
@@ -78,11 +104,14 @@ impl Event {
         Ok(Self {
             seq: row.seq,
             subject: row.subject,
-            payload: payload.0.into_boxed_bytes().into(),
+            payload,
             headers,
             attempts: row.attempts,
             heal_epoch: row.heal_epoch,
             is_tombstone: row.is_discarded,
+            has_waited: row.has_waited,
+            claimed: (Instant::now(), Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0))),
+            is_far_off: row.is_far_off,
             envelope: Envelope {
                 event_id: EventId(row.event_id),
                 source: source.to_owned(),
@@ -103,6 +132,17 @@ impl Event {
     /// See [`msg_id`].
     pub fn msg_id(&self) -> String {
         msg_id(self.envelope.event_id, self.is_tombstone, self.heal_epoch)
+    }
+
+    /// The event as one above a limit.
+    pub fn over(self, reason: String) -> Over {
+        Over { key: self.key(), aggregate: self.aggregate(), reason, has_waited: self.has_waited }
+    }
+
+    /// Since it was inserted.
+    pub fn age(&self) -> Duration {
+        let (claimed_at, before) = self.claimed;
+        before + claimed_at.elapsed()
     }
 
     /// The aggregate it belongs to.
@@ -131,10 +171,10 @@ fn own_headers(headers: &str) -> Result<BTreeMap<String, String>, String> {
     for (name, value) in &headers {
         let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
         if !is_token {
-            return Err(format!("header name {name:?} must be visible ASCII without a colon"));
+            return Err(reason(format_args!("header name {name:?} must be visible ASCII without a colon")));
         }
         if is_reserved_header(name) {
-            return Err(format!("header {name:?} is reserved for the envelope and NATS"));
+            return Err(reason(format_args!("header {name:?} is reserved for the envelope and NATS")));
         }
         check_header_text(name, value)?;
     }
@@ -143,7 +183,7 @@ fn own_headers(headers: &str) -> Result<BTreeMap<String, String>, String> {
 
 fn check_header_text(name: &str, text: &str) -> Result<(), String> {
     if text.chars().any(char::is_control) {
-        return Err(format!("{name} {text:?} has control characters"));
+        return Err(reason(format_args!("{name} {text:?} has control characters")));
     }
     Ok(())
 }
@@ -172,6 +212,11 @@ mod tests {
             attempts: 0,
             heal_epoch: 0,
             is_discarded: false,
+            payload_bytes: 2,
+            headers_bytes: 0,
+            has_waited: false,
+            waited_us: 0,
+            is_far_off: false,
         }
     }
 
@@ -195,7 +240,8 @@ mod tests {
         assert!(fault(|row| row.headers = Some(raw("{\"a\":-}"))).contains("headers"));
         assert!(fault(|row| row.occurred_at = None).contains("occurred_at"));
         assert!(fault(|row| row.occurred_at = Some(Moment(None))).contains("occurred_at"));
-        assert!(fault(|row| row.payload = None).contains("max payload"));
+        assert!(fault(|row| row.payload = None).contains("payload of 2 bytes"));
+        assert!(fault(|row| row.headers_bytes = HEADERS_BYTES_MAX + 1).contains("64 KiB"));
         assert!(fault(|row| row.headers = Some(raw("[]"))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":1}"#))).contains("headers"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":"x\r\ny"}"#))).contains("control"));

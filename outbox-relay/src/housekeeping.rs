@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::pause::{self, Pauses};
-use crate::{release, retention};
+use crate::release::Release;
+use crate::retention;
+use crate::terms::Terms;
 
 /// Handles of the metrics of these loops.
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ impl HousekeepingMetrics {
 pub struct Housekeeping {
     pub pool: Pool,
     pub pauses: Pauses,
+    pub terms: Terms,
     pub metrics: HousekeepingMetrics,
     /// Tells whether this relay is the active one.
     pub relay: Metrics,
@@ -61,9 +64,10 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Starts the loops.
     pub fn spawn(self, lifecycle: &mut Lifecycle, shutdown: &CancellationToken) {
-        let Self { pool, pauses, metrics, relay, retention } = self;
+        let Self { pool, pauses, terms, metrics, relay, retention } = self;
         lifecycle.spawn("pauses", pause::follow(pool.clone(), pauses.clone(), metrics.clone(), shutdown.clone()));
-        lifecycle.spawn("release", release::run(pool.clone(), pauses, relay.clone(), shutdown.clone()));
+        let release = Release { pool: pool.clone(), pauses, terms, metrics: relay.clone() };
+        lifecycle.spawn("release", release.run(shutdown.clone()));
         lifecycle.spawn("retention", retention::run(pool, retention, relay, metrics, shutdown.clone()));
     }
 }

@@ -15,6 +15,7 @@ use crate::loss::{Acks, LossMetrics, Watch, Watcher};
 use crate::metrics::Metrics;
 use crate::publisher::{Outage, PublishPath, Publisher};
 use crate::stream::StreamMaker;
+use crate::terms::Terms;
 
 /// How an outage without a connection begins, for people.
 pub const NOT_CONNECTED: &str = "not connected to NATS";
@@ -30,6 +31,7 @@ pub struct Lines {
     pub pool: Pool,
     pub acks: Acks,
     pub losses: LossMetrics,
+    pub terms: Terms,
     pub watch_interval: Duration,
     pub proof_horizon: Duration,
     /// `ce-source` of the events.
@@ -55,7 +57,8 @@ impl Lines {
         let client = tokio::time::timeout(self.publish_timeout, nats::connect_once("outbox-relay", &self.nats)).await;
         let client = client.map_err(|late| away(late.to_string()))?.map_err(|error| away(format!("{error:#}")))?;
         let name = self.stream.name.clone();
-        let publisher = Publisher::new(client.clone(), name, self.path, self.publish_timeout, self.metrics.clone());
+        let publisher = Publisher::new(client.clone(), name, self.path, self.publish_timeout, self.metrics.clone())
+            .noting(self.terms.clone());
         let watcher = Watcher {
             pool: self.pool.clone(),
             publisher: publisher.clone(),

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::event::Event;
+use crate::limits::{Cause, PutOff};
 use crate::store::outbox_count::{State, StateCount};
 
 /// Bounds of the latency buckets, in seconds.
 const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 /// What ends an attempt other than success.
-const FAILURES: [&str; 5] = ["broker", "database", "retry", "dead", "forgotten"];
+const FAILURES: [&str; 7] = ["broker", "database", "retry", "dead", "forgotten", "subject", "limit"];
 
 /// Bounds of the batch size buckets, in events.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
@@ -51,6 +51,8 @@ pub struct Metrics {
     recovered: IntCounter,
     puback_seconds: Histogram,
     event_seconds: Histogram,
+    far_off: IntCounter,
+    waiting: IntGauge,
     failures: IntCounterVec,
     paused: IntGauge,
     lease_held: IntGauge,
@@ -91,8 +93,16 @@ impl Metrics {
                 .buckets(BUCKETS.to_vec()),
             )?,
             event_seconds: Histogram::with_opts(
-                HistogramOpts::new("relay_event_duration_seconds", "From the event's occurred_at to its settle.")
+                HistogramOpts::new("relay_event_duration_seconds", "From the event's insertion to its settle.")
                     .buckets(BUCKETS.to_vec()),
+            )?,
+            far_off: IntCounter::new(
+                "relay_far_off_events_total",
+                "Published events whose occurred_at is more than an hour away from their insertion.",
+            )?,
+            waiting: IntGauge::new(
+                "outbox_waiting_events",
+                "Events that wait for their next attempt or for a limit, 100000 at most; sampled by the active relay, else 0.",
             )?,
             failures: IntCounterVec::new(
                 Opts::new("relay_failures_total", "What kept events from being published, by class."),
@@ -113,7 +123,10 @@ impl Metrics {
                 &["state"],
             )?,
             oldest: GaugeVec::new(
-                Opts::new("outbox_oldest_age_seconds", "Age of the oldest event by state; 0 if there is none."),
+                Opts::new(
+                    "outbox_oldest_age_seconds",
+                    "Time since the oldest event of a state was inserted, without pending ones that wait; 0 if there is none.",
+                ),
                 &["state"],
             )?,
         };
@@ -147,6 +160,8 @@ impl Metrics {
             Box::new(self.recovered.clone()),
             Box::new(self.puback_seconds.clone()),
             Box::new(self.event_seconds.clone()),
+            Box::new(self.far_off.clone()),
+            Box::new(self.waiting.clone()),
             Box::new(self.failures.clone()),
             Box::new(self.paused.clone()),
             Box::new(self.lease_held.clone()),
@@ -192,13 +207,24 @@ impl Metrics {
 
     /// A batch was settled.
     pub fn settled(&self, published: &[Event], retries: usize, dead: usize, forgotten: usize) {
-        let now = Utc::now();
         for event in published {
-            // A writer's clock may be ahead of ours.
-            let age = (now - event.envelope.occurred_at).to_std().unwrap_or_default();
-            self.event_seconds.observe(age.as_secs_f64());
+            self.event_seconds.observe(event.age().as_secs_f64());
         }
+        let mut far_off = published.iter().filter(|event| event.is_far_off).peekable();
+        if let Some(event) = far_off.peek() {
+            let (event_id, occurred_at) = (event.envelope.event_id, event.envelope.occurred_at);
+            tracing::warn!(%event_id, %occurred_at, "occurred_at is far from when the event was inserted: is it in UTC?");
+        }
+        self.far_off.inc_by(far_off.count() as u64);
         for (class, events) in [("retry", retries), ("dead", dead), ("forgotten", forgotten)] {
+            self.failures.with_label_values(&[class]).inc_by(events as u64);
+        }
+    }
+
+    /// Events wait until the broker takes them.
+    pub fn put_off(&self, events: &[PutOff]) {
+        let by_subject = events.iter().filter(|event| event.cause == Cause::Subject).count();
+        for (class, events) in [("subject", by_subject), ("limit", events.len() - by_subject)] {
             self.failures.with_label_values(&[class]).inc_by(events as u64);
         }
     }
@@ -243,6 +269,11 @@ impl Metrics {
     /// A batch was not settled because another relay had taken over.
     pub fn stale_settle(&self) {
         self.stale_settles.inc();
+    }
+
+    /// A sample of the events that wait.
+    pub fn sample_waiting(&self, events: i64) {
+        self.waiting.set(events);
     }
 
     /// A sample of the table.

@@ -10,25 +10,30 @@
 //! outage. Nothing that a client had queued outlives them.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use runtime::telemetry::chain;
 
-use crate::claim::Claimed;
+use crate::claim::{Aside, Claimed};
 use crate::floor::Floor;
 use crate::lease::Tenure;
+use crate::limits::Over;
 use crate::line::Line;
 use crate::publisher::stored::Stored;
 use crate::publisher::{Outage, Report};
 use crate::relay::{Relay, TurnError};
 use crate::settler::Settled;
 use crate::store::outbox::{self, Found, Limits, PendingRow};
-use crate::store::outbox_settle::{self, Key};
+use crate::store::outbox_settle;
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
 
 /// A batch in one piece of the stream's search.
 const FOUND_MAX: usize = 1_000;
+
+/// A connection as young as this knows the server's limits.
+const LIMIT_FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// What a step led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +55,9 @@ pub struct Pipeline {
     row_bytes: usize,
     /// The way to the broker, once the stream was looked at.
     line: Option<Line>,
-    /// Largest payload that the broker takes.
-    payload_bytes_max: u64,
+    attached_at: Option<Instant>,
+    /// Largest payload that the broker takes. What waits for a limit is tried when it grows.
+    payload_bytes_max: Option<u64>,
     floor: Floor,
     /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
     may_obstruct: bool,
@@ -74,8 +80,8 @@ struct Batch {
 #[derive(Debug)]
 struct Published {
     report: Report,
-    faulty: Vec<(Key, String)>,
-    held: Vec<Key>,
+    over: Vec<Over>,
+    aside: Aside,
 }
 
 impl Pipeline {
@@ -85,7 +91,8 @@ impl Pipeline {
             limit,
             row_bytes: 0,
             line: None,
-            payload_bytes_max: u64::MAX,
+            attached_at: None,
+            payload_bytes_max: None,
             floor: Floor::default(),
             may_obstruct: true,
             ahead: None,
@@ -101,6 +108,11 @@ impl Pipeline {
     /// Whether the broker is connected, as far as it was.
     pub fn is_connected(&self) -> bool {
         self.line.as_ref().is_none_or(|line| line.publisher.is_connected())
+    }
+
+    /// The largest payload that the broker takes now, as far as it told.
+    fn limit_now(&self) -> u64 {
+        self.line.as_ref().map_or(u64::MAX, |line| line.publisher.payload_bytes_max())
     }
 
     /// Whole batches from now on; whether they were not.
@@ -127,9 +139,10 @@ impl Relay {
             }
             Some(_) => {}
         }
+        self.follow_limit(tenure, pipeline.limit_now(), &mut pipeline.payload_bytes_max).await?;
         let batch = match pipeline.ahead.take() {
             Some(batch) => batch,
-            None => self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?,
+            None => self.claim_now(tenure, pipeline).await?,
         };
         pipeline.may_obstruct = batch.is_obstructed;
         pipeline.row_bytes = batch.row_bytes;
@@ -151,7 +164,7 @@ impl Relay {
         self.settle_found(tenure, &report.found).await?;
         let outage = report.outage.clone();
         let goes_on = report.is_clean();
-        let published = Published { report, faulty: claimed.faulty, held: claimed.held };
+        let published = Published { report, over: claimed.over, aside: claimed.aside };
         if let Some(ahead) = ahead.filter(|_| goes_on) {
             pipeline.ahead = Some(ahead);
             pipeline.published = Some(published);
@@ -179,17 +192,19 @@ impl Relay {
     /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
     async fn attach(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<(), TurnError> {
         let mut line = self.lines.connect().await?;
-        let terms = line.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
-        line.publisher.allow_atomic(terms.allows_atomic);
+        if let Some(before) = pipeline.line.take() {
+            // Connected anew without an outage: what was seen of the stream stays seen.
+            line.watch = before.watch;
+        }
+        line.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
         line.watcher.look(tenure, &mut line.watch).await?;
         let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
         // Settles need not come in the order of the stream: within a batch they do not.
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
         let stored = line.publisher.account_from(from).await?;
         self.settle_found(tenure, &stored).await?;
-        let broker = line.publisher.payload_bytes_max() as u64;
-        pipeline.payload_bytes_max = terms.message_bytes_max.map_or(broker, |stream| stream.min(broker));
         pipeline.line = Some(line);
+        pipeline.attached_at = Some(Instant::now());
         Ok(())
     }
 
@@ -207,12 +222,26 @@ impl Relay {
         Ok(())
     }
 
+    /// Claims what is oldest. If some of it is above a limit, the server is asked for its limit afresh first: it tells it to
+    /// a new connection only.
+    async fn claim_now(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Batch, TurnError> {
+        let batch = self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?;
+        let is_fresh = pipeline.attached_at.is_some_and(|at| at.elapsed() < LIMIT_FRESH_FOR);
+        if batch.claimed.over.is_empty() || is_fresh {
+            return Ok(batch);
+        }
+        self.settle_last(tenure, pipeline.published.take()).await?;
+        self.attach(tenure, pipeline).await?;
+        self.follow_limit(tenure, pipeline.limit_now(), &mut pipeline.payload_bytes_max).await?;
+        self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)
+    }
+
     /// Claims what follows the events that are under way.
     async fn claim(&self, pipeline: &mut Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
         let limits = Limits {
             rows: pipeline.limit.min(rows_that_fit(pipeline.row_bytes)),
             bytes: CLAIM_BYTES_MAX,
-            payload_bytes: pipeline.payload_bytes_max,
+            payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
         };
         let Found { rows, is_full, bytes } = match under_way.iter().max() {
             Some(last) => outbox::claim(&self.pool, *last, limits).await?,
@@ -228,7 +257,7 @@ impl Relay {
         }
         let seqs = rows.iter().map(|row| row.seq).collect();
         let row_bytes = bytes.checked_div(rows.len()).unwrap_or(pipeline.row_bytes);
-        let claimed = Claimed::sort(rows, &behind, &self.rules);
+        let claimed = Claimed::sort(rows, &behind, &self.rules, limits.payload_bytes);
         Ok(Batch { claimed, seqs, row_bytes, is_full, is_obstructed })
     }
 
@@ -242,7 +271,7 @@ impl Relay {
         let limit = u32::try_from(under_way.len() + 1).ok()?;
         let before = outbox::pending_up_to(&self.pool, last_gap(under_way, last), limit).await.ok()?;
         let is_late = before.iter().any(|seq| !under_way.contains(seq));
-        (!ahead.claimed.is_empty() && !is_late).then_some(ahead)
+        (!ahead.claimed.is_empty() && ahead.claimed.over.is_empty() && !is_late).then_some(ahead)
     }
 
     async fn settle_last(&self, tenure: &Tenure, published: Option<Published>) -> Result<(), TurnError> {
@@ -253,8 +282,10 @@ impl Relay {
     }
 
     async fn settle(&self, tenure: &Tenure, published: Published) -> Result<Settled, TurnError> {
-        let Published { report, faulty, held } = published;
-        Ok(self.settler.settle(tenure, report, &faulty, &held).await?)
+        let Published { mut report, mut over, mut aside } = published;
+        over.extend(report.take_over_limit());
+        self.set_aside(over, &mut aside).await?;
+        Ok(self.settler.settle(tenure, report, &aside).await?)
     }
 }
 

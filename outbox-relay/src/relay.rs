@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Rules;
 use crate::lease::{Lease, Tenure};
+use crate::limits::Judge;
 use crate::line::{Lines, NOT_CONNECTED};
 use crate::loss::WatchError;
 use crate::metrics::Metrics;
@@ -35,6 +36,7 @@ pub struct Relay {
     pub lease: Lease,
     pub reach: Reach,
     pub lines: Lines,
+    pub judge: Judge,
     pub settler: Settler,
     pub rules: Rules,
     pub wake: Arc<Notify>,

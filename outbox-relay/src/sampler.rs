@@ -31,6 +31,11 @@ pub async fn run(pool: Pool, metrics: Metrics, losses: LossMetrics, shutdown: Ca
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
             }
         }
+        let waiting = if metrics.is_active() { outbox_count::waiting(&pool).await } else { Ok(0) };
+        match waiting {
+            Ok(events) => metrics.sample_waiting(events),
+            Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
+        }
         match metrics.is_active() {
             true => match relay_stream::look(&pool).await {
                 Ok(row) => losses.sample(&row),

@@ -25,7 +25,8 @@ pub fn settle(outcome: Outcome, attempts: u32, attempts_max: u32) -> Settlement 
     match outcome {
         Outcome::Published { stream_seq } => Settlement::Published { stream_seq },
         Outcome::Forgotten => Settlement::Forgotten,
-        Outcome::Refused { reason } => Settlement::Dead { reason },
+        // Decided on before: see `crate::limits`.
+        Outcome::Refused { reason } | Outcome::OverLimit { reason } => Settlement::Dead { reason },
         Outcome::Failed { reason } if attempts + 1 >= attempts_max => {
             Settlement::Dead { reason: format!("gave up after {attempts_max} attempts: {reason}") }
         }

@@ -11,14 +11,16 @@ use std::time::Duration;
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
 
+use crate::claim::Aside;
 use crate::event::Event;
 use crate::lease::Tenure;
+use crate::limits::PutOff;
 use crate::loss::Acks;
 use crate::metrics::Metrics;
 use crate::publisher::Report;
 use crate::settlement::{Settlement, settle};
-use crate::store::lease;
 use crate::store::outbox_settle::{self, Key, Run};
+use crate::store::{lease, outbox_put_off};
 
 /// Settles batches.
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ struct Plan<'a> {
     forgotten: Vec<Key>,
     dead: Vec<(Key, String)>,
     held: &'a [Key],
+    put_off: &'a [PutOff],
 }
 
 impl Settler {
@@ -64,14 +67,8 @@ impl Settler {
     ///
     /// # Errors
     /// See [`SettleError`].
-    pub async fn settle(
-        &self,
-        tenure: &Tenure,
-        report: Report,
-        faulty: &[(Key, String)],
-        held: &[Key],
-    ) -> Result<Settled, SettleError> {
-        let (plan, published) = self.plan(report, faulty, held);
+    pub async fn settle(&self, tenure: &Tenure, report: Report, aside: &Aside) -> Result<Settled, SettleError> {
+        let (plan, published) = self.plan(report, aside);
         if let Some((_, stream_seq)) = plan.published.last() {
             self.acks.note(*stream_seq);
         }
@@ -80,11 +77,19 @@ impl Settler {
         for (key, reason) in &plan.dead {
             tracing::error!(seq = key.seq, event_id = %key.event_id, reason, "event is dead, its order stands still until somebody acts");
         }
-        Ok(Settled { rows, any_obstacle: plan.retries.len() + plan.dead.len() + held.len() > 0 })
+        self.metrics.put_off(&aside.put_off);
+        for PutOff { key, reason, .. } in &aside.put_off {
+            tracing::warn!(seq = key.seq, event_id = %key.event_id, reason, "event waits with what follows it, until the broker takes it");
+        }
+        Ok(Settled {
+            rows,
+            any_obstacle: plan.retries.len() + plan.dead.len() + plan.held.len() + plan.put_off.len() > 0,
+        })
     }
 
-    fn plan<'a>(&self, report: Report, faulty: &[(Key, String)], held: &'a [Key]) -> (Plan<'a>, Vec<Event>) {
-        let mut plan = Plan { dead: faulty.to_vec(), held, ..Plan::default() };
+    fn plan<'a>(&self, report: Report, aside: &'a Aside) -> (Plan<'a>, Vec<Event>) {
+        let Aside { faulty, held, put_off } = aside;
+        let mut plan = Plan { dead: faulty.clone(), held, put_off, ..Plan::default() };
         let mut published = Vec::with_capacity(report.outcomes.len());
         for (event, outcome) in report.outcomes {
             let key = event.key();
@@ -119,7 +124,8 @@ impl Settler {
 
 impl Plan<'_> {
     fn rows(&self) -> u64 {
-        (self.published.len() + self.retries.len() + self.forgotten.len() + self.dead.len() + self.held.len()) as u64
+        let aside = self.dead.len() + self.held.len() + self.put_off.len();
+        (self.published.len() + self.retries.len() + self.forgotten.len() + aside) as u64
     }
 
     async fn apply(&self, pool: &Pool, token: &str) -> sqlx::Result<u64> {
@@ -141,6 +147,9 @@ impl Plan<'_> {
         }
         for (key, reason) in &self.dead {
             rows += outbox_settle::settle_dead(pool, token, *key, reason).await?;
+        }
+        if !self.put_off.is_empty() {
+            rows += outbox_put_off::put_off(pool, token, self.put_off).await?;
         }
         if !self.held.is_empty() {
             rows += outbox_settle::hold(pool, token, self.held).await?;

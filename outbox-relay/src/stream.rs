@@ -11,15 +11,6 @@ use async_nats::jetstream::{self, context::CreateStreamError, context::GetStream
 use crate::config::StreamConfig;
 use crate::subject::Pattern;
 
-/// What the stream takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Atomic batches; never true on a server that can't do them.
-    pub allows_atomic: bool,
-    /// The largest message, in bytes, if the stream has a limit of its own.
-    pub message_bytes_max: Option<u64>,
-}
-
 /// The connection that a relay keeps whether it is active or not; nothing is published by it. Only if the broker answers on it
 /// is a standby of use to relieve a relay that can't publish.
 #[derive(Clone, Debug)]
@@ -60,12 +51,12 @@ impl StreamMaker {
     ///
     /// # Errors
     /// If the broker is away or refuses; worth another try.
-    pub async fn ensure(&self) -> Result<Terms, CreateStreamError> {
+    pub async fn ensure(&self) -> Result<(), CreateStreamError> {
         ensure(&self.client, &self.config).await
     }
 }
 
-async fn ensure(client: &Client, config: &StreamConfig) -> Result<Terms, CreateStreamError> {
+async fn ensure(client: &Client, config: &StreamConfig) -> Result<(), CreateStreamError> {
     let stream = jetstream::new(client.clone()).get_or_create_stream(wanted(config)).await?;
     let info = stream.cached_info();
     tracing::info!(
@@ -76,10 +67,7 @@ async fn ensure(client: &Client, config: &StreamConfig) -> Result<Terms, CreateS
         allows_atomic = info.config.allow_atomic_publish,
         "stream is there"
     );
-    Ok(Terms {
-        allows_atomic: info.config.allow_atomic_publish,
-        message_bytes_max: u64::try_from(info.config.max_message_size).ok().filter(|bytes| *bytes > 0),
-    })
+    Ok(())
 }
 
 /// What this relay makes, and what [`crate::preflight`] holds a stream against.

@@ -34,6 +34,11 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
+    /// A pattern as a stream has it: the broker took it.
+    pub fn of_stream(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The pattern as the broker wants it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,7 +4,12 @@
 -- order-svc writes orders and appends events; what happens to an event afterwards it may see but not change.
 CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
+-- Of an event it writes what it has to say, and nothing of what becomes of it. Earlier versions granted INSERT on the whole
+-- table: granted and revoked, it is gone in any case.
 GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
+REVOKE INSERT ON outbox FROM 'order_svc'@'%';
+GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
+    ON outbox TO 'order_svc'@'%';
 GRANT SELECT ON relay_lease TO 'order_svc'@'%';
 GRANT SELECT ON relay_stream TO 'order_svc'@'%';
 -- DELETE is for keys that expired.

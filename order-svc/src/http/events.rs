@@ -41,7 +41,8 @@ struct OutboxStatus {
     /// Where counting stops: a count of pending, held or dead events that equals it means that many or more.
     #[schema(example = 100_000)]
     count_max: u64,
-    /// Age of the first pending event; null when none is pending.
+    /// Time since the first pending event was inserted, without those that wait for their next attempt; null when there is
+    /// none.
     #[schema(example = 0.042, minimum = 0)]
     oldest_pending_age_seconds: Option<f64>,
     /// Events published a second over the last minute; at high rates, over the newest thousand.

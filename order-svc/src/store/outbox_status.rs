@@ -17,6 +17,9 @@ pub const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// Where [`publishing`] stops reading: that many events say enough about a rate.
 const RATE_EVENTS_MAX: u32 = 1000;
 
+/// Events that wait and are passed over to find the oldest one that does not.
+const PASSED_OVER_MAX: u32 = 10_000;
+
 /// How many events are in each state; none is counted beyond [`COUNT_MAX`].
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
@@ -121,27 +124,34 @@ pub async fn publishing(pool: &Pool) -> sqlx::Result<Publishing> {
 /// The event that is claimed next.
 #[derive(Clone, Debug)]
 pub struct OldestPending {
-    /// Since it happened, by the database clock.
+    /// Since it was inserted, by the database clock.
     pub age: Duration,
     /// Why it could not be published, if that was tried.
     pub last_error: Option<String>,
 }
 
-/// Reads the first pending row of the index `claim`. Locks nothing.
+/// Reads the first pending row of the index `claim` that does not wait for its next attempt, among [`PASSED_OVER_MAX`]. Locks
+/// nothing.
 ///
 /// # Errors
 /// As the database has it.
 pub async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> {
     let row = query!(
-        r#"SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
-           FROM outbox
-           WHERE state = 'pending'
+        r#"SELECT TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
+           FROM (SELECT seq, inserted_at, next_attempt_at, last_error
+                 FROM outbox
+                 WHERE state = 'pending'
+                 ORDER BY seq
+                 LIMIT ?) AS pending
+           WHERE next_attempt_at IS NULL
+              OR next_attempt_at <= UTC_TIMESTAMP(6)
            ORDER BY seq
-           LIMIT 1"#
+           LIMIT 1"#,
+        PASSED_OVER_MAX
     )
     .fetch_optional(pool)
     .await?;
-    // The clocks of the writer and of the database may differ: an event from the future is of age 0, as one without a date.
+    // A database clock that was set back makes no age negative.
     let age = |us: Option<i64>| Duration::from_micros(u64::try_from(us.unwrap_or(0)).unwrap_or(0));
     Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
 }

@@ -1,13 +1,20 @@
 //! `outbox-relay requeue`: dead events get their attempts again, and what was held behind them goes on.
+//!
+//! What still breaks the contract would be dead again at once, so it is refused with the reason, by the check that a claim
+//! makes. Named events are requeued all or none; of those that a filter finds, the ones that break it are left dead and told.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
+use runtime::mysql::Transaction;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::operator::{ActConfig, check_chosen, each_once, scope_of};
+use crate::event::Event;
+use crate::limits::SENSIBLE_BYTES_MAX;
 use crate::store::action::{self, Action, Verb};
+use crate::store::column::JsonText;
 use crate::store::{outbox_held, outbox_operator};
 
 /// Settings of `requeue`.
@@ -43,12 +50,41 @@ struct Requeued {
     /// Held events that go on.
     released: u64,
     events: Vec<Uuid>,
+    /// Events that are left dead.
+    refused: Vec<Refused>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    event: Uuid,
+    /// What to fix first.
+    reason: String,
+}
+
+/// Events whose rows are read at once.
+const PIECE: usize = 50;
+
+/// Which of the events still break the contract.
+async fn refused(tx: &mut Transaction, seqs: &[u64]) -> anyhow::Result<Vec<Refused>> {
+    let mut refused = Vec::new();
+    for piece in seqs.chunks(PIECE) {
+        let rows = outbox_operator::as_claimed(tx, piece, SENSIBLE_BYTES_MAX).await.context("reading the outbox")?;
+        for mut row in rows {
+            let event = row.event_id;
+            // The broker says whether it is too large now.
+            row.payload.get_or_insert_with(|| JsonText("{}".into()));
+            if let Err(reason) = Event::from_row(row, "") {
+                refused.push(Refused { event, reason });
+            }
+        }
+    }
+    Ok(refused)
 }
 
 /// Requeues in one transaction: all or none.
 ///
 /// # Errors
-/// If one of the events is not dead, or the database refuses; nothing was changed then.
+/// If one of the events is not dead or still breaks the contract, or the database refuses; nothing was changed then.
 pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     let pool = config.act.look.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
@@ -61,6 +97,13 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     check_chosen(&config.events, &chosen, &["dead"])?;
 
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
+    let refused = refused(&mut tx, &seqs).await?;
+    if let Some(Refused { event, reason }) = refused.first().filter(|_| !config.dead) {
+        anyhow::bail!("event {event} would be dead again: {reason}; nothing was changed");
+    }
+    let mut chosen = chosen;
+    chosen.retain(|row| refused.iter().all(|refused| refused.event != row.event_id));
+    let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let requeued = outbox_operator::requeue(&mut tx, &seqs).await.context("requeueing")?;
     anyhow::ensure!(requeued == seqs.len() as u64, "somebody else changed one of the events; nothing was changed");
     let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
@@ -72,8 +115,12 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     tx.commit().await.context("committing")?;
 
     let events = chosen.iter().map(|row| row.event_id).collect();
-    config.act.look.print(&Requeued { requeued, released, events }, |answer| {
-        format!("{} events requeued, {} held events go on\n", answer.requeued, answer.released)
+    config.act.look.print(&Requeued { requeued, released, events, refused }, |answer| {
+        let mut said = format!("{} events requeued, {} held events go on\n", answer.requeued, answer.released);
+        for Refused { event, reason } in &answer.refused {
+            said.push_str(&format!("event {event} is left dead, it would be again: {reason}\n"));
+        }
+        said
     })?;
     Ok(ExitCode::SUCCESS)
 }

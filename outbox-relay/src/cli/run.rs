@@ -16,6 +16,7 @@ use crate::claim::Rules;
 use crate::config::RunConfig;
 use crate::housekeeping::{Housekeeping, HousekeepingMetrics};
 use crate::lease::Lease;
+use crate::limits::Judge;
 use crate::line::Lines;
 use crate::loss::{Acks, LossMetrics};
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::relay::Relay;
 use crate::settler::Settler;
 use crate::stream::Reach;
+use crate::terms::Terms;
 use crate::{sampler, wake};
 
 /// Looks of the loss detector between two of the preflight: a minute, unless configured.
@@ -53,9 +55,11 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), losses.clone(), shutdown.clone()));
     let pauses = Pauses::default();
+    let terms = Terms::default();
     let housekeeping = Housekeeping {
         pool: pool.clone(),
         pauses: pauses.clone(),
+        terms: terms.clone(),
         metrics: housekeeping_metrics,
         relay: metrics.clone(),
         retention: config.retention,
@@ -77,6 +81,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         pool: pool.clone(),
         acks: acks.clone(),
         losses,
+        terms: terms.clone(),
         watch_interval: config.watch_interval,
         proof_horizon: config.proof_horizon,
         source: config.event_source.clone(),
@@ -85,17 +90,14 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
         reach: Reach::new(nats, config.stream.name.clone()),
         lines,
+        judge: Judge::default(),
         settler: Settler {
             pool: pool.clone(),
             attempts_max: config.attempts_max.get(),
             metrics: metrics.clone(),
             acks,
         },
-        rules: Rules {
-            source: config.event_source.clone(),
-            subjects: config.stream.subjects.clone(),
-            pauses: pauses.clone(),
-        },
+        rules: Rules { source: config.event_source.clone(), terms: terms.clone(), pauses: pauses.clone() },
         wake: hints,
         poll_interval: config.poll_interval,
         watch_interval: config.watch_interval,

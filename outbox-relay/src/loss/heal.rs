@@ -97,7 +97,7 @@ impl Check<'_> {
     /// Publishes a lost event again, under a fresh dedup id, and settles it.
     async fn publish_again(&self, lost: Lost) -> Result<Shown, WatchError> {
         let Watcher { pool, publisher, source, .. } = self.watcher;
-        let payload_bytes_max = publisher.payload_bytes_max() as u64;
+        let payload_bytes_max = publisher.payload_bytes_max();
         let Some(row) = outbox_heal::lost_row(pool, lost, payload_bytes_max).await? else { return Ok(Shown::Nothing) };
         let Ok(mut event) = Event::from_row(row, source) else { return Ok(Shown::Unfit) };
         let lost_id = event.msg_id();

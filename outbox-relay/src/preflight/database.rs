@@ -8,6 +8,7 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::Severity::Error;
 use super::{Finding, variables};
+use crate::store::outbox_foreign::{self, Foreign};
 use crate::store::server::{self, ClaimPlan};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +40,31 @@ async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
             findings.extend(refused(what, error)?);
         }
     }
+    match outbox_foreign::count(pool).await {
+        Ok(rows) => findings.extend(foreign(&rows)),
+        // Without its indexes it can't be looked through: that is a finding already.
+        Err(error) => drop(refused("the outbox can't be read", error)?),
+    }
     Ok(findings)
+}
+
+/// Rows that somebody with more rights than a writer's has made or changed.
+fn foreign(rows: &Foreign) -> Vec<Finding> {
+    let kinds = [
+        (rows.unsettled, "are published and were never settled", "they were never in the stream, and are not purged"),
+        (
+            rows.far_ahead,
+            "wait for longer than an hour",
+            "the relay has none wait so long, and they hold up what follows",
+        ),
+        (rows.undiscarded, "are tombstones that nobody discarded", "consumers step over what is in them"),
+    ];
+    let mend =
+        "find who writes more than the columns of the contract, grant INSERT on these only, and correct the rows";
+    let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
+    found
+        .map(|(count, what, why)| Finding::new(Error, "outbox", format!("{count} events or more {what}"), why, mend))
+        .collect()
 }
 
 /// Refused for a variable of the server, which is a finding itself: read-only, or a binary log of statements.

@@ -152,6 +152,8 @@ fn not_stored(error: &PublishError, events: usize) -> Break {
     match classify(error) {
         Fault::Broker(reason) => Break::outage(reason),
         Fault::Fence { told, .. } => Break::Fence { told },
-        Fault::Event(reason) | Fault::Passing(reason) | Fault::Batch(reason) => Break::Batch { events, reason },
+        Fault::Event(reason) | Fault::Limit(reason) | Fault::Passing(reason) | Fault::Batch(reason) => {
+            Break::Batch { events, reason }
+        }
     }
 }

@@ -136,6 +136,7 @@ impl Publisher {
         let outcome = match classify(&answer.err()?) {
             Fault::Broker(reason) => return Some(Break::outage(reason)),
             Fault::Event(reason) => Outcome::Refused { reason },
+            Fault::Limit(reason) => Outcome::OverLimit { reason },
             Fault::Passing(reason) | Fault::Batch(reason) | Fault::Fence { reason, .. } => Outcome::Failed { reason },
         };
         queue.stop(&event);

@@ -7,6 +7,8 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 use runtime::telemetry::chain;
 
+use crate::reason::reason;
+
 /// Whose fault it is, with the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -14,6 +16,8 @@ pub enum Fault {
     Broker(String),
     /// No broker would ever take this event.
     Event(String),
+    /// The event is larger than a limit that somebody set.
+    Limit(String),
     /// The broker refused this event, for a reason that may pass: spend an attempt.
     Passing(String),
     /// The broker refused the batch as a batch; single events may go through.
@@ -36,8 +40,11 @@ const BATCH: [ErrorCode; 9] = [
     ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT,
 ];
 
-/// The event itself is what no stream of these limits would take.
-const EVENT: [ErrorCode; 2] = [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM];
+/// The event itself is what no stream would take.
+const EVENT: [ErrorCode; 1] = [ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM];
+
+/// The event is larger than the stream's `max_msg_size`.
+const LIMIT: [ErrorCode; 1] = [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM];
 
 /// The stream is full, sealed or misplaced, another stream takes the subject, JetStream is off or short of resources:
 /// an operator mends that, and nothing is lost meanwhile. Some of them come as 400, like an event's own fault.
@@ -60,9 +67,9 @@ const FENCE: [ErrorCode; 2] =
 
 /// Decides.
 pub fn classify(error: &PublishError) -> Fault {
-    let reason = chain(error);
+    let reason = reason(chain(error));
     match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => Fault::Event(reason),
+        PublishErrorKind::MaxPayloadExceeded => Fault::Limit(reason),
         PublishErrorKind::WrongLastMessageId => Fault::Fence { told: None, reason },
         PublishErrorKind::WrongLastSequence => Fault::Fence { told: told(error), reason },
         PublishErrorKind::Other => match server_error(error) {
@@ -84,6 +91,8 @@ fn of_server(code: ErrorCode, status: usize, reason: String) -> Fault {
         Fault::Batch(reason)
     } else if EVENT.contains(&code) {
         Fault::Event(reason)
+    } else if LIMIT.contains(&code) {
+        Fault::Limit(reason)
     } else if status == 400 && !BROKER.contains(&code) {
         Fault::Passing(reason)
     } else {
@@ -137,7 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_too_large_is_refused_for_good_and_an_unknown_400_spends_an_attempt() {
+    fn headers_that_no_stream_takes_are_refused_for_good_and_an_unknown_400_spends_an_attempt() {
+        assert_eq!(of(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, 400), Fault::Limit(String::new()));
         for code in EVENT {
             assert_eq!(of(code, 400), Fault::Event(String::new()), "{code:?}");
         }

@@ -57,7 +57,10 @@ impl Publisher {
     pub async fn look(&self) -> Result<StreamNow, Outage> {
         let stream = self.context.get_stream(&self.stream).await;
         let stream = stream.map_err(|error| Outage(format!("looking at the stream: {error}")))?;
-        Ok(self.stream_now(stream.cached_info()))
+        let info = stream.cached_info();
+        self.terms.note(&info.config);
+        self.allow_atomic(info.config.allow_atomic_publish);
+        Ok(self.stream_now(info))
     }
 
     /// How often this process has connected to the broker.

@@ -35,7 +35,9 @@ use self::queue::Queue;
 use self::stored::Stored;
 use crate::event::Event;
 use crate::lease::Tenure;
+use crate::limits::Over;
 use crate::metrics::{Metrics, Path};
+use crate::terms::Terms;
 
 /// Fewer events than this are cheaper and quicker one by one: a batch costs the broker a staging folder.
 const ATOMIC_FROM: usize = 24;
@@ -54,6 +56,8 @@ pub enum Outcome {
     Failed { reason: String },
     /// No broker would ever take it.
     Refused { reason: String },
+    /// It is larger than a limit that somebody set.
+    OverLimit { reason: String },
 }
 
 /// The broker can't take events; not the fault of any of them.
@@ -112,6 +116,17 @@ impl Report {
             }
         }
     }
+
+    /// Takes the events out that are above a limit.
+    pub fn take_over_limit(&mut self) -> Vec<Over> {
+        let is_over = |(_, outcome): &mut (Event, Outcome)| matches!(outcome, Outcome::OverLimit { .. });
+        let over = self.outcomes.extract_if(.., is_over);
+        over.filter_map(|(event, outcome)| match outcome {
+            Outcome::OverLimit { reason } => Some(event.over(reason)),
+            _ => None,
+        })
+        .collect()
+    }
 }
 
 /// How events are published.
@@ -134,6 +149,7 @@ pub struct Publisher {
     /// What the stream said when it was last looked at.
     stream_allows_atomic: Arc<AtomicBool>,
     fence: Arc<Fence>,
+    terms: Terms,
     metrics: Metrics,
 }
 
@@ -143,7 +159,17 @@ impl Publisher {
         // Each publish has room for its PubAck at once, also while those of a burst before are not given up yet.
         let context = ContextBuilder::new().timeout(timeout).max_ack_inflight(BURST_MAX * 4).build(client.clone());
         let fence = Arc::new(Fence::at(0));
-        Self { client, context, stream, path, timeout, stream_allows_atomic: Arc::default(), fence, metrics }
+        Self {
+            client,
+            context,
+            stream,
+            path,
+            timeout,
+            stream_allows_atomic: Arc::default(),
+            fence,
+            terms: Terms::default(),
+            metrics,
+        }
     }
 
     /// Notes whether the stream takes atomic batches, which a server that can't do them never says.
@@ -151,9 +177,16 @@ impl Publisher {
         self.stream_allows_atomic.store(allowed, Ordering::Relaxed);
     }
 
-    /// The largest message that the broker takes, in bytes.
-    pub fn payload_bytes_max(&self) -> usize {
-        self.client.max_payload()
+    /// Has it note there what the stream takes, each time that it is looked at.
+    pub fn noting(self, terms: Terms) -> Self {
+        Self { terms, ..self }
+    }
+
+    /// The largest message that broker and stream take, in bytes. The server tells of its limit at connect only.
+    pub fn payload_bytes_max(&self) -> u64 {
+        let server = self.client.max_payload() as u64;
+        let stream = self.terms.now().and_then(|taken| taken.message_bytes_max);
+        stream.map_or(server, |stream| stream.min(server))
     }
 
     /// Whether there is a connection to the broker.

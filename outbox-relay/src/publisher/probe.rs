@@ -53,7 +53,7 @@ impl Publisher {
             Ok(_) => Ok(Probe::Forgotten),
             Err(error) => match classify(&error) {
                 Fault::Fence { .. } => Ok(Probe::Refused),
-                Fault::Event(reason) => Ok(Probe::Unfit { reason }),
+                Fault::Event(reason) | Fault::Limit(reason) => Ok(Probe::Unfit { reason }),
                 Fault::Broker(_) | Fault::Passing(_) | Fault::Batch(_) => Err(Outage(format!(
                     "the stream's leader does not prove that it leads, so what it lacks is not believed to be lost: {}",
                     chain(&error)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
 use super::outbox_settle::Key;
+use crate::event::HEADERS_BYTES_MAX;
 
 /// A pending row as it was written, rubbish included.
 #[derive(Debug)]
@@ -23,12 +24,21 @@ pub struct PendingRow {
     pub subject: String,
     /// None if it is larger than the broker takes: such a one is not worth the memory.
     pub payload: Option<JsonText>,
+    pub payload_bytes: u64,
+    /// None also if they are larger than any broker takes.
     pub headers: Option<JsonText>,
+    pub headers_bytes: u64,
     pub occurred_at: Option<Moment>,
     pub attempts: u32,
     pub heal_epoch: u32,
     /// A person gave the event up: a tombstone is published in its place.
     pub is_discarded: bool,
+    /// Whether its time to be tried was put off before.
+    pub has_waited: bool,
+    /// Since it was inserted, when it was read; both by the database clock.
+    pub waited_us: i64,
+    /// Whether occurred_at is more than an hour away from when it was inserted.
+    pub is_far_off: bool,
 }
 
 impl PendingRow {
@@ -90,11 +100,16 @@ pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Foun
                       event_type,
                       subject,
                       IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                      headers AS "headers: JsonText",
+                      CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
+                      IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
+                      CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
                       occurred_at AS "occurred_at?: Moment",
                       attempts,
                       heal_epoch,
-                      (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+                      (discarded_at IS NOT NULL) AS "is_discarded!: bool",
+                      (next_attempt_at IS NOT NULL) AS "has_waited!: bool",
+                      TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
+                      COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
                FROM outbox FORCE INDEX (claim)
                WHERE state = 'pending'
                  AND seq > ?
@@ -103,6 +118,7 @@ pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Foun
                ORDER BY seq
                LIMIT ?"#,
         limits.payload_bytes,
+        HEADERS_BYTES_MAX,
         after,
         limits.rows
     )
@@ -126,16 +142,22 @@ pub async fn claim_waited(pool: &Pool, limits: Limits) -> sqlx::Result<Found> {
                       event_type,
                       subject,
                       IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                      headers AS "headers: JsonText",
+                      CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
+                      IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
+                      CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
                       occurred_at AS "occurred_at?: Moment",
                       attempts,
                       heal_epoch,
-                      (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+                      (discarded_at IS NOT NULL) AS "is_discarded!: bool",
+                      (next_attempt_at IS NOT NULL) AS "has_waited!: bool",
+                      TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
+                      COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
                FROM outbox FORCE INDEX (waiting)
                WHERE state = 'pending'
                  AND (next_attempt_at <= UTC_TIMESTAMP(6) OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
                LIMIT ?"#,
         limits.payload_bytes,
+        HEADERS_BYTES_MAX,
         limits.rows
     )
     .fetch(&mut *connection);

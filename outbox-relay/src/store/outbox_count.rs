@@ -13,32 +13,58 @@ pub struct StateCount {
 /// More events than this are not counted: how many the optimizer believes that there are is read instead.
 const COUNT_MAX: u32 = 10_000;
 
-/// Counts the events in a state by the index `claim`, with the age of the oldest. What is more than [`COUNT_MAX`] is an
-/// estimate: counting a backlog of a million every few seconds would cost the database more than the relay's own work.
-/// Locks nothing.
+/// Counts the events in a state by the index `claim`, with the time since the oldest was inserted. What is more than
+/// [`COUNT_MAX`] is an estimate: counting a backlog of a million every few seconds would cost the database more than the
+/// relay's own work. Locks nothing.
 pub async fn count(pool: &Pool, state: State) -> sqlx::Result<StateCount> {
-    let mut count = sqlx::query_as!(
-        StateCount,
-        r#"SELECT COUNT(*) AS "events!: i64",
-                  (SELECT CAST(TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE)
-                   FROM outbox
-                   WHERE state = ?
-                   ORDER BY seq
-                   LIMIT 1) AS "oldest_seconds: f64"
+    let mut events = sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "events!: i64"
            FROM (SELECT seq
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = ?
                  LIMIT ?) AS first_ones"#,
         state.as_str(),
-        state.as_str(),
         COUNT_MAX
     )
     .fetch_one(pool)
     .await?;
-    if count.events >= i64::from(COUNT_MAX) {
-        count.events = count.events.max(estimate(pool, state).await?);
+    if events >= i64::from(COUNT_MAX) {
+        events = events.max(estimate(pool, state).await?);
     }
-    Ok(count)
+    Ok(StateCount { events, oldest_seconds: oldest_seconds(pool, state).await? })
+}
+
+/// Since the oldest event in a state was inserted. A pending one that waits for its next attempt stands for no backlog and is
+/// passed over, among [`COUNT_MAX`]. Locks nothing.
+async fn oldest_seconds(pool: &Pool, state: State) -> sqlx::Result<Option<f64>> {
+    let oldest = sqlx::query_scalar!(
+        r#"SELECT CAST(GREATEST(TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)), 0) / 1e6 AS DOUBLE)
+                  AS "seconds!: f64"
+           FROM (SELECT seq, state, inserted_at, next_attempt_at
+                 FROM outbox FORCE INDEX (claim)
+                 WHERE state = ?
+                 ORDER BY seq
+                 LIMIT ?) AS oldest
+           WHERE state <> 'pending'
+              OR next_attempt_at IS NULL
+              OR next_attempt_at <= UTC_TIMESTAMP(6)
+           ORDER BY seq
+           LIMIT 1"#,
+        state.as_str(),
+        COUNT_MAX
+    );
+    oldest.fetch_optional(pool).await
+}
+
+/// How many events wait for their next attempt or for a limit, a hundred thousand at most. By the index `waiting`. Locks
+/// nothing.
+pub async fn waiting(pool: &Pool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "waiting!: i64"
+           FROM (SELECT 1 FROM outbox WHERE next_attempt_at IS NOT NULL LIMIT 100000) AS waiting"#
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// How many events the optimizer believes to be in a state, by two looks into the index.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
 use super::outbox::PendingRow;
+use crate::event::HEADERS_BYTES_MAX;
 
 /// A published event, as far as it matters whether the stream still has it.
 #[derive(Debug)]
@@ -120,16 +121,22 @@ pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Resu
                   event_type,
                   subject,
                   IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                  headers AS "headers: JsonText",
+                  CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
+                  IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
+                  CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
                   occurred_at AS "occurred_at?: Moment",
                   attempts,
                   heal_epoch,
-                  (discarded_at IS NOT NULL) AS "is_discarded!: bool"
+                  (discarded_at IS NOT NULL) AS "is_discarded!: bool",
+                  FALSE AS "has_waited!: bool",
+                  0 AS "waited_us!: i64",
+                  FALSE AS "is_far_off!: bool"
            FROM outbox
            WHERE event_id = ?
              AND stream_seq = ?
              AND state = 'published'"#,
         payload_bytes,
+        HEADERS_BYTES_MAX,
         lost.event_id,
         lost.stream_seq
     )

@@ -11,6 +11,10 @@ pub struct HeldRow {
     pub aggregate_type: String,
     pub aggregate_id: Uuid,
     pub subject: String,
+    /// Whether it waits for a limit itself.
+    pub is_put_off: bool,
+    /// Whether its time has not come yet.
+    pub waits: bool,
 }
 
 /// The first event of an aggregate that is dead or waits for its next attempt.
@@ -25,7 +29,9 @@ pub struct Obstacle {
 pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
     sqlx::query_as!(
         HeldRow,
-        r#"SELECT seq, aggregate_type, aggregate_id AS "aggregate_id: Uuid", subject
+        r#"SELECT seq, aggregate_type, aggregate_id AS "aggregate_id: Uuid", subject,
+                  (next_attempt_at IS NOT NULL) AS "is_put_off!: bool",
+                  COALESCE(next_attempt_at > UTC_TIMESTAMP(6), FALSE) AS "waits!: bool"
            FROM outbox FORCE INDEX (claim)
            WHERE state = 'held'
              AND seq > ?

@@ -5,6 +5,10 @@ use runtime::mysql::Transaction;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::column::{JsonText, Moment};
+use super::outbox::PendingRow;
+use crate::event::HEADERS_BYTES_MAX;
+
 /// An event that a person pointed at.
 #[derive(Debug)]
 pub struct ChosenRow {
@@ -52,6 +56,39 @@ pub async fn dead(
         error_part,
         error_part,
         limit
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Events as a claim would read them, but for payloads above the bytes given; in `seq` order. Locks nothing.
+pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) -> sqlx::Result<Vec<PendingRow>> {
+    sqlx::query_as!(
+        PendingRow,
+        r#"SELECT outbox.seq,
+                  outbox.event_id AS "event_id: Uuid",
+                  outbox.aggregate_type,
+                  outbox.aggregate_id AS "aggregate_id: Uuid",
+                  outbox.aggregate_version,
+                  outbox.event_type,
+                  outbox.subject,
+                  IF(LENGTH(outbox.payload) > ?, NULL, outbox.payload) AS "payload: JsonText",
+                  CAST(LENGTH(outbox.payload) AS UNSIGNED) AS "payload_bytes!: u64",
+                  IF(LENGTH(outbox.headers) > ?, NULL, outbox.headers) AS "headers: JsonText",
+                  CAST(COALESCE(LENGTH(outbox.headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
+                  outbox.occurred_at AS "occurred_at?: Moment",
+                  outbox.attempts,
+                  outbox.heal_epoch,
+                  (outbox.discarded_at IS NOT NULL) AS "is_discarded!: bool",
+                  FALSE AS "has_waited!: bool",
+                  0 AS "waited_us!: i64",
+                  FALSE AS "is_far_off!: bool"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+           JOIN outbox ON outbox.seq = list.seq
+           ORDER BY outbox.seq"#,
+        payload_bytes,
+        HEADERS_BYTES_MAX,
+        Json(seqs)
     )
     .fetch_all(&mut **tx)
     .await

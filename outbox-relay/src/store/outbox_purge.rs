@@ -1,7 +1,8 @@
 //! The table `outbox`: deleting published events whose retention is over and that are proven, a window of keys at a time.
 //!
 //! A window is the next published rows by the index `claim`, so its cost is the same at ten thousand rows and at ten
-//! million. Only published rows are locked, never one that a claim or a settle wants.
+//! million. Only published rows are locked, never one that a claim or a settle wants. What says that it is published and was
+//! never settled is no relay's work and stays; `check` tells of it.
 //!
 //! The rows are locked first, which may wait for somebody, then the proof is read, then they are deleted, in one transaction: a
 //! proof that was taken back meanwhile deletes nothing (`a_purge_that_waits_for_a_row_goes_by_the_proof_of_after_the_wait`).
@@ -27,7 +28,8 @@ pub struct Window {
 pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
         r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
-           FROM (SELECT seq, stream_seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND AS is_old,
+           FROM (SELECT seq, stream_seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                                     AND published_at > '1970-01-01' AS is_old,
                         (SELECT proven_seq
                          FROM relay_stream
                          WHERE name = ?
@@ -96,6 +98,7 @@ pub async fn delete(
            AND seq <= ?
            AND state = 'published'
            AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+           AND published_at > '1970-01-01'
            AND stream_seq <= ?",
         after,
         last,

@@ -1,12 +1,14 @@
 //! What brokers answer when they take nothing: the relay pauses, spends no attempt, and goes on by itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_nats::jetstream;
+use nix::sys::signal::Signal;
 use stack::Engine;
 use stack::home::Home;
 use stack::process::{Launch, Output, Process};
-use stack::testing::{Port, Service, eventually};
+use stack::testing::{Port, Service, eventually, eventually_within};
 use uuid::Uuid;
 
 use crate::support::{World, metric};
@@ -41,6 +43,12 @@ impl Broker {
         write(&self.config, &self.port, &self.folder, configuration);
         self.process = self.launch.spawn().unwrap();
         self.until_up().await;
+    }
+
+    /// Has the running server read another configuration.
+    fn reload(&self, configuration: &str) {
+        write(&self.config, &self.port, &self.folder, configuration);
+        self.process.signal(Signal::SIGHUP).unwrap();
     }
 
     async fn until_up(&mut self) {
@@ -152,6 +160,31 @@ async fn a_payload_above_the_brokers_limit_is_dead_and_not_even_read() {
     eventually("they are dead", async || world.count("dead").await == 8).await;
     let peak = metric(&relay, "process_resident_memory_bytes").await;
     assert!(peak < 64.0 * 1024.0 * 1024.0, "{peak} bytes resident");
+}
+
+#[tokio::test]
+async fn a_max_payload_that_a_reload_changes_is_asked_for_before_anything_is_dead() {
+    let world = World::new(Engine::MySql).await;
+    let broker = Broker::start(&world, JETSTREAM).await;
+    let _relay = broker.relay(&world).start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    let low = format!("{JETSTREAM}max_payload: 900\n");
+    broker.reload(&low);
+    append_large(&world, 3, 1_000).await;
+    eventually("they wait", async || world.count("held").await == 3).await;
+    broker.reload(JETSTREAM);
+    eventually_within(Duration::from_secs(60), "they are published", async || world.count("published").await == 4)
+        .await;
+    assert_eq!(world.count("dead").await, 0);
+
+    // Lowered for good, a single one is dead; raised, a requeue is all that it needs.
+    broker.reload(&low);
+    append_large(&world, 1, 2_000).await;
+    eventually_within(Duration::from_secs(60), "it is dead", async || world.count("dead").await == 1).await;
+    broker.reload(JETSTREAM);
+    world.ask(&["requeue", "--dead"]);
+    eventually("it is published", async || world.count("published").await == 5).await;
 }
 
 /// Appends events of an order each, with so many bytes of text in each payload.

@@ -31,4 +31,5 @@ mod recognising;
 mod replaying;
 mod rubbish;
 mod support;
+mod terms;
 mod wake;

@@ -54,7 +54,7 @@ both_engines! {
         let world = World::new(engine).await;
         let (_, wildcard) = stopped_order(&world).await;
         let (_, foreign) = stopped_order(&world).await;
-        spoil(&world, foreign[0], "invoice.created").await;
+        spoil(&world, foreign[0], "order..created").await;
         let _relay = world.relay().start().await;
         until(&world, wildcard[2], "held").await;
         until(&world, foreign[2], "held").await;
@@ -62,7 +62,7 @@ both_engines! {
         spoil(&world, foreign[0], "order.created").await;
         let none = world.ask(&["requeue", "--dead", "--type", "order.shipped"]);
         assert_eq!(none["requeued"], 0);
-        let answer = world.ask(&["requeue", "--dead", "--type", "order.created", "--error", "that the stream takes"]);
+        let answer = world.ask(&["requeue", "--dead", "--type", "order.created", "--error", "empty token"]);
         assert_eq!(answer["events"], serde_json::json!([foreign[0]]));
         until(&world, foreign[2], "published").await;
         assert_eq!(world.row(wildcard[0]).await.state, "dead");

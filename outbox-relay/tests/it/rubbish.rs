@@ -1,7 +1,8 @@
 //! Any program may write the outbox, rubbish included: it goes dead with a reason and stops nothing else.
 
-use stack::testing::eventually;
+use stack::testing::{eventually, eventually_within};
 use stack::{Engine, both_engines};
+use std::time::Duration;
 use uuid::Uuid;
 
 use crate::support::{World, metric};
@@ -35,7 +36,6 @@ both_engines! {
             (Uuid::now_v7(), Uuid::now_v7(), "order.*", "{}", None, "wildcard"),
             (Uuid::now_v7(), Uuid::now_v7(), "order created", "{}", None, "white space"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created\r\nPUB order.x 0", "{}", None, "control"),
-            (Uuid::now_v7(), Uuid::now_v7(), "invoice.created", "{}", None, "not one that the stream takes"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", "[1, 2]", None, "JSON object"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", &large, None, "max payload"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"a": 1}"#), "object of strings"),
@@ -57,6 +57,9 @@ both_engines! {
         eventually("the sound event is published", async || world.row(sound).await.state == "published").await;
         world.until_all_published().await;
         for (event_id, .., reason) in &rubbish {
+            // What is above a limit waits first: the limit may be wrong.
+            let patience = Duration::from_secs(40);
+            eventually_within(patience, "it is dead", async || world.row(*event_id).await.state == "dead").await;
             let row = world.row(*event_id).await;
             let error = row.last_error.unwrap();
             assert_eq!(row.state, "dead", "{error}");

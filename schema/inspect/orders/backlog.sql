@@ -2,11 +2,11 @@
 -- Healthy: no rows, or an oldest_seconds below 1. Growing oldest_seconds: the broker is away or no relay runs (relay_lease.sql).
 SELECT event_type,
        COUNT(*)                                                             AS pending,
-       SUM(occurred_at < UTC_TIMESTAMP(6) - INTERVAL 1 SECOND)              AS over_a_second,
-       SUM(occurred_at < UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE)              AS over_a_minute,
-       SUM(occurred_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR)                AS over_an_hour,
-       MIN(occurred_at)                                                     AS oldest_at,
-       TIMESTAMPDIFF(MICROSECOND, MIN(occurred_at), UTC_TIMESTAMP(6)) / 1e6 AS oldest_seconds
-FROM (SELECT event_type, occurred_at FROM outbox FORCE INDEX (claim) WHERE state = 'pending' ORDER BY seq LIMIT 10000) AS next_ones
+       SUM(inserted_at < UTC_TIMESTAMP(6) - INTERVAL 1 SECOND)              AS over_a_second,
+       SUM(inserted_at < UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE)              AS over_a_minute,
+       SUM(inserted_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR)                AS over_an_hour,
+       MIN(inserted_at)                                                     AS oldest_at,
+       TIMESTAMPDIFF(MICROSECOND, MIN(inserted_at), UTC_TIMESTAMP(6)) / 1e6 AS oldest_seconds
+FROM (SELECT event_type, inserted_at FROM outbox FORCE INDEX (claim) WHERE state = 'pending' ORDER BY seq LIMIT 10000) AS next_ones
 GROUP BY event_type
 ORDER BY pending DESC;

@@ -17,6 +17,14 @@ const REFUSED: [(&str, &[&str]); 5] = [
             "DELETE FROM orders",
             "UPDATE outbox SET state = 'published'",
             "DELETE FROM outbox",
+            "INSERT INTO outbox (subject, state) VALUES ('order.created', 'published')",
+            "INSERT INTO outbox (subject, stream_seq) VALUES ('order.created', 7)",
+            "INSERT INTO outbox (subject, next_attempt_at) VALUES ('order.created', '9999-01-01')",
+            "INSERT INTO outbox (subject, discarded_at) VALUES ('order.created', '2026-01-01')",
+            "INSERT INTO outbox (subject, heal_epoch) VALUES ('order.created', 4294967295)",
+            "INSERT INTO outbox (subject, attempts) VALUES ('order.created', 1)",
+            "INSERT INTO outbox (subject, inserted_at) VALUES ('order.created', '2026-01-01')",
+            "INSERT INTO outbox (subject, seq) VALUES ('order.created', 1)",
             "UPDATE relay_lease SET epoch = 0",
             "UPDATE relay_stream SET proven_seq = 0",
             "UPDATE idempotency_keys SET created_at = NULL",
@@ -142,6 +150,7 @@ both_engines! {
             sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM outbox WHERE state = ?").bind(state).fetch_one(&admin).await.unwrap()
         };
         eventually("both are dead", async || count("dead").await == 2).await;
+        sqlx::query("UPDATE outbox SET subject = 'order.created' WHERE event_id = ?").bind(dead[0]).execute(&admin).await.unwrap();
         let dead = dead.map(|event| event.to_string());
         for arguments in [
             &["status"][..],
