@@ -43,12 +43,12 @@ impl Plan {
     pub(super) fn hopeful(works: &[Work]) -> Self {
         let mut stands_at = HashMap::new();
         for work in works {
-            if let Some(version) = work.event.envelope.aggregate_version
-                && version.get() > 1
-            {
+            if let Some(version) = work.event.envelope.aggregate_version {
                 stands_at.entry(work.event.envelope.aggregate_id).or_insert(version.get() - 1);
             }
         }
+        // A gate before version 1 is not there yet.
+        stands_at.retain(|_, version| *version > 0);
         Self::make(works, None, stands_at)
     }
 
