@@ -220,14 +220,15 @@ pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<V
 }
 
 /// The youngest elder of each of these events that is not in the stream, for those that have one. Give one event of an
-/// aggregate, its oldest: the elders of each are looked at. Locks nothing.
+/// aggregate, its oldest: the elders of each are looked at. The order of the joins is fixed: while the statistics lag behind an
+/// import, the optimizer would begin with the whole outbox. Locks nothing.
 pub async fn elders(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
     sqlx::query_as!(
         Elder,
         r#"SELECT claimed.seq AS "seq!: u64", MAX(elder.seq) AS "elder!: u64"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-           JOIN outbox AS claimed ON claimed.seq = list.seq
-           JOIN outbox AS elder FORCE INDEX (aggregate)
+           STRAIGHT_JOIN outbox AS claimed ON claimed.seq = list.seq
+           STRAIGHT_JOIN outbox AS elder FORCE INDEX (aggregate)
                 ON elder.aggregate_type = claimed.aggregate_type
                AND elder.aggregate_id = claimed.aggregate_id
                AND elder.seq < claimed.seq

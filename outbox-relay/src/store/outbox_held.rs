@@ -45,14 +45,15 @@ pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<Hel
 }
 
 /// What stands in the way in the aggregates of these events, for those that have something. Give one event of an aggregate: all
-/// of each are read, and however many are dead or wait elsewhere, they are not. Locks nothing.
+/// of each are read, and however many are dead or wait elsewhere, they are not. The order of the joins is fixed, as in
+/// [`super::outbox::elders`]. Locks nothing.
 pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>> {
     sqlx::query_as!(
         Obstacle,
         r#"SELECT held.seq AS "seq!: u64", MIN(earlier.seq) AS "obstacle!: u64"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-           JOIN outbox AS held ON held.seq = list.seq
-           JOIN outbox AS earlier FORCE INDEX (aggregate)
+           STRAIGHT_JOIN outbox AS held ON held.seq = list.seq
+           STRAIGHT_JOIN outbox AS earlier FORCE INDEX (aggregate)
                 ON earlier.aggregate_type = held.aggregate_type
                AND earlier.aggregate_id = held.aggregate_id
            WHERE earlier.state = 'dead'
@@ -64,7 +65,8 @@ pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>>
     .await
 }
 
-/// Makes held events pending. Locks their rows.
+/// Makes held events pending. A row that took the place of another and is held as well goes on with it: the claim that finds it
+/// looks again at what stands in its way. Locks their rows.
 pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE outbox

@@ -52,7 +52,8 @@ fn words(query: &str) -> Vec<&str> {
 /// What a statement calls the outbox.
 fn aliases(query: &str) -> BTreeSet<&str> {
     let words = words(query);
-    let is_table = |four: &&[&str]| ["FROM", "JOIN", "UPDATE"].contains(&four[0]) && four[1] == "outbox";
+    let is_table =
+        |four: &&[&str]| ["FROM", "JOIN", "STRAIGHT_JOIN", "UPDATE"].contains(&four[0]) && four[1] == "outbox";
     let tables = words.windows(4).filter(is_table);
     tables.map(|four| if four[2] == "AS" { four[3] } else { "outbox" }).collect()
 }
@@ -64,7 +65,7 @@ fn filled_in(query: &str) -> String {
 }
 
 /// What stands for a parameter, by what is before it. Keys are of the middle of the table, a single one of its end.
-const LITERALS: [(&str, &str); 18] = [
+const LITERALS: [(&str, &str); 19] = [
     ("LIMIT ", "1000"),
     ("state = ", "'pending'"),
     ("event_type = ", "'order.created'"),
@@ -79,6 +80,7 @@ const LITERALS: [(&str, &str); 18] = [
     (" AND ", "51000"),
     (" seq = ", "95000"),
     (".seq = ", "95000"),
+    ("stream_seq = ", "0"),
     ("occurred_at >= ", "'2026-01-01'"),
     ("occurred_at < ", "'2999-01-01'"),
     ("INTERVAL ", "1"),
