@@ -42,22 +42,23 @@ impl Release {
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut after = 0;
         while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
-            while self.metrics.is_active() && !shutdown.is_cancelled() {
-                match self.sweep(after).await {
-                    Ok(swept) => {
-                        after = swept.next;
-                        if swept.released == 0 || after == 0 {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(error = chain(&error), "can't release held events, trying again");
-                        break;
-                    }
-                }
-            }
+            while self.metrics.is_active() && !shutdown.is_cancelled() && self.goes_on(&mut after).await {}
         }
         Ok(())
+    }
+
+    /// Sweeps one window from a place on, and moves the place; whether the next window is worth a look at once.
+    async fn goes_on(&self, after: &mut u64) -> bool {
+        match self.sweep(*after).await {
+            Ok(Swept { released, next }) => {
+                *after = next;
+                released > 0 && next > 0
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "can't release held events, trying again");
+                false
+            }
+        }
     }
 
     async fn sweep(&self, after: u64) -> sqlx::Result<Swept> {

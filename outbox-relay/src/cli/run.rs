@@ -54,8 +54,8 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), losses.clone(), shutdown.clone()));
-    let pauses = Pauses::default();
-    let terms = Terms::default();
+    let lines = lines(&config, &pool, &metrics, losses);
+    let (pauses, terms) = (Pauses::default(), lines.terms.clone());
     let housekeeping = Housekeeping {
         pool: pool.clone(),
         pauses: pauses.clone(),
@@ -71,32 +71,17 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         preflight.clone().run(findings, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
     );
 
-    let acks = Acks::default();
-    let lines = Lines {
-        nats: config.nats.clone(),
-        stream: config.stream.clone(),
-        path: config.publish_path,
-        publish_timeout: config.publish_timeout,
-        metrics: metrics.clone(),
-        pool: pool.clone(),
-        acks: acks.clone(),
-        losses,
-        terms: terms.clone(),
-        watch_interval: config.watch_interval,
-        proof_horizon: config.proof_horizon,
-        source: config.event_source.clone(),
-    };
     let relay = Relay {
         lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
         reach: Reach::new(nats, config.stream.name.clone()),
-        lines,
         judge: Judge::default(),
         settler: Settler {
             pool: pool.clone(),
             attempts_max: config.attempts_max.get(),
             metrics: metrics.clone(),
-            acks,
+            acks: lines.acks.clone(),
         },
+        lines,
         rules: Rules { source: config.event_source.clone(), terms: terms.clone(), pauses: pauses.clone() },
         wake: hints,
         poll_interval: config.poll_interval,
@@ -119,6 +104,23 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
+}
+
+fn lines(config: &RunConfig, pool: &Pool, metrics: &Metrics, losses: LossMetrics) -> Lines {
+    Lines {
+        nats: config.nats.clone(),
+        stream: config.stream.clone(),
+        path: config.publish_path,
+        publish_timeout: config.publish_timeout,
+        metrics: metrics.clone(),
+        pool: pool.clone(),
+        acks: Acks::default(),
+        losses,
+        terms: Terms::default(),
+        watch_interval: config.watch_interval,
+        proof_horizon: config.proof_horizon,
+        source: config.event_source.clone(),
+    }
 }
 
 fn preflight(config: &RunConfig, pool: Pool, broker: Broker) -> Preflight {
