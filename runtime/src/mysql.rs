@@ -175,7 +175,7 @@ impl Receipt {
     pub fn of<T>(inserted: sqlx::Result<T>) -> sqlx::Result<Self> {
         match inserted {
             Ok(_) => Ok(Self::First),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Self::Duplicate),
+            Err(error) if error::is_taken_key(&error) => Ok(Self::Duplicate),
             Err(error) => Err(error),
         }
     }

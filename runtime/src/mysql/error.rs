@@ -80,6 +80,12 @@ pub fn is_data_fault(error: &sqlx::Error) -> bool {
     sql_state.is_some_and(|code| code.starts_with("22"))
 }
 
+/// Whether a plain INSERT met a row that has its key. Not 1022, which sqlx counts as one as well: an engine says it of an
+/// index that it can't write, and no row need be there.
+pub(super) fn is_taken_key(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(1062 | 1586))
+}
+
 pub(super) fn is_refused_login(error: &sqlx::Error) -> bool {
     number(error).is_some_and(|number| LOGIN.contains(&number))
 }

@@ -8,10 +8,10 @@ use crate::pipeline::Pipeline;
 
 /// Errors that have passed by themselves somewhere: full disks and tables, memory, threads, limits, packets, timeouts, logs,
 /// clusters. The last one is of no server: whatever is not known is waited for, too.
-const PASSING: [u16; 55] = [
-    1020, 1021, 1023, 1024, 1026, 1028, 1030, 1032, 1034, 1036, 1037, 1038, 1040, 1041, 1053, 1078, 1080, 1105, 1114,
-    1119, 1135, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1194, 1196, 1197, 1203, 1205, 1206, 1213, 1223, 1226, 1290,
-    1296, 1297, 1317, 1461, 1568, 1614, 1615, 1637, 1665, 1689, 1792, 1836, 1927, 1969, 3024, 3572, 9999,
+const PASSING: [u16; 56] = [
+    1020, 1021, 1022, 1023, 1024, 1026, 1028, 1030, 1032, 1034, 1036, 1037, 1038, 1040, 1041, 1053, 1078, 1080, 1105,
+    1114, 1119, 1135, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1194, 1196, 1197, 1203, 1205, 1206, 1213, 1223, 1226,
+    1290, 1296, 1297, 1317, 1461, 1568, 1614, 1615, 1637, 1665, 1689, 1792, 1836, 1927, 1969, 3024, 3572, 9999,
 ];
 
 /// Lets the server refuse each row that `when` it does to `table` with the error of the table `fault`, if there is one.
