@@ -62,6 +62,9 @@ pub(super) enum ApiError {
     Internal,
 }
 
+const KEY_RULE: (&str, &str) = ("Idempotency-Key", "must be 1 to 128 visible ASCII characters, in quotes or not");
+const ETAG_RULE: (&str, &str) = ("If-Match", "must be * or ETags such as \"1-placed\"");
+
 impl ApiError {
     /// What the client is told.
     pub(super) fn problem(self) -> Problem {
@@ -69,20 +72,11 @@ impl ApiError {
             Self::MalformedBody(reason) => {
                 Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON").detail(reason)
             }
-            Self::MalformedId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
-                .errors(vec![problem::Violation::new("id", "must be a UUID with hyphens")]),
-            Self::MalformedKey => {
-                let errors = vec![problem::Violation::new(
-                    "Idempotency-Key",
-                    "must be 1 to 128 visible ASCII characters, in quotes or not",
-                )];
-                Problem::new(StatusCode::BAD_REQUEST, "malformed-idempotency-key", "The Idempotency-Key is malformed")
-                    .errors(errors)
+            Self::MalformedId => {
+                malformed("malformed-id", "The id is not a UUID", ("id", "must be a UUID with hyphens"))
             }
-            Self::MalformedPrecondition => {
-                let errors = vec![problem::Violation::new("If-Match", "must be * or ETags such as \"1-placed\"")];
-                Problem::new(StatusCode::BAD_REQUEST, "malformed-if-match", "If-Match is malformed").errors(errors)
-            }
+            Self::MalformedKey => malformed("malformed-idempotency-key", "The Idempotency-Key is malformed", KEY_RULE),
+            Self::MalformedPrecondition => malformed("malformed-if-match", "If-Match is malformed", ETAG_RULE),
             Self::InvalidQuery(violations) => {
                 Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule")
                     .errors(all(violations))
@@ -111,27 +105,22 @@ impl ApiError {
             }
             Self::TooLarge => layers::too_large().detail(format!("A body has at most {BODY_BYTES_MAX} bytes")),
             Self::UnsupportedMediaType => {
-                let title = "The body must be JSON";
-                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
-                    .detail("Content-Type must be application/json")
+                unsupported("unsupported-media-type", "The body must be JSON", "Content-Type must be application/json")
             }
-            Self::UnsupportedEncoding => {
-                let title = "The body must not be compressed";
-                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", title)
-                    .detail("Content-Encoding must be identity, or absent")
-            }
+            Self::UnsupportedEncoding => unsupported(
+                "unsupported-content-encoding",
+                "The body must not be compressed",
+                "Content-Encoding must be identity, or absent",
+            ),
             Self::InvalidOrder(violations) => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-order", "The order breaks a rule")
-                    .errors(all(violations))
+                unprocessable("invalid-order", "The order breaks a rule").errors(all(violations))
             }
             Self::KeyReused => {
-                let title = "The Idempotency-Key was used for another order";
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
+                unprocessable("idempotency-key-reused", "The Idempotency-Key was used for another order")
                     .detail("A key names one request: take a fresh one for another")
             }
             Self::EventTooLarge => {
-                let title = "The order's event is larger than the broker takes";
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "event-too-large", title)
+                unprocessable("event-too-large", "The order's event is larger than the broker takes")
             }
             Self::DatabaseUnavailable => {
                 let title = "The service can't reach its database";
@@ -146,6 +135,21 @@ impl ApiError {
             Self::Internal => layers::internal_error(),
         }
     }
+}
+
+/// 400: one thing of the request breaks one rule.
+fn malformed(code: &'static str, title: &'static str, (pointer, rule): (&'static str, &'static str)) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code, title).errors(vec![problem::Violation::new(pointer, rule)])
+}
+
+/// 422.
+fn unprocessable(code: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title)
+}
+
+/// 415.
+fn unsupported(code: &'static str, title: &'static str, rule: &'static str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, title).detail(rule)
 }
 
 fn all(violations: Vec<Violation>) -> Vec<problem::Violation> {

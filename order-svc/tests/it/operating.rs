@@ -17,7 +17,7 @@ both_engines! {
         api.execute("UPDATE outbox SET state = 'published' ORDER BY seq LIMIT 1").await;
         api.execute("UPDATE outbox SET state = 'dead', last_error = 'too large' WHERE state = 'pending' ORDER BY seq LIMIT 1").await;
         api.execute("UPDATE outbox SET state = 'held' WHERE state = 'pending' ORDER BY seq LIMIT 1").await;
-        api.execute("UPDATE outbox SET occurred_at = '2020-01-01' WHERE state = 'pending' ORDER BY seq LIMIT 1").await;
+        api.execute("UPDATE outbox SET inserted_at = '2020-01-01' WHERE state = 'pending' ORDER BY seq LIMIT 1").await;
         api.execute("UPDATE relay_lease SET holder = 'me', epoch = 1, expires_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR").await;
         let status = api.get("/api/orders/events/status").await.body;
         assert_eq!([&status["pending"], &status["held"], &status["dead"]], [2, 1, 1], "{status}");
