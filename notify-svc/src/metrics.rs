@@ -74,6 +74,7 @@ impl Metrics {
         let histogram = |name: &str, help: &str| {
             register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?)
         };
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let metrics = Self {
             messages: vec("inbox_messages_total", "Deliveries processed, by outcome.", "outcome")?,
             answers: vec("inbox_answers_total", "Answers given to the broker.", "answer")?,
@@ -90,54 +91,33 @@ impl Metrics {
                 "From stored in the stream to its effect committed, by the clocks of both machines.",
             )?,
             emails: vec("email_attempts_total", "Attempts to send an email, by outcome.", "outcome")?,
-            email_transport_up: register(
-                registry,
-                IntGauge::new(
-                    "email_transport_up",
-                    "0 while no email leaves because the email transport is away or refuses us, else 1.",
-                )?,
+            email_transport_up: gauge(
+                "email_transport_up",
+                "0 while no email leaves because the email transport is away or refuses us, else 1.",
             )?,
             repairs: vec(
                 "inbox_consumer_repairs_total",
                 "Times that stream, consumer and database did not fit each other and were repaired, by reason.",
                 "reason",
             )?,
-            history: register(
-                registry,
-                IntGauge::new(
-                    "inbox_history_messages",
-                    "Messages that the consumer will not bring and that are still to be read, as of a few seconds ago.",
-                )?,
+            history: gauge(
+                "inbox_history_messages",
+                "Messages that the consumer will not bring and that are still to be read, as of a few seconds ago.",
             )?,
-            gone: register(
-                registry,
-                IntGauge::new(
-                    "inbox_gone_messages",
-                    "Messages that the stream dropped before they were read, for all time.",
-                )?,
+            gone: gauge(
+                "inbox_gone_messages",
+                "Messages that the stream dropped before they were read, for all time.",
             )?,
-            parked: register(
-                registry,
-                IntGauge::new(
-                    "inbox_parked_events",
-                    "Events kept until an earlier version of their order comes or the database takes their effect; 10000: that many or more.",
-                )?,
+            parked: gauge(
+                "inbox_parked_events",
+                "Events kept until an earlier version of their order comes or the database takes their effect; 10000: that many or more.",
             )?,
-            dead: register(
-                registry,
-                IntGauge::new(
-                    "inbox_dead_messages",
-                    "Dead messages that nobody has decided about; 10000: that many or more.",
-                )?,
+            dead: gauge(
+                "inbox_dead_messages",
+                "Dead messages that nobody has decided about; 10000: that many or more.",
             )?,
-            pending: register(
-                registry,
-                IntGauge::new("inbox_pending_messages", "Messages in the stream not delivered yet.")?,
-            )?,
-            ack_pending: register(
-                registry,
-                IntGauge::new("inbox_ack_pending_messages", "Messages delivered and not answered yet.")?,
-            )?,
+            pending: gauge("inbox_pending_messages", "Messages in the stream not delivered yet.")?,
+            ack_pending: gauge("inbox_ack_pending_messages", "Messages delivered and not answered yet.")?,
             lag: register(
                 registry,
                 Gauge::new("inbox_lag_seconds", "Age of the oldest message that is not acknowledged.")?,

@@ -84,7 +84,7 @@ impl Consumer {
         let mut is_doubtful = true;
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
         while !self.shutdown.is_cancelled() {
-            let fault = match self.shutdown.run_until_cancelled(self.attach(is_doubtful)).await {
+            let fault = match self.shutdown.run_until_cancelled(Box::pin(self.attach(is_doubtful))).await {
                 None => break,
                 Some(Ok((attached, pull))) => {
                     tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
