@@ -212,7 +212,12 @@ impl Scene {
         let relay = user.custom_inbox_prefix("_INBOX.outbox-relay").connect(self.pipeline.nats.url()).await.unwrap();
         let relay = jetstream::new(relay);
         for (message, event, _) in messages {
-            let mut headers: HeaderMap = message.headers.clone();
+            // Without what the relay told the broker about the place of the message: it is another now.
+            let of_the_event = message.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"));
+            let mut headers = HeaderMap::new();
+            for (name, values) in of_the_event {
+                values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+            }
             headers.insert(MSG_ID_HEADER, format!("{event} {why}"));
             let published = relay.publish_with_headers(message.subject.clone(), headers, message.payload.clone()).await;
             published.unwrap().await.unwrap();
