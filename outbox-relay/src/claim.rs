@@ -116,13 +116,27 @@ impl Aside {
     }
 }
 
+/// The first row of each aggregate, of rows in `seq` order; what stops it stops those behind it.
+pub fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
+    let mut seen = HashSet::new();
+    let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
+    oldest.map(|row| row.seq).collect()
+}
+
+/// Rows of about this size of which a claim can read all that it asks for, with some room for larger ones.
+pub fn rows_that_fit(row_bytes: usize, bytes_max: usize) -> u32 {
+    let rows = (bytes_max / 10 * 9).checked_div(row_bytes).unwrap_or(usize::MAX);
+    u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use async_nats::jetstream::stream::Config;
     use uuid::Uuid;
 
     use super::*;
     use crate::store::column::{JsonText, Moment};
+    use crate::subject::Pattern;
+    use crate::terms::Taken;
 
     fn row(seq: u64, aggregate: u128) -> PendingRow {
         PendingRow {
@@ -149,7 +163,7 @@ mod tests {
 
     fn sorted(rows: Vec<PendingRow>, behind_dead: &[u64]) -> Claimed {
         let terms = Terms::default();
-        terms.note(&Config { subjects: vec!["order.>".to_owned()], ..Config::default() });
+        terms.note(Taken { subjects: vec![Pattern::of_stream("order.>")], message_bytes_max: None });
         let rules = Rules { source: "/test".to_owned(), terms, pauses: Pauses::default() };
         Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules, 1_000)
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use runtime::telemetry::chain;
 
-use crate::claim::{Aside, Claimed};
+use crate::claim::{self, Aside, Claimed};
 use crate::floor::Floor;
 use crate::lease::Tenure;
 use crate::limits::Over;
@@ -23,7 +23,7 @@ use crate::publisher::stored::Stored;
 use crate::publisher::{Outage, Report};
 use crate::relay::{Relay, TurnError};
 use crate::settler::Settled;
-use crate::store::outbox::{self, Found, Limits, PendingRow};
+use crate::store::outbox::{self, Found, Limits};
 use crate::store::outbox_settle;
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
@@ -239,7 +239,7 @@ impl Relay {
     /// Claims what follows the events that are under way.
     async fn claim(&self, pipeline: &mut Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
         let limits = Limits {
-            rows: pipeline.limit.min(rows_that_fit(pipeline.row_bytes)),
+            rows: pipeline.limit.min(claim::rows_that_fit(pipeline.row_bytes, CLAIM_BYTES_MAX)),
             bytes: CLAIM_BYTES_MAX,
             payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
         };
@@ -252,7 +252,7 @@ impl Relay {
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
             // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
-            let elders = outbox::elders(&self.pool, &oldest_of_each(&rows)).await?;
+            let elders = outbox::elders(&self.pool, &claim::oldest_of_each(&rows)).await?;
             behind.extend(elders.iter().filter(|elder| !under_way.contains(&elder.elder)).map(|elder| elder.seq));
         }
         let seqs = rows.iter().map(|row| row.seq).collect();
@@ -287,19 +287,6 @@ impl Relay {
         self.set_aside(over, &mut aside).await?;
         Ok(self.settler.settle(tenure, report, &aside).await?)
     }
-}
-
-/// The first row of each aggregate, of rows in `seq` order; what stops it stops those behind it.
-fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
-    let mut seen = HashSet::new();
-    let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
-    oldest.map(|row| row.seq).collect()
-}
-
-/// Rows of which a claim can read all that it asks for, with some room for larger ones.
-fn rows_that_fit(row_bytes: usize) -> u32 {
-    let rows = (CLAIM_BYTES_MAX / 10 * 9).checked_div(row_bytes).unwrap_or(usize::MAX);
-    u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
 }
 
 /// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.

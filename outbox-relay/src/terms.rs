@@ -6,8 +6,6 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use async_nats::jetstream::stream::Config;
-
 use crate::subject::Pattern;
 
 /// What is known of the stream; a clone is the same.
@@ -28,12 +26,8 @@ impl Terms {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes the stream's configuration.
-    pub fn note(&self, config: &Config) {
-        let taken = Taken {
-            subjects: config.subjects.iter().map(|subject| Pattern::of_stream(subject)).collect(),
-            message_bytes_max: u64::try_from(config.max_message_size).ok().filter(|bytes| *bytes > 0),
-        };
+    /// Notes what the stream takes now.
+    pub fn note(&self, taken: Taken) {
         let before = self.now();
         if before.as_deref() != Some(&taken) {
             if before.is_some() {

@@ -7,6 +7,8 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy
 use chrono::{DateTime, Utc};
 
 use super::{Outage, Publisher};
+use crate::subject::Pattern;
+use crate::terms::Taken;
 
 /// The stream at one moment.
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ impl Publisher {
         let stream = self.context.get_stream(&self.stream).await;
         let stream = stream.map_err(|error| Outage(format!("looking at the stream: {error}")))?;
         let info = stream.cached_info();
-        self.terms.note(&info.config);
+        self.terms.note(taken(&info.config));
         self.allow_atomic(info.config.allow_atomic_publish);
         Ok(self.stream_now(info))
     }
@@ -95,6 +97,13 @@ impl Publisher {
             }
             None => self.client.server_info().server_id,
         }
+    }
+}
+
+fn taken(config: &Config) -> Taken {
+    Taken {
+        subjects: config.subjects.iter().map(|subject| Pattern::of_stream(subject)).collect(),
+        message_bytes_max: u64::try_from(config.max_message_size).ok().filter(|bytes| *bytes > 0),
     }
 }
 
