@@ -1,6 +1,6 @@
 //! What people read on a terminal: texts of others can't break a line there, steer the terminal or hide what they are.
 //!
-//! Everything that a verb prints goes through [`print`], what others wrote through [`one_line`] before, and each error through
+//! Everything that a verb prints goes through [`print()`], what others wrote through [`one_line`] before, and each error through
 //! [`crate::config::exit`]: a holder's name, a reason, a header or a broker's answer is whatever somebody wrote.
 
 use serde::Serialize;

@@ -130,7 +130,7 @@ pub struct OldestPending {
     pub last_error: Option<String>,
 }
 
-/// Reads the first pending row of the index `claim` that does not wait for its next attempt, among [`PASSED_OVER_MAX`]. Locks
+/// Reads the first pending row of the index `claim` that does not wait for its next attempt, among `PASSED_OVER_MAX`. Locks
 /// nothing.
 ///
 /// # Errors
