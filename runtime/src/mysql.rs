@@ -23,7 +23,7 @@ mod pool;
 mod session;
 
 pub use connection::{PooledConnection, Transaction};
-pub use error::{is_data_fault, is_transient};
+pub use error::{is_data_fault, is_lock_wait, is_transient};
 pub use pool::{Pool, STATEMENT_TIME_MAX, UNCHECKED_IDLE};
 pub use session::connect;
 

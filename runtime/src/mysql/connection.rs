@@ -7,6 +7,7 @@
 
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool::managed::Object;
@@ -37,10 +38,18 @@ impl PooledConnection {
         drop(self.connection.take());
     }
 
+    /// The server did not answer, or somebody between us hung up: the next connection may lead to another one.
+    fn lost(self) {
+        if let Some(pool) = self.connection.as_ref().and_then(Object::pool) {
+            pool.manager().doubts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Gives it back if the statement came to its end, be it a refusal of the statement itself.
     pub(super) fn ran<T>(self, result: sqlx::Result<T>) -> sqlx::Result<T> {
         match &result {
-            Err(error) if error.as_database_error().is_none() || is_transient(error) => drop(self),
+            Err(error) if error.as_database_error().is_none() => self.lost(),
+            Err(error) if is_transient(error) => drop(self),
             Ok(_) | Err(_) => self.release(),
         }
         result

@@ -86,6 +86,11 @@ pub(super) fn is_taken_key(error: &sqlx::Error) -> bool {
     matches!(number(error), Some(1062 | 1586))
 }
 
+/// Whether a statement waited too long for what another session has locked; the database is well.
+pub fn is_lock_wait(error: &sqlx::Error) -> bool {
+    number(error) == Some(1205)
+}
+
 pub(super) fn is_refused_login(error: &sqlx::Error) -> bool {
     number(error).is_some_and(|number| LOGIN.contains(&number))
 }

@@ -7,7 +7,7 @@
 //! statement has ended is returned as it is, without a round trip, and any other is closed; see [`super::closer`].
 
 use std::io::ErrorKind;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,8 @@ impl Pool {
     /// Connects when first used.
     pub(super) fn new(login: Login, connections_max: u32, acquire_timeout: Duration) -> Self {
         let closer = Closer::new(login.clone());
-        let builder = managed::Pool::builder(Connector { login, closer, silent_at: Mutex::default() });
+        let builder =
+            managed::Pool::builder(Connector { login, closer, silent_at: Mutex::default(), doubts: AtomicU64::new(0) });
         // The one used last is the one most likely alive, and needs no check.
         let builder = builder.max_size(connections_max as usize).queue_mode(QueueMode::Lifo);
         let connections = builder.build().expect("deadpool asks for a runtime only with timeouts");
@@ -108,6 +109,12 @@ impl Pool {
         self.connections.manager().login.is_refused().load(Ordering::Relaxed)
     }
 
+    /// How often a connection was lost so far. Whoever decided something before it moved should look again: the next statement may
+    /// reach another server.
+    pub fn doubts(&self) -> u64 {
+        self.connections.manager().doubts.load(Ordering::Relaxed)
+    }
+
     /// How many connections there are, may be, and are idle.
     pub(crate) fn status(&self) -> Status {
         self.connections.status()
@@ -121,6 +128,7 @@ pub(super) struct Connector {
     pub(super) closer: Closer,
     /// When a connection was last found silent: those that are older are given up unasked, for each would take its time.
     silent_at: Mutex<Option<Instant>>,
+    pub(super) doubts: AtomicU64,
 }
 
 /// A connection and the server's side of it.
@@ -189,9 +197,13 @@ impl Connector {
         if last_used.elapsed() > UNCHECKED_IDLE {
             let Ok(pinged) = timeout(ANSWER_TIME_MAX, connection.ping()).await else {
                 *self.silent_at() = Some(Instant::now());
+                self.doubts.fetch_add(1, Ordering::Relaxed);
                 return Err(RecycleError::message("it does not answer"));
             };
-            pinged?;
+            if let Err(error) = pinged {
+                self.doubts.fetch_add(1, Ordering::Relaxed);
+                return Err(error.into());
+            }
         }
         Ok(())
     }
