@@ -129,6 +129,11 @@ pub fn rows_that_fit(row_bytes: usize, bytes_max: usize) -> u32 {
     u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
 }
 
+/// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.
+pub fn last_gap(under_way: &HashSet<u64>, last: u64) -> u64 {
+    (0..last).rev().find(|seq| !under_way.contains(seq)).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -204,5 +209,14 @@ mod tests {
         assert_eq!(claimed.over[0].key.seq, 1);
         assert_eq!(claimed.aside.faulty[0].0.seq, 2);
         assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (3, 0));
+    }
+
+    #[test]
+    fn a_row_can_appear_up_to_the_last_gap_and_no_further() {
+        let of = |seqs: &[u64]| last_gap(&seqs.iter().copied().collect(), *seqs.iter().max().unwrap());
+        assert_eq!(of(&[5, 6, 7]), 4);
+        assert_eq!(of(&[5, 7, 9]), 8);
+        assert_eq!(of(&[5, 6, 9, 10]), 8);
+        assert_eq!(of(&[1, 2]), 0);
     }
 }

@@ -56,6 +56,8 @@ pub struct Pipeline {
     /// The way to the broker, once the stream was looked at.
     line: Option<Line>,
     attached_at: Option<Instant>,
+    /// Database connections that had been lost when the line was attached.
+    doubts: u64,
     /// Largest payload that the broker takes. What waits for a limit is tried when it grows.
     payload_bytes_max: Option<u64>,
     floor: Floor,
@@ -92,6 +94,7 @@ impl Pipeline {
             row_bytes: 0,
             line: None,
             attached_at: None,
+            doubts: 0,
             payload_bytes_max: None,
             floor: Floor::default(),
             may_obstruct: true,
@@ -129,6 +132,11 @@ impl Relay {
     /// # Errors
     /// Nothing is under way after one: what was published and not settled is for [`Relay::attach`] to find.
     pub async fn step(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Turn, TurnError> {
+        if self.pool.doubts() != pipeline.doubts {
+            // The database may be another one, which knows less: what was decided by the old one is not written to it.
+            (pipeline.ahead, pipeline.published) = (None, None);
+            self.attach(tenure, pipeline).await?;
+        }
         match pipeline.line.as_mut() {
             None => self.attach(tenure, pipeline).await?,
             Some(line) if line.watcher.is_due(&line.watch) => {
@@ -191,6 +199,7 @@ impl Relay {
     /// promise of one message independent of the dedup window:
     /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
     async fn attach(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<(), TurnError> {
+        pipeline.doubts = self.pool.doubts();
         let mut line = self.lines.connect().await?;
         if let Some(before) = pipeline.line.take() {
             // Connected anew without an outage: what was seen of the stream stays seen.
@@ -243,11 +252,12 @@ impl Relay {
             bytes: CLAIM_BYTES_MAX,
             payload_bytes: pipeline.payload_bytes_max.unwrap_or(u64::MAX),
         };
+        // Before the claim: what stood in the way may be let go on while it is read, and the claim not have it.
+        let may_obstruct = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
         let Found { rows, is_full, bytes } = match under_way.iter().max() {
             Some(last) => outbox::claim(&self.pool, *last, limits).await?,
             None => pipeline.floor.claim(&self.pool, limits).await?,
         };
-        let may_obstruct = pipeline.may_obstruct && outbox::any_obstacle(&self.pool).await?;
         let is_obstructed = may_obstruct || pipeline.floor.is_set();
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
@@ -269,7 +279,7 @@ impl Relay {
         let ahead = self.claim(pipeline, under_way).await.ok()?;
         // After the claim, not before: an elder that it could not see must not stay unseen.
         let limit = u32::try_from(under_way.len() + 1).ok()?;
-        let before = outbox::pending_up_to(&self.pool, last_gap(under_way, last), limit).await.ok()?;
+        let before = outbox::pending_up_to(&self.pool, claim::last_gap(under_way, last), limit).await.ok()?;
         let is_late = before.iter().any(|seq| !under_way.contains(seq));
         (!ahead.claimed.is_empty() && ahead.claimed.over.is_empty() && !is_late).then_some(ahead)
     }
@@ -286,24 +296,5 @@ impl Relay {
         over.extend(report.take_over_limit());
         self.set_aside(over, &mut aside).await?;
         Ok(self.settler.settle(tenure, report, &aside).await?)
-    }
-}
-
-/// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.
-fn last_gap(under_way: &HashSet<u64>, last: u64) -> u64 {
-    (0..last).rev().find(|seq| !under_way.contains(seq)).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_can_appear_up_to_the_last_gap_and_no_further() {
-        let of = |seqs: &[u64]| last_gap(&seqs.iter().copied().collect(), *seqs.iter().max().unwrap());
-        assert_eq!(of(&[5, 6, 7]), 4);
-        assert_eq!(of(&[5, 7, 9]), 8);
-        assert_eq!(of(&[5, 6, 9, 10]), 8);
-        assert_eq!(of(&[1, 2]), 0);
     }
 }

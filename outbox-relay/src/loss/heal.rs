@@ -8,12 +8,15 @@
 //! A relay that dies between the PubAck and its settle leaves a message that the next one finds by its dedup id, by its place at
 //! the end of the stream or by the broker's word.
 
+use std::collections::HashSet;
+
 use super::check::Check;
 use super::{WatchError, Watcher};
-use crate::event::Event;
+use crate::event::{Aggregate, Event};
 use crate::publisher::Outage;
 use crate::publisher::look::StreamNow;
 use crate::publisher::probe::Probe;
+use crate::store::outbox;
 use crate::store::outbox_heal::{self, Lost};
 
 /// Rows changed at once.
@@ -27,29 +30,40 @@ enum Shown {
     Leads,
     /// It had been published again before.
     Nothing,
-    /// It can't be published, and so not doubled either.
-    Unfit,
+    /// It is not the turn of this one: the broker does not take it, or an earlier event of its aggregate is not in the stream.
+    Unfit(Aggregate),
 }
 
 impl Check<'_> {
     /// How many events were lost and are in the stream again, or pending.
     pub(super) async fn heal(&self, now: &StreamNow, proven: u64, connects: u64) -> Result<u64, WatchError> {
-        let (mut first, mut healed, mut unfit) = (0, 0, Vec::new());
+        let (mut first, mut healed, mut unfit, mut stopped) = (0, 0, Vec::new(), HashSet::new());
         while let Some(doubtful) = self.watcher.oldest_window(self.tenure, &mut first, now, proven).await? {
             let doubtful = doubtful.into_iter().filter(|row| row.seq <= self.last).collect();
             let missing = self.watcher.missing(doubtful, now).await?;
             self.displace(&missing.displaced).await?;
             for lost in missing.lost {
-                match self.publish_again(lost).await? {
+                match self.publish_again(lost, &stopped).await? {
                     Shown::Leads => {
                         self.make_pending(&unfit).await?;
                         let others = self.heal_above(lost.seq, now, proven, connects).await?;
                         return Ok(healed + 1 + unfit.len() as u64 + others);
                     }
                     Shown::Nothing => healed += 1,
-                    Shown::Unfit => unfit.push(lost),
+                    Shown::Unfit(aggregate) => {
+                        stopped.insert(aggregate);
+                        unfit.push(lost);
+                    }
                 }
             }
+        }
+        if now.is_replicated && !unfit.is_empty() {
+            // Nobody but a leader that leads may be believed, and nothing showed that this one does: each look asks again.
+            tracing::warn!(
+                events = unfit.len(),
+                "events that the broker does not take now may be lost: they stay as they are"
+            );
+            return Ok(healed);
         }
         self.make_pending(&unfit).await?;
         Ok(healed + unfit.len() as u64)
@@ -95,11 +109,17 @@ impl Check<'_> {
     }
 
     /// Publishes a lost event again, under a fresh dedup id, and settles it.
-    async fn publish_again(&self, lost: Lost) -> Result<Shown, WatchError> {
+    async fn publish_again(&self, lost: Lost, stopped: &HashSet<Aggregate>) -> Result<Shown, WatchError> {
         let Watcher { pool, publisher, source, .. } = self.watcher;
         let payload_bytes_max = publisher.payload_bytes_max();
         let Some(row) = outbox_heal::lost_row(pool, lost, payload_bytes_max).await? else { return Ok(Shown::Nothing) };
-        let Ok(mut event) = Event::from_row(row, source) else { return Ok(Shown::Unfit) };
+        let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
+        let is_behind = stopped.contains(&aggregate) || !outbox::elders(pool, &[lost.seq]).await?.is_empty();
+        let Some(mut event) =
+            Event::from_row(row, source).ok().filter(|event| !is_behind && publisher.takes(&event.subject))
+        else {
+            return Ok(Shown::Unfit(aggregate));
+        };
         let lost_id = event.msg_id();
         event.heal_epoch = event.heal_epoch.saturating_add(1);
         let end = publisher.look().await?.last_seq;
@@ -120,7 +140,7 @@ impl Check<'_> {
                 Probe::Known { stream_seq } => (Shown::Nothing, stream_seq),
                 Probe::Unfit { reason } => {
                     tracing::warn!(event.id = %event.envelope.event_id, reason, "a lost event can't be published again");
-                    return Ok(Shown::Unfit);
+                    return Ok(Shown::Unfit(aggregate));
                 }
                 Probe::Forgotten => {
                     event.heal_epoch = event.heal_epoch.saturating_add(1);

@@ -105,6 +105,7 @@ mod tests {
             name: "ORDERS".to_owned(),
             created_at: moment(created),
             server: String::new(),
+            is_replicated: false,
             first_seq: 0,
             first_stored_at: None,
             last_seq: 0,

@@ -155,6 +155,7 @@ mod tests {
             name: "ORDERS".to_owned(),
             created_at: moment(1),
             server: "a".to_owned(),
+            is_replicated: false,
             first_seq: 1,
             first_stored_at: moment(1),
             last_seq: 110,

@@ -18,6 +18,8 @@ pub struct StreamNow {
     pub created_at: Option<DateTime<Utc>>,
     /// Which server answered, and which run of it.
     pub server: String,
+    /// Whether a server that was cut off from others may still believe that it leads.
+    pub is_replicated: bool,
     pub first_seq: u64,
     /// When the first message was stored, by the broker's clock; none if the stream is empty.
     pub first_stored_at: Option<DateTime<Utc>>,
@@ -77,6 +79,7 @@ impl Publisher {
             name: info.config.name.clone(),
             created_at: moment(info.created),
             server: self.server(info),
+            is_replicated: info.config.num_replicas > 1,
             first_seq: state.first_sequence,
             first_stored_at: of_a_message(state.first_timestamp),
             last_seq: state.last_sequence,

@@ -27,11 +27,16 @@ pub enum Probe {
     Refused,
     /// The broker knows its dedup id and has it not: another id is needed.
     Forgotten,
-    /// No broker would take the event.
+    /// The broker does not take this event.
     Unfit { reason: String },
 }
 
 impl Publisher {
+    /// Whether the stream took this subject when it was last seen.
+    pub fn takes(&self, subject: &str) -> bool {
+        self.terms.now().is_none_or(|taken| taken.takes(subject))
+    }
+
     /// Publishes an event as the one behind `last_seq`.
     ///
     /// # Errors
@@ -53,8 +58,8 @@ impl Publisher {
             Ok(_) => Ok(Probe::Forgotten),
             Err(error) => match classify(&error) {
                 Fault::Fence { .. } => Ok(Probe::Refused),
-                Fault::Event(reason) | Fault::Limit(reason) => Ok(Probe::Unfit { reason }),
-                Fault::Broker(_) | Fault::Passing(_) | Fault::Batch(_) => Err(Outage(format!(
+                Fault::Event(reason) | Fault::Limit(reason) | Fault::Passing(reason) => Ok(Probe::Unfit { reason }),
+                Fault::Broker(_) | Fault::Batch(_) => Err(Outage(format!(
                     "the stream's leader does not prove that it leads, so what it lacks is not believed to be lost: {}",
                     chain(&error)
                 ))),

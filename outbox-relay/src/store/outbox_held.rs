@@ -13,11 +13,11 @@ pub struct HeldRow {
     pub subject: String,
     /// Whether it waits for a limit itself.
     pub is_put_off: bool,
-    /// Whether its time has not come yet.
+    /// Whether its time has not come yet. One of more than two hours ahead is of a clock that was wrong.
     pub waits: bool,
 }
 
-/// The first event of an aggregate that is dead or waits for its next attempt.
+/// The first event of an aggregate that is dead, waits for its next attempt, or is held in front of the one that was asked about.
 #[derive(Debug)]
 pub struct Obstacle {
     /// The event of the aggregate that was asked about.
@@ -31,7 +31,8 @@ pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<Hel
         HeldRow,
         r#"SELECT seq, aggregate_type, aggregate_id AS "aggregate_id: Uuid", subject,
                   (next_attempt_at IS NOT NULL) AS "is_put_off!: bool",
-                  COALESCE(next_attempt_at > UTC_TIMESTAMP(6), FALSE) AS "waits!: bool"
+                  COALESCE(next_attempt_at > UTC_TIMESTAMP(6)
+                           AND next_attempt_at <= UTC_TIMESTAMP(6) + INTERVAL 2 HOUR, FALSE) AS "waits!: bool"
            FROM outbox FORCE INDEX (claim)
            WHERE state = 'held'
              AND seq > ?
@@ -58,6 +59,7 @@ pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>>
                AND earlier.aggregate_id = held.aggregate_id
            WHERE earlier.state = 'dead'
               OR earlier.next_attempt_at IS NOT NULL
+              OR (earlier.state = 'held' AND earlier.seq < held.seq)
            GROUP BY held.seq"#,
         Json(seqs)
     )

@@ -13,8 +13,8 @@ use crate::limits::{Cause, PutOff};
 
 /// Rows that are made due in one statement.
 const DUE_PIECE: u32 = 5_000;
-/// Where counting aggregates stops.
-const AGGREGATES_MAX: u32 = 100;
+/// Where looking for aggregates stops: many events may wait for another reason.
+const ROWS_MAX: u32 = 10_000;
 
 /// Has events wait, without spending an attempt. Locks their rows.
 pub async fn put_off(pool: &Pool, token: &str, events: &[PutOff]) -> sqlx::Result<u64> {
@@ -50,7 +50,7 @@ fn delay_micros(event: &PutOff) -> Option<u64> {
     }
 }
 
-/// How many aggregates have an event that waits for a limit, about, and no more than [`AGGREGATES_MAX`]. By the index
+/// How many aggregates have an event that waits for a limit, about, among the last [`ROWS_MAX`] that wait for anything. By the index
 /// `waiting`. Locks nothing.
 pub async fn aggregates_over_limit(pool: &Pool) -> sqlx::Result<usize> {
     let aggregates = sqlx::query_scalar!(
@@ -61,7 +61,7 @@ pub async fn aggregates_over_limit(pool: &Pool) -> sqlx::Result<usize> {
                  ORDER BY next_attempt_at DESC
                  LIMIT ?) AS newest
            WHERE state = 'held'"#,
-        AGGREGATES_MAX
+        ROWS_MAX
     )
     .fetch_one(pool)
     .await?;
