@@ -62,7 +62,7 @@ pub(super) async fn attach(client: &Client, pool: &Pool, settings: &Settings) ->
             _ => Fault::BrokerUnreachable,
         }
     })?;
-    let examined = examination::examine(&stream, pool, settings).await?;
+    let examined = examination::examine(client, &stream, pool, settings).await?;
     let is_first = examined.coverage.is_untouched();
     let repair = examined.repair.filter(|repair| !(is_first && *repair == Repair::ConsumerGone));
     let consumer = match (examined.repair, &examined.consumer) {

@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use async_nats::Client;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use super::attachment::Settings;
 use super::durable;
 use super::faults::Fault;
-use super::stored;
+use super::unreadable;
 use crate::position::{self, Believed, Coverage};
 use crate::store::inbox;
 use crate::store::inbox_read::Mark;
@@ -115,7 +116,12 @@ impl Examined {
 }
 
 /// Looks at all of it. A position that does not fit is corrected here; a consumer is not.
-pub(super) async fn examine(stream: &Stream, pool: &Pool, settings: &Settings) -> Result<Examined, Fault> {
+pub(super) async fn examine(
+    client: &Client,
+    stream: &Stream,
+    pool: &Pool,
+    settings: &Settings,
+) -> Result<Examined, Fault> {
     let before = info(stream).await?.state;
     let consumer = consumer_info(stream).await?;
     let coverage = match joined(pool).await? {
@@ -128,7 +134,7 @@ pub(super) async fn examine(stream: &Stream, pool: &Pool, settings: &Settings) -
     };
     let state = info(stream).await?.state;
     let wrong = match &coverage.position.mark {
-        Some((sequence, mark)) => match stands(stream, *sequence, mark, state.last_sequence).await? {
+        Some((sequence, mark)) => match stands(client, *sequence, mark, state.last_sequence).await? {
             Standing::Another => Some(Repair::StreamRewritten),
             Standing::Same if is_effect_gone(pool, mark).await? => Some(Repair::EffectsGone),
             Standing::Same | Standing::Gone => None,
@@ -188,11 +194,12 @@ enum Standing {
     Another,
 }
 
-async fn stands(stream: &Stream, sequence: u64, mark: &Mark, last: u64) -> Result<Standing, Fault> {
+/// Reads the message whether the client can parse its headers or not: history has read it in the same way.
+async fn stands(client: &Client, sequence: u64, mark: &Mark, last: u64) -> Result<Standing, Fault> {
     if sequence > last {
         return Ok(Standing::Another);
     }
-    let Some(message) = stored::get(stream, sequence).await? else { return Ok(Standing::Gone) };
+    let Some(message) = unreadable::get(client, sequence).await? else { return Ok(Standing::Gone) };
     let stored_ns = message.stored_at.timestamp_nanos_opt().unwrap_or_default();
     let is_same = stored_ns == mark.stored_ns && message.identity() == mark.id;
     Ok(if is_same { Standing::Same } else { Standing::Another })

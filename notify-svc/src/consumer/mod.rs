@@ -151,7 +151,7 @@ impl Consumer {
         let mut is_told = !attached.lost.is_empty();
         loop {
             tokio::time::sleep(WATCH_PERIOD).await;
-            let examining = examination::examine(&attached.stream, &self.process.pool, &self.settings);
+            let examining = examination::examine(&self.client, &attached.stream, &self.process.pool, &self.settings);
             let Ok(Ok(examined)) = tokio::time::timeout(WATCH_PERIOD, examining).await else { continue };
             if examined.repair.is_some() || examined.coverage.position.reading != attached.reading {
                 // It is done already, and attaching again finds nothing wrong.

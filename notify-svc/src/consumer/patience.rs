@@ -30,17 +30,16 @@ impl Consumer {
         reading: Uuid,
     ) {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
+        // Also when nothing but a lock of somebody else stands in the way.
         let mut is_taking = false;
         loop {
             let before = open(outcomes);
-            if self.round(messages, outcomes, &mut retry).await.is_err() {
-                return;
-            }
+            let Ok(is_locked) = self.round(messages, outcomes, &mut retry).await else { return };
             let is_stuck = open(outcomes) == before;
             if open(outcomes) == 0 || is_stuck && is_taking {
                 break;
             }
-            is_taking |= !is_stuck;
+            is_taking |= !is_stuck || is_locked;
         }
         let runs = position::runs(messages, outcomes);
         while let Err(error) = position::add(&self.process.pool, reading, &runs).await {
@@ -53,13 +52,14 @@ impl Consumer {
     }
 
     /// Tries each message that has no outcome: in stretches that become shorter with each fault, until it has failed alone.
+    /// Whether the database was well, but had something locked.
     async fn round(
         &self,
         messages: &[Message],
         outcomes: &mut [Option<Outcome>],
         retry: &mut Retry,
-    ) -> Result<(), Stopped> {
-        let mut from = 0;
+    ) -> Result<bool, Stopped> {
+        let (mut from, mut is_locked) = (0, false);
         while let Some(first) = outcomes[from..].iter().position(Option::is_none) {
             from += first;
             let to = outcomes.len().min(from + self.process.limit.now());
@@ -74,7 +74,10 @@ impl Consumer {
                     }
                     continue;
                 }
-                Ok(Err(error)) => fault(&error, to - from),
+                Ok(Err(error)) => {
+                    is_locked |= mysql::is_lock_wait(&error);
+                    fault(&error, to - from)
+                }
                 Err(_) => {
                     tracing::warn!(limit = ?ATTEMPT_TIME_MAX, tried = to - from, "database hangs, trying again");
                     Fault::DatabaseUnavailable
@@ -85,7 +88,7 @@ impl Consumer {
             retry.wait(&self.shutdown).await?;
             from += usize::from(to - from == 1);
         }
-        Ok(())
+        Ok(is_locked)
     }
 }
 

@@ -8,6 +8,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::RawMessage;
 use async_nats::{Client, HeaderName, StatusCode};
 use base64::Engine;
@@ -41,9 +42,10 @@ struct Answer {
     error: Option<Refusal>,
 }
 
+/// Not by its HTTP-like code: a stream that is not found is a 404 as well, and says nothing of its messages.
 #[derive(Deserialize)]
 struct Refusal {
-    code: u16,
+    err_code: u64,
 }
 
 /// Finds and settles them; returns how many there were. Gives up quietly: a fault of the broker shows elsewhere.
@@ -108,7 +110,7 @@ async fn ask(client: &Client, question: serde_json::Value) -> Result<Option<RawM
     let answer: Result<Answer, _> = context.request(format!("STREAM.MSG.GET.{}", names::STREAM), &question).await;
     match answer {
         Ok(Answer { message: Some(message), .. }) => Ok(Some(message)),
-        Ok(Answer { error: Some(Refusal { code: 404 }), .. }) => Ok(None),
+        Ok(Answer { error: Some(Refusal { err_code }), .. }) if err_code == ErrorCode::NO_MESSAGE_FOUND.0 => Ok(None),
         Ok(_) => Err(Fault::BrokerUnreachable),
         Err(error) => {
             tracing::debug!(%error, "reading a stored message failed");

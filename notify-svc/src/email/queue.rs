@@ -76,10 +76,9 @@ pub(super) struct Sender {
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Begun>,
-    /// Since when, and to whom.
-    dialogues: HashMap<NotificationId, (Instant, String)>,
+    /// Since when, to whom, and whether alone, to tell how the server is.
+    dialogues: HashMap<NotificationId, (Instant, String, bool)>,
     retries: usize,
-    probes: usize,
 }
 
 /// How an email began its way.
@@ -87,8 +86,6 @@ struct UnderWay {
 struct Begun {
     id: NotificationId,
     is_retry: bool,
-    /// Alone, to tell how the server is.
-    is_probe: bool,
 }
 
 /// How many emails a claim may take.
@@ -175,8 +172,9 @@ impl Sender {
         }
         let free = match pace {
             Pace::Full => free,
-            Pace::Probe if under_way.probes == 0 => free.min(1),
-            Pace::Probe | Pace::PausedUntil(_) => 0,
+            Pace::Probe if under_way.is_probing() => 0,
+            Pace::Probe => free.min(1),
+            Pace::PausedUntil(_) => 0,
         };
         if free == 0 {
             return Ok(Claimed::default());
@@ -188,8 +186,8 @@ impl Sender {
         let emails = std::mem::take(&mut claimed.emails);
         claimed.passed_over = if emails.is_empty() { claimed.passed_over } else { 0 };
         for email in emails {
-            let begun = Begun { id: email.id, is_retry: email.is_retry(), is_probe: room.is_probe };
-            under_way.dialogues.insert(email.id, (Instant::now(), email.recipient.clone()));
+            let begun = Begun { id: email.id, is_retry: email.is_retry() };
+            under_way.dialogues.insert(email.id, (Instant::now(), email.recipient.clone(), room.is_probe));
             let span = tracing::info_span!("email.send", notification.id = %email.id, order.id = %email.order_id);
             let hold = Hold::new(begun_at, LEASE);
             let delivery = Delivery { sender: Arc::clone(self), email, claim: claim.clone(), hold };
@@ -246,7 +244,6 @@ impl Sender {
 impl UnderWay {
     fn begin(&mut self, begun: Begun, delivery: impl Future<Output = ()> + Send + 'static) {
         self.retries += usize::from(begun.is_retry);
-        self.probes += usize::from(begun.is_probe);
         self.tasks.spawn(async move {
             delivery.await;
             begun
@@ -261,13 +258,17 @@ impl UnderWay {
         let begun = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         self.dialogues.remove(&begun.id);
         self.retries -= usize::from(begun.is_retry);
-        self.probes -= usize::from(begun.is_probe);
     }
 
     /// Recipients of emails that hang, one for each.
     fn slow(&self) -> Vec<&str> {
-        let slow = self.dialogues.values().filter(|(since, _)| since.elapsed() > SLOW);
-        slow.map(|(_, recipient)| recipient.as_str()).collect()
+        let slow = self.dialogues.values().filter(|(since, ..)| since.elapsed() > SLOW);
+        slow.map(|(_, recipient, _)| recipient.as_str()).collect()
+    }
+
+    /// Whether a probe is under way that may still tell something soon: one that hangs leaves it to the next.
+    fn is_probing(&self) -> bool {
+        self.dialogues.values().any(|(since, _, is_probe)| *is_probe && since.elapsed() <= SLOW)
     }
 
     async fn all_ended(&mut self) {

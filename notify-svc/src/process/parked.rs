@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use runtime::mysql::{Transaction, is_data_fault};
+use runtime::mysql::{self, Transaction, is_data_fault};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
@@ -20,6 +20,8 @@ use crate::store::inbox_due::{self, Due};
 use crate::store::inbox_parked::{self, Parked};
 use crate::store::{Receipt, inbox_dead, inbox_gate};
 
+/// An order that somebody has locked is tried again after this.
+const LOCKED_PAUSE: Duration = Duration::from_secs(10);
 /// An effect that the database refuses is tried again soon at first, and often enough later.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// Of one statement, as text: the server's limit is 1 MiB at least, unless somebody lowered it.
@@ -71,7 +73,14 @@ impl Process {
     pub async fn resume(&self) -> sqlx::Result<bool> {
         let due = inbox_due::due(&self.pool, DUE_MAX).await?;
         for one in &due {
-            self.resume_one(*one).await?;
+            match self.resume_one(*one).await {
+                // Somebody has its order locked: the others need not wait for that.
+                Err(error) if mysql::is_lock_wait(&error) => {
+                    tracing::warn!(event.id = %one.event_id, "the order of a parked event is locked, trying others first");
+                    inbox_due::postpone(&self.pool, one.event_id, LOCKED_PAUSE).await?;
+                }
+                resumed => resumed?,
+            }
         }
         Ok(!due.is_empty())
     }

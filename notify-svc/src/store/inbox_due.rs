@@ -124,6 +124,24 @@ pub async fn mark(tx: &mut Transaction, places: &[Place]) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Has the event tried again after a pause, and counts no attempt. Locks its row.
+///
+/// # Errors
+/// Any fault.
+pub async fn postpone(pool: &Pool, event_id: EventId, pause: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE inbox_parked
+         SET due_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE consumer = ? AND event_id = ?",
+        microseconds(pause),
+        names::NOTIFY_DURABLE,
+        event_id,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Counts an attempt and has the event tried again after a pause. Locks its row.
 ///
 /// # Errors
