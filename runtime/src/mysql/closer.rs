@@ -55,8 +55,11 @@ impl Thread {
 /// The clients that are connected and what the server does for each, as far as we may see: our own at least.
 async fn threads(connection: &mut MySqlConnection) -> sqlx::Result<HashMap<u64, (String, String)>> {
     let rows = connection.fetch_all("SHOW PROCESSLIST").await?;
+    // A thread that is just being made has neither: whoever may see the threads of others meets such ones.
+    let text =
+        |row: &MySqlRow, column| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(column)?.unwrap_or_default());
     // Unchecked: whether the id has a sign depends on the engine.
-    let thread = |row: &MySqlRow| Ok((row.try_get_unchecked("Id")?, (row.try_get("Host")?, row.try_get("Command")?)));
+    let thread = |row: &MySqlRow| Ok((row.try_get_unchecked("Id")?, (text(row, "Host")?, text(row, "Command")?)));
     rows.iter().map(thread).collect()
 }
 
