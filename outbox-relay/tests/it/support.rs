@@ -1,6 +1,11 @@
 //! An outbox, a stream and relays between them.
 
-use async_nats::jetstream;
+use std::error::Error;
+
+use async_nats::jetstream::consumer::Consumer;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::{self, ErrorCode};
 use futures::StreamExt;
 use serde_json::json;
 use sqlx::MySqlPool;
@@ -101,21 +106,31 @@ impl World {
         jetstream::new(async_nats::connect(self.nats.url()).await.unwrap())
     }
 
+    /// How much is in the stream, and a consumer of it. None if there is no stream.
+    async fn reader(&self) -> Result<Option<(usize, Consumer<OrderedConfig>)>, Box<dyn Error>> {
+        let mut stream = match self.jetstream().await.get_stream(schema::names::STREAM).await.map_err(|e| e.kind()) {
+            Ok(stream) => stream,
+            Err(GetStreamErrorKind::JetStream(e)) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
+            Err(error) => return Err(error.to_string().into()),
+        };
+        let count = stream.info().await?.state.messages.try_into()?;
+        Ok(Some((count, stream.create_consumer(OrderedConfig::default()).await?)))
+    }
+
     /// Everything in the stream, in its order; nothing if there is no stream.
     pub async fn messages(&self) -> Vec<Message> {
-        let Ok(mut stream) = self.jetstream().await.get_stream(schema::names::STREAM).await else {
-            return Vec::new();
-        };
-        let count = stream.info().await.unwrap().state.messages;
-        let config = jetstream::consumer::pull::OrderedConfig::default();
-        let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
+        let mut reader = None;
+        // A cluster that has just come together may not answer yet.
+        eventually("the stream can be read", async || self.reader().await.map(|there| reader = there).is_ok()).await;
+        let Some((count, consumer)) = reader else { return Vec::new() };
+        let messages = consumer.messages().await.unwrap();
         let read = async |message: Result<jetstream::Message, _>| {
             let message = message.unwrap();
             let headers = message.headers.clone().unwrap();
             let msg_id = headers.get(schema::names::MSG_ID_HEADER).unwrap().to_string();
             Message { sequence: message.info().unwrap().stream_sequence, msg_id, headers }
         };
-        messages.take(count.try_into().unwrap()).then(read).collect().await
+        messages.take(count).then(read).collect().await
     }
 }
 
