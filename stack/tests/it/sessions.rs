@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runtime::mysql::Pool;
 use schema::database::{NOTIFICATIONS, ORDERS};
-use sqlx::{AssertSqlSafe, MySqlPool};
+use sqlx::{AssertSqlSafe, MySqlConnection};
 use stack::testing::{Database, MySql, Nats, eventually};
 use stack::{Engine, both_engines};
 
@@ -39,7 +39,7 @@ fn hostile(engine: Engine) -> Vec<&'static str> {
             &["max_execution_time = 1", "transaction_isolation = 'SERIALIZABLE'", "transaction_read_only = 1"]
         }
         Engine::MariaDb => &[
-            // Long enough for the statements that set a session; `variables` tells whether it is taken over.
+            // Long enough for the statements that set a session: `variables` tells whether it is taken over.
             "max_statement_time = 1",
             "check_constraint_checks = 0",
             "tx_isolation = 'SERIALIZABLE'",
@@ -49,9 +49,9 @@ fn hostile(engine: Engine) -> Vec<&'static str> {
     both.into_iter().chain(own.iter().copied()).collect()
 }
 
-async fn spoil(admin: &MySqlPool, engine: Engine) {
+async fn spoil(admin: &mut MySqlConnection, engine: Engine) {
     for setting in hostile(engine) {
-        let spoiling = sqlx::raw_sql(AssertSqlSafe(format!("SET GLOBAL {setting}"))).execute(admin).await;
+        let spoiling = sqlx::raw_sql(AssertSqlSafe(format!("SET GLOBAL {setting}"))).execute(&mut *admin).await;
         spoiling.unwrap_or_else(|error| panic!("{setting}: {error}"));
     }
 }
@@ -70,14 +70,15 @@ both_engines! {
     async fn no_default_of_the_server_changes_what_a_session_does(engine: Engine) {
         let server = MySql::start(engine).await;
         let orders = Database::create_on(&server, &ORDERS).await;
-        let admin = orders.admin_pool().await;
+        // One session, from before: another would have what is set next.
+        let mut admin = orders.admin_pool().await.acquire().await.unwrap();
         let sound = variables(&orders.service_pool("order_svc", 1), engine).await;
         assert_eq!(sound.len(), hostile(engine).len() - 1, "{sound:?}");
-        spoil(&admin, engine).await;
+        spoil(&mut admin, engine).await;
         let pool = orders.service_pool("order_svc", 1);
         assert_eq!(variables(&pool, engine).await, sound);
         sqlx::query(INSERT).execute(&pool).await.unwrap();
-        let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(&admin).await.unwrap();
+        let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(&mut *admin).await.unwrap();
         assert_eq!(there, 1, "it is committed");
     }
 
@@ -86,8 +87,8 @@ both_engines! {
         let orders = Database::create_on(&server, &ORDERS).await;
         let notifications = Database::create_on(&server, &NOTIFICATIONS).await;
         let nats = Nats::start_with_accounts().await;
-        let admin = orders.admin_pool().await;
-        spoil(&admin, engine).await;
+        let mut admin = orders.admin_pool().await.acquire().await.unwrap();
+        spoil(&mut admin, engine).await;
         let services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
         let services = services.start().await;
         let ids = [services.place().await, services.place().await];
@@ -96,7 +97,7 @@ both_engines! {
         }
         let settled = "SELECT COUNT(*) FROM outbox WHERE state = 'published'";
         eventually("the settles are committed", async || {
-            sqlx::query_scalar::<_, i64>(settled).fetch_one(&admin).await.unwrap() == 2
+            sqlx::query_scalar::<_, i64>(settled).fetch_one(&mut *admin).await.unwrap() == 2
         })
         .await;
     }
