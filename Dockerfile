@@ -18,25 +18,25 @@ ENV SQLX_OFFLINE=true CARGO_INCREMENTAL=0
 # The dependencies, in a layer that lasts until Cargo.lock or a Cargo.toml changes: our own crates are stubs in it.
 COPY Cargo.toml Cargo.lock ./
 COPY schema/Cargo.toml schema/
-COPY runtime/Cargo.toml runtime/
+COPY crates/runtime/Cargo.toml crates/runtime/
 COPY order-svc/Cargo.toml order-svc/
 COPY outbox-relay/Cargo.toml outbox-relay/
 COPY notify-svc/Cargo.toml notify-svc/
-COPY stack/Cargo.toml stack/
-RUN for crate in schema runtime order-svc outbox-relay notify-svc stack; do \
+COPY crates/stack/Cargo.toml crates/stack/
+RUN for crate in schema crates/runtime order-svc outbox-relay notify-svc crates/stack; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \
-    rm -rf -- */src
+    rm -rf -- */src crates/*/src
 COPY .sqlx .sqlx
 COPY schema schema
-COPY runtime runtime
+COPY crates/runtime crates/runtime
 COPY order-svc order-svc
 COPY outbox-relay outbox-relay
 COPY notify-svc notify-svc
 # A copied file keeps its time, which is before the stubs': cargo would take the stubs for newer.
-RUN find schema runtime order-svc outbox-relay notify-svc -name '*.rs' -exec touch {} + && \
-    mkdir -p stack/src && touch stack/src/lib.rs && \
+RUN find schema crates order-svc outbox-relay notify-svc -name '*.rs' -exec touch {} + && \
+    mkdir -p crates/stack/src && touch crates/stack/src/lib.rs && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc
 
 FROM ${RUNTIME_IMAGE} AS service

@@ -21,12 +21,12 @@ help: ## Say this
 
 .PHONY: setup
 setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
-	@stack/setup run test check
+	@crates/stack/setup run test check
 
 # One plain command a line: make hands SIGTERM to the program itself, not to a shell around it.
 .PHONY: up
 up: ## Run the pipeline in the foreground; Ctrl-C stops it
-	@stack/setup $(DB) nats nginx
+	@crates/stack/setup $(DB) nats nginx
 	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack up --db $(DB)
 
@@ -36,31 +36,31 @@ reset: ## Forget all data of `make up`
 
 .PHONY: demo-downtime
 demo-downtime: ## Stop notify-svc, place orders, see them wait in NATS, start it again
-	@stack/setup $(DB) nats
+	@crates/stack/setup $(DB) nats
 	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack demo-downtime --db $(DB)
 
 .PHONY: test
 test: ## Run all tests against MySQL, MariaDB and NATS servers that are started for them
-	@stack/setup test
+	@crates/stack/setup test
 	@cargo build --quiet --workspace --bins
 	@$(TARGET)/debug/stack test -- $(ARGS)
 
 .PHONY: prove
 prove: ## Kill, freeze and cut off everything under load, then compare what customers were told with what is there
-	@stack/setup $(DB) nats
+	@crates/stack/setup $(DB) nats
 	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
-	@stack/setup $(DB) nats
+	@crates/stack/setup $(DB) nats
 	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack bench $(SECTION) --db $(DB) $(ARGS)
 
 .PHONY: check
 check: ## Formatting, lints, docs, layering, .sqlx, licences
-	@stack/setup check
+	@crates/stack/setup check
 	@.ci/check
 
 .PHONY: images
@@ -73,10 +73,10 @@ images: ## Build the three images with podman; ENGINE=docker, REGISTRY=registry.
 
 .PHONY: sbom
 sbom: ## List what is in each of the three programs, as CycloneDX, into target/sbom; seconds, and two minutes the first time
-	@stack/setup cyclonedx
+	@crates/stack/setup cyclonedx
 	@.ci/sbom
 
 .PHONY: sqlx-prepare
 sqlx-prepare: ## Describe the services' SQL anew after changing a query or a migration
-	@stack/setup mysql
+	@crates/stack/setup mysql
 	@cargo run --quiet -p stack -- sqlx-prepare

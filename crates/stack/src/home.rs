@@ -18,10 +18,10 @@ impl Home {
     /// Finds the workspace that the current folder is in.
     ///
     /// # Errors
-    /// If neither the current folder nor one above it holds `stack/setup`.
+    /// If neither the current folder nor one above it holds `crates/stack/setup`.
     pub fn find() -> anyhow::Result<Home> {
         let here = env::current_dir().context("cannot tell the current folder")?;
-        let root = here.ancestors().find(|folder| folder.join("stack/setup").is_file());
+        let root = here.ancestors().find(|folder| folder.join("crates/stack/setup").is_file());
         let root = root.with_context(|| format!("{} is not inside the workspace", here.display()))?;
         Ok(Home { root: root.to_owned() })
     }
@@ -32,14 +32,14 @@ impl Home {
         &self.root
     }
 
-    /// A server or tool that `stack/setup` provides.
+    /// A server or tool that `crates/stack/setup` provides.
     ///
     /// # Errors
     /// If it is missing; the message says how to get it.
     pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.root.join(".stack/dist/bin").join(name);
         if !path.is_file() {
-            bail!("{name} is missing: run `make setup`, or `stack/setup` with the parts you want");
+            bail!("{name} is missing: run `make setup`, or `crates/stack/setup` with the parts you want");
         }
         Ok(path)
     }

@@ -41,10 +41,10 @@ impl Place {
     fn new() -> Self {
         let root = Home::find().unwrap().root().to_owned();
         let folder = tempfile::tempdir().unwrap();
-        for path in ["stack", ".stack"] {
-            fs::create_dir(folder.path().join(path)).unwrap();
+        for path in ["crates/stack", ".stack"] {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
         }
-        for path in ["stack/setup", "gateway", ".stack/dist"] {
+        for path in ["crates/stack/setup", "gateway", ".stack/dist"] {
             symlink(root.join(path), folder.path().join(path)).unwrap();
         }
         Self { folder, ports: PORTS.iter().map(|_| Port::reserve()).collect() }

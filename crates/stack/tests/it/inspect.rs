@@ -30,7 +30,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
 const FEW: u64 = 200;
 
 fn queries(database: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/inspect").join(database);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema/inspect").join(database);
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "sql")).collect()
 }

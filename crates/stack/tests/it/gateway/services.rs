@@ -99,7 +99,7 @@ async fn every_refusal_of_the_two_is_a_problem_document() {
 /// The codes and titles of nginx.conf, in the responses of each operation of both documents.
 #[test]
 fn what_the_gateway_answers_is_in_the_documents() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
     let conf = read("gateway/nginx.conf");
     let map = conf.split_once("map $status $problem_code {").unwrap().1.split_once('}').unwrap().0;

@@ -2,7 +2,7 @@
 //! and measuring the services.
 //!
 //! Guarantees that what it starts is stopped: each server is a child in its own process group, is told to end when
-//! its launcher dies, and is ended by process id only. Relies on `stack/setup` for the programs. Leaves the host's
+//! its launcher dies, and is ended by process id only. Relies on `crates/stack/setup` for the programs. Leaves the host's
 //! own services alone.
 
 pub mod account;

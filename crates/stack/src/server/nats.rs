@@ -87,7 +87,7 @@ pub struct NatsPeer {
     pub routes: Vec<u16>,
 }
 
-const ACCOUNTS: &str = include_str!("../../../k8s/base/nats/accounts.conf");
+const ACCOUNTS: &str = include_str!("../../../../k8s/base/nats/accounts.conf");
 
 /// A running nats-server.
 #[derive(Debug)]
