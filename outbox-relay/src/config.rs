@@ -3,68 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
 use runtime::config::{ProcessConfig, Validate, duration};
-use runtime::health::HealthConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
-use crate::cli::check::CheckConfig;
-use crate::cli::discard::DiscardConfig;
-use crate::cli::forget_stream::ForgetStreamConfig;
-use crate::cli::list::ListConfig;
-use crate::cli::operator::ActConfig;
-use crate::cli::pause::PauseConfig;
-use crate::cli::purge::PurgeConfig;
-use crate::cli::replay::ReplayConfig;
-use crate::cli::requeue::RequeueConfig;
-use crate::cli::resume::ResumeConfig;
-use crate::cli::show::ShowConfig;
-use crate::publisher::PublishPath;
 use crate::subject::{self, Pattern};
-
-/// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
-#[derive(Debug, Parser)]
-#[command(version)]
-pub struct Config {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The verbs.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Drain the outbox until SIGTERM. Several may run: one is active, the others stand by.
-    Run(Box<RunConfig>),
-    /// Ask the process that runs here whether it is ready: exits 0 or 1.
-    Health(HealthConfig),
-    /// Show the backlog, the dead events, which relay is active and up to where the stream is proven. Exits 4 if a person
-    /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
-    /// answer.
-    Status(StatusConfig),
-    /// List events, newest first.
-    List(ListConfig),
-    /// Show all of one event, and what it was if it was discarded.
-    Show(ShowConfig),
-    /// Publish dead events after all; what was held behind them follows.
-    Requeue(RequeueConfig),
-    /// Give dead or held events up for good; what was held behind them goes on.
-    Discard(DiscardConfig),
-    /// Keep events for a subject from being published; without a subject, show what is paused.
-    Pause(PauseConfig),
-    /// Publish events for a paused subject again.
-    Resume(ResumeConfig),
-    /// Publish events again that were published before, to their own subjects or to another.
-    Replay(ReplayConfig),
-    /// Delete published events now, as far as they are proven to be in the stream.
-    Purge(PurgeConfig),
-    /// Let the outbox be published to another stream from now on; what that one lacks is published to it.
-    ForgetStream(ForgetStreamConfig),
-    /// Look whether database, stream, consumers and settings are what the promises rest on, and change nothing. Exits 4 if a
-    /// promise does not hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
-    Check(CheckConfig),
-}
 
 /// Settings of `run`.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,6 +69,15 @@ pub struct RunConfig {
     /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay check`.
     #[arg(long, env = "STRICT")]
     pub strict: bool,
+}
+
+/// How events are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PublishPath {
+    /// Many events as one atomic batch where stream and server allow it, else careful.
+    Auto,
+    /// Always one by one.
+    Careful,
 }
 
 /// The stream that the events go to.
@@ -192,25 +144,6 @@ pub struct StatusConfig {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
-}
-
-impl Validate for Config {
-    fn validate(&self) -> Result<(), String> {
-        match &self.command {
-            Command::Run(config) => config.validate(),
-            Command::Health(_) => Ok(()),
-            Command::Status(config) => config.database.validate(),
-            Command::List(ListConfig { look, .. }) | Command::Show(ShowConfig { look, .. }) => look.database.validate(),
-            Command::Requeue(RequeueConfig { act, .. })
-            | Command::Discard(DiscardConfig { act, .. })
-            | Command::Pause(PauseConfig { act, .. })
-            | Command::Resume(ResumeConfig { act, .. })
-            | Command::ForgetStream(ForgetStreamConfig { act, .. })
-            | Command::Purge(PurgeConfig { act, .. }) => act.look.database.validate(),
-            Command::Replay(ReplayConfig { act: ActConfig { look, .. }, nats, .. })
-            | Command::Check(CheckConfig { look, nats, .. }) => look.database.validate().and_then(|()| nats.validate()),
-        }
-    }
 }
 
 impl Validate for RunConfig {

@@ -14,16 +14,11 @@ use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
 use uuid::Uuid;
 
-use crate::limits::Over;
 use crate::reason::reason;
-use crate::store::column::moment;
+use crate::store::column::{HEADERS_BYTES_MAX, moment};
 use crate::store::outbox::PendingRow;
 use crate::store::outbox_settle::Key;
 use crate::subject;
-
-/// Bytes of the JSON text of headers from which on no broker takes them: a message has 64 KiB of headers at most, and an
-/// escape such as `\u0080` stands for at least a sixth of its length.
-pub const HEADERS_BYTES_MAX: u64 = 6 << 16;
 
 /// What events are kept in order by.
 pub type Aggregate = (String, Uuid);
@@ -132,11 +127,6 @@ impl Event {
     /// See [`msg_id`].
     pub fn msg_id(&self) -> String {
         msg_id(self.envelope.event_id, self.is_tombstone, self.heal_epoch)
-    }
-
-    /// The event as one above a limit.
-    pub fn over(self, reason: String) -> Over {
-        Over { key: self.key(), aggregate: self.aggregate(), reason, has_waited: self.has_waited }
     }
 
     /// Since it was inserted.

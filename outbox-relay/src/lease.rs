@@ -4,7 +4,7 @@
 //! the process is stopped, and that it settles only while the database still has its token, which no other tenure ever had. A
 //! tenure that is not renewed in time ends by itself; the settles of a relay that slept through its end change nothing
 //! (`a_stale_relay_settles_nothing`). What such a relay has on its way to the broker is refused there: see
-//! [`crate::publisher`].
+//! [`crate::publish`].
 //!
 //! A standby believes no clock but its own: the database's may be set back and forth. It takes a lease whose row did not
 //! change while it looked for a lease time, a released one at once, and one whose holder has been saying for a lease time that

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::event::Aggregate;
+use crate::event::{Aggregate, Event};
 use crate::store::outbox_settle::Key;
 
 /// How long an event waits before it can be dead for a limit: longer than it takes to notice and undo a mistyped one.
@@ -31,6 +31,13 @@ pub struct Over {
     pub reason: String,
     /// Whether it waited already.
     pub has_waited: bool,
+}
+
+impl Over {
+    /// The event, with what is too large.
+    pub fn of(event: &Event, reason: String) -> Self {
+        Self { key: event.key(), aggregate: event.aggregate(), reason, has_waited: event.has_waited }
+    }
 }
 
 /// An event that waits though it is its aggregate's turn.

@@ -1,39 +1,24 @@
 //! Drains an outbox table to NATS JetStream, in order, with retries and dedup.
 
-mod claim;
-mod cli;
 mod config;
+mod drain;
 mod event;
-mod floor;
-mod housekeeping;
+mod heal;
+mod hold;
 mod lease;
 mod limits;
-mod line;
-mod loss;
 mod metrics;
-mod pause;
-mod pipeline;
-mod preflight;
-mod publisher;
-mod put_off;
+mod operate;
+mod publish;
 mod reason;
-mod relay;
-mod release;
-mod replay;
-mod retention;
-mod sampler;
-mod settlement;
-mod settler;
 mod store;
 mod stream;
 mod subject;
 mod terms;
-mod timeline;
-mod wake;
 
 use std::process::ExitCode;
 
-use config::{Command, Config};
+use operate::command::{Command, Config};
 use runtime::{health, telemetry};
 
 /// On one thread: the relay waits for others most of the time, and a hand-over between threads costs an event more than
@@ -46,21 +31,21 @@ async fn main() -> ExitCode {
     };
     let result = match config.command {
         Command::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
-            Ok(()) => cli::run::run(config).await,
+            Ok(()) => operate::run::run(config).await,
             Err(misconfigured) => Err(misconfigured.into()),
         },
         Command::Health(config) => health::health(&config).await,
-        Command::Status(config) => cli::status::status(config).await,
-        Command::List(config) => cli::list::list(config).await,
-        Command::Show(config) => cli::show::show(config).await,
-        Command::Requeue(config) => cli::requeue::requeue(config).await,
-        Command::Discard(config) => cli::discard::discard(config).await,
-        Command::Pause(config) => cli::pause::pause(config).await,
-        Command::Resume(config) => cli::resume::resume(config).await,
-        Command::Replay(config) => cli::replay::replay(config).await,
-        Command::Purge(config) => cli::purge::purge(config).await,
-        Command::ForgetStream(config) => cli::forget_stream::forget_stream(config).await,
-        Command::Check(config) => cli::check::check(config).await,
+        Command::Status(config) => operate::status::status(config).await,
+        Command::List(config) => operate::list::list(config).await,
+        Command::Show(config) => operate::show::show(config).await,
+        Command::Requeue(config) => operate::requeue::requeue(config).await,
+        Command::Discard(config) => operate::discard::discard(config).await,
+        Command::Pause(config) => operate::pause::pause(config).await,
+        Command::Resume(config) => operate::resume::resume(config).await,
+        Command::Replay(config) => operate::replay::replay(config).await,
+        Command::Purge(config) => operate::purge::purge(config).await,
+        Command::ForgetStream(config) => operate::forget_stream::forget_stream(config).await,
+        Command::Check(config) => operate::check::check(config).await,
     };
     runtime::config::exit(result)
 }

@@ -2,7 +2,7 @@
 //!
 //! `discard: new` makes a full stream push back into the outbox instead of dropping unread events; deny_delete and
 //! deny_purge keep people from making holes by hand. An existing stream is left as it is; one that vanished is made again,
-//! and [`crate::loss`] has it filled.
+//! and [`crate::heal`] has it filled.
 
 use async_nats::Client;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
@@ -70,7 +70,7 @@ async fn ensure(client: &Client, config: &StreamConfig) -> Result<(), CreateStre
     Ok(())
 }
 
-/// What this relay makes, and what [`crate::preflight`] holds a stream against.
+/// What this relay makes, and what [`crate::operate::preflight`] holds a stream against.
 pub fn wanted(config: &StreamConfig) -> Config {
     Config {
         name: config.name.clone(),

@@ -9,6 +9,10 @@ use sqlx::mysql::{MySqlTypeInfo, MySqlValueRef};
 use sqlx::types::Json;
 use sqlx::{Decode, MySql, Type};
 
+/// Bytes of the JSON text of headers from which on no broker takes them: a message has 64 KiB of headers at most, and an
+/// escape such as `\u0080` stands for at least a sixth of its length.
+pub const HEADERS_BYTES_MAX: u64 = 6 << 16;
+
 /// A column of type JSON, as the server keeps it.
 #[derive(Clone, Debug)]
 pub struct JsonText(pub Box<str>);

@@ -8,9 +8,8 @@ use runtime::mysql::{Pool, PooledConnection};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column::{JsonText, Moment};
+use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
 use super::outbox_settle::Key;
-use crate::event::HEADERS_BYTES_MAX;
 
 /// A pending row as it was written, rubbish included.
 #[derive(Debug)]

@@ -10,9 +10,8 @@ use schema::names::OUTBOX_LEASE;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column::{JsonText, Moment};
+use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
 use super::outbox::PendingRow;
-use crate::event::HEADERS_BYTES_MAX;
 
 /// A published event, as far as it matters whether the stream still has it.
 #[derive(Debug)]

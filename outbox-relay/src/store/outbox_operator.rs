@@ -5,9 +5,8 @@ use runtime::mysql::Transaction;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column::{JsonText, Moment};
+use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
 use super::outbox::PendingRow;
-use crate::event::HEADERS_BYTES_MAX;
 
 /// An event that a person pointed at.
 #[derive(Debug)]

@@ -1,0 +1,90 @@
+//! What the loss detector tells. Labels come from closed sets and are all there at 0 from the start.
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use super::sign::Sign;
+use crate::store::relay_stream::StreamRow;
+
+/// Handles of the metrics.
+#[derive(Clone, Debug)]
+pub struct LossMetrics {
+    checks: IntCounterVec,
+    losses: IntCounterVec,
+    healed: IntCounter,
+    proven: IntGauge,
+    proven_age: Gauge,
+    unread_dropped: IntGauge,
+}
+
+impl LossMetrics {
+    /// Registers all of them.
+    ///
+    /// # Errors
+    /// If one is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            checks: IntCounterVec::new(
+                Opts::new(
+                    "relay_deep_checks_total",
+                    "Comparisons of the outbox with the stream, by the sign that led to them.",
+                ),
+                &["sign"],
+            )?,
+            losses: IntCounterVec::new(
+                Opts::new(
+                    "relay_losses_total",
+                    "Losses of the broker that were found, by the sign that gave them away.",
+                ),
+                &["sign"],
+            )?,
+            healed: IntCounter::new(
+                "relay_healed_events_total",
+                "Events that the broker had acknowledged and lost, made pending again.",
+            )?,
+            proven: IntGauge::new(
+                "stream_proven_sequence",
+                "The stream is proven up to this sequence; sampled by the active relay, else 0.",
+            )?,
+            proven_age: Gauge::new(
+                "stream_proven_age_seconds",
+                "What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a \
+                 relay first looked. Sampled by the active relay, else 0.",
+            )?,
+            unread_dropped: IntGauge::new(
+                "stream_unread_dropped_messages",
+                "About how many messages the limits of the stream dropped before every durable consumer had them. Above 0 \
+                 nothing more is proven or purged, until the limits are changed and what they dropped is published again; \
+                 sampled by the active relay, else 0.",
+            )?,
+        };
+        for sign in Sign::ALL {
+            metrics.checks.with_label_values(&[sign.as_str()]);
+            metrics.losses.with_label_values(&[sign.as_str()]);
+        }
+        registry.register(Box::new(metrics.checks.clone()))?;
+        registry.register(Box::new(metrics.losses.clone()))?;
+        registry.register(Box::new(metrics.healed.clone()))?;
+        registry.register(Box::new(metrics.proven.clone()))?;
+        registry.register(Box::new(metrics.proven_age.clone()))?;
+        registry.register(Box::new(metrics.unread_dropped.clone()))?;
+        Ok(metrics)
+    }
+
+    /// A deep check began.
+    pub fn checked(&self, sign: Sign) {
+        self.checks.with_label_values(&[sign.as_str()]).inc();
+    }
+
+    /// A deep check found a loss.
+    pub fn healed(&self, sign: Sign, events: u64) {
+        self.losses.with_label_values(&[sign.as_str()]).inc();
+        self.healed.inc_by(events);
+    }
+
+    /// A sample of the table.
+    pub fn sample(&self, row: &StreamRow) {
+        self.proven.set(i64::try_from(row.proven_seq).unwrap_or(i64::MAX));
+        self.proven_age.set(row.proven_seconds.unwrap_or(0.0));
+        self.unread_dropped.set(i64::try_from(row.unread_dropped).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,40 @@
+//! What a relay does beside publishing: it follows pauses, releases held events and purges old ones.
+//!
+//! Each is a loop of its own that can fail without stopping the relay.
+
+use std::time::Duration;
+
+use runtime::lifecycle::Lifecycle;
+use runtime::mysql::Pool;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::HousekeepingMetrics;
+use super::pause::{self, Pauses};
+use super::release::Release;
+use super::retention;
+use crate::metrics::Metrics;
+use crate::terms::Terms;
+
+/// What the loops work with.
+#[derive(Clone, Debug)]
+pub struct Housekeeping {
+    pub pool: Pool,
+    pub pauses: Pauses,
+    pub terms: Terms,
+    pub metrics: HousekeepingMetrics,
+    /// Tells whether this relay is the active one.
+    pub relay: Metrics,
+    /// How long published events are kept.
+    pub retention: Duration,
+}
+
+impl Housekeeping {
+    /// Starts the loops.
+    pub fn spawn(self, lifecycle: &mut Lifecycle, shutdown: &CancellationToken) {
+        let Self { pool, pauses, terms, metrics, relay, retention } = self;
+        lifecycle.spawn("pauses", pause::follow(pool.clone(), pauses.clone(), metrics.clone(), shutdown.clone()));
+        let release = Release { pool: pool.clone(), pauses, terms, metrics: relay.clone() };
+        lifecycle.spawn("release", release.run(shutdown.clone()));
+        lifecycle.spawn("retention", retention::run(pool, retention, relay, metrics, shutdown.clone()));
+    }
+}

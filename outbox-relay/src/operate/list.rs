@@ -1,0 +1,121 @@
+//! `outbox-relay list`: events by state, order, type and time, newest first.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use schema::names;
+use uuid::Uuid;
+
+use super::operator::LookConfig;
+use super::table::{Table, or_dash};
+use crate::operate::timeline;
+use crate::store::column::moment;
+use crate::store::outbox_view::{self, Filter, ListedRow};
+
+/// Settings of `list`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ListConfig {
+    #[command(flatten)]
+    pub look: LookConfig,
+
+    /// Only events in this state.
+    #[arg(long)]
+    pub state: Option<ListedState>,
+
+    /// Only events of this order.
+    #[arg(long, conflicts_with = "aggregate")]
+    pub order: Option<Uuid>,
+
+    /// Only events of this aggregate, as TYPE/ID.
+    #[arg(long, value_parser = aggregate)]
+    pub aggregate: Option<(String, Uuid)>,
+
+    /// Only events of this type. With no index on it, nor on the times, a list of few events may read the whole outbox,
+    /// newest first: some seconds at ten million events.
+    #[arg(long = "type")]
+    pub event_type: Option<String>,
+
+    /// Only events with an occurred_at of this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m.
+    #[arg(long, value_parser = timeline::moment)]
+    pub since: Option<DateTime<Utc>>,
+
+    /// Only events with an occurred_at before this time.
+    #[arg(long, value_parser = timeline::moment)]
+    pub until: Option<DateTime<Utc>>,
+
+    /// Only events before this seq: the last one of the page before.
+    #[arg(long)]
+    pub before: Option<u64>,
+
+    /// How many events to show.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+}
+
+/// A state to list by.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ListedState {
+    Pending,
+    Published,
+    Held,
+    Dead,
+}
+
+impl ListedState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Published => "published",
+            Self::Held => "held",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// clap's `value_parser` of an aggregate.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn aggregate(text: &str) -> Result<(String, Uuid), String> {
+    let (aggregate_type, id) = text.split_once('/').ok_or("expected TYPE/ID, such as order/<uuid>")?;
+    Ok((aggregate_type.to_owned(), id.parse().map_err(|error| format!("{id:?} is no UUID: {error}"))?))
+}
+
+/// Prints the list.
+///
+/// # Errors
+/// If the outbox can't be read.
+pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
+    let pool = config.look.pool()?;
+    let filter = Filter {
+        state: config.state.map(ListedState::as_str),
+        aggregate: config.order.map(|id| (names::ORDER.to_owned(), id)).or(config.aggregate),
+        event_type: config.event_type,
+        since: config.since,
+        until: config.until,
+        before: config.before.unwrap_or(u64::MAX),
+    };
+    let rows = outbox_view::list(&pool, &filter, config.limit).await.context("reading the outbox")?;
+    config.look.print(&rows, |rows| table(rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(rows: &[ListedRow]) -> String {
+    let headings = ["seq", "event", "type", "aggregate", "version", "state", "attempts", "occurred at", "last error"];
+    let mut table = Table::new(&headings);
+    for row in rows {
+        table.row(vec![
+            row.seq.to_string(),
+            row.event_id.to_string(),
+            row.event_type.clone(),
+            format!("{}/{}", row.aggregate_type, row.aggregate_id),
+            or_dash(row.aggregate_version),
+            row.state.clone(),
+            row.attempts.to_string(),
+            or_dash(moment(row.occurred_at).map(|at| at.format("%F %T%.3f"))),
+            or_dash(row.last_error.as_deref()),
+        ]);
+    }
+    table.to_string()
+}
