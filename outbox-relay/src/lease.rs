@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use runtime::mysql::Pool;
 use runtime::retry::{Retry, Stopped};
 use runtime::telemetry::chain;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ use crate::stream::Reach;
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Takes, keeps and gives up the lease of one outbox.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Lease {
     pool: Pool,
     name: &'static str,
@@ -36,6 +37,18 @@ pub struct Lease {
     metrics: Metrics,
     /// How long a holder's outage has to last before it is relieved: longer each time that it did not help.
     patience: Duration,
+    active: watch::Sender<bool>,
+}
+
+/// Whether this relay is the active one; a clone is the same.
+#[derive(Clone, Debug)]
+pub struct Activity(watch::Receiver<bool>);
+
+impl Activity {
+    /// At this moment.
+    pub fn is_active(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// The time in which this relay is the active one.
@@ -114,7 +127,17 @@ impl Watched {
 impl Lease {
     /// A lease that other relays may take `time` after this one died.
     pub fn new(pool: Pool, name: &'static str, time: Duration, metrics: Metrics) -> Self {
-        Self { pool, name, time, metrics, patience: time }
+        Self { pool, name, time, metrics, patience: time, active: watch::Sender::new(false) }
+    }
+
+    /// For those who work beside the active relay only.
+    pub fn activity(&self) -> Activity {
+        Activity(self.active.subscribe())
+    }
+
+    fn set_active(&self, is_active: bool) {
+        self.active.send_replace(is_active);
+        self.metrics.lease_held(is_active);
     }
 
     /// Stands by until the lease may be taken, then takes it.
@@ -130,7 +153,11 @@ impl Lease {
                 return Err(Stopped);
             }
             match self.try_acquire(&token, &mut watched, reach, shutdown).await {
-                Ok(Some(tenure)) => return Ok(tenure),
+                Ok(Some(tenure)) => {
+                    tracing::info!(token = tenure.token, "lease acquired, this relay is active");
+                    self.set_active(true);
+                    return Ok(tenure);
+                }
                 Ok(None) => {
                     self.metrics.outage_ended();
                     tracing::debug!("another relay is active, standing by");
@@ -183,8 +210,18 @@ impl Lease {
         }))
     }
 
-    /// Renews the tenure three times as often as needed, until it is over; ends it if that fails for too long.
-    pub async fn keep(&self, tenure: &Tenure) {
+    /// Keeps the tenure until it is over.
+    pub async fn keep(&self, tenure: &Tenure, shutdown: &CancellationToken) {
+        self.renew(tenure).await;
+        // Not when it is released: a settle may wait for the database long after another relay took over.
+        self.set_active(false);
+        if !shutdown.is_cancelled() {
+            self.metrics.lease_lost();
+        }
+    }
+
+    /// Renews it three times as often as needed; ends it if that fails for too long.
+    async fn renew(&self, tenure: &Tenure) {
         loop {
             tokio::select! {
                 () = tenure.over.cancelled() => return,

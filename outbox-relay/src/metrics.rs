@@ -245,25 +245,14 @@ impl Metrics {
         self.paused.set(0);
     }
 
-    /// This relay became the active one.
-    pub fn lease_acquired(&self) {
-        self.lease_held.set(1);
-    }
-
-    /// Whether this relay is the active one.
-    pub fn is_active(&self) -> bool {
-        self.lease_held.get() == 1
+    /// Whether this relay is the active one now.
+    pub fn lease_held(&self, is_held: bool) {
+        self.lease_held.set(is_held.into());
     }
 
     /// This relay is no longer the active one, and was not stopped.
     pub fn lease_lost(&self) {
-        self.lease_ended();
         self.lease_losses.inc();
-    }
-
-    /// This relay is no longer the active one.
-    pub fn lease_ended(&self) {
-        self.lease_held.set(0);
     }
 
     /// A batch was not settled because another relay had taken over.

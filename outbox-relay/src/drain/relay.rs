@@ -84,24 +84,14 @@ impl Relay {
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.lines.admit().await?;
         while let Ok(tenure) = self.lease.acquire(&self.reach, &shutdown).await {
-            tracing::info!(token = tenure.token, "lease acquired, this relay is active");
-            self.metrics.lease_acquired();
             let drain = async {
                 let result = self.drain(&tenure, &shutdown).await;
                 tenure.over.cancel();
                 result
             };
-            let keep = async {
-                self.lease.keep(&tenure).await;
-                // Not after the drain: a settle may wait for the database long after another relay took over.
-                if !shutdown.is_cancelled() {
-                    self.metrics.lease_lost();
-                }
-            };
-            let (result, ()) = tokio::join!(drain, keep);
+            let (result, ()) = tokio::join!(drain, self.lease.keep(&tenure, &shutdown));
             self.lines.stand_by();
             self.lease.release(&tenure).await;
-            self.metrics.lease_ended();
             match result {
                 Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
                 result => result?,

@@ -7,6 +7,7 @@ use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::heal::LossMetrics;
+use crate::lease::Activity;
 use crate::metrics::Metrics;
 use crate::store::outbox_count::{self, State, StateCount};
 use crate::store::relay_stream::{self, StreamRow};
@@ -18,11 +19,17 @@ const INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Never; a failed sample is logged and the gauge keeps its value.
-pub async fn run(pool: Pool, metrics: Metrics, losses: LossMetrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    pool: Pool,
+    activity: Activity,
+    metrics: Metrics,
+    losses: LossMetrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut timer = tokio::time::interval(INTERVAL);
     while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
         for state in State::ALL {
-            if !metrics.is_active() {
+            if !activity.is_active() {
                 metrics.sample(state, &StateCount { events: 0, oldest_seconds: None });
                 continue;
             }
@@ -31,12 +38,12 @@ pub async fn run(pool: Pool, metrics: Metrics, losses: LossMetrics, shutdown: Ca
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
             }
         }
-        let waiting = if metrics.is_active() { outbox_count::waiting(&pool).await } else { Ok(0) };
+        let waiting = if activity.is_active() { outbox_count::waiting(&pool).await } else { Ok(0) };
         match waiting {
             Ok(events) => metrics.sample_waiting(events),
             Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
         }
-        match metrics.is_active() {
+        match activity.is_active() {
             true => match relay_stream::look(&pool).await {
                 Ok(row) => losses.sample(&row),
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample relay_stream"),

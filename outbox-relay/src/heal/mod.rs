@@ -6,7 +6,7 @@
 //! outbox compared with the stream ([`check`]), while nothing is published: what is lost is back in its place, in the order
 //! of `seq`, before anything younger follows. A comparison that finds nothing costs time and changes nothing.
 //!
-//! Which stream it is, its messages tell ([`identity`]), and that its leader leads, a message that it stores ([`heal`]).
+//! Which stream it is, its messages tell ([`identity`]), and that its leader leads, a message that it stores ([`restore`]).
 //!
 //! Proof goes by the stream's own numbers and not by its messages one by one: its end is marked at each look, and when the
 //! fsync horizon has passed without a sign, everything up to the mark is proven, because a stream is one log: it was not
@@ -19,10 +19,10 @@
 mod acks;
 mod check;
 mod compare;
-mod heal;
 mod history;
 mod identity;
 mod metrics;
+mod restore;
 mod sign;
 mod unread;
 

@@ -12,7 +12,7 @@ use super::metrics::HousekeepingMetrics;
 use super::pause::{self, Pauses};
 use super::release::Release;
 use super::retention;
-use crate::metrics::Metrics;
+use crate::lease::Activity;
 use crate::terms::Terms;
 
 /// What the loops work with.
@@ -22,8 +22,7 @@ pub struct Housekeeping {
     pub pauses: Pauses,
     pub terms: Terms,
     pub metrics: HousekeepingMetrics,
-    /// Tells whether this relay is the active one.
-    pub relay: Metrics,
+    pub activity: Activity,
     /// How long published events are kept.
     pub retention: Duration,
 }
@@ -31,10 +30,10 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Starts the loops.
     pub fn spawn(self, lifecycle: &mut Lifecycle, shutdown: &CancellationToken) {
-        let Self { pool, pauses, terms, metrics, relay, retention } = self;
+        let Self { pool, pauses, terms, metrics, activity, retention } = self;
         lifecycle.spawn("pauses", pause::follow(pool.clone(), pauses.clone(), metrics.clone(), shutdown.clone()));
-        let release = Release { pool: pool.clone(), pauses, terms, metrics: relay.clone() };
+        let release = Release { pool: pool.clone(), pauses, terms, activity: activity.clone() };
         lifecycle.spawn("release", release.run(shutdown.clone()));
-        lifecycle.spawn("retention", retention::run(pool, retention, relay, metrics, shutdown.clone()));
+        lifecycle.spawn("retention", retention::run(pool, retention, activity, metrics, shutdown.clone()));
     }
 }

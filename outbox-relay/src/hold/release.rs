@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pause::{INTERVAL, Pauses};
 use crate::event::Aggregate;
-use crate::metrics::Metrics;
+use crate::lease::Activity;
 use crate::store::outbox_held::{self, HeldRow, Obstacle};
 use crate::terms::Terms;
 
@@ -29,7 +29,7 @@ pub struct Release {
     pub pool: Pool,
     pub pauses: Pauses,
     pub terms: Terms,
-    pub metrics: Metrics,
+    pub activity: Activity,
 }
 
 impl Release {
@@ -42,7 +42,7 @@ impl Release {
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut after = 0;
         while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
-            while self.metrics.is_active() && !shutdown.is_cancelled() && self.goes_on(&mut after).await {}
+            while self.activity.is_active() && !shutdown.is_cancelled() && self.goes_on(&mut after).await {}
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::HousekeepingMetrics;
-use crate::metrics::Metrics;
+use crate::lease::Activity;
 use crate::store::outbox_purge;
 
 /// Rows looked at, and at most deleted, at once.
@@ -80,7 +80,7 @@ pub fn rest_after(step: Duration) -> Duration {
 pub async fn run(
     pool: Pool,
     retention: Duration,
-    relay: Metrics,
+    activity: Activity,
     metrics: HousekeepingMetrics,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -91,7 +91,7 @@ pub async fn run(
             continue;
         }
         let mut walk = Walk::new(retention, false);
-        while relay.is_active() && !shutdown.is_cancelled() {
+        while activity.is_active() && !shutdown.is_cancelled() {
             let (started, before) = (Instant::now(), walk.purged);
             match walk.step(&pool).await {
                 Ok(true) => metrics.purged(walk.purged - before),

@@ -54,7 +54,9 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     lifecycle.serve_admin(admin, registry, readiness);
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
-    lifecycle.spawn("sampler", sampler::run(pool.clone(), metrics.clone(), losses.clone(), shutdown.clone()));
+    let lease = Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone());
+    let sample = sampler::run(pool.clone(), lease.activity(), metrics.clone(), losses.clone(), shutdown.clone());
+    lifecycle.spawn("sampler", sample);
     let lines = lines(&config, &pool, &metrics, losses);
     let (pauses, terms) = (Pauses::default(), lines.terms.clone());
     let housekeeping = Housekeeping {
@@ -62,7 +64,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         pauses: pauses.clone(),
         terms: terms.clone(),
         metrics: housekeeping_metrics,
-        relay: metrics.clone(),
+        activity: lease.activity(),
         retention: config.retention,
     };
     housekeeping.spawn(&mut lifecycle, &shutdown);
@@ -73,7 +75,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     );
 
     let relay = Relay {
-        lease: Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone()),
+        lease,
         reach: Reach::new(nats, config.stream.name.clone()),
         judge: Judge::default(),
         settler: Settler {
