@@ -1,6 +1,6 @@
 //! Random interleavings, redeliveries, restarts and two to four processes, against real servers, compared with a model.
 //!
-//! The model is what the README promises: an event has one effect if all elder versions of its order are there, and
+//! The model is what docs/guarantees.md promises: an event has one effect if all elder versions of its order are there, and
 //! none otherwise; tombstones count as versions; effects of one order happen in version order. `RANDOM_SEED=7` repeats a run.
 
 use std::collections::{BTreeMap, HashMap};

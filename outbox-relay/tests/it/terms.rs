@@ -230,7 +230,7 @@ both_engines! {
         let stream = world.jetstream().await.get_stream(schema::names::STREAM).await.unwrap();
         let bodies = [stream.get_raw_message(1).await.unwrap().payload, stream.get_raw_message(2).await.unwrap().payload];
         assert_eq!(bodies[0], bodies[1]);
-        // As the README says of the engines.
+        // As docs/outbox-contract.md says of the engines.
         let published = String::from_utf8(bodies[0].to_vec()).unwrap();
         match engine {
             Engine::MariaDb => assert_eq!(published, payload.trim()),

@@ -1,7 +1,7 @@
 //! `stack bench SECTION`: measures on this machine, as ratios to a limit measured in the same run.
 //!
 //! Guarantees that a figure says what it is compared with. Absolute rates belong to a machine; ratios carry over.
-//! Nothing here judges: the targets stand in the README beside the figures.
+//! Nothing here judges: the targets stand in docs/benchmarks.md beside the figures.
 
 mod bare;
 mod chain;
@@ -61,7 +61,7 @@ struct All {
 /// One measured number.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
-    /// Its name in the README and in scripts.
+    /// Its name in docs/benchmarks.md and in scripts.
     pub(crate) name: &'static str,
     /// The number.
     pub(crate) value: f64,
