@@ -66,7 +66,7 @@ pub struct RunConfig {
     #[arg(long, env = "WATCH_INTERVAL", default_value = "5s", value_parser = duration)]
     pub watch_interval: Duration,
 
-    /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay check`.
+    /// Refuse to run if the preflight finds an error or a warning; see `outbox-relay stream check`.
     #[arg(long, env = "STRICT")]
     pub strict: bool,
 }
@@ -83,7 +83,7 @@ pub enum PublishPath {
 /// The stream that the events go to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamConfig {
-    /// Name of the stream. Another one than before is refused: see `outbox-relay forget-stream`.
+    /// Name of the stream. Another one than before is refused: see `outbox-relay stream forget`.
     #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM, value_parser = stream_name)]
     pub name: String,
 

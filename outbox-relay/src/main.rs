@@ -36,16 +36,9 @@ async fn main() -> ExitCode {
         },
         Command::Health(config) => health::health(&config).await,
         Command::Status(config) => operate::status::status(config).await,
-        Command::List(config) => operate::list::list(config).await,
-        Command::Show(config) => operate::show::show(config).await,
-        Command::Requeue(config) => operate::requeue::requeue(config).await,
-        Command::Discard(config) => operate::discard::discard(config).await,
-        Command::Pause(config) => operate::pause::pause(config).await,
-        Command::Resume(config) => operate::resume::resume(config).await,
-        Command::Replay(config) => operate::replay::replay(config).await,
-        Command::Purge(config) => operate::purge::purge(config).await,
-        Command::ForgetStream(config) => operate::forget_stream::forget_stream(config).await,
-        Command::Check(config) => operate::check::check(config).await,
+        Command::Event(verb) => verb.run().await,
+        Command::Subject(verb) => verb.run().await,
+        Command::Stream(verb) => verb.run().await,
     };
     runtime::config::exit(result)
 }

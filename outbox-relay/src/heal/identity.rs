@@ -86,7 +86,7 @@ fn check(known: &StreamRow, now: &StreamNow) -> Result<(), Misconfigured> {
 
 fn refusal(what: &str) -> Misconfigured {
     Misconfigured(format!(
-        "{what}; fix the setting, or, if the change is meant, stop all relays and run `outbox-relay forget-stream --reason \
+        "{what}; fix the setting, or, if the change is meant, stop all relays and run `outbox-relay stream forget --reason \
          TEXT`: what the outbox still has is then published to the stream of the settings"
     ))
 }

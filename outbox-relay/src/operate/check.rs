@@ -1,4 +1,4 @@
-//! `outbox-relay check`: the preflight that `run` does at its start and once a minute, for people and for CI. Changes nothing.
+//! `outbox-relay stream check`: the preflight that `run` does at its start and once a minute, for people and for CI. Changes nothing.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct CheckConfig {
 pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
     let preflight = Preflight {
         pool: config.look.pool()?,
-        broker: Broker::new(nats::connect("outbox-relay check", &config.nats).await?),
+        broker: Broker::new(nats::connect("outbox-relay stream check", &config.nats).await?),
         demands: Demands {
             stream: config.stream,
             worst_replay: worst_replay(config.publish_timeout, config.lease_time),

@@ -1,4 +1,6 @@
-//! The command line: every verb with its arguments. The doc comments are the text of `--help`.
+//! The command line: a noun, a verb, and its arguments. The doc comments are the text of `--help`.
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::config::Validate;
@@ -8,13 +10,14 @@ use super::check::CheckConfig;
 use super::discard::DiscardConfig;
 use super::forget_stream::ForgetStreamConfig;
 use super::list::ListConfig;
-use super::operator::ActConfig;
+use super::operator::LookConfig;
 use super::pause::PauseConfig;
 use super::purge::PurgeConfig;
 use super::replay::ReplayConfig;
 use super::requeue::RequeueConfig;
 use super::resume::ResumeConfig;
 use super::show::ShowConfig;
+use super::{check, discard, forget_stream, list, pause, purge, replay, requeue, resume, show};
 use crate::config::{RunConfig, StatusConfig};
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
@@ -26,7 +29,7 @@ pub struct Config {
     pub command: Command,
 }
 
-/// The verbs.
+/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Drain the outbox until SIGTERM. Several may run: one is active, the others stand by.
@@ -37,6 +40,20 @@ pub enum Command {
     /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
     /// answer.
     Status(StatusConfig),
+    /// Find events, and decide about them.
+    #[command(subcommand)]
+    Event(EventVerb),
+    /// Keep events for a subject from being published for a while.
+    #[command(subcommand)]
+    Subject(SubjectVerb),
+    /// Check the stream and all else that the promises rest on, or change to another stream.
+    #[command(subcommand)]
+    Stream(StreamVerb),
+}
+
+/// What to do with events.
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
     /// List events, newest first.
     List(ListConfig),
     /// Show all of one event, and what it was if it was discarded.
@@ -45,19 +62,75 @@ pub enum Command {
     Requeue(RequeueConfig),
     /// Give dead or held events up for good; what was held behind them goes on.
     Discard(DiscardConfig),
-    /// Keep events for a subject from being published; without a subject, show what is paused.
+    /// Publish events again that were published before, to their own subjects or to another.
+    Replay(Box<ReplayConfig>),
+    /// Delete published events now, as far as they are proven to be in the stream.
+    Purge(PurgeConfig),
+}
+
+/// What to do with subjects.
+#[derive(Debug, Subcommand)]
+pub enum SubjectVerb {
+    /// Show which subjects are paused, since when, by whom and why.
+    List(LookConfig),
+    /// Keep events for a subject from being published.
     Pause(PauseConfig),
     /// Publish events for a paused subject again.
     Resume(ResumeConfig),
-    /// Publish events again that were published before, to their own subjects or to another.
-    Replay(ReplayConfig),
-    /// Delete published events now, as far as they are proven to be in the stream.
-    Purge(PurgeConfig),
+}
+
+/// What to do with the stream.
+#[derive(Debug, Subcommand)]
+pub enum StreamVerb {
+    /// Check whether database, stream, consumers and settings are what the promises rest on, and change nothing. Exits 4 if
+    /// a promise does not hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
+    Check(Box<CheckConfig>),
     /// Let the outbox be published to another stream from now on; what that one lacks is published to it.
-    ForgetStream(ForgetStreamConfig),
-    /// Look whether database, stream, consumers and settings are what the promises rest on, and change nothing. Exits 4 if a
-    /// promise does not hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
-    Check(CheckConfig),
+    Forget(ForgetStreamConfig),
+}
+
+impl EventVerb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What kept it from being done.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(config) => list::list(config).await,
+            Self::Show(config) => show::show(config).await,
+            Self::Requeue(config) => requeue::requeue(config).await,
+            Self::Discard(config) => discard::discard(config).await,
+            Self::Replay(config) => replay::replay(*config).await,
+            Self::Purge(config) => purge::purge(config).await,
+        }
+    }
+}
+
+impl SubjectVerb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What kept it from being done.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(config) => pause::list(config).await,
+            Self::Pause(config) => pause::pause(config).await,
+            Self::Resume(config) => resume::resume(config).await,
+        }
+    }
+}
+
+impl StreamVerb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What kept it from being done.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Check(config) => check::check(*config).await,
+            Self::Forget(config) => forget_stream::forget_stream(config).await,
+        }
+    }
 }
 
 impl Validate for Config {
@@ -66,15 +139,23 @@ impl Validate for Config {
             Command::Run(config) => config.validate(),
             Command::Health(_) => Ok(()),
             Command::Status(config) => config.database.validate(),
-            Command::List(ListConfig { look, .. }) | Command::Show(ShowConfig { look, .. }) => look.database.validate(),
-            Command::Requeue(RequeueConfig { act, .. })
-            | Command::Discard(DiscardConfig { act, .. })
-            | Command::Pause(PauseConfig { act, .. })
-            | Command::Resume(ResumeConfig { act, .. })
-            | Command::ForgetStream(ForgetStreamConfig { act, .. })
-            | Command::Purge(PurgeConfig { act, .. }) => act.look.database.validate(),
-            Command::Replay(ReplayConfig { act: ActConfig { look, .. }, nats, .. })
-            | Command::Check(CheckConfig { look, nats, .. }) => look.database.validate().and_then(|()| nats.validate()),
+            Command::Event(EventVerb::List(ListConfig { look, .. }) | EventVerb::Show(ShowConfig { look, .. }))
+            | Command::Subject(SubjectVerb::List(look)) => look.database.validate(),
+            Command::Event(
+                EventVerb::Requeue(RequeueConfig { act, .. })
+                | EventVerb::Discard(DiscardConfig { act, .. })
+                | EventVerb::Purge(PurgeConfig { act, .. }),
+            )
+            | Command::Subject(
+                SubjectVerb::Pause(PauseConfig { act, .. }) | SubjectVerb::Resume(ResumeConfig { act, .. }),
+            )
+            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.look.database.validate(),
+            Command::Event(EventVerb::Replay(replay)) => {
+                replay.act.look.database.validate().and_then(|()| replay.nats.validate())
+            }
+            Command::Stream(StreamVerb::Check(check)) => {
+                check.look.database.validate().and_then(|()| check.nats.validate())
+            }
         }
     }
 }

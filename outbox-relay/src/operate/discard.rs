@@ -1,4 +1,4 @@
-//! `outbox-relay discard`: a person gives events up for good, and what was held behind them goes on.
+//! `outbox-relay event discard`: a person gives events up for good, and what was held behind them goes on.
 //!
 //! Guarantees that the event is kept in `outbox_discarded` as it was, and that consumers learn of its version: the row
 //! is published as a tombstone, in its turn and with the relay's retries. Only an event without a version, for which no

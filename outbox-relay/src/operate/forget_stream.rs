@@ -1,4 +1,4 @@
-//! `outbox-relay forget-stream`: the outbox is to be published to another stream, or to another broker's.
+//! `outbox-relay stream forget`: the outbox is to be published to another stream, or to another broker's.
 //!
 //! The next relay takes the stream of its settings, and publishes to it whatever the outbox still has and that stream lacks.
 

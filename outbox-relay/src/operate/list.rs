@@ -1,10 +1,9 @@
-//! `outbox-relay list`: events by state, order, type and time, newest first.
+//! `outbox-relay event list`: events by state, aggregate, type and time, newest first.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use schema::names;
 use uuid::Uuid;
 
 use super::operator::LookConfig;
@@ -22,10 +21,6 @@ pub struct ListConfig {
     /// Only events in this state.
     #[arg(long)]
     pub state: Option<ListedState>,
-
-    /// Only events of this order.
-    #[arg(long, conflicts_with = "aggregate")]
-    pub order: Option<Uuid>,
 
     /// Only events of this aggregate, as TYPE/ID.
     #[arg(long, value_parser = aggregate)]
@@ -90,7 +85,7 @@ pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
     let filter = Filter {
         state: config.state.map(ListedState::as_str),
-        aggregate: config.order.map(|id| (names::ORDER.to_owned(), id)).or(config.aggregate),
+        aggregate: config.aggregate,
         event_type: config.event_type,
         since: config.since,
         until: config.until,

@@ -1,13 +1,12 @@
-//! `outbox-relay pause`: events for a subject wait until they are resumed.
+//! `outbox-relay subject pause|list`: events for a subject wait until they are resumed.
 //!
-//! Takes effect in every relay within half a second; what was being published at that moment still is. Without a
-//! pattern it shows what is paused.
+//! Takes effect in every relay within half a second; what was being published at that moment still is.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::operator::ActConfig;
+use super::operator::{ActConfig, LookConfig};
 use super::table::Table;
 use crate::store;
 use crate::store::action::{self, Action, Verb};
@@ -20,37 +19,42 @@ pub struct PauseConfig {
     #[command(flatten)]
     pub act: ActConfig,
 
-    /// Subjects that wait: order.created, order.*, or > for all. Without it the pauses are shown.
-    #[arg(value_parser = subject::pattern, requires = "reason")]
-    pub pattern: Option<Pattern>,
+    /// Subjects that wait: order.created, order.*, or > for all.
+    #[arg(value_parser = subject::pattern)]
+    pub pattern: Pattern,
 
     /// Why, for the record.
     #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: Option<String>,
+    pub reason: String,
 }
 
 /// Pauses a pattern, and shows all that are.
 ///
 /// # Errors
 /// If it is paused already, or the database refuses.
-pub async fn pause(config: PauseConfig) -> anyhow::Result<ExitCode> {
-    let act = &config.act;
+pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow::Result<ExitCode> {
     let pool = act.look.pool()?;
-    if let (Some(pattern), Some(reason)) = (&config.pattern, &config.reason) {
-        let pattern = pattern.as_str();
-        let mut tx = pool.begin().await.context("connecting to the database")?;
-        match store::pause::add(&mut tx, pattern, reason, &act.actor).await {
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                anyhow::bail!("{pattern} is paused already")
-            }
-            result => result.context("writing outbox_pause")?,
+    let pattern = pattern.as_str();
+    let mut tx = pool.begin().await.context("connecting to the database")?;
+    match store::pause::add(&mut tx, pattern, &reason, &act.actor).await {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            anyhow::bail!("{pattern} is paused already")
         }
-        let deed = Action { actor: &act.actor, verb: Verb::Pause, scope: pattern, reason: Some(reason), events: 0 };
-        action::record(&mut tx, &deed).await.context("recording the action")?;
-        tx.commit().await.context("committing")?;
+        result => result.context("writing outbox_pause")?,
     }
-    let pauses = store::pause::list(&pool).await.context("reading outbox_pause")?;
-    act.look.print(&pauses, |pauses| table(pauses))?;
+    let action = Action { actor: &act.actor, verb: Verb::Pause, scope: pattern, reason: Some(&reason), events: 0 };
+    action::record(&mut tx, &action).await.context("recording the action")?;
+    tx.commit().await.context("committing")?;
+    list(act.look).await
+}
+
+/// Shows what is paused.
+///
+/// # Errors
+/// If the database can't be read.
+pub async fn list(look: LookConfig) -> anyhow::Result<ExitCode> {
+    let pauses = store::pause::list(&look.pool()?).await.context("reading outbox_pause")?;
+    look.print(&pauses, |pauses| table(pauses))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,4 @@
-//! `outbox-relay purge`: deletes published events now, as the active relay does by itself after `RETENTION`.
+//! `outbox-relay event purge`: deletes published events now, as the active relay does by itself after `RETENTION`.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `outbox-relay replay`: publishes events again that were published before.
+//! `outbox-relay event replay`: publishes events again that were published before.
 //!
 //! Guarantees that all of what was asked for is published, or that the error says which run broke off, where, and by which
 //! arguments it goes on. A range is told by `occurred_at` alone: each published row is compared, a window of keys at a time.
@@ -30,7 +30,7 @@ const PAGE: usize = 100;
 
 /// Settings of `replay`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["events", "order", "aggregate", "since"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["events", "aggregate", "since"]))]
 pub struct ReplayConfig {
     #[command(flatten)]
     pub act: ActConfig,
@@ -39,10 +39,6 @@ pub struct ReplayConfig {
 
     /// Ids of published events.
     pub events: Vec<Uuid>,
-
-    /// All events of this order.
-    #[arg(long)]
-    pub order: Option<Uuid>,
 
     /// All events of this aggregate, as TYPE/ID.
     #[arg(long, value_parser = aggregate)]
@@ -96,7 +92,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
     let pool = config.act.look.pool()?;
     let chosen = chosen(&pool, &config).await?;
     let id = config.run.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-    let client = nats::connect("outbox-relay replay", &config.nats).await?;
+    let client = nats::connect("outbox-relay event replay", &config.nats).await?;
     let replayer = Replayer::new(client, config.event_source.clone(), config.subject.clone(), id);
     let mut run = Run { pool, replayer, config: &config, after: config.after, events: 0 };
     if let Err(error) = run.publish_all(chosen).await {
@@ -112,9 +108,8 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
 
 /// The keys of events that were named or are of one aggregate; none if a time range was given.
 async fn chosen(pool: &Pool, config: &ReplayConfig) -> anyhow::Result<Option<Vec<u64>>> {
-    let aggregate = config.order.map(|id| (names::ORDER.to_owned(), id)).or(config.aggregate.clone());
-    if let Some((aggregate_type, id)) = aggregate {
-        let seqs = outbox_replay::by_aggregate(pool, &aggregate_type, id).await;
+    if let Some((aggregate_type, id)) = &config.aggregate {
+        let seqs = outbox_replay::by_aggregate(pool, aggregate_type, *id).await;
         return Ok(Some(seqs.context("reading the outbox")?));
     }
     if config.events.is_empty() {
@@ -192,16 +187,15 @@ impl Run<'_> {
     fn again(&self) -> String {
         let config = self.config;
         let until = config.until.map(|until| format!(" --until {}", rfc3339(until))).unwrap_or_default();
-        let which = match (&config.order, &config.aggregate, config.since) {
-            (Some(order), ..) => format!("--order {order}"),
-            (_, Some((aggregate_type, id)), _) => format!("--aggregate {aggregate_type}/{id}"),
-            (.., Some(since)) => format!("--since {}{until}", rfc3339(since)),
+        let which = match (&config.aggregate, config.since) {
+            (Some((aggregate_type, id)), _) => format!("--aggregate {aggregate_type}/{id}"),
+            (None, Some(since)) => format!("--since {}{until}", rfc3339(since)),
             _ => config.events.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
         };
         let subject = config.subject.as_ref().map(|subject| format!(" --subject {subject}")).unwrap_or_default();
         let (run, after, events) = (&self.replayer.run, self.after, self.events);
         format!(
-            "run {run} broke off after {events} events; go on with: replay {which}{subject} --run {run} --after {after}"
+            "run {run} broke off after {events} events; go on with: event replay {which}{subject} --run {run} --after {after}"
         )
     }
 }
@@ -212,10 +206,9 @@ fn rfc3339(moment: DateTime<Utc>) -> String {
 
 /// What is replayed and to where, for the record.
 fn scope(config: &ReplayConfig, run: &str) -> String {
-    let which = match (&config.order, &config.aggregate, &config.since) {
-        (Some(order), _, _) => format!("order {order}"),
-        (_, Some((aggregate_type, id)), _) => format!("{aggregate_type}/{id}"),
-        (_, _, Some(since)) => {
+    let which = match (&config.aggregate, &config.since) {
+        (Some((aggregate_type, id)), _) => format!("{aggregate_type}/{id}"),
+        (None, Some(since)) => {
             let until = config.until.map(|until| format!(" before {until}")).unwrap_or_default();
             format!("from {since} on{until}")
         }

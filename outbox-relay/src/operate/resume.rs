@@ -1,4 +1,4 @@
-//! `outbox-relay resume`: events for a paused subject go on, in their order.
+//! `outbox-relay subject resume`: events for a paused subject go on, in their order.
 //!
 //! The active relay notices within half a second and releases what was held, unless another pause or a dead elder
 //! still holds it.
@@ -18,7 +18,7 @@ pub struct ResumeConfig {
     #[command(flatten)]
     pub act: ActConfig,
 
-    /// The pattern as it was paused; `outbox-relay pause` shows them.
+    /// The pattern as it was paused; `outbox-relay subject pause` shows them.
     pub pattern: String,
 }
 
@@ -32,7 +32,7 @@ pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
     let pool = act.look.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let was_paused = store::pause::remove(&mut tx, pattern).await.context("writing outbox_pause")?;
-    anyhow::ensure!(was_paused, "{pattern} is not paused; `outbox-relay pause` shows what is");
+    anyhow::ensure!(was_paused, "{pattern} is not paused; `outbox-relay subject pause` shows what is");
     let deed = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
     action::record(&mut tx, &deed).await.context("recording the action")?;
     tx.commit().await.context("committing")?;

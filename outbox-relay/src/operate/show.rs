@@ -1,4 +1,4 @@
-//! `outbox-relay show`: all there is to know of one event.
+//! `outbox-relay event show`: all there is to know of one event.
 
 use std::process::ExitCode;
 

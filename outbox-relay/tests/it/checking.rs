@@ -35,7 +35,7 @@ both_engines! {
         let _relay = world.relay().start().await;
         world.append(Uuid::now_v7(), 1).await;
         world.until_all_published().await;
-        let found = world.ask(&["check", "--strict"]);
+        let found = world.ask(&["stream", "check", "--strict"]);
         assert_eq!(settings(&found, "note"), ["replicas"], "{found}");
         assert_eq!(found["is_complete"], true);
     }
@@ -55,7 +55,7 @@ both_engines! {
         ] {
             sqlx::query(weaken).execute(&world.pool).await.unwrap();
         }
-        let checked = world.verb(&["check", "--json"]);
+        let checked = world.verb(&["stream", "check", "--json"]);
         assert_eq!(checked.code, Some(4), "{checked:?}");
         let found = checked.shown();
         let mut errors = settings(&found, "error");
@@ -72,8 +72,8 @@ both_engines! {
                 assert!(!finding[part].as_str().unwrap().is_empty(), "{finding}");
             }
         }
-        assert_eq!(world.verb(&["check", "--strict"]).code, Some(4));
-        let said = world.verb(&["check"]).said;
+        assert_eq!(world.verb(&["stream", "check", "--strict"]).code, Some(4));
+        let said = world.verb(&["stream", "check"]).said;
         assert!(said.contains("mend: nats stream edit ORDERS --discard new"), "{said}");
         assert!(said.contains("--subjects order.>,invoice.paid"), "what the stream took it must go on taking: {said}");
     }
@@ -151,7 +151,7 @@ async fn check_finds_every_setting_in_which_a_stream_is_not_as_the_relay_makes_i
             config["sealed"] = true.into();
             api("UPDATE.ORDERS", &config).await;
         }
-        let checked = world.verb(&["check", "--strict", "--json"]);
+        let checked = world.verb(&["stream", "check", "--strict", "--json"]);
         assert_eq!(checked.code, Some(4), "{setting}: {checked:?}");
         let found = checked.shown();
         let named = [settings(&found, "error"), settings(&found, "warning")].concat();
@@ -186,7 +186,7 @@ async fn a_mirror_has_every_event_and_check_says_that_a_republished_copy_has_not
     let stored = async |name: &str| jetstream.get_stream(name).await.unwrap().info().await.unwrap().state.messages;
     eventually("both copies are whole", async || (stored("MIRROR").await, stored("SOURCED").await) == (51, 51)).await;
     assert!(stored("AUDIT").await < 50, "what is republished is taken: the docs and the finding say otherwise");
-    let checked = world.ask(&["check"]);
+    let checked = world.ask(&["stream", "check"]);
     assert_eq!(settings(&checked, "warning"), ["republish"], "{checked}");
     assert!(checked["findings"][0]["why"].as_str().unwrap().contains("mirror"), "{checked}");
     drop(relay);
@@ -231,7 +231,7 @@ async fn check_finds_a_consumer_that_is_paused_limited_or_filtered_and_makes_non
     let pause = json!({ "pause_until": "2999-01-01T00:00:00Z" }).to_string();
     let nats = async_nats::connect(world.nats.url()).await.unwrap();
     nats.request("$JS.API.CONSUMER.PAUSE.ORDERS.other", pause.into()).await.unwrap();
-    let checked = world.verb(&["check", "--strict", "--json"]);
+    let checked = world.verb(&["stream", "check", "--strict", "--json"]);
     assert_eq!(checked.code, Some(4), "{checked:?}");
     let mut warnings = settings(&checked.shown(), "warning");
     warnings.sort();
@@ -246,7 +246,7 @@ both_engines! {
         let database = Database::create_on(&server, &schema::database::ORDERS).await;
         let world = World { pool: database.admin_pool().await, database, nats: Nats::start().await };
         sqlx::query("SET GLOBAL binlog_format = STATEMENT").execute(&world.pool).await.unwrap();
-        let checked = world.verb(&["check", "--json"]);
+        let checked = world.verb(&["stream", "check", "--json"]);
         assert_eq!(checked.code, Some(4), "{checked:?}");
         let errors = settings(&checked.shown(), "error");
         assert!(errors.contains(&"binlog_format".to_owned()), "{checked:?}");
@@ -264,11 +264,11 @@ async fn the_stream_keeps_an_event_as_long_as_planned_and_check_names_a_differen
     assert_eq!(stream.cached_info().config.max_age, Duration::from_secs(10 * 86_400));
     for (planned, why) in [("30d", "a consumer that is away for longer"), ("9d", "grows"), ("0s", "is away for longer")]
     {
-        let found = world.ask(&["check", "--stream-max-age", planned]);
+        let found = world.ask(&["stream", "check", "--stream-max-age", planned]);
         assert_eq!(settings(&found, "warning"), ["max_age"], "{found}");
         assert!(found["findings"][0]["why"].as_str().unwrap().contains(why), "{planned}: {found}");
     }
-    assert!(settings(&world.ask(&["check", "--stream-max-age", "10d"]), "warning").is_empty());
+    assert!(settings(&world.ask(&["stream", "check", "--stream-max-age", "10d"]), "warning").is_empty());
 }
 
 #[tokio::test]
@@ -276,11 +276,11 @@ async fn a_broker_that_is_away_keeps_no_relay_from_starting() {
     let mut world = World::new(Engine::MySql).await;
     world.nats.stop().await;
     let strict = world.relay().env("STRICT", "true").start().await;
-    let checked = world.verb(&["check", "--json"]);
+    let checked = world.verb(&["stream", "check", "--json"]);
     assert_eq!(checked.code, Some(1), "what was not asked is not known to be well: {checked:?}");
     let found = checked.shown();
     assert_eq!((settings(&found, "note"), &found["is_complete"]), (vec!["broker".to_owned()], &false.into()));
-    assert_eq!(world.verb(&["check", "--strict"]).code, Some(1));
+    assert_eq!(world.verb(&["stream", "check", "--strict"]).code, Some(1));
     world.append(Uuid::now_v7(), 1).await;
     world.nats.restart().await;
     world.until_all_published().await;

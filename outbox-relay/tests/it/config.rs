@@ -66,7 +66,7 @@ both_engines! {
         eventually("it is dead", async || world.row(dead).await.state == "dead").await;
         let unhealthy = world.verb(&["status", "--json"]);
         assert_eq!((unhealthy.code, &unhealthy.shown()["problems"][0]), (Some(4), &"1 events are dead".into()));
-        world.ask(&["discard", &dead.to_string(), "--no-tombstone", "--reason", "a test"]);
+        world.ask(&["event", "discard", &dead.to_string(), "--no-tombstone", "--reason", "a test"]);
         world.append(order, 1).await;
         world.until_all_published().await;
         eventually("all is well", async || world.verb(&["status"]).code == Some(0)).await;
@@ -90,7 +90,7 @@ both_engines! {
         let event = world.append(Uuid::now_v7(), 1).await.to_string();
         sqlx::query("UPDATE outbox SET event_type = ?, subject = ?, last_error = ?, state = 'dead'")
             .bind(evil).bind(evil).bind(evil).execute(&world.pool).await.unwrap();
-        for verb in [&["status"][..], &["pause"], &["list"], &["show", &event], &["requeue", &event], &["check"]] {
+        for verb in [&["status"][..], &["subject", "list"], &["event", "list"], &["event", "show", &event], &["event", "requeue", &event], &["stream", "check"]] {
             for form in [&[][..], &["--json"]] {
                 let answer = world.verb(&[verb, form].concat());
                 let said = format!("{}{}", answer.said, answer.complained);
@@ -105,8 +105,13 @@ both_engines! {
 
 #[test]
 fn a_verb_with_a_url_that_can_not_work_exits_64_and_says_so() {
-    for verb in [&["status"][..], &["list"], &["pause"], &["purge", "--older-than", "1d"], &["replay", "--since", "1h"]]
-    {
+    for verb in [
+        &["status"][..],
+        &["event", "list"],
+        &["subject", "list"],
+        &["event", "purge", "--older-than", "1d"],
+        &["event", "replay", "--since", "1h"],
+    ] {
         let output = relay(verb, &[("DATABASE_URL", "nonsense"), ("NATS_URL", "nats://127.0.0.1:1")]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{verb:?}: {said}");

@@ -183,7 +183,7 @@ async fn a_max_payload_that_a_reload_changes_is_asked_for_before_anything_is_dea
     append_large(&world, 1, 2_000).await;
     eventually_within(Duration::from_secs(60), "it is dead", async || world.count("dead").await == 1).await;
     broker.reload(JETSTREAM);
-    world.ask(&["requeue", "--dead"]);
+    world.ask(&["event", "requeue", "--dead"]);
     eventually("it is published", async || world.count("published").await == 5).await;
 }
 

@@ -221,7 +221,7 @@ async fn a_replay_beside_a_drain_costs_it_no_event_and_no_order() {
     append_at_once(&world, &events(ORDERS, 3)).await;
     world.until_all_published().await;
     let replay = std::process::Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-        .args(["replay", "--since", "1h"])
+        .args(["event", "replay", "--since", "1h"])
         .env_clear()
         .env("DATABASE_URL", world.database.url("outbox_relay"))
         .env("NATS_URL", world.nats.url())

@@ -169,12 +169,12 @@ both_engines! {
         world.published(5).await;
         let age = "UPDATE outbox SET published_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY";
         sqlx::query(age).execute(&world.pool).await.unwrap();
-        assert_eq!(world.ask(&["purge", "--older-than", "1h"])["events"], 0);
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "1h"])["events"], 0);
         // What an old event lost is there to be published again.
         world.rewind(None).await;
         world.until_healed(5).await;
         sqlx::query(age).execute(&world.pool).await.unwrap();
-        assert_eq!(world.ask(&["purge", "--older-than", "1h"])["events"], 0);
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "1h"])["events"], 0);
 
         relay.kill().await;
         let mut relay = relay.env("PROOF_HORIZON", "0s");
@@ -192,12 +192,12 @@ both_engines! {
                 world.append(Uuid::now_v7(), 1).await;
             }
             match round {
-                0 => drop(world.ask(&["replay", "--since", "1h"])),
+                0 => drop(world.ask(&["event", "replay", "--since", "1h"])),
                 1 => {
                     let dead = world.append(Uuid::now_v7(), 1).await;
                     let spoil = "UPDATE outbox SET state = 'dead' WHERE event_id = ?";
                     sqlx::query(spoil).bind(dead).execute(&world.pool).await.unwrap();
-                    world.ask(&["discard", &dead.to_string(), "--reason", "a test"]);
+                    world.ask(&["event", "discard", &dead.to_string(), "--reason", "a test"]);
                 }
                 2 => { world.nats.kill().await; world.nats.restart().await }
                 3 => first.kill().await,
@@ -369,7 +369,7 @@ async fn what_is_deleted_comes_back_as_long_as_the_outbox_has_it_proven_or_not()
     eventually("all of it is proven", async || world.proven_seq().await == 12).await;
     let age = "UPDATE outbox SET published_at = UTC_TIMESTAMP(6) - INTERVAL 1 DAY";
     sqlx::query(age).execute(&world.pool).await.unwrap();
-    assert_eq!(world.ask(&["purge", "--older-than", "1h"])["events"], 5);
+    assert_eq!(world.ask(&["event", "purge", "--older-than", "1h"])["events"], 5);
     stream.purge().await.unwrap();
     world.published(1).await;
     eventually("it went on", async || world.proven_seq().await == 13).await;

@@ -49,12 +49,12 @@ both_engines! {
             let age = "UPDATE outbox SET state = ?, published_at = '2020-01-01' WHERE event_id = ?";
             sqlx::query(age).bind(state).bind(id).execute(&world.pool).await.unwrap();
         }
-        let dry = world.ask(&["purge", "--older-than", "7d", "--dry-run"]);
+        let dry = world.ask(&["event", "purge", "--older-than", "7d", "--dry-run"]);
         assert_eq!((&dry["events"], world.count("published").await), (&5.into(), 10));
-        assert_eq!(world.ask(&["purge", "--older-than", "7d"])["events"], 5);
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "7d"])["events"], 5);
         assert_eq!(world.count("published").await, 5);
         assert_eq!((world.count("dead").await, world.count("held").await), (1, 1));
-        assert_eq!(world.ask(&["purge", "--older-than", "7d"])["events"], 0);
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "7d"])["events"], 0);
         let scope: String = sqlx::query_scalar("SELECT scope FROM outbox_action").fetch_one(&world.pool).await.unwrap();
         assert_eq!(scope, "published more than 7days ago");
     }
@@ -100,7 +100,7 @@ both_engines! {
     async fn a_long_verb_shows_its_progress_to_people_and_not_to_programs(engine: Engine) {
         let world = World::new(engine).await;
         many_published(&world, 3_000, 10).await;
-        let purge = ["purge", "--older-than", "7d"];
+        let purge = ["event", "purge", "--older-than", "7d"];
         // script(1) runs a command at a terminal of its own and says what appears there.
         let line = format!("{} {} --dry-run", env!("CARGO_BIN_EXE_outbox-relay"), purge.join(" "));
         let seen = Command::new("script")
@@ -131,9 +131,9 @@ both_engines! {
         world.append(Uuid::now_v7(), 1).await;
         world.until_all_published().await;
 
-        let dry = world.ask(&["replay", "--order", &order.to_string(), "--dry-run"]);
+        let dry = world.ask(&["event", "replay", "--aggregate", &format!("order/{order}"), "--dry-run"]);
         assert_eq!((&dry["events"], world.messages().await.len()), (&3.into(), 4));
-        let answer = world.ask(&["replay", "--order", &order.to_string()]);
+        let answer = world.ask(&["event", "replay", "--aggregate", &format!("order/{order}")]);
         let run = answer["run"].as_str().unwrap();
         let again = &world.messages().await[4..];
         assert_eq!(again.len(), 3);
@@ -142,15 +142,15 @@ both_engines! {
             assert_eq!(message.msg_id, format!("{event}.r{run}"));
         }
         // The same run again, as after it broke off, stores nothing twice.
-        world.ask(&["replay", "--order", &order.to_string(), "--run", run]);
+        world.ask(&["event", "replay", "--aggregate", &format!("order/{order}"), "--run", run]);
         assert_eq!(world.messages().await.len(), 7);
 
-        assert_eq!(world.ask(&["replay", &events[1].to_string()])["events"], 1);
-        assert_eq!(world.ask(&["replay", "--since", "1h"])["events"], 4);
-        assert_eq!(world.ask(&["replay", "--since", "2h", "--until", "1h"])["events"], 0);
+        assert_eq!(world.ask(&["event", "replay", &events[1].to_string()])["events"], 1);
+        assert_eq!(world.ask(&["event", "replay", "--since", "1h"])["events"], 4);
+        assert_eq!(world.ask(&["event", "replay", "--since", "2h", "--until", "1h"])["events"], 0);
         assert_eq!(world.messages().await.len(), 12);
         assert_eq!(world.count("published").await, 4);
-        let unpublished = world.verb(&["replay", &Uuid::now_v7().to_string()]);
+        let unpublished = world.verb(&["event", "replay", &Uuid::now_v7().to_string()]);
         assert_eq!(unpublished.code, Some(1), "{unpublished:?}");
     }
 }
@@ -161,7 +161,7 @@ async fn a_replay_to_another_subject_reaches_its_stream_or_fails_and_its_record_
     let _relay = world.relay().start().await;
     let event = world.append(Uuid::now_v7(), 1).await.to_string();
     world.until_all_published().await;
-    let refused = world.verb(&["replay", &event, "--subject", "elsewhere.x"]);
+    let refused = world.verb(&["event", "replay", &event, "--subject", "elsewhere.x"]);
     assert_eq!((refused.code, refused.complained.contains("--run")), (Some(1), true), "{refused:?}");
     let config = async_nats::jetstream::stream::Config {
         name: "ELSEWHERE".to_owned(),
@@ -169,7 +169,7 @@ async fn a_replay_to_another_subject_reaches_its_stream_or_fails_and_its_record_
         ..Default::default()
     };
     let mut stream = world.jetstream().await.create_stream(config).await.unwrap();
-    world.ask(&["replay", &event, "--subject", "elsewhere.x"]);
+    world.ask(&["event", "replay", &event, "--subject", "elsewhere.x"]);
     assert_eq!(stream.info().await.unwrap().state.messages, 1);
     assert_eq!(world.messages().await.len(), 1);
     let records = "SELECT events, LEFT(scope, 7) FROM outbox_action WHERE action = 'replay' ORDER BY id";

@@ -61,7 +61,7 @@ impl World {
         self.read(3).await;
         self.published(1).await;
         self.age().await;
-        assert_eq!(self.ask(&["purge", "--older-than", "1h"])["events"], 3, "what nobody had is kept");
+        assert_eq!(self.ask(&["event", "purge", "--older-than", "1h"])["events"], 3, "what nobody had is kept");
         assert_eq!((self.proven_seq().await, self.healed().await), (3, 0));
 
         drop(stream);

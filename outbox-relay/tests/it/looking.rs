@@ -25,20 +25,21 @@ both_engines! {
         sqlx::query(age).bind(old).bind(events[0].parse::<Uuid>().unwrap()).execute(&world.pool).await.unwrap();
 
         let order = order.to_string();
-        assert_eq!(ids(&world.ask(&["list"])).len(), 4);
-        assert_eq!(ids(&world.ask(&["list", "--order", &order])), [&*events[2], &*events[1], &*events[0]]);
+        assert_eq!(ids(&world.ask(&["event", "list"])).len(), 4);
         let of_type = format!("order/{order}");
-        assert_eq!(ids(&world.ask(&["list", "--aggregate", &of_type, "--limit", "1"])), [&*events[2]]);
-        assert_eq!(ids(&world.ask(&["list", "--state", "published"])), [&*events[0]]);
-        assert_eq!(ids(&world.ask(&["list", "--state", "pending", "--since", "1h"])).len(), 3);
-        assert_eq!(ids(&world.ask(&["list", "--until", "1h"])), [&*events[0]]);
-        assert_eq!(ids(&world.ask(&["list", "--since", "4h", "--until", "2h"])), [&*events[0]]);
-        assert_eq!(ids(&world.ask(&["list", "--type", "order.cancelled"])).len(), 0);
-        let page = world.ask(&["list", "--limit", "2"]);
+        let all = ids(&world.ask(&["event", "list", "--aggregate", &of_type]));
+        assert_eq!(all, [&*events[2], &*events[1], &*events[0]]);
+        assert_eq!(ids(&world.ask(&["event", "list", "--aggregate", &of_type, "--limit", "1"])), [&*events[2]]);
+        assert_eq!(ids(&world.ask(&["event", "list", "--state", "published"])), [&*events[0]]);
+        assert_eq!(ids(&world.ask(&["event", "list", "--state", "pending", "--since", "1h"])).len(), 3);
+        assert_eq!(ids(&world.ask(&["event", "list", "--until", "1h"])), [&*events[0]]);
+        assert_eq!(ids(&world.ask(&["event", "list", "--since", "4h", "--until", "2h"])), [&*events[0]]);
+        assert_eq!(ids(&world.ask(&["event", "list", "--type", "order.cancelled"])).len(), 0);
+        let page = world.ask(&["event", "list", "--limit", "2"]);
         let before = page[1]["seq"].to_string();
         assert_eq!(ids(&page), [other.to_string(), events[2].clone()]);
-        assert_eq!(ids(&world.ask(&["list", "--before", &before])), [&*events[1], &*events[0]]);
-        assert!(world.verb(&["list"]).said.contains(&events[0]));
+        assert_eq!(ids(&world.ask(&["event", "list", "--before", &before])), [&*events[1], &*events[0]]);
+        assert!(world.verb(&["event", "list"]).said.contains(&events[0]));
     }
 
     async fn show_tells_all_of_an_event_and_fails_for_one_that_is_not_there(engine: Engine) {
@@ -46,34 +47,23 @@ both_engines! {
         let event = world.append(Uuid::now_v7(), 7).await;
         let _relay = world.relay().start().await;
         eventually("it is published", async || world.row(event).await.state == "published").await;
-        let shown = world.ask(&["show", &event.to_string()]);
+        let shown = world.ask(&["event", "show", &event.to_string()]);
         assert_eq!(shown["event"]["payload"]["version"], 7);
         assert_eq!(shown["event"]["stream_seq"], 1);
-        let text = world.verb(&["show", &event.to_string()]).said;
+        let text = world.verb(&["event", "show", &event.to_string()]).said;
         assert!(text.contains("published") && text.contains("\"version\""), "{text}");
-        let missing = world.verb(&["show", &Uuid::now_v7().to_string()]);
+        let missing = world.verb(&["event", "show", &Uuid::now_v7().to_string()]);
         assert_eq!((missing.code, missing.complained.contains("there is no event")), (Some(1), true), "{missing:?}");
     }
 }
 
 #[test]
 fn each_verb_explains_itself() {
-    for verb in [
-        "run",
-        "status",
-        "list",
-        "show",
-        "requeue",
-        "discard",
-        "pause",
-        "resume",
-        "replay",
-        "purge",
-        "forget-stream",
-        "check",
-    ] {
+    let verbs = "run, status, event list, event show, event requeue, event discard, event replay, event purge, \
+                 subject list, subject pause, subject resume, stream check, stream forget";
+    for verb in verbs.split(", ") {
         let binary = env!("CARGO_BIN_EXE_outbox-relay");
-        let output = std::process::Command::new(binary).args([verb, "--help"]).output().unwrap();
+        let output = std::process::Command::new(binary).args(verb.split(' ')).arg("--help").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && said.contains("DATABASE_URL"), "{verb}: {said}");
         assert!(verb == "run" || said.contains("--json"), "{verb}: {said}");

@@ -43,7 +43,7 @@ both_engines! {
         until(&world, events[2], "held").await;
 
         spoil(&world, events[0], "order.created").await;
-        let answer = world.ask(&["requeue", &events[0].to_string()]);
+        let answer = world.ask(&["event", "requeue", &events[0].to_string()]);
         assert_eq!((&answer["requeued"], &answer["released"]), (&1.into(), &2.into()));
         until(&world, events[2], "published").await;
         assert_eq!(versions(&world).await, ["1", "2", "3"]);
@@ -60,9 +60,9 @@ both_engines! {
         until(&world, foreign[2], "held").await;
 
         spoil(&world, foreign[0], "order.created").await;
-        let none = world.ask(&["requeue", "--dead", "--type", "order.shipped"]);
+        let none = world.ask(&["event", "requeue", "--dead", "--type", "order.shipped"]);
         assert_eq!(none["requeued"], 0);
-        let answer = world.ask(&["requeue", "--dead", "--type", "order.created", "--error", "empty token"]);
+        let answer = world.ask(&["event", "requeue", "--dead", "--type", "order.created", "--error", "empty token"]);
         assert_eq!(answer["events"], serde_json::json!([foreign[0]]));
         until(&world, foreign[2], "published").await;
         assert_eq!(world.row(wildcard[0]).await.state, "dead");
@@ -78,11 +78,11 @@ both_engines! {
         until(&world, given_up, "dead").await;
         spoil(&world, dead, "order.created").await;
         let (dead, given_up) = (dead.to_string(), given_up.to_string());
-        assert_eq!(world.ask(&["requeue", &dead, &dead])["requeued"], 1);
+        assert_eq!(world.ask(&["event", "requeue", &dead, &dead])["requeued"], 1);
         for reason in ["", "  ", &"x".repeat(1001)] {
-            assert_eq!(world.verb(&["discard", &given_up, "--no-tombstone", "--reason", reason]).code, Some(64));
+            assert_eq!(world.verb(&["event", "discard", &given_up, "--no-tombstone", "--reason", reason]).code, Some(64));
         }
-        assert_eq!(world.ask(&["discard", &given_up, &given_up, "--no-tombstone", "--reason", "x"])["discarded"], 1);
+        assert_eq!(world.ask(&["event", "discard", &given_up, &given_up, "--no-tombstone", "--reason", "x"])["discarded"], 1);
     }
 
     async fn a_requeue_that_names_an_event_that_is_not_dead_changes_nothing(engine: Engine) {
@@ -91,7 +91,7 @@ both_engines! {
         let _relay = world.relay().start().await;
         until(&world, events[2], "held").await;
         for other in [events[1], Uuid::now_v7()] {
-            let answer = world.verb(&["requeue", &events[0].to_string(), &other.to_string()]);
+            let answer = world.verb(&["event", "requeue", &events[0].to_string(), &other.to_string()]);
             assert_eq!(answer.code, Some(1));
             assert!(answer.complained.contains(&other.to_string()), "{answer:?}");
             assert!(answer.complained.contains("nothing was changed"), "{answer:?}");
@@ -107,11 +107,11 @@ both_engines! {
         until(&world, events[2], "held").await;
 
         let id = events[0].to_string();
-        let refused = world.verb(&["discard", &id, "--reason", "written by hand"]);
+        let refused = world.verb(&["event", "discard", &id, "--reason", "written by hand"]);
         assert_eq!(refused.code, Some(1));
         assert!(refused.complained.contains("--subject"), "{refused:?}");
         assert_eq!(world.row(events[0]).await.state, "dead");
-        let answer = world.ask(&["discard", &id, "--reason", "written by hand", "--subject", "order.created"]);
+        let answer = world.ask(&["event", "discard", &id, "--reason", "written by hand", "--subject", "order.created"]);
         assert_eq!(answer, serde_json::json!({ "discarded": 1, "tombstones": 1, "released": 2 }));
 
         until(&world, events[2], "published").await;
@@ -124,7 +124,7 @@ both_engines! {
         let raw = world.jetstream().await.get_stream("ORDERS").await.unwrap().get_raw_message(1).await.unwrap();
         assert_eq!((raw.subject.as_str(), raw.payload.as_ref()), ("order.created", b"{}".as_slice()));
 
-        let shown = world.ask(&["show", &id]);
+        let shown = world.ask(&["event", "show", &id]);
         assert_eq!(shown["event"]["state"], "published");
         assert_eq!(shown["discarded"][0]["reason"], "written by hand");
         assert_eq!(shown["discarded"][0]["discarded_by"], "ada");
@@ -139,11 +139,11 @@ both_engines! {
         let sibling = world.append(order, 1).await;
         let _relay = world.relay().start().await;
         until(&world, sibling, "held").await;
-        let answer = world.ask(&["discard", &unversioned.to_string(), "--reason", "no version"]);
+        let answer = world.ask(&["event", "discard", &unversioned.to_string(), "--reason", "no version"]);
         assert_eq!(answer["tombstones"], 0);
         until(&world, sibling, "published").await;
         assert_eq!(world.messages().await.len(), 1);
-        let shown = world.ask(&["show", &unversioned.to_string()]);
+        let shown = world.ask(&["event", "show", &unversioned.to_string()]);
         assert!(shown["event"].is_null(), "{shown}");
         assert_eq!(shown["discarded"][0]["reason"], "no version");
     }

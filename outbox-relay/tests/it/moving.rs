@@ -35,17 +35,17 @@ both_engines! {
         let mut relay = world.watchful().start().await;
         let events = world.published(5).await;
         eventually("it has looked", async || world.last_seq().await == 5).await;
-        let early = world.verb(&["forget-stream", "--reason", "moving"]);
+        let early = world.verb(&["stream", "forget", "--reason", "moving"]);
         assert_eq!((early.code, early.complained.contains("a relay is active")), (Some(1), true), "{early:?}");
         assert!(relay.terminate().await.success());
 
         let old = world.point_to(Nats::start().await);
         let said = refused(world.watchful().env("STREAM", "SHOP")).await;
-        assert!(said.contains("SHOP") && said.contains("ORDERS") && said.contains("forget-stream"), "{said}");
+        assert!(said.contains("SHOP") && said.contains("ORDERS") && said.contains("stream forget"), "{said}");
         assert!(world.jetstream().await.get_stream("SHOP").await.is_err(), "it was made");
         world.is_untouched(&events).await;
 
-        let forgotten = world.ask(&["forget-stream", "--reason", "moving"]);
+        let forgotten = world.ask(&["stream", "forget", "--reason", "moving"]);
         assert_eq!(forgotten["stream"], "ORDERS");
         let moved = world.watchful().env("STREAM", "SHOP").start().await;
         world.until_healed(5).await;
@@ -73,7 +73,7 @@ both_engines! {
         let ours = world.point_to(theirs);
         let pending = world.append(Uuid::now_v7(), 1).await;
         let said = refused(world.watchful()).await;
-        assert!(said.contains("another broker's") && said.contains("forget-stream"), "{said}");
+        assert!(said.contains("another broker's") && said.contains("stream forget"), "{said}");
         world.is_untouched(&events).await;
         assert_eq!(world.row(pending).await.state, "pending");
         assert_eq!(world.messages().await.len(), 0);

@@ -30,7 +30,7 @@ both_engines! {
         eventually("the first is active", async || metric(&first, "relay_lease_held").await == 1.0).await;
         let second = world.relay().start().await;
 
-        world.ask(&["pause", "order.refund.*", "--reason", "the ledger is being moved"]);
+        world.ask(&["subject", "pause", "order.refund.*", "--reason", "the ledger is being moved"]);
         for relay in [&first, &second] {
             eventually("it is seen", async || metric(relay, "relay_paused_patterns").await == 1.0).await;
         }
@@ -54,7 +54,7 @@ both_engines! {
             assert_ne!(world.row(event).await.state, "published");
         }
 
-        world.ask(&["resume", "order.refund.*"]);
+        world.ask(&["subject", "resume", "order.refund.*"]);
         eventually("all go on", async || world.count("published").await == 65).await;
         let sequence = async |event| world.row(event).await.stream_seq.unwrap();
         assert!(sequence(paused).await < sequence(behind).await && sequence(behind).await < sequence(late).await);
@@ -64,11 +64,11 @@ both_engines! {
         let world = World::new(engine).await;
         let too_long = "a".repeat(101);
         for actor in ["", " ", too_long.as_str()] {
-            let refused = world.verb(&["pause", ">", "--reason", "maintenance", "--actor", actor]);
+            let refused = world.verb(&["subject", "pause", ">", "--reason", "maintenance", "--actor", actor]);
             assert_eq!(refused.code, Some(64), "{refused:?}");
             assert!(refused.complained.contains("a name has 1 to 100 characters"), "{refused:?}");
         }
-        world.ask(&["pause", ">", "--reason", "maintenance"]);
+        world.ask(&["subject", "pause", ">", "--reason", "maintenance"]);
         let status = world.verb(&["status"]);
         assert!(status.said.contains("paused    >, since ") && status.said.contains(" by ada: maintenance"), "{status:?}");
         let event = world.append(Uuid::now_v7(), 1).await;
@@ -80,7 +80,7 @@ both_engines! {
         let younger = world.append(Uuid::now_v7(), 1).await;
         eventually("it waits too", async || world.row(younger).await.state == "held").await;
         assert_eq!(world.messages().await.len(), 0);
-        world.ask(&["resume", ">"]);
+        world.ask(&["subject", "resume", ">"]);
         eventually("both go on", async || world.count("published").await == 2).await;
     }
 }
@@ -88,12 +88,12 @@ both_engines! {
 #[tokio::test]
 async fn a_pause_says_who_and_why_and_can_not_be_made_twice() {
     let world = World::new(Engine::MySql).await;
-    let pauses = world.ask(&["pause", "order.created", "--reason", "moving"]);
+    let pauses = world.ask(&["subject", "pause", "order.created", "--reason", "moving"]);
     assert_eq!((&pauses[0]["paused_by"], &pauses[0]["reason"]), (&"ada".into(), &"moving".into()));
-    let again = world.verb(&["pause", "order.created", "--reason", "moving"]);
+    let again = world.verb(&["subject", "pause", "order.created", "--reason", "moving"]);
     assert_eq!((again.code, again.complained.contains("paused already")), (Some(1), true), "{again:?}");
-    assert_eq!(world.verb(&["pause", "order.created"]).code, Some(64), "a pause needs a reason");
-    assert_eq!(world.verb(&["pause", "order..x", "--reason", "x"]).code, Some(64));
-    assert!(world.verb(&["pause"]).said.contains("moving"));
-    assert_eq!(world.verb(&["resume", "order.cancelled"]).code, Some(1));
+    assert_eq!(world.verb(&["subject", "pause", "order.created"]).code, Some(64), "a pause needs a reason");
+    assert_eq!(world.verb(&["subject", "pause", "order..x", "--reason", "x"]).code, Some(64));
+    assert!(world.verb(&["subject", "list"]).said.contains("moving"));
+    assert_eq!(world.verb(&["subject", "resume", "order.cancelled"]).code, Some(1));
 }

@@ -35,7 +35,7 @@ both_engines! {
         let hold = "SELECT seq FROM outbox ORDER BY seq LIMIT 1 OFFSET 20 FOR UPDATE";
         sqlx::query(hold).fetch_all(&mut *holder).await.unwrap();
         let mut purge = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-            .args(["purge", "--older-than", "1h"])
+            .args(["event", "purge", "--older-than", "1h"])
             .env("DATABASE_URL", world.database.url("outbox_relay"))
             .env("USER", "ada")
             .stdout(Stdio::null())
@@ -55,9 +55,9 @@ both_engines! {
         for doubt in ["suspicion = 'deleted'", "suspicion = NULL, history_seq = 3"] {
             let update = format!("UPDATE relay_stream SET {doubt}");
             sqlx::query(sqlx::AssertSqlSafe(update)).execute(&world.pool).await.unwrap();
-            assert_eq!(world.ask(&["purge", "--older-than", "1h"])["events"], 0);
+            assert_eq!(world.ask(&["event", "purge", "--older-than", "1h"])["events"], 0);
         }
         sqlx::query("UPDATE relay_stream SET history_seq = NULL").execute(&world.pool).await.unwrap();
-        assert_eq!(world.ask(&["purge", "--older-than", "1h"])["events"], 5);
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "1h"])["events"], 5);
     }
 }

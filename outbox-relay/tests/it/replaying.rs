@@ -47,14 +47,14 @@ both_engines! {
         for (count, seconds) in [(1_000, -60), (4_000, -YEAR), (500, -60), (500, NINE_HOURS), (3, -7_300), (2, -7_100)] {
             published(&world, count, seconds, 10).await;
         }
-        assert_eq!(world.ask(&["replay", "--since", "2h", "--dry-run"])["events"], 2_002);
-        assert_eq!(world.ask(&["replay", "--since", "2h"])["events"], 2_002);
+        assert_eq!(world.ask(&["event", "replay", "--since", "2h", "--dry-run"])["events"], 2_002);
+        assert_eq!(world.ask(&["event", "replay", "--since", "2h"])["events"], 2_002);
         assert_eq!(stored(&world).await, 2_002);
-        assert_eq!(world.ask(&["replay", "--since", "3h", "--until", "2h", "--dry-run"])["events"], 3);
-        assert_eq!(world.ask(&["replay", "--since", "500d", "--until", "1d", "--dry-run"])["events"], 4_000);
+        assert_eq!(world.ask(&["event", "replay", "--since", "3h", "--until", "2h", "--dry-run"])["events"], 3);
+        assert_eq!(world.ask(&["event", "replay", "--since", "500d", "--until", "1d", "--dry-run"])["events"], 4_000);
 
         let listed = |arguments: &[&str]| {
-            world.ask(&[&["list", "--limit", "10000"], arguments].concat()).as_array().unwrap().len()
+            world.ask(&[&["event", "list", "--limit", "10000"], arguments].concat()).as_array().unwrap().len()
         };
         assert_eq!(listed(&["--since", "2h"]), 2_002);
         assert_eq!(listed(&["--since", "3h", "--until", "2h"]), 3);
@@ -67,9 +67,9 @@ both_engines! {
         sqlx::query("UPDATE outbox SET event_type = 'order.rare', state = 'published'").execute(&world.pool).await.unwrap();
         published(&world, 25_000, -60, 10).await;
         for state in [&[][..], &["--state", "published"]] {
-            let found = world.ask(&[&["list", "--type", "order.rare"], state].concat());
+            let found = world.ask(&[&["event", "list", "--type", "order.rare"], state].concat());
             assert_eq!(found[0]["event_id"], rare.to_string(), "{found}");
-            assert_eq!(world.ask(&[&["list", "--limit", "25001"], state].concat()).as_array().unwrap().len(), 25_001);
+            assert_eq!(world.ask(&[&["event", "list", "--limit", "25001"], state].concat()).as_array().unwrap().len(), 25_001);
         }
     }
 
@@ -78,8 +78,8 @@ both_engines! {
         stream(&world, -1).await;
         published(&world, 12, -60, 500_000).await;
         let first: String = sqlx::query_scalar("SELECT event_id FROM outbox_text LIMIT 1").fetch_one(&world.pool).await.unwrap();
-        assert_eq!(world.ask(&["replay", &first])["events"], 1);
-        assert_eq!(world.ask(&["replay", "--since", "1h"])["events"], 12);
+        assert_eq!(world.ask(&["event", "replay", &first])["events"], 1);
+        assert_eq!(world.ask(&["event", "replay", "--since", "1h"])["events"], 12);
         assert_eq!(stored(&world).await, 13);
     }
 
@@ -88,7 +88,7 @@ both_engines! {
         published(&world, 450, -60, 10).await;
         published(&world, 50, -YEAR, 10).await;
         stream(&world, 250).await;
-        let broken = world.verb(&["replay", "--since", "1h"]);
+        let broken = world.verb(&["event", "replay", "--since", "1h"]);
         assert_eq!(broken.code, Some(1), "{broken:?}");
         let (_, again) = broken.complained.split_once("go on with: ").unwrap_or_else(|| panic!("{broken:?}"));
         let (again, reason) = again.split_once(": ").map(|(head, _)| head).zip(Some(&broken.complained)).unwrap();
@@ -106,7 +106,7 @@ async fn a_replay_that_no_server_answers_names_its_run() {
     let mut world = World::new(Engine::MySql).await;
     published(&world, 3, -60, 10).await;
     world.nats.stop().await;
-    let broken = world.verb(&["replay", "--since", "1h"]);
+    let broken = world.verb(&["event", "replay", "--since", "1h"]);
     assert_eq!(broken.code, Some(1));
     assert!(broken.complained.contains("broke off after 0 events; go on with: replay --since "), "{broken:?}");
 }

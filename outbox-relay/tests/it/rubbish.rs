@@ -94,13 +94,13 @@ both_engines! {
         for event in &events {
             eventually("rubbish is dead", async || world.row(*event).await.state == "dead").await;
             assert!(world.row(*event).await.last_error.unwrap().contains("must be a JSON object") || world.row(*event).await.last_error.unwrap().contains("occurred_at"));
-            world.ask(&["show", &event.to_string()]);
+            world.ask(&["event", "show", &event.to_string()]);
         }
-        assert_eq!(world.ask(&["list", "--since", "1h"])[0]["state"], "published");
-        assert_eq!(world.ask(&["list", "--state", "dead"]).as_array().unwrap().len(), 3);
-        world.ask(&["discard", &events[0].to_string(), &events[2].to_string(), "--reason", "rubbish"]);
+        assert_eq!(world.ask(&["event", "list", "--since", "1h"])[0]["state"], "published");
+        assert_eq!(world.ask(&["event", "list", "--state", "dead"]).as_array().unwrap().len(), 3);
+        world.ask(&["event", "discard", &events[0].to_string(), &events[2].to_string(), "--reason", "rubbish"]);
         eventually("the tombstones are published", async || world.count("published").await == 3).await;
-        world.ask(&["show", &events[2].to_string()]);
+        world.ask(&["event", "show", &events[2].to_string()]);
         drop(relay);
     }
 

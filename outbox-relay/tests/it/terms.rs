@@ -131,12 +131,12 @@ both_engines! {
         let fixed = append_to(&world, Uuid::now_v7(), 1, "order created").await;
         until(&world, faulty, "dead").await;
         until(&world, fixed, "dead").await;
-        let refused = world.verb(&["requeue", &faulty.to_string()]);
+        let refused = world.verb(&["event", "requeue", &faulty.to_string()]);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.complained.contains("wildcard") && refused.complained.contains("nothing was changed"), "{refused:?}");
         let fix = "UPDATE outbox SET subject = 'order.created' WHERE event_id = ?";
         sqlx::query(fix).bind(fixed).execute(&world.pool).await.unwrap();
-        let some = world.ask(&["requeue", "--dead"]);
+        let some = world.ask(&["event", "requeue", "--dead"]);
         assert_eq!((&some["requeued"], &some["refused"][0]["event"]), (&1.into(), &faulty.to_string().into()));
         until(&world, fixed, "published").await;
         assert_eq!(world.row(faulty).await.state, "dead");
@@ -153,7 +153,7 @@ both_engines! {
         let prove = "UPDATE relay_stream SET proven_seq = 1000000, suspicion = NULL, history_seq = NULL";
         relay.terminate().await;
         sqlx::query(prove).execute(&world.pool).await.unwrap();
-        world.ask(&["purge", "--older-than", "0s"]);
+        world.ask(&["event", "purge", "--older-than", "0s"]);
         assert_eq!(world.row(forged).await.state, "published");
         let stuck = world.append(Uuid::now_v7(), 1).await;
         let stick = "UPDATE outbox SET next_attempt_at = '9999-01-01' WHERE event_id = ?";
@@ -161,7 +161,7 @@ both_engines! {
         let tombstone = world.append(Uuid::now_v7(), 1).await;
         let bury = "UPDATE outbox SET discarded_at = UTC_TIMESTAMP(6) WHERE event_id = ?";
         sqlx::query(bury).bind(tombstone).execute(&world.pool).await.unwrap();
-        let checked = world.verb(&["check"]);
+        let checked = world.verb(&["stream", "check"]);
         for said in ["never settled", "longer than an hour", "nobody discarded"] {
             assert!(checked.said.contains(said), "{checked:?}");
         }
@@ -226,7 +226,7 @@ both_engines! {
         .await
         .unwrap();
         until(&world, event, "published").await;
-        world.ask(&["replay", &event.to_string()]);
+        world.ask(&["event", "replay", &event.to_string()]);
         let stream = world.jetstream().await.get_stream(schema::names::STREAM).await.unwrap();
         let bodies = [stream.get_raw_message(1).await.unwrap().payload, stream.get_raw_message(2).await.unwrap().payload];
         assert_eq!(bodies[0], bodies[1]);

@@ -59,9 +59,9 @@ async fn each_service_does_all_its_work_as_its_nats_user() {
     assert_eq!(metric(&pipeline.services.relay, "relay_recovered_events_total").await, 1.0);
     assert_eq!(pipeline.msg_ids().await.len(), 1);
 
-    let found = pipeline.relay_verb(&["check", "--json"]);
+    let found = pipeline.relay_verb(&["stream", "check", "--json"]);
     assert!(found.contains(r#""is_complete":true"#), "{found}");
-    pipeline.relay_verb(&["replay", "--order", &order, "--actor", "ada"]);
+    pipeline.relay_verb(&["event", "replay", "--aggregate", &format!("order/{order}"), "--actor", "ada"]);
     assert_eq!(pipeline.msg_ids().await.len(), 2);
     a_tombstone_is_published(&pipeline).await;
 
@@ -102,7 +102,17 @@ async fn a_tombstone_is_published(pipeline: &Pipeline) {
     let before = pipeline.msg_ids().await.len();
     pipeline.until_published().await; // or dead
     let event = event_id.to_string();
-    pipeline.relay_verb(&["discard", &event, "--subject", "order.created", "--reason", "a test", "--actor", "ada"]);
+    pipeline.relay_verb(&[
+        "event",
+        "discard",
+        &event,
+        "--subject",
+        "order.created",
+        "--reason",
+        "a test",
+        "--actor",
+        "ada",
+    ]);
     eventually("the tombstone is in the stream", async || pipeline.msg_ids().await.len() > before).await;
 }
 

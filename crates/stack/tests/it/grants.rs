@@ -154,19 +154,19 @@ both_engines! {
         let dead = dead.map(|event| event.to_string());
         for arguments in [
             &["status"][..],
-            &["list"],
-            &["show", &event],
-            &["requeue", &dead[0]],
-            &["discard", &dead[1], "--subject", "order.created", "--reason", "a test"],
-            &["pause", "order.created", "--reason", "a test"],
-            &["pause"],
-            &["resume", "order.created"],
-            &["replay", "--order", &order],
-            &["purge", "--older-than", "1d"],
+            &["event", "list"],
+            &["event", "show", &event],
+            &["event", "requeue", &dead[0]],
+            &["event", "discard", &dead[1], "--subject", "order.created", "--reason", "a test"],
+            &["subject", "pause", "order.created", "--reason", "a test"],
+            &["subject", "list"],
+            &["subject", "resume", "order.created"],
+            &["event", "replay", "--aggregate", &format!("order/{order}")],
+            &["event", "purge", "--older-than", "1d"],
         ] {
             pipeline.verb("outbox-relay", arguments);
         }
-        let findings = pipeline.verb("outbox-relay", &["check"]);
+        let findings = pipeline.verb("outbox-relay", &["stream", "check"]);
         assert!(!findings.contains("grants"), "{findings}");
         for arguments in [&["status"][..], &["dead", "list"], &["gaps"], &["inbox", "show", &event]] {
             pipeline.verb("notify-svc", arguments);
