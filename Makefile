@@ -55,8 +55,8 @@ prove: ## Kill, freeze and cut off everything under load, then compare what cust
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
 	@crates/stack/setup $(DB) nats
-	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
-	@$(TARGET)/release/stack bench $(SECTION) --db $(DB) $(ARGS)
+	@cargo build --release --quiet -p bench -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/release/bench $(SECTION) --db $(DB) $(ARGS)
 
 .PHONY: check
 check: ## Formatting, lints, docs, layering, .sqlx, licences

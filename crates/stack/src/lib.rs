@@ -8,11 +8,14 @@
 pub mod account;
 mod engine;
 pub mod home;
+pub mod pipeline;
 pub mod port;
 pub mod process;
 pub mod proof;
 pub mod proxy;
+pub mod scratch;
 pub mod server;
+pub mod signals;
 pub mod smtp;
 pub mod testing;
 

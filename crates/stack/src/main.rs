@@ -28,8 +28,6 @@ enum Verb {
     Prove(command::prove::Arguments),
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),
-    /// Measure on this machine, as ratios to a limit that is measured in the same run.
-    Bench(command::bench::Arguments),
     /// Describe the services' SQL for builds without a database: writes `.sqlx`.
     SqlxPrepare(command::sqlx_prepare::Arguments),
 }
@@ -55,7 +53,6 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,
         Verb::Prove(arguments) => command::prove::run(&home, &arguments).await,
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
-        Verb::Bench(arguments) => command::bench::run(&home, &arguments).await,
         Verb::SqlxPrepare(arguments) => command::sqlx_prepare::run(&home, &arguments).await,
     }
 }

@@ -14,7 +14,7 @@ use stack::Engine;
 use stack::home::Home;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{Rig, Service};
+use stack::pipeline::{Pipeline, Service};
 
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -33,16 +33,16 @@ pub(crate) struct Arguments {
 /// Runs it.
 pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { db, orders } = *arguments;
-    let rig = Rig::start(home, db, true).await?;
-    rig.database("orders", &ORDERS).await?.close().await;
-    rig.database("notifications", &NOTIFICATIONS).await?.close().await;
-    let database = |user, name| rig.url(user, name);
-    let _relay = rig.service("outbox-relay", &[("DATABASE_URL", &*database("outbox_relay", "orders"))]).await?;
-    let order_svc = rig.service("order-svc", &[("DATABASE_URL", &*database("order_svc", "orders"))]).await?;
+    let pipeline = Pipeline::start(home, db, true).await?;
+    pipeline.database("orders", &ORDERS).await?.close().await;
+    pipeline.database("notifications", &NOTIFICATIONS).await?.close().await;
+    let database = |user, name| pipeline.url(user, name);
+    let _relay = pipeline.service("outbox-relay", &[("DATABASE_URL", &*database("outbox_relay", "orders"))]).await?;
+    let order_svc = pipeline.service("order-svc", &[("DATABASE_URL", &*database("order_svc", "orders"))]).await?;
     let notifications = database("notify_svc", "notifications");
     let settings = [("DATABASE_URL", &*notifications), ("EMAIL_TRANSPORT", "log")];
-    let notify_svc = rig.service("notify-svc", &settings).await?;
-    let monitor = format!("{}/jsz?streams=true&consumers=true", rig.nats.monitor_url());
+    let notify_svc = pipeline.service("notify-svc", &settings).await?;
+    let monitor = format!("{}/jsz?streams=true&consumers=true", pipeline.nats.monitor_url());
 
     say(&format!("The pipeline runs on {}. One order, to see that it works:", db.name()));
     let mut placed = vec![place(&order_svc).await?];
@@ -64,7 +64,7 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
 
     say("kubectl -n web-notification scale deployment/notification-service --replicas=1");
     let started = Instant::now();
-    let notify_svc = rig.service("notify-svc", &settings).await?;
+    let notify_svc = pipeline.service("notify-svc", &settings).await?;
     until_notified(&notify_svc, &placed).await?;
     until_waiting(&monitor, 0).await?;
     println!("caught up {:.1} s after its start; nothing waits in {STREAM}. Its log:", started.elapsed().as_secs_f64());

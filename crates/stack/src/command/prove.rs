@@ -22,13 +22,13 @@ use stack::Engine;
 use stack::home::Home;
 use stack::proof::{Asked, Claim, Customers, check, check_emails};
 
-use super::scratch::Scratch;
-use super::signals::Signals;
 use faults::Trial;
 use journal::Journal;
 use pipeline::Pipeline;
 use report::Report;
 use schedule::Fault;
+use stack::scratch::Scratch;
+use stack::signals::Signals;
 
 /// Bounded for two cores that also run the servers: it is the faults that are to be heavy.
 const CUSTOMERS: usize = 6;

@@ -21,8 +21,8 @@ use stack::{Engine, account};
 use tokio::task::spawn_blocking;
 
 use super::cargo::{self, Metadata, cargo};
-use super::scratch::Scratch;
-use super::signals::Signals;
+use stack::scratch::Scratch;
+use stack::signals::Signals;
 
 /// Whose queries are about which database.
 static CRATES: [(&str, &Definition); 3] =

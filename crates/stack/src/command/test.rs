@@ -16,8 +16,8 @@ use stack::server::MySql;
 use stack::testing::{BINARIES_VARIABLE, FOLDER_VARIABLE};
 
 use super::cargo::{self, Metadata, cargo};
-use super::scratch::Scratch;
-use super::signals::Signals;
+use stack::scratch::Scratch;
+use stack::signals::Signals;
 
 /// Building included.
 const RUN_WITHIN: Duration = Duration::from_secs(3600);

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use futures::future::{pending, select_all};
 use stack::process::{Process, describe};
 
-use crate::command::signals::Signals;
+use stack::signals::Signals;
 
 /// MySQL may have to write back its buffer pool.
 const STOP_WITHIN: Duration = Duration::from_secs(60);

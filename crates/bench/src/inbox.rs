@@ -1,4 +1,4 @@
-//! `stack bench inbox`: how fast notify-svc turns a full stream into effects, against the bare limit of consuming the same
+//! `bench inbox`: how fast notify-svc turns a full stream into effects, against the bare limit of consuming the same
 //! messages and inserting the same rows.
 //!
 //! The limit is a loop of one connection: it pulls ahead, inserts a batch with three plain multi-row statements, commits
@@ -16,11 +16,11 @@ use schema::names;
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::Engine;
 use stack::home::Home;
+use stack::pipeline::Pipeline;
 use tokio::time::{Instant, sleep};
 
-use super::Figure;
-use super::events::{self, Event};
-use crate::command::rig::Rig;
+use crate::events::{self, Event};
+use crate::figure::Figure;
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -41,15 +41,15 @@ pub(crate) struct Arguments {
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
     // Filling the stream is not what is measured.
-    let rig = Rig::start(home, arguments.db, false).await?;
-    let jetstream = jetstream::new(async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?);
+    let pipeline = Pipeline::start(home, arguments.db, false).await?;
+    let jetstream = jetstream::new(async_nats::connect(pipeline.nats.url()).await.context("cannot connect to NATS")?);
     let subjects = names::STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
     let config = stream::Config { name: names::STREAM.to_owned(), subjects, ..stream::Config::default() };
     let stream = jetstream.create_stream(config).await.context("cannot make the stream")?;
     let events = events::make(arguments.events);
     events::publish(&jetstream, &events).await?;
 
-    let pool = rig.database("notifications", &NOTIFICATIONS).await?;
+    let pool = pipeline.database("notifications", &NOTIFICATIONS).await?;
     let mut figures = Vec::new();
     for (name, batch_size) in [("inbox", 256), ("inbox_1000", 1000)] {
         let mut rounds = Vec::new();
@@ -58,7 +58,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
             consume_bare(&stream, &pool, &events, batch_size).await?;
             let limit = rate(&pool, &events, batch_size).await?;
             empty(&pool).await?;
-            consume_by_service(&rig, &stream, batch_size).await?;
+            consume_by_service(&pipeline, &stream, batch_size).await?;
             rounds.push((rate(&pool, &events, batch_size).await?, limit));
         }
         figures.push(Figure::of_rounds(name, "events/s", &rounds));
@@ -108,8 +108,8 @@ async fn consume_bare(
     Ok(())
 }
 
-async fn consume_by_service(rig: &Rig, stream: &stream::Stream, batch_size: usize) -> anyhow::Result<()> {
-    let (url, batch_size) = (rig.url("notify_svc", "notifications"), batch_size.to_string());
+async fn consume_by_service(pipeline: &Pipeline, stream: &stream::Stream, batch_size: usize) -> anyhow::Result<()> {
+    let (url, batch_size) = (pipeline.url("notify_svc", "notifications"), batch_size.to_string());
     let settings = [
         ("DATABASE_URL", url.as_str()),
         ("BATCH_SIZE_MAX", &batch_size),
@@ -117,7 +117,7 @@ async fn consume_by_service(rig: &Rig, stream: &stream::Stream, batch_size: usiz
         ("SMTP_URL", "smtp://127.0.0.1:1"),
         ("EMAIL_FROM", "shop@example.com"),
     ];
-    let service = rig.service("notify-svc", &settings).await?;
+    let service = pipeline.service("notify-svc", &settings).await?;
     let deadline = Instant::now() + WITHIN;
     loop {
         let info = stream.consumer_info(names::NOTIFY_DURABLE).await?;

@@ -12,11 +12,11 @@ use async_nats::jetstream::{self, stream};
 use async_nats::{Client, HeaderMap};
 use futures::{Stream, StreamExt};
 use sqlx::{AssertSqlSafe, MySqlPool};
+use stack::pipeline::Pipeline;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::events;
-use crate::command::rig::Rig;
+use crate::events;
 
 const NAME: &str = "CHAIN";
 const SUBJECT: &str = "chain.created";
@@ -32,13 +32,13 @@ pub(super) struct Times {
 
 /// Sends orders all the way at a steady rate.
 pub(super) async fn measure(
-    rig: &Rig,
+    pipeline: &Pipeline,
     orders: &MySqlPool,
     notifications: &MySqlPool,
     count: usize,
     rate: u32,
 ) -> anyhow::Result<Times> {
-    let client = async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?;
+    let client = async_nats::connect(pipeline.nats.url()).await.context("cannot connect to NATS")?;
     let jetstream = jetstream::new(client.clone());
     let config =
         stream::Config { name: NAME.to_owned(), subjects: vec![SUBJECT.to_owned()], ..stream::Config::default() };

@@ -1,4 +1,4 @@
-//! `stack bench write`: what HTTP, validation and telemetry cost an order.
+//! `bench write`: what HTTP, validation and telemetry cost an order.
 //!
 //! The limit is the bare transaction: the same two INSERTs on the same server through the same kind of pool, without a
 //! service around it. Both take turns in short rounds over empty tables. Relies on the release build of order-svc.
@@ -10,11 +10,12 @@ use schema::database::ORDERS;
 use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
+use stack::pipeline::{Pipeline, Service};
 
-use super::Figure;
-use super::bare::Bare;
-use super::load::Client;
-use crate::command::rig::{Rig, Service};
+use crate::bare::Bare;
+use crate::figure::Figure;
+use crate::load::Client;
+use crate::round::Round;
 
 /// Orders a second of 32 clients (`write_32`) and the median time of one client's (`write_1`) through order-svc's HTTP API,
 /// against the bare transaction of two INSERTs.
@@ -52,18 +53,18 @@ struct Bench {
     service: Service,
     bare: Bare,
     pool: MySqlPool,
-    _rig: Rig,
+    _pipeline: Pipeline,
 }
 
 impl Bench {
     async fn start(home: &Home, arguments: &Arguments) -> anyhow::Result<Bench> {
-        let rig = Rig::start(home, arguments.db, false).await?;
-        let pool = rig.database(ORDERS.name, &ORDERS).await?;
-        let url = rig.url("order_svc", ORDERS.name);
+        let pipeline = Pipeline::start(home, arguments.db, false).await?;
+        let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+        let url = pipeline.url("order_svc", ORDERS.name);
         let connections = arguments.connections.to_string();
         let settings = [("DATABASE_URL", url.as_str()), ("DATABASE_CONNECTIONS_MAX", &connections)];
-        let service = rig.service("order-svc", &settings).await?;
-        Ok(Bench { service, bare: Bare::new(&url, arguments.connections)?, pool, _rig: rig })
+        let service = pipeline.service("order-svc", &settings).await?;
+        Ok(Bench { service, bare: Bare::new(&url, arguments.connections)?, pool, _pipeline: pipeline })
     }
 
     /// Rounds of both kinds in turn, the first of each not counted.
@@ -113,29 +114,5 @@ struct Rounds(Vec<(Round, Round)>);
 impl Rounds {
     fn each(&self, of: fn(&Round) -> f64) -> Vec<(f64, f64)> {
         self.0.iter().map(|(service, bare)| (of(service), of(bare))).collect()
-    }
-}
-
-/// What one round took.
-pub(super) struct Round {
-    latencies: Vec<Duration>,
-    elapsed: Duration,
-}
-
-impl Round {
-    /// Of the latencies of each client.
-    pub(super) fn new(latencies: Vec<Vec<Duration>>, elapsed: Duration) -> Round {
-        let mut latencies = latencies.concat();
-        latencies.sort_unstable();
-        Round { latencies, elapsed }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a round has thousands of orders")]
-    fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
-    }
-
-    fn p50_ms(&self) -> f64 {
-        self.latencies.get(self.latencies.len() / 2).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
 }

@@ -1,4 +1,4 @@
-//! `stack bench latency`: from an order's commit to the commit of its effect, at a steady rate.
+//! `bench latency`: from an order's commit to the commit of its effect, at a steady rate.
 //!
 //! The order transaction is the benchmark's own, so that its moment is known: the clock starts when COMMIT is answered, and
 //! stops when notify-svc's acknowledgement, which follows its commit, is seen on its way to the broker. The relay and
@@ -17,11 +17,12 @@ use schema::names;
 use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
+use stack::pipeline::Pipeline;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{Figure, chain, percentile};
-use crate::command::rig::Rig;
+use crate::chain;
+use crate::figure::{Figure, percentile};
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// Orders at the beginning that don't count: connections open, plans and caches fill.
@@ -43,18 +44,18 @@ pub(crate) struct Arguments {
 
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
-    let rig = Rig::start(home, arguments.db, true).await?;
-    let orders = rig.database("orders", &ORDERS).await?;
-    let notifications = rig.database("notifications", &NOTIFICATIONS).await?;
+    let pipeline = Pipeline::start(home, arguments.db, true).await?;
+    let orders = pipeline.database("orders", &ORDERS).await?;
+    let notifications = pipeline.database("notifications", &NOTIFICATIONS).await?;
     let count = usize::try_from(arguments.orders)?;
-    let limit = chain::measure(&rig, &orders, &notifications, count, arguments.rate).await?.to_effect;
-    let client = async_nats::connect(rig.nats.url()).await.context("cannot connect to NATS")?;
+    let limit = chain::measure(&pipeline, &orders, &notifications, count, arguments.rate).await?.to_effect;
+    let client = async_nats::connect(pipeline.nats.url()).await.context("cannot connect to NATS")?;
     let mut acknowledgements = client.subscribe(format!("$JS.ACK.{}.>", names::STREAM)).await?;
 
-    let _relay = rig.service("outbox-relay", &[("DATABASE_URL", &rig.url("outbox_relay", "orders"))]).await?;
-    let url = rig.url("notify_svc", "notifications");
+    let _relay = pipeline.service("outbox-relay", &[("DATABASE_URL", &pipeline.url("outbox_relay", "orders"))]).await?;
+    let url = pipeline.url("notify_svc", "notifications");
     let settings = [("DATABASE_URL", url.as_str()), ("EMAIL_TRANSPORT", "log")];
-    let _notify_svc = rig.service("notify-svc", &settings).await?;
+    let _notify_svc = pipeline.service("notify-svc", &settings).await?;
 
     let count = WARM_UP + count;
     let placing = tokio::spawn(place_all(orders.clone(), client, count, arguments.rate));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sqlx::MySqlPool;
+use stack::pipeline::{Pipeline, Service};
 use tokio::time::{Instant, sleep};
 
 use super::outbox;
-use crate::command::rig::{Rig, Service};
 
 /// No drain takes longer.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1800);
@@ -25,16 +25,16 @@ pub(super) struct Drained {
 }
 
 /// Starts a relay with least privileges, with further settings.
-pub(super) fn start_relay(rig: &Rig, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-    let url = rig.url("outbox_relay", schema::database::ORDERS.name);
-    rig.launch("outbox-relay", &[&[("DATABASE_URL", &*url)], settings].concat())
+pub(super) fn start_relay(pipeline: &Pipeline, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    let url = pipeline.url("outbox_relay", schema::database::ORDERS.name);
+    pipeline.launch("outbox-relay", &[&[("DATABASE_URL", &*url)], settings].concat())
 }
 
 /// Has a relay drain what is pending.
-pub(super) async fn drain(rig: &Rig, pool: &MySqlPool, settings: &[(&str, &str)]) -> anyhow::Result<Drained> {
+pub(super) async fn drain(pipeline: &Pipeline, pool: &MySqlPool, settings: &[(&str, &str)]) -> anyhow::Result<Drained> {
     let (first, last) = outbox::pending_range(pool).await?.context("nothing is pending")?;
     let pending = outbox::count_pending(pool).await?;
-    let relay = start_relay(rig, settings)?;
+    let relay = start_relay(pipeline, settings)?;
     let deadline = Instant::now() + DRAIN_WITHIN;
     // Published one by one, the last need not be settled last.
     while !outbox::is_published(pool, last).await? || outbox::oldest_pending(pool).await?.is_some() {

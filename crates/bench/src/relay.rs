@@ -1,4 +1,4 @@
-//! `stack bench relay`: how fast the relay drains an outbox, how soon it publishes, and whether a history slows it.
+//! `bench relay`: how fast the relay drains an outbox, how soon it publishes, and whether a history slows it.
 //!
 //! Each rate is measured from outside, on the table: from the first event settled to the last. The limits are what the
 //! same broker takes from a bare publisher of messages of the same size, and the same way with nothing of ours on it, in
@@ -14,9 +14,10 @@ mod scale;
 use schema::database::{NOTIFICATIONS, ORDERS};
 use stack::Engine;
 use stack::home::Home;
+use stack::pipeline::Pipeline;
 
-use super::{Figure, chain, percentile};
-use crate::command::rig::Rig;
+use crate::chain;
+use crate::figure::{Figure, percentile};
 use drain::drain;
 
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
@@ -74,32 +75,32 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 }
 
 async fn durable(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
-    let rig = Rig::start(home, arguments.db, true).await?;
-    let rounds = rounds(&rig, arguments, bare::atomic, &[]).await?;
+    let pipeline = Pipeline::start(home, arguments.db, true).await?;
+    let rounds = rounds(&pipeline, arguments, bare::atomic, &[]).await?;
     Ok(Figure::of_rounds("relay_durable", "events/s", &rounds))
 }
 
 async fn careful(home: &Home, arguments: &Arguments) -> anyhow::Result<Figure> {
-    let rig = Rig::start(home, arguments.db, false).await?;
-    let rounds = rounds(&rig, arguments, bare::pipelined, &[("PUBLISH_PATH", "careful")]).await?;
+    let pipeline = Pipeline::start(home, arguments.db, false).await?;
+    let rounds = rounds(&pipeline, arguments, bare::pipelined, &[("PUBLISH_PATH", "careful")]).await?;
     Ok(Figure::of_rounds("relay_careful", "events/s", &rounds))
 }
 
 /// Drains by a relay with these settings, each with its limit: the mean of before and after, because the machine is slower
 /// after a drain.
 async fn rounds(
-    rig: &Rig,
+    pipeline: &Pipeline,
     arguments: &Arguments,
     bare: impl AsyncFn(&str, u64) -> anyhow::Result<f64>,
     settings: &[(&str, &str)],
 ) -> anyhow::Result<Vec<(f64, f64)>> {
-    let pool = rig.database(ORDERS.name, &ORDERS).await?;
-    let url = rig.nats.url();
+    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+    let url = pipeline.nats.url();
     let mut rounds = Vec::new();
     let mut before = bare(&url, arguments.events).await?;
     for _ in 0..arguments.rounds {
         outbox::append_pending(&pool, arguments.events).await?;
-        let drained = drain(rig, &pool, settings).await?;
+        let drained = drain(pipeline, &pool, settings).await?;
         let after = bare(&url, arguments.events).await?;
         rounds.push((drained.rate, before.midpoint(after)));
         before = after;
@@ -108,12 +109,12 @@ async fn rounds(
 }
 
 async fn commit_to_puback(home: &Home, arguments: &Arguments) -> anyhow::Result<[Figure; 2]> {
-    let rig = Rig::start(home, arguments.db, true).await?;
-    let pool = rig.database(ORDERS.name, &ORDERS).await?;
-    let notifications = rig.database(NOTIFICATIONS.name, &NOTIFICATIONS).await?;
+    let pipeline = Pipeline::start(home, arguments.db, true).await?;
+    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+    let notifications = pipeline.database(NOTIFICATIONS.name, &NOTIFICATIONS).await?;
     let orders = usize::try_from(arguments.seconds)? * 100;
-    let limit = chain::measure(&rig, &pool, &notifications, orders, 100).await?.to_puback;
-    let times = latency::commit_to_puback(&rig, &pool, arguments.seconds).await?;
+    let limit = chain::measure(&pipeline, &pool, &notifications, orders, 100).await?.to_puback;
+    let times = latency::commit_to_puback(&pipeline, &pool, arguments.seconds).await?;
     let figure = |name, percent| Figure::against(name, percentile(&times, percent), "ms", percentile(&limit, percent));
     Ok([figure("commit_to_puback_p50", 50), figure("commit_to_puback_p99", 99)])
 }

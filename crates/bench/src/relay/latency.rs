@@ -11,12 +11,12 @@ use async_nats::{Client, Subscriber};
 use futures::StreamExt;
 use schema::names::ORDERS_WAKE_SUBJECT;
 use sqlx::MySqlPool;
+use stack::pipeline::Pipeline;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
 use super::{drain, outbox};
-use crate::command::rig::Rig;
 
 const PERIOD: Duration = Duration::from_millis(10);
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
@@ -25,11 +25,11 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 const INBOX: &str = "_INBOX.outbox-relay.>";
 
 /// The times in milliseconds, in ascending order. The relay has published one event before.
-pub(super) async fn commit_to_puback(rig: &Rig, pool: &MySqlPool, seconds: u64) -> anyhow::Result<Vec<f64>> {
-    let client = async_nats::connect(rig.nats.url()).await?;
+pub(super) async fn commit_to_puback(pipeline: &Pipeline, pool: &MySqlPool, seconds: u64) -> anyhow::Result<Vec<f64>> {
+    let client = async_nats::connect(pipeline.nats.url()).await?;
     let (stop, stopped) = oneshot::channel();
     let listening = tokio::spawn(listen(client.subscribe(INBOX).await?, stopped));
-    let relay = drain::start_relay(rig, &[])?;
+    let relay = drain::start_relay(pipeline, &[])?;
     append(pool, &client).await?;
     until_published(pool).await.with_context(|| relay.last_words())?;
 

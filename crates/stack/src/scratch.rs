@@ -4,20 +4,20 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::home::{Home, create_folder};
 use anyhow::Context;
-use stack::home::{Home, create_folder};
 use tempfile::TempDir;
 
 /// The folder. A lock in it says that its owner lives; the next run removes the folder of one that was killed.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     folder: TempDir,
     _lock: File,
 }
 
 impl Scratch {
     /// Makes one below `.stack/test`.
-    pub(crate) fn new(home: &Home) -> anyhow::Result<Scratch> {
+    pub fn new(home: &Home) -> anyhow::Result<Scratch> {
         let parent = home.tests();
         create_folder(&parent)?;
         let sweeping = File::create(parent.join("lock")).context("cannot write the lock of the test folders")?;
@@ -31,7 +31,7 @@ impl Scratch {
     }
 
     /// Keeps it beyond the run, under a name, in the place of an earlier one of that name; where it is.
-    pub(crate) fn keep(self, home: &Home, name: &str) -> anyhow::Result<PathBuf> {
+    pub fn keep(self, home: &Home, name: &str) -> anyhow::Result<PathBuf> {
         let parent = home.kept();
         create_folder(&parent)?;
         let kept = parent.join(name);
@@ -48,7 +48,7 @@ impl Scratch {
     }
 
     /// Its path.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }

@@ -12,7 +12,7 @@ use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-use super::write::Round;
+use crate::round::Round;
 
 const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"email":"ada@example.com","placed_at":"2026-11-22T11:30:00.123456Z"}"#;
 

@@ -7,10 +7,10 @@ use schema::database::ORDERS;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, MySqlPool};
 use stack::account;
 use stack::home::Home;
+use stack::pipeline::Pipeline;
 use tokio::time::Instant;
 
-use crate::command::bench::Figure;
-use crate::command::rig::Rig;
+use crate::figure::Figure;
 
 /// Events that are dead or held while people look, spread over the whole history.
 const STOPPED: u64 = 20_000;
@@ -18,21 +18,26 @@ const STOPPED: u64 = 20_000;
 const LOOKS: usize = 5;
 
 /// Looks at an outbox with so many published events.
-pub(super) async fn measure(home: &Home, rig: &Rig, pool: &MySqlPool, published: u64) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(
+    home: &Home,
+    pipeline: &Pipeline,
+    pool: &MySqlPool,
+    published: u64,
+) -> anyhow::Result<Vec<Figure>> {
     stop_some(pool, published / STOPPED.min(published), true).await?;
     add_newest_order(pool).await?;
-    let inspected = inspect(home, rig).await?;
-    let status = status(rig).await?;
+    let inspected = inspect(home, pipeline).await?;
+    let status = status(pipeline).await?;
     stop_some(pool, published / STOPPED.min(published), false).await?;
     Ok(vec![Figure::alone("relay_scale_inspect", inspected, "ms"), Figure::alone("relay_scale_status", status, "ms")])
 }
 
 /// The slowest query's time.
-async fn inspect(home: &Home, rig: &Rig) -> anyhow::Result<f64> {
+async fn inspect(home: &Home, pipeline: &Pipeline) -> anyhow::Result<f64> {
     let folder = home.root().join("schema/inspect").join(ORDERS.name);
     let mut files = fs::read_dir(&folder).context("cannot list the queries")?.collect::<Result<Vec<_>, _>>()?;
     files.sort_by_key(fs::DirEntry::file_name);
-    let mut connection = account::connect(&rig.url("orders_inspector", ORDERS.name)).await?;
+    let mut connection = account::connect(&pipeline.url("orders_inspector", ORDERS.name)).await?;
     let mut slowest: f64 = 0.0;
     for file in files {
         let sql = fs::read_to_string(file.path()).context("cannot read a query")?;
@@ -53,9 +58,9 @@ async fn ask(connection: &mut MySqlConnection, sql: &str) -> sqlx::Result<Vec<f6
     Ok(times)
 }
 
-async fn status(rig: &Rig) -> anyhow::Result<f64> {
-    let url = rig.url("order_svc", ORDERS.name);
-    let service = rig.service("order-svc", &[("DATABASE_URL", &url)]).await?;
+async fn status(pipeline: &Pipeline) -> anyhow::Result<f64> {
+    let url = pipeline.url("order_svc", ORDERS.name);
+    let service = pipeline.service("order-svc", &[("DATABASE_URL", &url)]).await?;
     let url = format!("http://{}/api/orders/events/status", service.address());
     let mut times = Vec::with_capacity(LOOKS);
     for _ in 0..LOOKS {

@@ -5,12 +5,12 @@ use schema::database::ORDERS;
 use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
+use stack::pipeline::Pipeline;
 use tokio::time::Instant;
 
 use super::drain::drain;
 use super::{looks, outbox};
-use crate::command::bench::Figure;
-use crate::command::rig::Rig;
+use crate::figure::Figure;
 
 /// Published and pending events that the large numbers are compared with.
 const FEW: u64 = 10_000;
@@ -21,8 +21,8 @@ const OLD_DAYS: u32 = 8;
 /// Measures with so many published events and a tenth of that pending. The limit is the mean of before and after the drain:
 /// filling takes minutes, and the machine is not the same after them.
 pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::Result<Vec<Figure>> {
-    let rig = Rig::start(home, db, true).await?;
-    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let pipeline = Pipeline::start(home, db, true).await?;
+    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
     let pending = published / 10;
     let filling = Instant::now();
     outbox::append_published(&pool, published / 2, OLD_DAYS).await?;
@@ -30,36 +30,36 @@ pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::
     outbox::append_pending(&pool, pending).await?;
     eprintln!("filled in {} published and {pending} pending in {:.0} s", published, filling.elapsed().as_secs_f64());
 
-    let mut figures = looks::measure(home, &rig, &pool, published).await?;
+    let mut figures = looks::measure(home, &pipeline, &pool, published).await?;
     let before = few(home, db).await?;
-    let kept = drain(&rig, &pool, &[("RETENTION", "9d")]).await?;
+    let kept = drain(&pipeline, &pool, &[("RETENTION", "9d")]).await?;
     let after = few(home, db).await?;
     figures.push(Figure::against("relay_scale", kept.rate, "events/s", before.midpoint(after)));
     figures.push(Figure::alone("relay_scale_pause", kept.longest_pause, "ms"));
     figures.push(Figure::alone("relay_scale_memory", kept.memory, "MB"));
-    figures.extend(purging(&rig, &pool, pending, kept.rate).await?);
+    figures.extend(purging(&pipeline, &pool, pending, kept.rate).await?);
     Ok(figures)
 }
 
 /// The rate with few events, on servers of its own. The median of some: a drain of so few has but two or three settles.
 async fn few(home: &Home, db: Engine) -> anyhow::Result<f64> {
-    let rig = Rig::start(home, db, true).await?;
-    let pool = rig.database(ORDERS.name, &ORDERS).await?;
+    let pipeline = Pipeline::start(home, db, true).await?;
+    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
     outbox::append_published(&pool, FEW, 0).await?;
     let mut rates = Vec::new();
     for _ in 0..5 {
         outbox::append_pending(&pool, FEW).await?;
-        rates.push(drain(&rig, &pool, &[]).await.context("with few events")?.rate);
+        rates.push(drain(&pipeline, &pool, &[]).await.context("with few events")?.rate);
     }
     rates.sort_by(f64::total_cmp);
     Ok(rates[rates.len() / 2])
 }
 
 /// The same again while the old half of the history goes.
-async fn purging(rig: &Rig, pool: &MySqlPool, pending: u64, undisturbed: f64) -> anyhow::Result<Vec<Figure>> {
+async fn purging(pipeline: &Pipeline, pool: &MySqlPool, pending: u64, undisturbed: f64) -> anyhow::Result<Vec<Figure>> {
     outbox::append_pending(pool, pending).await?;
     let (first, begin) = (outbox::first_seq(pool).await?, Instant::now());
-    let drained = drain(rig, pool, &[("RETENTION", "7d")]).await?;
+    let drained = drain(pipeline, pool, &[("RETENTION", "7d")]).await?;
     let purged = outbox::first_seq(pool).await? - first;
     Ok(vec![
         Figure::against("relay_scale_purging", drained.rate, "events/s", undisturbed),

@@ -4,18 +4,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::home::Home;
+use crate::port::Port;
+use crate::process::{Launch, Output, Probe, Process};
+use crate::server::{MySql, MySqlOptions, Nats, NatsOptions};
+use crate::{Engine, account};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use schema::database::Definition;
 use sqlx::MySqlPool;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use stack::home::Home;
-use stack::port::Port;
-use stack::process::{Launch, Output, Probe, Process};
-use stack::server::{MySql, MySqlOptions, Nats, NatsOptions};
-use stack::{Engine, account};
 
-use super::scratch::Scratch;
+use crate::scratch::Scratch;
 
 const PASSWORD: &str = "bench";
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -24,17 +24,19 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(600);
 
 /// The servers of one run.
-pub(crate) struct Rig {
-    pub(crate) mysql: MySql,
-    pub(crate) nats: Nats,
+pub struct Pipeline {
+    /// The database server.
+    pub mysql: MySql,
+    /// The broker.
+    pub nats: Nats,
     programs: PathBuf,
     scratch: Scratch,
     _ports: Vec<Port>,
 }
 
-impl Rig {
+impl Pipeline {
     /// Starts both servers, empty. `sync_always`: the broker flushes before it acknowledges a message.
-    pub(crate) async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
+    pub async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
         let programs = std::env::current_exe().context("cannot tell where this program is")?;
         let programs = programs.parent().context("a program lies in a folder")?.to_owned();
         let scratch = Scratch::new(home)?;
@@ -62,7 +64,7 @@ impl Rig {
     }
 
     /// A fresh database `name` with the schema and the users of a definition, and a pool of its administrator.
-    pub(crate) async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
+    pub async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
         account::set_up(&self.mysql.admin_url(""), name, definition, |_| PASSWORD.to_owned()).await?;
         let url = self.mysql.admin_url(name);
         let options: MySqlConnectOptions = url.parse().context("the URL is ours")?;
@@ -73,19 +75,19 @@ impl Rig {
     }
 
     /// URL of a database for one of its users.
-    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+    pub fn url(&self, user: &str, database: &str) -> String {
         self.mysql.url(user, PASSWORD, database)
     }
 
     /// Starts a service, with further settings, and waits until it is ready.
-    pub(crate) async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    pub async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let mut service = self.launch(name, settings)?;
         service.until_ready().await?;
         Ok(service)
     }
 
     /// Starts a service that lies beside this program, with further settings.
-    pub(crate) fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+    pub fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let program = self.programs.join(name);
         if !program.is_file() {
             bail!("{name} is not built: it belongs beside {}", self.programs.join("stack").display());
@@ -106,7 +108,7 @@ impl Rig {
 }
 
 /// A service that runs.
-pub(crate) struct Service {
+pub struct Service {
     process: Process,
     http: Port,
     admin: Port,
@@ -124,22 +126,22 @@ impl Service {
     }
 
     /// HOST:PORT of its API.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.http.number())
     }
 
     /// The last lines of its log.
-    pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
+    pub fn tail(&self, lines: usize) -> Vec<String> {
         self.process.tail(lines)
     }
 
     /// The last it wrote, for an error.
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         self.process.last_words()
     }
 
     /// The most memory that it has held, as the kernel says it, in megabytes.
-    pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
+    pub fn peak_memory(&self) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.context("cannot read how much memory a service has held")?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
@@ -148,12 +150,12 @@ impl Service {
     }
 
     /// Asks it to stop, and waits.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.process.stop(STOP_WITHIN).await.context("cannot stop a service").map(drop)
     }
 
     /// Ends it.
-    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+    pub async fn kill(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("cannot kill a service").map(drop)
     }
 }
