@@ -45,7 +45,7 @@ pub struct EmailConfig {
     #[arg(long, env = "SMTP_FINAL_TIMEOUT", default_value = "10m", value_parser = duration)]
     pub smtp_final_timeout: Duration,
 
-    /// Attempts before an email is dead that the server puts off (4xx) or fails at while it takes others; one that it rejects (5xx) is dead at once. Outages of the server spend none.
+    /// Attempts before an email is dead that the server puts off (4xx) or fails at while it takes others. One that it refuses for good (5xx) is dead as soon as another email has gone through; what several emails are refused for kills none of them. Outages of the server spend none.
     #[arg(long, env = "EMAIL_ATTEMPTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub email_attempts_max: u32,
 

@@ -36,6 +36,14 @@ pub(super) struct Delivery {
     pub(super) hold: Hold,
 }
 
+/// How a dialogue began.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    /// Whether another email has gone through since one for its recipient failed.
+    has_witness: bool,
+}
+
 /// What is written about an email.
 enum Settlement {
     Sent,
@@ -56,9 +64,9 @@ impl Delivery {
         if queue.shutdown.run_until_cancelled(queue.rate.turn()).await.is_none() {
             return self.settle(&Settlement::Release(Duration::ZERO, None)).await;
         }
-        let has_witness = self.sender.standing.has_witness(&self.email.recipient);
+        let begun = Begun { at: Instant::now(), has_witness: self.sender.standing.has_witness(&self.email.recipient) };
         let (attempt, settlement) = tokio::select! {
-            sent = queue.mailer.send(&self.email, &self.hold) => self.judge(sent, has_witness),
+            sent = queue.mailer.send(&self.email, &self.hold) => self.judge(sent, begun),
             () = self.keep_lease() => {
                 return tracing::warn!("email's lease was lost, another sender has it");
             }
@@ -96,12 +104,12 @@ impl Delivery {
         (EmailAttempt::Unreachable, Settlement::Release(Duration::ZERO, None))
     }
 
-    fn judge(&self, sent: Result<(), SendError>, has_witness: bool) -> (EmailAttempt, Settlement) {
+    fn judge(&self, sent: Result<(), SendError>, begun: Begun) -> (EmailAttempt, Settlement) {
         let (standing, mailer) = (&self.sender.standing, &self.sender.queue.mailer);
         let recipient = &self.email.recipient;
         let error = match sent {
             Ok(()) => {
-                if standing.taken(recipient) {
+                if standing.taken(recipient, begun.at) {
                     tracing::info!("email transport takes emails again");
                 }
                 return (EmailAttempt::Sent, Settlement::Sent);
@@ -117,45 +125,64 @@ impl Delivery {
                 // Behind the others: an email that hangs its server must not be the only one that is ever tried.
                 (EmailAttempt::Unreachable, Settlement::Release(PAUSE.0, Some(reason)))
             }
-            SendError::Unclear(_) => self.put_off(reason, has_witness),
+            SendError::Unclear(_) if begun.has_witness => self.pay(EmailAttempt::Refused, reason),
+            SendError::Unclear(_) => self.put_off(EmailAttempt::Unreachable, reason),
             SendError::Unknown(_) => {
                 mailer.forget_connections();
+                // Dead by its last attempt in any case: the recipient may have as many copies.
                 let (attempt, settlement) = self.spend(EmailAttempt::Unknown, reason);
                 standing.unclear(recipient, settlement.delay());
                 (attempt, settlement)
             }
-            SendError::Refused(_) => self.spend(EmailAttempt::Refused, reason),
-            SendError::Rejected(_) if !standing.may_reject(recipient) => self.put_off(reason, has_witness),
-            SendError::Rejected(_) | SendError::Invalid(_) => self.dead(reason),
+            SendError::Refused(_) if self.is_last_attempt() => self.put_off_or_pay(reason, begun),
+            SendError::Refused(_) => {
+                standing.refused(recipient);
+                self.spend(EmailAttempt::Refused, reason)
+            }
+            SendError::Rejected(_) if begun.has_witness => self.dead(reason),
+            SendError::Rejected(_) => self.put_off_or_pay(reason, begun),
+            SendError::Invalid(_) => self.dead(reason),
         }
     }
 
-    /// Whether it is the email's fault is told by others: it spends an attempt only if one for its recipient failed before,
-    /// and another email has gone through since.
-    fn put_off(&self, reason: String, has_witness: bool) -> (EmailAttempt, Settlement) {
-        let standing = &self.sender.standing;
+    /// Before an email is dead that the server refused, another one has gone through since it was refused before, or nobody
+    /// else has anything to send: what several are refused for is the server's fault, and kills none of them.
+    fn put_off_or_pay(&self, reason: String, begun: Begun) -> (EmailAttempt, Settlement) {
+        let is_its_fault = begun.has_witness || self.sender.standing.fails_alone(&self.email.recipient);
+        if is_its_fault { self.pay(EmailAttempt::Refused, reason) } else { self.put_off(EmailAttempt::Refused, reason) }
+    }
+
+    /// Spends an attempt, or the email's last one; its recipient is passed over meanwhile.
+    fn pay(&self, attempt: EmailAttempt, reason: String) -> (EmailAttempt, Settlement) {
         self.sender.queue.mailer.forget_connections();
-        if has_witness {
-            let (attempt, settlement) = self.spend(EmailAttempt::Refused, reason);
-            standing.pass_over(&self.email.recipient, settlement.delay());
-            return (attempt, settlement);
-        }
+        let (attempt, settlement) = self.spend(attempt, reason);
+        self.sender.standing.pass_over(&self.email.recipient, settlement.delay());
+        (attempt, settlement)
+    }
+
+    /// Whose fault it is is told by others: no attempt is spent, and the next email goes alone.
+    fn put_off(&self, attempt: EmailAttempt, reason: String) -> (EmailAttempt, Settlement) {
+        self.sender.queue.mailer.forget_connections();
         let (first, longest) = PUT_OFF_DELAY;
         // A second at least, so that others are tried first.
         let delay = first + Retry::delay_after(first, longest, self.email.put_off + 1);
-        standing.unclear(&self.email.recipient, delay);
+        self.sender.standing.unclear(&self.email.recipient, delay);
         tracing::warn!(
             put_off = self.email.put_off + 1,
             "email server failed at an email, it is put off; see notifications.last_error"
         );
-        (EmailAttempt::Unreachable, Settlement::PutOff(delay, reason))
+        (attempt, Settlement::PutOff(delay, reason))
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        self.email.attempts + 1 >= self.sender.queue.attempts_max
     }
 
     fn spend(&self, attempt: EmailAttempt, reason: String) -> (EmailAttempt, Settlement) {
-        let attempts = self.email.attempts + 1;
-        if attempts >= self.sender.queue.attempts_max {
+        if self.is_last_attempt() {
             return self.dead(reason);
         }
+        let attempts = self.email.attempts + 1;
         tracing::warn!(attempts, "email was not taken, trying again later; see notifications.last_error");
         let (first, longest) = REFUSED_DELAY;
         (attempt, Settlement::Refused(Retry::delay_after(first, longest, attempts), reason))

@@ -50,11 +50,11 @@ pub enum SendError {
     /// The transport was asked and said no to this email; later it may say yes.
     #[error("email was refused")]
     Refused(#[source] anyhow::Error),
-    /// The transport said no to this email for good: RFC 5321 forbids to repeat it as it is.
+    /// The transport said no to this email for good: because of its address or its content, or because it says so to all.
     #[error("email was rejected")]
     Rejected(#[source] anyhow::Error),
-    /// Its address or its content is at fault, beyond doubt.
-    #[error("email can't be sent to anybody there")]
+    /// It can't even be composed: no transport was asked.
+    #[error("email can't be composed")]
     Invalid(#[source] anyhow::Error),
 }
 

@@ -1,11 +1,11 @@
 //! How the transport stands, as emails have shown: up, in doubt, or away. One for each process; nothing of it is kept.
 //!
-//! A fault that may be the server's or one email's is told by other emails: the recipient is passed over for a while, and
-//! the next email goes alone on a new connection. If it goes through, the server is up, and the recipient's email pays
-//! when it fails again soon after that. If another recipient's email fails too, the server is away: nobody pays, and the
-//! queue pauses, with backoff.
+//! A fault that may be the server's or one email's, a refusal for good included, is told by other emails: the recipient is
+//! passed over for a while, and the next email goes alone on a new connection. If it goes through, the server is up, and
+//! the recipient's email pays when it fails again soon after that. If another recipient's email fails too, the server is
+//! away: nobody pays, and the queue pauses, with backoff.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,6 @@ const WITNESS_TIME_MAX: Duration = Duration::from_secs(60);
 const PASS_OVER_MAX: Duration = Duration::from_secs(5);
 /// How long a recipient is remembered after it was passed over.
 const MEMORY: Duration = Duration::from_secs(600);
-/// Different recipients whose emails fail, none going through: more than these are not all at fault.
-const COINCIDENCE_MAX: usize = 2;
 /// Recipients that are remembered: above it some are tried too early.
 const TROUBLED_MAX: usize = 10_000;
 
@@ -30,17 +28,32 @@ pub(super) struct Standing(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// When the last email went through.
-    taken_at: Option<Instant>,
-    /// Recipients of emails that failed without telling whose fault it was, since an email went through.
-    failing: HashSet<String>,
-    /// The same of emails that were rejected.
-    rejected: HashSet<String>,
+    /// The last email that went through.
+    witness: Option<Witness>,
+    /// To whom emails failed in any way that may be the server's fault, since an email went through.
+    failed: Recipients,
+    /// Those of them that put the server in doubt.
+    doubted: Recipients,
     /// Recipients of emails that failed, while that says something.
     troubled: HashMap<String, Trouble>,
     is_away: bool,
     resume_at: Instant,
     pause: Retry,
+}
+
+/// An email that went through.
+#[derive(Clone, Copy, Debug)]
+struct Witness {
+    begun_at: Instant,
+    taken_at: Instant,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Recipients {
+    Nobody,
+    One(String),
+    /// They are not all at fault.
+    Several,
 }
 
 #[derive(Debug)]
@@ -61,9 +74,9 @@ pub(super) enum Pace {
 impl Standing {
     pub(super) fn new() -> Self {
         Self(Mutex::new(State {
-            taken_at: None,
-            failing: HashSet::new(),
-            rejected: HashSet::new(),
+            witness: None,
+            failed: Recipients::Nobody,
+            doubted: Recipients::Nobody,
             troubled: HashMap::new(),
             is_away: false,
             resume_at: Instant::now(),
@@ -73,20 +86,21 @@ impl Standing {
 
     pub(super) fn pace(&self) -> Pace {
         let state = self.state();
-        match (state.is_away, state.failing.is_empty()) {
+        match (state.is_away, &state.doubted) {
             (true, _) if Instant::now() < state.resume_at => Pace::PausedUntil(state.resume_at),
-            (false, true) => Pace::Full,
+            (false, Recipients::Nobody) => Pace::Full,
             _ => Pace::Probe,
         }
     }
 
-    /// An email went through. Whether that is news.
-    pub(super) fn taken(&self, recipient: &str) -> bool {
+    /// An email went through whose dialogue began then. Whether that is news.
+    pub(super) fn taken(&self, recipient: &str, begun_at: Instant) -> bool {
         let mut state = self.state();
         let was_away = state.is_away;
-        state.taken_at = Some(Instant::now());
-        state.failing.clear();
-        state.rejected.clear();
+        let begun_at = state.witness.map_or(begun_at, |witness| witness.begun_at.max(begun_at));
+        state.witness = Some(Witness { begun_at, taken_at: Instant::now() });
+        state.failed = Recipients::Nobody;
+        state.doubted = Recipients::Nobody;
         state.troubled.remove(recipient);
         state.is_away = false;
         state.pause.reset();
@@ -102,10 +116,16 @@ impl Standing {
     pub(super) fn unclear(&self, recipient: &str, pass_over: Duration) {
         let mut state = self.state();
         state.pass_over(recipient, pass_over);
-        state.failing.insert(recipient.to_owned());
-        if state.is_away || state.failing.len() >= COINCIDENCE_MAX {
+        state.failed.add(recipient);
+        state.doubted.add(recipient);
+        if state.is_away || state.doubted == Recipients::Several {
             state.pause();
         }
+    }
+
+    /// An email was put off by a server that works, as far as this one tells.
+    pub(super) fn refused(&self, recipient: &str) {
+        self.state().failed.add(recipient);
     }
 
     /// An email is known to be at fault: others for its recipient are likely to fail as it did.
@@ -117,22 +137,17 @@ impl Standing {
         !self.state().is_away
     }
 
-    /// Asked before a dialogue begins: whether another email has gone through since one for this recipient failed, and not
-    /// long ago. An answer after the dialogue would count one that hung since the server was away.
+    /// Asked before a dialogue begins: whether another email began and went through since one for this recipient failed, and
+    /// not long ago. An answer after the dialogue would count one that hung since the server was away.
     pub(super) fn has_witness(&self, recipient: &str) -> bool {
         let state = self.state();
-        let (Some(trouble), Some(taken_at)) = (state.troubled.get(recipient), state.taken_at) else { return false };
-        trouble.failed_at < taken_at && taken_at.elapsed() < WITNESS_TIME_MAX
+        let (Some(trouble), Some(witness)) = (state.troubled.get(recipient), state.witness) else { return false };
+        trouble.failed_at < witness.begun_at && witness.taken_at.elapsed() < WITNESS_TIME_MAX
     }
 
-    /// Whether one more rejection may still be the email's own fault: a server that rejects all of them rejects us.
-    pub(super) fn may_reject(&self, recipient: &str) -> bool {
-        let mut state = self.state();
-        let is_credible = state.rejected.contains(recipient) || state.rejected.len() < COINCIDENCE_MAX;
-        if is_credible {
-            state.rejected.insert(recipient.to_owned());
-        }
-        is_credible
+    /// Whether emails for this recipient have failed before, and no others, since one went through: nobody else can tell.
+    pub(super) fn fails_alone(&self, recipient: &str) -> bool {
+        matches!(&self.state().failed, Recipients::One(only) if only == recipient)
     }
 
     /// For how long this recipient is still passed over.
@@ -152,6 +167,16 @@ impl Standing {
     /// What is under the lock is whole between any two statements.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recipients {
+    fn add(&mut self, recipient: &str) {
+        *self = match self {
+            Self::Nobody => Self::One(recipient.to_owned()),
+            Self::One(only) if only == recipient => return,
+            Self::One(_) | Self::Several => Self::Several,
+        };
     }
 }
 
@@ -193,7 +218,7 @@ mod tests {
         assert_eq!(standing.pace(), Pace::Probe);
         assert!(standing.passed_over("a").is_some() && standing.passed_over("b").is_none());
         assert!(!standing.has_witness("a"));
-        standing.taken("b");
+        standing.taken("b", Instant::now());
         assert_eq!(standing.pace(), Pace::Full);
         assert!(standing.passed_over("a").is_some() && standing.has_witness("a"));
         assert!(!standing.has_witness("c"), "nothing failed");
@@ -205,14 +230,14 @@ mod tests {
         standing.unclear("a", SECOND);
         standing.unclear("b", SECOND);
         assert!(matches!(standing.pace(), Pace::PausedUntil(_)));
-        assert!(standing.taken("c"));
+        assert!(standing.taken("c", Instant::now()));
         assert_eq!(standing.pace(), Pace::Full);
     }
 
     #[test]
     fn who_fails_again_in_an_outage_after_good_times_does_not_pay() {
         let standing = Standing::new();
-        standing.taken("z");
+        standing.taken("z", Instant::now());
         for recipient in ["a", "b", "a", "b"] {
             assert!(!standing.has_witness(recipient));
             standing.unclear(recipient, SECOND);
@@ -220,10 +245,27 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_rejects_everybody_is_not_believed() {
+    fn an_email_that_began_before_another_failed_tells_nothing_about_the_server_since() {
         let standing = Standing::new();
-        assert!(standing.may_reject("a") && standing.may_reject("b") && !standing.may_reject("c"));
-        standing.taken("d");
-        assert!(standing.may_reject("c"));
+        let before = Instant::now();
+        standing.unclear("a", SECOND);
+        standing.taken("b", before);
+        assert!(!standing.has_witness("a"));
+        standing.taken("c", Instant::now());
+        standing.taken("d", before);
+        assert!(standing.has_witness("a"));
+    }
+
+    #[test]
+    fn who_fails_alone_has_failed_before_and_nobody_else_since() {
+        let standing = Standing::new();
+        assert!(!standing.fails_alone("a"));
+        standing.refused("a");
+        assert!(standing.fails_alone("a") && !standing.fails_alone("b"));
+        assert_eq!(standing.pace(), Pace::Full);
+        standing.unclear("b", SECOND);
+        assert!(!standing.fails_alone("a") && !standing.fails_alone("b"));
+        standing.taken("c", Instant::now());
+        assert!(!standing.fails_alone("a"));
     }
 }

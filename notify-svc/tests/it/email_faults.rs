@@ -14,35 +14,35 @@ use crate::setting::{Published, Setting, metric};
 const LATE: Duration = Duration::from_millis(2500);
 
 /// Limits that a test can wait for.
-fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
+pub(crate) fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
     let service = setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url());
     service.env("SMTP_REPLY_TIMEOUT", "1s").env("SMTP_FINAL_TIMEOUT", "1500ms").env("EMAIL_RATE_MAX", "1000")
 }
 
-async fn server() -> SmtpServer {
+pub(crate) async fn server() -> SmtpServer {
     let mut server = SmtpServer::new();
     server.start().await.unwrap();
     server
 }
 
 /// Version 1 of a new order of this customer.
-fn created_by(email: &str) -> Published {
+pub(crate) fn created_by(email: &str) -> Published {
     let event = Published::created();
     Published { body: event.body.replace("ada@example.com", email), ..event }
 }
 
-async fn count(setting: &Setting, condition: &str) -> i64 {
+pub(crate) async fn count(setting: &Setting, condition: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM notifications WHERE {condition}");
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&setting.pool).await.unwrap()
 }
 
-async fn until(setting: &Setting, condition: &str, emails: i64) {
+pub(crate) async fn until(setting: &Setting, condition: &str, emails: i64) {
     let what = format!("{emails} emails with {condition}");
     eventually_within(Duration::from_secs(60), &what, async || count(setting, condition).await == emails).await;
 }
 
 /// Those that are under way stay so.
-async fn all_due(setting: &Setting) {
+pub(crate) async fn all_due(setting: &Setting) {
     let due =
         "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NULL";
     sqlx::query(due).execute(&setting.pool).await.unwrap();
@@ -52,7 +52,7 @@ fn mails_to(server: &SmtpServer, recipient: &str) -> usize {
     server.mails().iter().filter(|mail| mail.recipients == [recipient]).count()
 }
 
-async fn is_up(service: &Service) -> bool {
+pub(crate) async fn is_up(service: &Service) -> bool {
     metric(service, "email_transport_up").await == 1.0
 }
 
@@ -213,24 +213,6 @@ async fn what_a_server_says_about_us_waits_is_told_and_spends_nothing() {
         assert!(is_up(&service).await);
     }
     assert_eq!(server.mails().len(), 39);
-}
-
-#[tokio::test]
-async fn a_server_that_rejects_everybody_kills_two_emails_and_no_more() {
-    let setting = Setting::new(Engine::MySql).await;
-    let server = server().await;
-    let service = smtp_service(&setting, &server).start().await;
-    server.fail(Stage::Rcpt, Fault::Say("550 no relaying here"));
-    let events: Vec<_> = (0..20).map(|n| created_by(&format!("{n}@example.com"))).collect();
-    setting.publish(&events.iter().collect::<Vec<_>>()).await;
-    eventually("it is told", async || !is_up(&service).await).await;
-    server.heal();
-    eventually_within(Duration::from_secs(60), "the others are sent", async || {
-        all_due(&setting).await;
-        count(&setting, "state = 'sent'").await == 18
-    })
-    .await;
-    assert_eq!(count(&setting, "state = 'dead'").await, 2);
 }
 
 #[tokio::test]

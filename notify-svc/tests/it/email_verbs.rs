@@ -29,6 +29,12 @@ both_engines! {
         let service = setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url()).start().await;
         let events = ["gone@example.com", "lost@example.com", "busy@example.com"].map(created_by);
         setting.publish(&events.each_ref()).await;
+        eventually("both are rejected", async || {
+            emails(&setting, "waiting").await.iter().filter(|email| email["put_off"].as_u64() > Some(0)).count() == 2
+        })
+        .await;
+        // It tells that the two are at fault.
+        setting.publish(&[&Published::created()]).await;
         eventually("two are dead", async || emails(&setting, "dead").await.len() == 2).await;
         eventually("one waits", async || emails(&setting, "waiting").await[0]["attempts"] == 1).await;
         assert_eq!(verb_json(&setting, &["email", "list"]).1.as_array().unwrap().len(), 3);
@@ -50,7 +56,7 @@ both_engines! {
         assert!(is_done && requeued["emails"] == serde_json::json!([gone]), "{requeued}");
         let (is_done, said) = verb(&setting, &[&["email", "requeue", &waiting][..], &because].concat());
         assert!(is_done, "{said}");
-        eventually("both are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 2).await;
+        eventually("all three are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 3).await;
         let (is_done, _) = verb_json(&setting, &[&["email", "requeue", gone][..], &because].concat());
         assert!(!is_done, "it is sent");
 

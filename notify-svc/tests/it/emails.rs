@@ -99,16 +99,20 @@ both_engines! {
 }
 
 #[tokio::test]
-async fn an_email_that_is_rejected_for_good_is_dead_at_once() {
+async fn an_email_that_is_rejected_for_good_while_there_is_no_other_spends_its_attempts() {
     let setting = Setting::new(Engine::MySql).await;
     let mut server = SmtpServer::new();
     server.start().await.unwrap();
-    server.refuse("ada@example.com", "550 no such mailbox");
-    let service = smtp_service(&setting, &server).start().await;
+    server.refuse("ada@example.com", "550 5.1.1 no such mailbox");
+    let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
     let event = Published::created();
     setting.publish(&[&event]).await;
+    eventually("the first attempt is spent", async || email(&service, event.order_id()).await["attempts"] == 1).await;
+    // Half a minute may pass until the next attempt: let it be due now.
+    let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6)";
+    sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
     until_email_is(&service, event.order_id(), "dead").await;
-    assert_eq!(email(&service, event.order_id()).await["attempts"], 1);
+    assert_eq!(email(&service, event.order_id()).await["attempts"], 2);
 }
 
 /// The crash window is between the server's yes and the settlement; the leases of the dead process are cut short.

@@ -8,6 +8,7 @@ mod consuming;
 mod deciding;
 mod email_faults;
 mod email_verbs;
+mod email_verdicts;
 mod emails;
 mod fuzzing;
 mod mail_server;

@@ -225,3 +225,23 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
     until_email_is(&service, &bad[1], "sent").await;
     assert_eq!(server.mails().len(), 21);
 }
+
+#[tokio::test]
+async fn a_server_that_rejects_all_addresses_kills_none_until_another_email_goes_through() {
+    let setting = Setting::new(Engine::MySql).await;
+    let server = MailServer::new().start().await;
+    let service = smtp_service(&setting, &plain_url(&server)).start().await;
+    let bad = ["550@example.com", "551@example.com", "553@example.com", "554@example.com"].map(created_by);
+    setting.publish(&bad.each_ref()).await;
+    eventually("it is told", async || metric(&service, "email_transport_up").await == 0.0).await;
+    for event in &bad {
+        assert_eq!(email(&service, event).await["state"], "pending");
+    }
+    let good = Published::created();
+    setting.publish(&[&good]).await;
+    until_email_is(&service, &good, "sent").await;
+    for event in &bad {
+        until_email_is(&service, event, "dead").await;
+    }
+    assert_eq!(server.mail().recipients, ["ada@example.com"]);
+}

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -48,19 +48,21 @@ pub(super) struct Dialogue {
     wire: Wire,
     /// What the server offers, in upper case: `AUTH PLAIN LOGIN`.
     offers: Vec<String>,
+    opened_at: Instant,
 }
 
 impl Dialogue {
     /// Connects, and goes as far as a first MAIL command.
     pub(super) async fn open(terms: &Terms) -> Result<Self, Fault> {
         let Server { host, port, encryption, login } = &terms.server;
+        let opened_at = Instant::now();
         let mut wire = in_time(terms, Stage::Connect, Wire::connect(host, *port)).await?;
         if *encryption == Encryption::FromTheStart {
             wire = encrypt(wire, terms).await?;
         }
         let greeting = in_time(terms, Stage::Greeting, wire.reply()).await?;
         expect(Stage::Greeting, greeting, 220)?;
-        let mut dialogue = Self { wire, offers: Vec::new() };
+        let mut dialogue = Self { wire, offers: Vec::new(), opened_at };
         dialogue.hello(terms).await?;
         let is_offered = dialogue.offered("STARTTLS").is_some();
         match encryption {
@@ -70,7 +72,7 @@ impl Dialogue {
             Encryption::Required | Encryption::IfOffered if is_offered => {
                 let reply = dialogue.command(terms, Stage::Encryption, "STARTTLS").await?;
                 expect(Stage::Encryption, reply, 220)?;
-                dialogue = Self { wire: encrypt(dialogue.wire, terms).await?, offers: Vec::new() };
+                dialogue = Self { wire: encrypt(dialogue.wire, terms).await?, offers: Vec::new(), opened_at };
                 dialogue.hello(terms).await?;
             }
             _ => {}
@@ -159,6 +161,11 @@ impl Dialogue {
             Err(_) => return Err(Stage::Content.fault(Cause::Silent)),
         };
         if reply.is_positive() { Ok(()) } else { Err(Stage::Content.fault(reply)) }
+    }
+
+    /// When it began to connect.
+    pub(super) fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     /// Whether another email may be sent by it.

@@ -49,8 +49,6 @@ pub(super) struct Fault {
 #[derive(Debug, PartialEq, Eq)]
 enum About {
     Email,
-    /// This email surely, and nothing else: an address, or content.
-    EmailAlone,
     Unclear,
 }
 
@@ -74,9 +72,8 @@ impl Fault {
         let is_permanent = matches!(&self.cause, Cause::Said(reply) if reply.is_permanent());
         match about {
             About::Unclear => SendError::Unclear(self.into()),
-            _ if !is_permanent => SendError::Refused(self.into()),
-            About::Email => SendError::Rejected(self.into()),
-            About::EmailAlone => SendError::Invalid(self.into()),
+            About::Email if is_permanent => SendError::Rejected(self.into()),
+            About::Email => SendError::Refused(self.into()),
         }
     }
 }
@@ -89,7 +86,8 @@ fn about(stage: Stage, reply: &Reply) -> About {
         (421 | 432 | 454 | 500..=504 | 521 | 530..=538 | 555, _) | (_, Some((1, 7 | 8) | (4, 5) | (5, _))) => {
             About::Unclear
         }
-        (_, Some((1 | 6, _) | (3, 4) | (2, 3))) => About::EmailAlone,
+        // An address, or content.
+        (_, Some((1 | 6, _) | (3, 4) | (2, 3))) => About::Email,
         // A mailbox that is full, and a relay whose quota is used up, look the same.
         (452 | 552, _) | (_, Some((2, 2) | (3, _))) => About::Unclear,
         // Our own standing: SPF, DKIM, the name of our address, the right to send as this sender.
@@ -154,7 +152,7 @@ mod tests {
         let cases = [
             (Stage::Recipient, "550 no such mailbox", "rejected"),
             (Stage::Recipient, "554 no", "rejected"),
-            (Stage::Recipient, "550 5.1.1 no such user", "invalid"),
+            (Stage::Recipient, "550 5.1.1 no such user", "rejected"),
             (Stage::Recipient, "550 5.4.1 recipient address rejected", "rejected"),
             (Stage::Recipient, "450 4.7.1 greylisted", "refused"),
             (Stage::Recipient, "451 busy", "refused"),
@@ -168,8 +166,8 @@ mod tests {
             (Stage::Recipient, "503 5.5.1 sequence", "unclear"),
             (Stage::Data, "554 5.5.1 no valid recipients", "unclear"),
             (Stage::Content, "554 5.7.1 spam", "rejected"),
-            (Stage::Content, "550 5.6.0 malformed", "invalid"),
-            (Stage::Content, "552 5.3.4 too big", "invalid"),
+            (Stage::Content, "550 5.6.0 malformed", "rejected"),
+            (Stage::Content, "552 5.3.4 too big", "rejected"),
             (Stage::Content, "550 5.7.26 unauthenticated", "unclear"),
             (Stage::Content, "550 5.4.5 daily quota", "unclear"),
             (Stage::Content, "451 local error", "refused"),

@@ -26,8 +26,16 @@ const KEPT_TIME_MAX: Duration = Duration::from_secs(30);
 /// A client of one SMTP server.
 pub struct Smtp {
     terms: Terms,
+    kept: Mutex<Kept>,
+}
+
+/// Connections that may be used again.
+#[derive(Default)]
+struct Kept {
     /// Dialogues that ended well, the last used last.
-    kept: Mutex<Vec<(Dialogue, Instant)>>,
+    dialogues: Vec<(Dialogue, Instant)>,
+    /// What was opened before is not kept.
+    forgotten_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for Smtp {
@@ -69,8 +77,9 @@ impl Smtp {
         match taken {
             Ok(dialogue) => {
                 let mut kept = self.kept();
-                if kept.len() < KEPT_MAX {
-                    kept.push((dialogue, Instant::now()));
+                let is_forgotten = kept.forgotten_at.is_some_and(|at| dialogue.opened_at() <= at);
+                if kept.dialogues.len() < KEPT_MAX && !is_forgotten {
+                    kept.dialogues.push((dialogue, Instant::now()));
                 }
                 Ok(())
             }
@@ -95,8 +104,8 @@ impl Smtp {
 
     fn take(&self) -> Option<Dialogue> {
         let mut kept = self.kept();
-        kept.retain(|(_, since)| since.elapsed() < KEPT_TIME_MAX);
-        while let Some((mut dialogue, _)) = kept.pop() {
+        kept.dialogues.retain(|(_, since)| since.elapsed() < KEPT_TIME_MAX);
+        while let Some((mut dialogue, _)) = kept.dialogues.pop() {
             if dialogue.is_usable() {
                 return Some(dialogue);
             }
@@ -106,11 +115,13 @@ impl Smtp {
 
     /// Has the next emails go by new connections, so that they tell how the server is.
     pub(super) fn forget_connections(&self) {
-        self.kept().clear();
+        let mut kept = self.kept();
+        kept.dialogues.clear();
+        kept.forgotten_at = Some(Instant::now());
     }
 
     /// What is under the lock is whole between any two statements.
-    fn kept(&self) -> MutexGuard<'_, Vec<(Dialogue, Instant)>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
