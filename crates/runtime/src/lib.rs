@@ -8,6 +8,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod mysql;
 pub mod nats;
+pub mod operator;
 pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;

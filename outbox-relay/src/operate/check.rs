@@ -7,9 +7,9 @@ use runtime::config::{EXIT_UNHEALTHY, duration};
 use runtime::nats::{self, NatsConfig};
 use runtime::terminal::one_line;
 
-use super::operator::LookConfig;
 use crate::config::StreamConfig;
 use crate::operate::preflight::{Broker, Demands, Finding, Findings, Preflight, worst_replay};
+use runtime::operator::LookConfig;
 
 /// Settings of `check`.
 #[derive(Clone, Debug, clap::Args)]

@@ -10,7 +10,6 @@ use super::check::CheckConfig;
 use super::discard::DiscardConfig;
 use super::forget_stream::ForgetStreamConfig;
 use super::list::ListConfig;
-use super::operator::LookConfig;
 use super::pause::PauseConfig;
 use super::purge::PurgeConfig;
 use super::replay::ReplayConfig;
@@ -19,6 +18,7 @@ use super::resume::ResumeConfig;
 use super::show::ShowConfig;
 use super::{check, discard, forget_stream, list, pause, purge, replay, requeue, resume, show};
 use crate::config::{RunConfig, StatusConfig};
+use runtime::operator::LookConfig;
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
 #[derive(Debug, Parser)]

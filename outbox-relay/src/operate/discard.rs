@@ -10,11 +10,12 @@ use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator::{ActConfig, check_chosen, each_once, scope_of};
+use super::chosen::{check_chosen, each_once, scope_of};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_operator::{self, ChosenRow};
 use crate::store::{discarded, outbox_held};
 use crate::subject;
+use runtime::operator::ActConfig;
 
 /// Settings of `discard`.
 #[derive(Clone, Debug, clap::Args)]

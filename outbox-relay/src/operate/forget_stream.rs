@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
 
-use super::operator::ActConfig;
 use crate::store::action::{self, Action, Verb};
 use crate::store::{lease, relay_stream};
+use runtime::operator::ActConfig;
 
 /// Settings of `forget-stream`.
 #[derive(Clone, Debug, clap::Args)]

@@ -6,11 +6,12 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::operator::LookConfig;
-use super::table::{Table, or_dash};
 use crate::operate::timeline;
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
+use runtime::operator::LookConfig;
+use runtime::operator::table::{Table, or_dash};
+use runtime::operator::time;
 
 /// Settings of `list`.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,7 +101,7 @@ fn table(rows: &[ListedRow]) -> String {
     let headings = ["seq", "event", "type", "aggregate", "version", "state", "attempts", "occurred at", "last error"];
     let mut table = Table::new(&headings);
     for row in rows {
-        table.row(vec![
+        table.row([
             row.seq.to_string(),
             row.event_id.to_string(),
             row.event_type.clone(),
@@ -108,7 +109,7 @@ fn table(rows: &[ListedRow]) -> String {
             or_dash(row.aggregate_version),
             row.state.clone(),
             row.attempts.to_string(),
-            or_dash(moment(row.occurred_at).map(|at| at.format("%F %T%.3f"))),
+            or_dash(moment(row.occurred_at).map(time)),
             or_dash(row.last_error.as_deref()),
         ]);
     }

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::operator::{ActConfig, LookConfig};
-use super::table::Table;
 use crate::store;
 use crate::store::action::{self, Action, Verb};
 use crate::store::pause::PauseRow;
 use crate::subject::{self, Pattern};
+use runtime::operator::table::Table;
+use runtime::operator::time;
+use runtime::operator::{ActConfig, LookConfig};
 
 /// Settings of `pause`.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,8 +62,8 @@ pub async fn list(look: LookConfig) -> anyhow::Result<ExitCode> {
 fn table(pauses: &[PauseRow]) -> String {
     let mut table = Table::new(&["paused", "since", "by", "reason"]);
     for PauseRow { pattern, reason, paused_by, paused_at } in pauses {
-        let since = paused_at.format("%F %T").to_string();
-        table.row(vec![pattern.clone(), since, paused_by.clone(), reason.clone()]);
+        let since = time(*paused_at);
+        table.row([pattern.clone(), since, paused_by.clone(), reason.clone()]);
     }
     table.to_string()
 }

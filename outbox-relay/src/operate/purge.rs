@@ -7,11 +7,11 @@ use anyhow::Context;
 use runtime::config::duration;
 use serde::Serialize;
 
-use super::operator::ActConfig;
-use super::progress::Progress;
 use crate::hold::retention::{Walk, rest_after};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_view;
+use runtime::operator::ActConfig;
+use runtime::operator::progress::Progress;
 
 /// Settings of `purge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
     let pool = act.look.pool()?;
     let last = outbox_view::last_seq(&pool).await.context("reading the outbox")?;
-    let mut progress = Progress::new("purging", last);
+    let progress = Progress::new("purging", last);
     let mut walk = Walk::new(config.older_than, config.dry_run);
     loop {
         let started = Instant::now();

@@ -13,15 +13,16 @@ use schema::names;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::chosen::each_once;
 use super::list::aggregate;
-use super::operator::{ActConfig, each_once};
-use super::progress::Progress;
 use super::timeline;
 use crate::config::header_text;
 use crate::publish::replayer::Replayer;
 use crate::store::action::{self, Action, Verb};
 use crate::store::{outbox_replay, outbox_view};
 use crate::subject;
+use runtime::operator::ActConfig;
+use runtime::operator::progress::Progress;
 
 /// Published events looked through at once.
 const WINDOW: u64 = 10_000;
@@ -147,7 +148,7 @@ impl Run<'_> {
 
     async fn publish_range(&mut self, since: DateTime<Utc>) -> anyhow::Result<()> {
         let end = outbox_view::last_seq(&self.pool).await.context("reading the outbox")?;
-        let mut progress = Progress::new("replaying", end);
+        let progress = Progress::new("replaying", end);
         while self.after < end {
             let window = outbox_replay::window_end(&self.pool, self.after, WINDOW).await;
             let last = window.context("reading the outbox")?.unwrap_or(end).min(end);

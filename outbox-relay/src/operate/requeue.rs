@@ -10,12 +10,13 @@ use runtime::mysql::Transaction;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator::{ActConfig, check_chosen, each_once, scope_of};
+use super::chosen::{check_chosen, each_once, scope_of};
 use crate::event::Event;
 use crate::limits::SENSIBLE_BYTES_MAX;
 use crate::store::action::{self, Action, Verb};
 use crate::store::column::JsonText;
 use crate::store::{outbox_held, outbox_operator};
+use runtime::operator::ActConfig;
 
 /// Settings of `requeue`.
 #[derive(Clone, Debug, clap::Args)]

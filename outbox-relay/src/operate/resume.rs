@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::json;
 
-use super::operator::ActConfig;
 use crate::store;
 use crate::store::action::{self, Action, Verb};
+use runtime::operator::ActConfig;
 
 /// Settings of `resume`.
 #[derive(Clone, Debug, clap::Args)]

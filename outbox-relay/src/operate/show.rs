@@ -7,11 +7,11 @@ use runtime::terminal::one_line;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator::LookConfig;
-use super::table::or_dash;
 use crate::store::column::moment;
 use crate::store::discarded::{self, DiscardedRow};
 use crate::store::outbox_view::{self, ShownRow};
+use runtime::operator::LookConfig;
+use runtime::operator::table::or_dash;
 
 /// Characters of a payload that a person is shown.
 const PAYLOAD_SHOWN: usize = 2_000;

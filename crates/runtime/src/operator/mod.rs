@@ -1,0 +1,75 @@
+//! What the verbs of every program share: how they reach the database, who acts, and how they answer.
+
+pub mod progress;
+pub mod table;
+
+use std::fs;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::{self, Validate};
+use crate::mysql::{self, DatabaseConfig, Pool};
+use crate::terminal;
+
+/// Settings of a verb that changes nothing.
+#[derive(Clone, Debug, Args)]
+pub struct LookConfig {
+    /// See [`DatabaseConfig`].
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Settings of a verb that changes something.
+#[derive(Clone, Debug, Args)]
+pub struct ActConfig {
+    /// See [`LookConfig`].
+    #[command(flatten)]
+    pub look: LookConfig,
+
+    /// Who you are, for the record: without it your user, or the name of this machine or pod.
+    #[arg(long, env = "USER", default_value_t = machine(), value_parser = config::actor)]
+    pub actor: String,
+}
+
+impl Validate for LookConfig {
+    fn validate(&self) -> Result<(), String> {
+        self.database.validate()
+    }
+}
+
+impl LookConfig {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// If the URL can't be parsed.
+    pub fn pool(&self) -> anyhow::Result<Pool> {
+        Ok(mysql::pool(&self.database).context("DATABASE_URL is malformed")?.patient())
+    }
+
+    /// Prints what a program would read, or what a person would: lines in which the texts of others are escaped, each of
+    /// which the caller keeps in its line by [`crate::terminal::one_line`].
+    ///
+    /// # Errors
+    /// If it can't be written as JSON.
+    pub fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        Ok(terminal::print(answer, self.json, text)?)
+    }
+}
+
+/// A moment in a cell, in UTC as the inspection SQL shows it.
+pub fn time(moment: DateTime<Utc>) -> String {
+    moment.format("%F %T").to_string()
+}
+
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { format!("process {}", std::process::id()) } else { name.to_owned() }
+}
