@@ -1,4 +1,4 @@
-//! What order-svc can be told, by flags or environment.
+//! The settings of order-svc: flags or environment variables.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -27,9 +27,9 @@ use wake::Wake;
 pub struct App {
     /// The database `orders`.
     pub pool: Pool,
-    /// Tells the relay.
+    /// Wakes the relay.
     pub wake: Wake,
-    /// Tells the operator.
+    /// What is counted.
     pub metrics: Metrics,
     /// What the broker takes.
     pub event_bytes_max: EventBytesMax,

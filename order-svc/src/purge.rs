@@ -25,7 +25,7 @@ pub async fn run(pool: Pool, shutdown: CancellationToken) -> anyhow::Result<()> 
         let pause = match idempotency_keys::purge(&pool, BATCH_MAX).await {
             Ok(purged) if purged == u64::from(BATCH_MAX) => PAUSE,
             Ok(_) => INTERVAL,
-            // Requests tell what ails the database, and the purge has time: no reason to end the process.
+            // Requests report a faulty database, and the purge has time: no reason to end the process.
             Err(error) => {
                 tracing::warn!(error = chain(&error), "purging idempotency keys failed, trying again later");
                 INTERVAL

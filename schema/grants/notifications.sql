@@ -15,7 +15,7 @@ GRANT INSERT ON inbox_reread TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON email_action TO 'notify_svc'@'%';
 
--- Operators look; `inspect/notifications/*.sql` needs no more than this.
+-- Operators read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'notifications_inspector'@'%';

@@ -4,8 +4,8 @@
 -- order-svc writes orders and appends events; what happens to an event afterwards it may see but not change.
 CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
--- Of an event it writes what it has to say, and nothing of what becomes of it. Earlier versions granted INSERT on the whole
--- table: granted and revoked, it is gone in any case.
+-- It may write an event, and not its outcome, such as `state` or `stream_seq`. Earlier versions granted INSERT on the whole
+-- table: granting and revoking it here removes that right in any case.
 GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
 REVOKE INSERT ON outbox FROM 'order_svc'@'%';
 GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
@@ -25,7 +25,7 @@ GRANT SELECT, INSERT ON outbox_discarded TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'outbox_relay'@'%';
 
--- Operators look; `inspect/orders/*.sql` needs no more than this.
+-- Operators read; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';

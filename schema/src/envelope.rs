@@ -75,7 +75,7 @@ impl Envelope {
         headers
     }
 
-    /// Reads the envelope back; `header` looks a header up by its exact name.
+    /// Reads the envelope back; `header` finds a header by its exact name.
     ///
     /// # Errors
     /// The first header that is missing or malformed.

@@ -1,4 +1,4 @@
-//! What a section finds, and how it is told.
+//! What a section finds, and how it is printed.
 
 use serde::Serialize;
 

@@ -139,7 +139,7 @@ pub async fn ask_while_refused(pool: &Pool, shutdown: &CancellationToken) {
 /// Waits until the database answers, however long it is away.
 ///
 /// # Errors
-/// A fault that waiting can't mend, such as a wrong password, or a stop of the process.
+/// A fault that waiting can't fix, such as a wrong password, or a stop of the process.
 pub async fn wait_until_up(pool: &Pool, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {

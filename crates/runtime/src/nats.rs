@@ -1,4 +1,4 @@
-//! The connection to NATS: it keeps trying, for ever, and says what it sees.
+//! The connection to NATS: it is retried for ever, and logs what it sees.
 //!
 //! Guarantees that a broker that is away at the start or later never ends the process, and that with an authority to check
 //! it by, nothing is said to a broker that can't prove its name. The password is read from its file at each connection, so
@@ -209,7 +209,7 @@ fn without_credentials(address: &ServerAddr) -> io::Result<ServerAddr> {
     ServerAddr::from_url(url)
 }
 
-/// The only place where the client tells why it could not connect; which server comes next is left to it.
+/// The only place where the client says why it could not connect; which server comes next is left to it.
 fn log_failures(servers: &[Server]) -> Option<ReconnectToServer> {
     for Server { addr, last_error, .. } in servers {
         if let Some(reason) = last_error {
@@ -227,7 +227,7 @@ fn log(event: &Event) {
         Event::Disconnected => tracing::warn!("disconnected from NATS, reconnecting"),
         Event::LameDuckMode => tracing::info!("NATS server is about to stop, moving on"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection"),
-        // Nothing was tried that `log_failures` could tell of.
+        // Nothing was tried that `log_failures` could log.
         Event::ClientError(ClientError::Other(reason)) if reason.contains("DNS error") => {
             tracing::warn!("a host of NATS_URL has no address, trying again");
         }

@@ -1,5 +1,5 @@
-//! Files of TLS: looked into when settings are read, so that a missing one ends the process then and there. And whom one
-//! may speak to without TLS.
+//! Files of TLS: read when settings are checked, so that a missing one ends the process at its start. And which servers may
+//! be spoken to without TLS.
 //!
 //! Who connects to MySQL or NATS reads them again for each connection: a renewed certificate needs no restart.
 

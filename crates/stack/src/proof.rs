@@ -1,7 +1,7 @@
-//! The proof that nothing was lost, repeated or reordered: careful customers who write down what they were told, evidence
+//! The proof that nothing was lost, repeated or reordered: careful customers who write down what they were answered, evidence
 //! read from the tables and the stream and at the mail server, and claims that compare the two.
 //!
-//! Guarantees nothing about when to look: the pipeline has to be drained, or the claims say what is missing. Trusts no
+//! Guarantees nothing about the moment: the pipeline has to be drained, or the claims say what is missing. Trusts no
 //! service: the only answers that count are those that the customers got at the time.
 
 mod claims;

@@ -1,4 +1,4 @@
-//! An order and its transitions. Each transition yields the order after it and the event that tells of it, so that
+//! An order and its transitions. Each transition yields the order after it and the event about it, so that
 //! neither can be written without the other.
 
 use std::num::NonZeroU32;

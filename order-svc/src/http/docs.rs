@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::domain::rules;
 
-    /// `UPDATE_GOLDEN=1 cargo test -p order-svc the_committed_document` writes it anew.
+    /// `UPDATE_GOLDEN=1 cargo test -p order-svc the_committed_document` writes it again.
     #[test]
     fn the_committed_document_is_the_generated_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");

@@ -1,4 +1,4 @@
-//! Every way in which a request can fail, in one closed enum, and what the client is told.
+//! Every way in which a request can fail, in one closed enum, and what the client is answered.
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
@@ -66,7 +66,7 @@ const KEY_RULE: (&str, &str) = ("Idempotency-Key", "must be 1 to 128 visible ASC
 const ETAG_RULE: (&str, &str) = ("If-Match", "must be * or ETags such as \"1-placed\"");
 
 impl ApiError {
-    /// What the client is told.
+    /// What the client is answered.
     pub(super) fn problem(self) -> Problem {
         match self {
             Self::MalformedBody(reason) => {
@@ -171,7 +171,7 @@ impl From<ParseError> for ApiError {
     }
 }
 
-/// This is the boundary that logs a database fault, with all that the client is not told.
+/// This is the boundary that logs a database fault, with all that the client must not see.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) {

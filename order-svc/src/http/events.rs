@@ -51,7 +51,7 @@ struct OutboxStatus {
     /// When an event was last published; null when none is left in the outbox.
     #[schema(example = "2026-11-22T11:30:00.125123Z")]
     last_published_at: Option<DateTime<Utc>>,
-    /// Why the broker takes no events now, else why the first pending event could not be published yet, else why the youngest
+    /// Why the broker takes no events now, else why the first pending event could not be published yet, else why the newest
     /// dead event was given up.
     #[schema(example = json!(null))]
     last_error: Option<String>,

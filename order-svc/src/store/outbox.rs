@@ -17,7 +17,7 @@ use crate::domain::{NewEvent, message_bytes_max};
 /// Where [`story`] stops: orders have two events, foreign writers might append more.
 const STORY_MAX: u32 = 100;
 
-/// Appends an event to the outbox. Takes a transaction, because an event must commit with what it tells of. Locks its
+/// Appends an event to the outbox. Takes a transaction, because an event must commit with what it is about. Locks its
 /// row, which nobody can see yet, and never the end of the table.
 ///
 /// # Errors

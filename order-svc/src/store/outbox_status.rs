@@ -156,7 +156,7 @@ pub async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> 
     Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
 }
 
-/// The reason of the youngest dead row of the index `claim`. Locks nothing.
+/// The reason of the newest dead row of the index `claim`. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.

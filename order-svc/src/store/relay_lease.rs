@@ -1,4 +1,4 @@
-//! The table `relay_lease`, which we only look at.
+//! The table `relay_lease`, which order-svc only reads.
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;

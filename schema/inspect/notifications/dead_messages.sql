@@ -1,4 +1,4 @@
--- Which messages could notify-svc not process, and why, that nobody has decided about yet? (The 100 youngest.)
+-- Which messages could notify-svc not process, and why, that nobody has decided about yet? (The 100 newest.)
 -- Healthy: no rows.
 SELECT id, stream_seq, subject, reason, dead_at
 FROM inbox_dead FORCE INDEX (open)

@@ -1,4 +1,4 @@
--- Which events had their effect lately, in which order? (The 20 youngest.)
+-- Which events had their effect lately, in which order? (The 20 newest.)
 -- Healthy: stream_seq rising with received_at, and one notification for each event.
 SELECT i.received_at, i.stream_seq, i.event_type, i.aggregate_version,
        LOWER(CONCAT_WS('-', HEX(SUBSTR(i.event_id, 1, 4)), HEX(SUBSTR(i.event_id, 5, 2)), HEX(SUBSTR(i.event_id, 7, 2)), HEX(SUBSTR(i.event_id, 9, 2)), HEX(SUBSTR(i.event_id, 11, 6)))) AS event_id,

@@ -1,7 +1,7 @@
 -- Which stream does the relay publish to, up to where is it proven, and did the broker ever lose events?
--- Healthy: looked_seconds below 10, proven_seconds below 170 (PROOF_HORIZON and two looks), suspicion NULL, lost_at NULL,
--- history_seq NULL. history_seq: what was published before the first look is still being compared, and nothing is proven yet.
--- suspicion: a loss is being looked into, and nothing is published meanwhile. lost_at: see healed.sql.
+-- Healthy: looked_seconds below 10, proven_seconds below 170 (PROOF_HORIZON and two checks), suspicion NULL, lost_at NULL,
+-- history_seq NULL. history_seq: what was published before the first check is still being compared, and nothing is proven yet.
+-- suspicion: the outbox is being compared with the stream, and nothing is published meanwhile. lost_at: see healed.sql.
 SELECT name, stream, created_at, server, looked_at,
        TIMESTAMPDIFF(MICROSECOND, looked_at, UTC_TIMESTAMP(6)) / 1e6            AS looked_seconds,
        TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6            AS proven_seconds,

@@ -1,4 +1,4 @@
--- Which of the 10,000 youngest published events waited longest from their insertion to their PubAck?
+-- Which of the 10,000 newest published events waited longest from their insertion to their PubAck?
 -- Healthy: below a second. The same minute for all: an outage. One order only: attempts and last_error say why.
 SELECT seq, event_type, attempts, heal_epoch, inserted_at, published_at,
        TIMESTAMPDIFF(MICROSECOND, inserted_at, published_at) / 1e6 AS waited_seconds

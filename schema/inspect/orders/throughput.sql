@@ -1,4 +1,4 @@
--- How many events were published in each of the last minutes, and how long did they wait? (Of the 20,000 youngest published.)
+-- How many events were published in each of the last minutes, and how long did they wait? (Of the 20,000 newest published.)
 -- Healthy: follows the orders; average_wait_seconds well below 1. The oldest minute shown may be cut off.
 SELECT DATE_FORMAT(published_at, '%Y-%m-%d %H:%i') AS minute,
        COUNT(*)                                    AS published,

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use crate::figure::Figure;
 
-/// Events that are dead or held while people look, spread over the whole history.
+/// Events that are dead or held while people query, spread over the whole history.
 const STOPPED: u64 = 20_000;
-/// The first look, which may have to read from disk, and those after it.
+/// The first query, which may have to read from disk, and those after it.
 const LOOKS: usize = 5;
 
-/// Looks at an outbox with so many published events.
+/// Queries an outbox with so many published events.
 pub(super) async fn measure(
     home: &Home,
     pipeline: &Pipeline,

@@ -41,7 +41,7 @@ async fn hurry(connection: &mut MySqlConnection, is_hurried: bool) -> sqlx::Resu
 }
 
 /// Ids are UUIDv7, as order-svc makes them: the secondary indexes grow at their end. A chunk takes longer than the
-/// millisecond that tells it from the next.
+/// millisecond that sets it apart from the next.
 async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Option<u32>) -> sqlx::Result<()> {
     sqlx::query(
         r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,

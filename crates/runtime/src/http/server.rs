@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 /// A client that has not sent a whole request head by then is disconnected; also the idle time of a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// About what a request head may have, in bytes; 431 above it. The driver looks after each read, so that some more may pass.
+/// About what a request head may have, in bytes; 431 above it. The driver checks after each read, so that some more may pass.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers that the driver reads: more than are taken, so that the refusal is a problem document as all others are.
 const HEADERS_PARSED_MAX: usize = 256;

@@ -1,8 +1,8 @@
-//! Ends at the server what was given up here.
+//! Kills threads at the server whose connections were given up here.
 //!
-//! Guarantees that the server never has more threads of a pool than its maximum and one: a closed socket is not noticed by
-//! a thread that waits for a lock, so a connection that was left in the middle of something keeps its place in the pool
-//! until the server has ended its thread. Test `the_server_never_has_more_threads_than_the_pool_connections`. The one more
+//! Guarantees that the server never has more threads of a pool than its maximum and one: a thread that waits for a lock does
+//! not notice that its socket was closed, so an unfinished connection keeps its place in the pool until the server has ended
+//! its thread. Test `the_server_never_has_more_threads_than_the_pool_connections`. The one more
 //! kills such threads, one after the other; no right is needed for threads of one's own user. A thread that commits is not
 //! killed but waited for: it may wait for a replica, and would end that wait with its transaction in sight of others.
 
@@ -127,7 +127,7 @@ impl Closer {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what there is to do; none if there is nothing, and whoever comes next starts anew.
+    /// Takes what there is to do; none if there is nothing, and then the next one starts the work again.
     fn take(&self) -> Option<Vec<GivenUp>> {
         let mut work = self.work();
         work.is_under_way = !work.given_up.is_empty();

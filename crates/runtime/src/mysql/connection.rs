@@ -1,9 +1,9 @@
 //! A connection out of the pool, and a transaction on it.
 //!
-//! Guarantees that a connection is used again only after the last statement on it came to its end, and outside of a
-//! transaction; any other is closed and its thread at the server ended, which rolls back. To go on with one, its answers would have to be told apart: one that
-//! was left in the middle of a ping gave the next statement the answer to the ping, and each one after it the answer to the
-//! one before (`a_health_check_that_is_given_up_shifts_no_answers`).
+//! Guarantees that a connection is reused only if its last statement completed, outside of a transaction. Any other is closed
+//! and its thread at the server killed, which rolls back. A connection that was reused in the middle of a ping gave the next
+//! statement the answer to the ping, and each one after it the answer to the one before
+//! (`a_health_check_that_is_given_up_shifts_no_answers`).
 
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};

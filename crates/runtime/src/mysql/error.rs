@@ -1,7 +1,7 @@
 //! Which errors pass by themselves.
 //!
-//! Guarantees that a server's error is waited for unless it is known that waiting is of no use: a list of what does pass
-//! could never be complete. What does not pass is a statement that the schema or our rights do not fit, or a value that the
+//! Guarantees that every error of a server is retried, except those that waiting can't fix: a list of the errors that pass
+//! could never be complete. Waiting can't fix a statement that does not fit the schema or our rights, or a value that the
 //! schema refuses.
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! By what a pool logs in, and whether the server takes it.
+//! The login of a pool, and whether the server accepts it.
 //!
 //! Guarantees that each connection is made with the password that its file has now, and that a refusal after a success is
 //! one that passes: whoever rotates a password changes it at the server and in the file, in either order. Tests

@@ -27,11 +27,11 @@ use super::session;
 use crate::readiness::Readiness;
 use crate::retry::Retry;
 
-/// No statement of a service takes so long; a database that does is as good as away. More than a wait for a lock, and less
+/// No statement of a service takes so long; a database that does counts as away. More than a wait for a lock, and less
 /// than a request may take, so that its client hears what ails the database.
 pub const STATEMENT_TIME_MAX: Duration = Duration::from_secs(7);
 
-/// Verbs look at whole tables, and a person can stop them.
+/// Verbs read whole tables, and a person can stop them.
 const VERB_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// A pooled connection that was idle for longer is checked before it is used again.
@@ -109,7 +109,7 @@ impl Pool {
         self.connections.manager().login.is_refused().load(Ordering::Relaxed)
     }
 
-    /// How often a connection was lost so far. Whoever decided something before it moved should look again: the next statement may
+    /// How often a connection was lost so far. Whoever decided something before this number changed should read it again: the next statement may
     /// reach another server.
     pub fn doubts(&self) -> u64 {
         self.connections.manager().doubts.load(Ordering::Relaxed)
@@ -121,7 +121,7 @@ impl Pool {
     }
 }
 
-/// Makes connections for the pool, and looks at them before they are used again.
+/// Makes connections for the pool, and checks them before they are used again.
 #[derive(Debug)]
 pub(super) struct Connector {
     login: Login,

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that no setting of the server that a session takes for its own (`SET GLOBAL`, my.cnf, `init_connect`) changes
 //! what a statement of ours means: `no_default_of_the_server_changes_what_a_session_does`. With `autocommit = 0`, for one,
-//! settles and the lease were never committed, and nobody was told. Leaves out what only makes a statement slower.
+//! settles and the lease were never committed, without any error. Leaves out what only makes a statement slower.
 
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{Connection, Executor, MySqlConnection};

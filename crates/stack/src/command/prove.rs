@@ -1,8 +1,8 @@
-//! `stack prove`: a whole pipeline of its own under load and under fire, and then a comparison of what customers were told
+//! `stack prove`: a whole pipeline of its own under load and under fire, and then a comparison of what customers were answered
 //! with what is in the tables, in the stream and at the mail server.
 //!
 //! Guarantees that the schedule of faults follows from the seed alone, that the checker asks no service, and that what
-//! failed can be looked into: data, logs and answers are kept. Timing is the machine's: a seed repeats the faults, not
+//! failed can be examined: data, logs and answers are kept. Timing is the machine's: a seed repeats the faults, not
 //! what they meet.
 
 mod drain;
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "90s", value_parser = runtime::config::duration)]
     duration: Duration,
 
-    /// Print the verdict as JSON; faults are told on the standard error.
+    /// Print the verdict as JSON; faults are printed on standard error.
     #[arg(long)]
     json: bool,
 }

@@ -51,7 +51,7 @@ impl Claim {
     }
 }
 
-/// Compares what is there with what customers were told. The pipeline has to be at rest.
+/// Compares what is there with what customers were answered. The pipeline has to be at rest.
 #[must_use]
 pub fn check(asked: &[Asked], evidence: &Evidence) -> Vec<Claim> {
     let (orders, events) = (orders::claims(asked, evidence), events::claims(evidence));

@@ -61,7 +61,7 @@ impl Nginx {
             .output(gateway.output.clone())
             .stop_signal(Signal::SIGQUIT) // lets requests in flight finish
             .spawn()?;
-        // With TLS the refusal of plain HTTP tells as much: it listens, with this configuration.
+        // With TLS the refusal of plain HTTP shows as much: it listens, with this configuration.
         let ready = if gateway.tls.is_some() { "HTTP/1.1 400" } else { "HTTP/1.1 200" };
         let probe = async || match health(gateway).await {
             Ok(answer) if answer.starts_with(ready) => Probe::Ready,

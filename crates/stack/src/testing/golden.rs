@@ -2,8 +2,8 @@
 
 use std::{env, fs};
 
-/// Compares the series of a `/metrics` page, names and labels but no values, with a golden file. What a library tells of
-/// the process and the buckets of histograms are left out. `UPDATE_GOLDEN=1` writes the file anew.
+/// Compares the series of a `/metrics` page, names and labels but no values, with a golden file. What a library reports of
+/// the process and the buckets of histograms are left out. `UPDATE_GOLDEN=1` writes the file again.
 ///
 /// # Panics
 /// If they differ.

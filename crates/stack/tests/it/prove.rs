@@ -144,7 +144,7 @@ fn child_of(parent: u32, name: &str) -> Pid {
     Pid::from_raw(found.file_name().unwrap().to_str().unwrap().parse().unwrap())
 }
 
-/// A pipeline that has done its work and stands still, and what customers were told.
+/// A pipeline that has done its work and stands still, and what customers were answered.
 struct Scene {
     pipeline: Pipeline,
     asked: Vec<Asked>,
@@ -182,7 +182,7 @@ impl Scene {
         violated.map(|claim| (claim.name, claim.violations.join("; "))).collect()
     }
 
-    /// What is violated once the statement has broken something, which is undone after the look.
+    /// What is violated once the statement has broken something, which is undone after the check.
     async fn violated_after(&mut self, is_in_orders: bool, statement: &str) -> Vec<(&'static str, String)> {
         let broken = if is_in_orders { &mut self.orders } else { &mut self.notifications };
         sqlx::raw_sql("BEGIN").execute(&mut *broken).await.unwrap();

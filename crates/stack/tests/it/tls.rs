@@ -77,7 +77,7 @@ both_engines! {
         };
         refused(&other, "UnknownIssuer");
 
-        // A running service says so, too, waits, and needs no restart when the certificate is mended.
+        // A running service says so, too, waits, and needs no restart when the certificate is fixed.
         authority.sign("database", Flaw::Expired);
         server.stop().await;
         server.restart().await;

@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl Trial<'_> {
-    /// Waits until nothing is left to do, for as long as is reasonable; what is left is what the claims will tell.
+    /// Waits until nothing is left to do, for as long as is reasonable; what is left the claims will report.
     pub(super) async fn drain(&self) -> anyhow::Result<Vec<String>> {
         let deadline = Instant::now() + DRAINED_WITHIN;
         let mut told = Instant::now();

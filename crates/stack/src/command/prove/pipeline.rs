@@ -215,7 +215,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// A connection to NATS of the user who may look at everything.
+    /// A connection to NATS of the user who may read everything.
     pub(super) async fn operator(&self) -> anyhow::Result<async_nats::Client> {
         let options = ConnectOptions::with_user_and_password("operator".to_owned(), PASSWORD.to_owned());
         let connecting = options.custom_inbox_prefix("_INBOX.operator").connect(&self.nats_urls);

@@ -1,7 +1,7 @@
 //! Which fault hits whom, when and for how long: drawn from a seed before anything runs, so that it can be repeated.
 //!
 //! Guarantees that no two faults of one victim overlap, that all are over when the time is, and that a long run deals each
-//! fault to each victim: the faults are a deck of cards that is shuffled anew when it has been dealt.
+//! fault to each victim: the faults are a deck of cards that is shuffled again when it has been dealt.
 
 use std::collections::HashMap;
 use std::fmt;

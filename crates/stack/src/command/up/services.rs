@@ -1,4 +1,4 @@
-//! The services: which there are, what each is told, and when it is ready.
+//! The services: which there are, with which settings, and when each is ready.
 
 use std::env;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What customers were told, against the orders.
+//! What customers were answered, compared with the orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
