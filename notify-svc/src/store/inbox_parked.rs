@@ -34,6 +34,15 @@ pub struct Standing {
     pub payload_sha256: [u8; 32],
 }
 
+/// An event that is parked under an id.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The order and the version; none from a writer that keeps none.
+    pub place: Option<Place>,
+    /// Its payload's digest.
+    pub payload_sha256: [u8; 32],
+}
+
 /// An event that is parked, with its message.
 #[derive(Clone, Debug)]
 pub struct Parked {
@@ -123,6 +132,27 @@ pub async fn standing(executor: impl sqlx::MySqlExecutor<'_>, places: &[Place]) 
         Ok(Standing { place, event_id: row.event_id, payload_sha256: digest(row.payload_sha256)? })
     });
     standing.collect()
+}
+
+/// What is parked under an event's id. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn with_id(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Option<Known>> {
+    let row = sqlx::query!(
+        r#"SELECT aggregate_id AS "aggregate_id: Uuid", aggregate_version, payload_sha256 AS "payload_sha256: Vec<u8>"
+           FROM inbox_parked
+           WHERE consumer = ? AND event_id = ?"#,
+        names::NOTIFY_DURABLE,
+        event_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let known = row.map(|row| {
+        let place = row.aggregate_version.map(|version| (row.aggregate_id, version));
+        Ok(Known { place, payload_sha256: digest(row.payload_sha256)? })
+    });
+    known.transpose()
 }
 
 /// The events that are parked at these versions, whole. Locks nothing.
