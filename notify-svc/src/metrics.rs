@@ -5,8 +5,8 @@ use std::time::Duration;
 use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::consumer::Repair;
 use crate::process::Outcome;
+use crate::repair::Repair;
 use crate::store::Receipt;
 
 /// Bounds of the latency buckets, in seconds.

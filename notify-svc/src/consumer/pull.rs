@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::attachment::Settings;
+use super::durable::Settings;
 use super::faults::Fault;
 use crate::message::Message;
 
