@@ -1,7 +1,7 @@
 //! Getting hold of the stream and of the durable consumer on it.
 //!
 //! The relay makes the stream; until then, there is nothing to attach to. The consumer is made here, as the settings
-//! say. One that is not as it has to be is set right, or replaced by one that begins after the last message that was read: what
+//! say. One that is not as it has to be is repaired, or replaced by one that begins after the last message that was read: what
 //! is left out by that, or was by anybody, the position knows, and `history` reads it.
 
 use std::ops::RangeInclusive;
@@ -74,7 +74,7 @@ async fn made(stream: &Stream, config: pull::Config) -> Option<PullConsumer> {
     let mut consumer = stream.create_consumer(config).await.map_err(|error| {
         tracing::warn!(%error, "broker refuses the consumer's settings; unless another replica was quicker, it is replaced");
     });
-    // The answer to an update tells the state of before.
+    // The answer to an update has the state of before.
     if let Ok(consumer) = &mut consumer
         && let Err(error) = consumer.info().await
     {

@@ -1,6 +1,6 @@
 //! The durable consumer as it has to be, and in what an existing one differs.
 //!
-//! Everything that the broker lets a consumer be told is compared, not a list of what somebody once thought of. Where it began
+//! Every setting that the broker knows of a consumer is compared, not a list that somebody once made. Where it began
 //! to read is not: what it left out is found by the position. Its metadata keeps the reading that it belongs to, and the
 //! settings of the process that made it, so that replicas with other settings don't change it in turn.
 

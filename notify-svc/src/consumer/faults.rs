@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-/// A fault that passes, or that an operator must mend; the log has its particulars.
+/// A fault that passes, or that an operator must fix; the log has the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No connection to the broker, or JetStream does not answer.
@@ -19,7 +19,7 @@ pub enum Fault {
     PullLost,
     /// The database is away, read-only or overloaded.
     DatabaseUnavailable,
-    /// The database answers with a fault that waiting won't mend, such as a missing grant.
+    /// The database answers with a fault that waiting won't fix, such as a missing grant.
     DatabaseRefuses,
 }
 

@@ -143,7 +143,7 @@ impl Consumer {
         Ok((attached, pull))
     }
 
-    /// Raises the alarm when stream, consumer and database do not fit each other, and tells what the consumer will not bring.
+    /// Raises the alarm when stream, consumer and database do not fit each other, and sends what the consumer will not bring.
     /// Never returns: a batch in hand is finished first.
     async fn watch(
         &self,

@@ -59,17 +59,17 @@ pub enum Connection {
 pub struct Status {
     /// To the broker.
     pub connection: Connection,
-    /// None if the broker does not tell.
+    /// None if the broker does not say.
     pub stream: Option<StreamState>,
-    /// None if the broker does not tell.
+    /// None if the broker does not say.
     pub consumer: Option<ConsumerState>,
-    /// Age of the oldest message without an ack, zero if there is none; none if the broker does not tell.
+    /// Age of the oldest message without an ack, zero if there is none; none if the broker does not say.
     pub lag: Option<Duration>,
     /// When a batch was last committed.
     pub last_processed_at: Option<DateTime<Utc>>,
     /// What last kept messages from being processed.
     pub last_fault: Option<LastFault>,
-    /// None before this process looked.
+    /// None before the first check of this process.
     pub position: Option<PositionState>,
 }
 
@@ -80,7 +80,7 @@ pub struct StreamState {
     pub messages: u64,
     /// Of the oldest of them.
     pub first_sequence: u64,
-    /// Of the youngest that it ever held.
+    /// Of the newest that it ever held.
     pub last_sequence: u64,
     /// How long it keeps a message; zero means for ever.
     pub age_max: Duration,

@@ -2,7 +2,7 @@
 //! delivers one (nats.rs issue 1572). They are found among what was delivered and not answered, read by sequence in an
 //! answer whose own headers are the broker's, kept whole in `inbox_dead` and termed.
 //!
-//! Is looked at when the process attaches after a start or a lost connection, so such a message costs one reconnect.
+//! Checked when the process attaches after a start or a lost connection, so such a message costs one reconnect.
 //! What the lost connection had brought with it is sent back, rather than waited for until the end of the ack wait.
 
 use std::time::Duration;

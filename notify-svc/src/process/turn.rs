@@ -9,7 +9,7 @@ use crate::store::inbox_gate::{self, Move};
 use crate::store::inbox_parked::{self, Place};
 use crate::store::{Receipt, inbox, inbox_skipped, notifications};
 
-/// What a reused event id is told.
+/// The reason for a reused event id.
 const CONFLICT: &str = "conflict: another event with this id, but another payload, came before";
 
 /// Where an event stands.

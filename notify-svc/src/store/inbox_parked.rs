@@ -1,4 +1,5 @@
-//! `inbox_parked`: events that can't have their effect yet, whole. `store/inbox_due.rs` reads the same table as a queue.
+//! `inbox_parked`: events that wait for an earlier version, or for the database to take their effect, whole. `store/inbox_due.rs`
+//! has the statements that use this table as a queue.
 //!
 //! Relies on its callers to hold the lock of an order's gate while they write rows of that order: so who moves a gate sees
 //! all that is parked behind it, and who parks an event knows that the gate stands before it.

@@ -39,7 +39,7 @@ struct StreamStatus {
     proven_seconds: Option<f64>,
     /// What was published up to this `seq` is still to be compared with the stream.
     history_seq: Option<u64>,
-    /// The sign of a loss that is being looked into.
+    /// The sign of a loss that is being examined.
     suspicion: Option<String>,
     /// What the stream drops by itself.
     limits: String,
@@ -95,7 +95,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = runtime::mysql::pool(&config.database)?.patient();
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
-    // A relay that died can't tell that it is over.
+    // A relay that died can't say that it is over.
     let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
     let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
