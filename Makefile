@@ -48,7 +48,7 @@ test: ## Run all tests against MySQL, MariaDB and NATS servers that are started 
 	@$(TARGET)/debug/stack test -- $(ARGS)
 
 .PHONY: prove
-prove: ## Kill, freeze and cut off everything under load, then compare what customers were told with what is there
+prove: ## Kill, freeze and cut off everything under load, then compare what customers were answered with what is there
 	@crates/stack/setup $(DB) nats
 	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -78,6 +78,6 @@ sbom: ## List what is in each of the three programs, as CycloneDX, into target/s
 	@.ci/sbom
 
 .PHONY: sqlx-prepare
-sqlx-prepare: ## Describe the services' SQL anew after changing a query or a migration
+sqlx-prepare: ## Describe the services' SQL again after changing a query or a migration
 	@crates/stack/setup mysql
 	@cargo run --quiet -p stack -- sqlx-prepare

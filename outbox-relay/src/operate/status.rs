@@ -169,7 +169,7 @@ fn table(status: &Status) -> String {
 }
 
 fn stream_lines(stream: &StreamStatus) -> String {
-    let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n".to_owned() };
+    let Some(created_at) = stream.created_at else { return "stream    no relay has checked it yet\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
@@ -187,7 +187,7 @@ fn stream_lines(stream: &StreamStatus) -> String {
         ));
     }
     if let Some(sign) = &stream.suspicion {
-        lines.push_str(&format!("loss      SUSPECTED, being looked into: {}\n", one_line(sign)));
+        lines.push_str(&format!("loss      SUSPECTED, being checked: {}\n", one_line(sign)));
     }
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
         let sign = one_line(sign);
