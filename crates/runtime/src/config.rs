@@ -21,17 +21,10 @@ use clap::{Arg, Command, Parser};
 use crate::telemetry::{LogFormat, chain};
 use crate::terminal::one_line;
 
-/// Exit status for settings that can't work: `EX_USAGE` of sysexits.
-pub const EXIT_CONFIG: u8 = 64;
+pub use crate::misconfigured::{EXIT_CONFIG, Misconfigured};
 
 /// Exit status of a verb that has seen that something is wrong with what it was asked about.
 pub const EXIT_UNHEALTHY: u8 = 4;
-
-/// Settings that turned out not to fit after they were read, such as when a server had answered. A process that ends with
-/// it, or one of whose parts does, exits with [`EXIT_CONFIG`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Misconfigured(pub String);
 
 /// How a process ends after what it was asked to do: an error goes to standard error in one line.
 pub fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {

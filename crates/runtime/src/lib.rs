@@ -6,6 +6,7 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+mod misconfigured;
 pub mod mysql;
 pub mod nats;
 pub mod operator;

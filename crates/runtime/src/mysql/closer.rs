@@ -11,7 +11,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool::managed::Object;
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
 use tokio::runtime::Handle;
@@ -19,8 +18,8 @@ use tokio::time::timeout;
 
 use super::error::number;
 use super::login::Login;
-use super::pool::Connector;
 use super::session;
+use super::time_limit::in_time;
 use crate::retry::Retry;
 use crate::telemetry::chain;
 
@@ -35,7 +34,8 @@ const NO_SUCH_THREAD: u16 = 1094;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Thread {
     id: u64,
-    client: String,
+    /// None if the server would not tell.
+    client: Option<String>,
 }
 
 impl Thread {
@@ -43,38 +43,44 @@ impl Thread {
     pub(super) async fn of(connection: &mut MySqlConnection) -> sqlx::Result<Self> {
         let id: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&mut *connection).await?;
         let client = match threads(connection).await {
-            Ok(mut threads) => threads.remove(&id).map(|(client, _)| client),
-            // MySQL may stumble over the text of another's statement. A thread without a client is never killed.
+            Ok(mut threads) => threads.remove(&id).and_then(|listed| listed.client),
+            // MySQL may stumble over the text of another's statement. A thread of an unknown client is neither killed nor waited for.
             Err(sqlx::Error::Database(_)) => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { id, client: client.unwrap_or_default() })
+        Ok(Self { id, client })
     }
 }
 
-/// The clients that are connected and what the server does for each, as far as we may see: our own at least.
-async fn threads(connection: &mut MySqlConnection) -> sqlx::Result<HashMap<u64, (String, String)>> {
+/// A thread as the server lists it.
+struct Listed {
+    /// None while a client logs in: whoever may see the threads of others meets such ones.
+    client: Option<String>,
+    command: Option<String>,
+}
+
+impl Listed {
+    fn is(&self, thread: &Thread) -> bool {
+        thread.client.is_some() && self.client == thread.client
+    }
+}
+
+/// The threads that there are, by their ids, as far as we may see them: those of our user at least.
+async fn threads(connection: &mut MySqlConnection) -> sqlx::Result<HashMap<u64, Listed>> {
     let rows = connection.fetch_all("SHOW PROCESSLIST").await?;
-    // A thread that is just being made has neither: whoever may see the threads of others meets such ones.
-    let text =
-        |row: &MySqlRow, column| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(column)?.unwrap_or_default());
     // Unchecked: whether the id has a sign depends on the engine.
-    let thread = |row: &MySqlRow| Ok((row.try_get_unchecked("Id")?, (text(row, "Host")?, text(row, "Command")?)));
+    let thread = |row: &MySqlRow| {
+        let listed = Listed { client: row.try_get("Host")?, command: row.try_get("Command")? };
+        Ok((row.try_get_unchecked("Id")?, listed))
+    };
     rows.iter().map(thread).collect()
 }
 
-/// A connection that was given up, with its place in the pool as long as it keeps one.
+/// A connection that was given up, with its place in the pool as long as it keeps one: dropped, the place is free.
 struct GivenUp {
     thread: Thread,
-    place: Option<Object<Connector>>,
+    _place: Option<Box<dyn Send + Sync>>,
     is_committing: bool,
-}
-
-impl Drop for GivenUp {
-    /// Gives the place back.
-    fn drop(&mut self) {
-        drop(self.place.take().map(Object::take));
-    }
 }
 
 /// Ends what is given to it, in the background. Clones share the work.
@@ -101,15 +107,14 @@ impl Closer {
         Self { login, work: Arc::default() }
     }
 
-    /// Ends a connection that was left; it keeps its place in the pool until then.
-    pub(super) fn close(&self, mut place: Object<Connector>, is_committing: bool) {
-        place.hang_up();
-        self.add(GivenUp { thread: place.thread.clone(), place: Some(place), is_committing });
+    /// Ends a connection that was left; `place` is dropped when the server has ended it.
+    pub(super) fn close(&self, thread: Thread, place: Box<dyn Send + Sync>, is_committing: bool) {
+        self.add(GivenUp { thread, _place: Some(place), is_committing });
     }
 
     /// Ends a connection that idled and has left the pool.
     pub(super) fn close_idle(&self, thread: Thread) {
-        self.add(GivenUp { thread, place: None, is_committing: false });
+        self.add(GivenUp { thread, _place: None, is_committing: false });
     }
 
     fn add(&self, given_up: GivenUp) {
@@ -171,12 +176,10 @@ impl Closer {
         let there = in_step(threads(connection)).await?;
         let mut left = Vec::new();
         for GivenUp { thread, is_committing, .. } in given_up {
-            let Some((_, doing)) = there.get(&thread.id).filter(|(client, _)| *client == thread.client) else {
-                continue;
-            };
+            let Some(listed) = there.get(&thread.id).filter(|listed| listed.is(thread)) else { continue };
             left.push(thread.clone());
             // A COMMIT that never arrived is no COMMIT.
-            if !is_committing || doing == "Sleep" {
+            if !is_committing || listed.command.as_deref() == Some("Sleep") {
                 // MySQL takes no parameter here; a number that the server gave us is no text of anybody's.
                 let killing = sqlx::raw_sql(AssertSqlSafe(format!("KILL {}", thread.id))).execute(&mut *connection);
                 match in_step(killing).await {
@@ -190,5 +193,5 @@ impl Closer {
 }
 
 async fn in_step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    super::connection::in_time(STEP_TIME_MAX, step).await
+    in_time(STEP_TIME_MAX, step).await
 }

@@ -5,17 +5,16 @@
 //! statement the answer to the ping, and each one after it the answer to the one before
 //! (`a_health_check_that_is_given_up_shifts_no_answers`).
 
-use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool::managed::Object;
 use sqlx::{Executor, MySqlConnection};
-use tokio::time::timeout;
 
+use super::connector::Connector;
 use super::error::is_transient;
-use super::pool::Connector;
+use super::time_limit::in_time;
 
 /// A connection out of the pool. Closed when it is dropped, unless it is released; its place is free when the server has
 /// ended it.
@@ -60,7 +59,7 @@ impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match Object::pool(&connection) {
-            Some(pool) => pool.manager().closer.close(connection, self.is_committing),
+            Some(pool) => pool.manager().give_up(connection, self.is_committing),
             None => drop(connection),
         }
     }
@@ -131,13 +130,4 @@ impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
         &mut self.0
     }
-}
-
-/// A transient error if time runs out.
-pub(super) async fn in_time<T>(
-    time_max: Duration,
-    statement: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    let late = |_| sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, "the database did not answer in time"));
-    timeout(time_max, statement).await.map_err(late)?
 }

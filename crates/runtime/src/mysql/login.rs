@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::mysql::MySqlConnectOptions;
 
 use super::error::{is_refused_login, refused_for_now};
-use super::{DatabaseTls, options};
+use super::settings::{DatabaseTls, options};
 use crate::config::Secret;
 use crate::telemetry::chain;
 

@@ -1,6 +1,8 @@
 //! The services' pool of database connections: what becomes of one that was left in the middle of something.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use runtime::mysql::{Pool, PooledConnection, Transaction, UNCHECKED_IDLE};
@@ -8,6 +10,8 @@ use schema::database::ORDERS;
 use sqlx::{Connection, MySqlPool};
 use stack::both_engines;
 use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
@@ -112,6 +116,42 @@ both_engines! {
             assert!(left == 100 && most <= 5, "{lock}: {most} threads, {left} were left");
             other.detach().close().await.unwrap();
             eventually("the pool is as it was", async || pool.acquire().await.map(PooledConnection::release).is_ok()).await;
+        }
+    }
+
+    async fn what_is_given_up_is_ended_and_nothing_else(engine: Engine) {
+        let server = MySql::start_with(engine, &["--connect-timeout=600".to_owned()]).await;
+        let database = Database::create_on(&server, &ORDERS).await;
+        let admin = database.admin_pool().await;
+        // Sees the threads of everybody, also of those who are logging in and have no host yet.
+        sqlx::raw_sql("GRANT PROCESS ON *.* TO order_svc").execute(&admin).await.unwrap();
+        let mut strangers = Vec::new();
+        for _ in 0..3 {
+            let mut stranger = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).await.unwrap();
+            stranger.read_u32().await.unwrap();
+            strangers.push(stranger);
+        }
+        let (pool, replica) = (database.service_pool(USER, 2), database.service_pool(USER, 2));
+        let (one, other) = (session(&pool).await, session(&replica).await);
+        let mut lock = insertion(&replica).await;
+        for _ in 0..4 {
+            let waiting = sqlx::query(INSERT).execute(&pool);
+            timeout(Duration::from_millis(100), waiting).await.expect_err("the replica has the row");
+        }
+        eventually("the threads have ended", async || threads(&admin).await == 1).await;
+        let theirs: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&mut *lock).await.unwrap();
+        lock.commit().await.unwrap();
+        assert_eq!((theirs, orders(&pool).await), (other, 1));
+        assert_ne!(session(&pool).await, one);
+        for stranger in &strangers {
+            let mut rest = [0; 1024];
+            let left = loop {
+                match stranger.try_read(&mut rest) {
+                    Ok(1..) => {}
+                    ended => break ended.map_err(|error| error.kind()),
+                }
+            };
+            assert_eq!(left, Err(ErrorKind::WouldBlock), "the server has hung up");
         }
     }
 
