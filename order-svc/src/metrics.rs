@@ -5,7 +5,6 @@ use runtime::mysql::is_transient;
 use schema::event::EventType;
 
 use crate::store::transaction::TransactionError;
-use crate::wake::Hint;
 
 /// The counters. Clones count together.
 #[derive(Clone, Debug)]
@@ -55,6 +54,28 @@ impl Outcome {
             TransactionError::BeforeCommit(_) | TransactionError::AtCommit(_) | TransactionError::KeyContended => {
                 Self::Unavailable
             }
+        }
+    }
+}
+
+/// What became of a wake hint, as far as we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Handed to the connection.
+    Sent,
+    /// Not: the relay will find the event when it polls.
+    Dropped,
+}
+
+impl Hint {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sent, Self::Dropped];
+
+    /// The label of the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Hint, Metrics};
 
 /// At least this long from one hint to the next. The relay is not ready for another much sooner, and at full load each
 /// costs NATS and us what could be orders.
@@ -36,28 +36,6 @@ impl Wake {
     /// Something was committed.
     pub fn hint(&self) {
         self.0.notify_one();
-    }
-}
-
-/// What became of a hint, as far as we know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// Handed to the connection.
-    Sent,
-    /// Not: the relay will find the event when it polls.
-    Dropped,
-}
-
-impl Hint {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Sent, Self::Dropped];
-
-    /// The label of the metric.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Dropped => "dropped",
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an order is and what may happen to it. Pure: no clock, no database, no HTTP.
 
 mod email;
+mod entries;
 mod event;
 mod idempotency_key;
 mod new_order;

@@ -4,13 +4,10 @@
 //! nothing is trimmed or normalised. Names that appear twice are refused, because parsers differ in which one wins.
 //! The number of violations is bounded by the body limit of the HTTP server.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::email;
+use super::entries::Entries;
 
 /// The limits that the rules apply.
 pub mod rules {
@@ -155,33 +152,6 @@ impl Violation {
     /// A rule broken by the member `name`. Its pointer is escaped as RFC 6901 has it.
     fn of(name: &str, detail: &'static str) -> Self {
         Self { pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")), detail }
-    }
-}
-
-/// The members of an object in their order, with repeated names, each value as its own text.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::with_capacity(FIELDS.len());
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
     }
 }
 

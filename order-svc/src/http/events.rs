@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use runtime::http::docs::{Responses, documented};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use crate::App;
 use crate::store::{outbox_status, relay_lease};

@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use runtime::http::docs::{Responses, documented};
 use schema::ids::EventId;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use super::extract::OrderIdInPath;
 use crate::App;

@@ -4,13 +4,13 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
+use runtime::http::docs::{Responses, documented};
 use schema::ids::OrderId;
 use serde::Serialize;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use super::order_response::{OrderResponse, StatusResponse};
 use crate::App;

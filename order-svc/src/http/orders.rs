@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use runtime::http::problem::Problem;
 use schema::ids::OrderId;
@@ -11,7 +12,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use super::extract::{JsonBody, OrderIdInPath, idempotency_key, traceparent};
 use super::order_response::{Etag, OrderResponse, Precondition, not_modified, shown};
