@@ -2,7 +2,9 @@
 //!
 //! Idempotent: cancelling a cancelled order changes nothing and appends nothing, so an attempt whose COMMIT got no answer
 //! may be repeated. Of several that cancel at once, the row lock lets one do it and the others find it done; test
-//! `concurrent_cancels_append_one_event`.
+//! `concurrent_cancels_append_one_event`. A version that another writer's event has taken is left to it, and the cancellation
+//! takes the next: consumers get both, in order, and the order can be cancelled whatever others append;
+//! `a_version_that_another_writer_took_keeps_no_order_from_being_cancelled`.
 
 use chrono::Utc;
 use schema::ids::OrderId;
@@ -75,10 +77,12 @@ async fn commit(
         tx.rollback().await?;
         return Ok(None);
     };
-    match order.cancel_if(Utc::now(), expects) {
+    let before = order.version;
+    let version = order.next_version(&outbox::versions_after(&mut tx, id, before).await?);
+    match order.cancel_if(Utc::now(), version, expects) {
         Cancellation::Cancelled(order, event) => {
             let event = event.traced(traceparent.cloned());
-            orders::advance(&mut tx, &order).await?;
+            orders::advance(&mut tx, &order, before).await?;
             outbox::append(&mut tx, &event, app.event_bytes_max).await?;
             tx.commit().await.map_err(TransactionError::AtCommit)?;
             Ok(Some(Cancellation::Cancelled(order, event)))

@@ -51,9 +51,10 @@ impl Outcome {
         match error {
             TransactionError::BeforeCommit(error) if !is_transient(error) => Self::Failed,
             TransactionError::EventTooLarge { .. } => Self::Refused,
-            TransactionError::BeforeCommit(_) | TransactionError::AtCommit(_) | TransactionError::KeyContended => {
-                Self::Unavailable
-            }
+            TransactionError::BeforeCommit(_)
+            | TransactionError::AtCommit(_)
+            | TransactionError::KeyContended
+            | TransactionError::VersionTaken => Self::Unavailable,
         }
     }
 }

@@ -11,5 +11,5 @@ mod order_filter;
 pub use event::{NewEvent, TraceParent, message_bytes_max};
 pub use idempotency_key::IdempotencyKey;
 pub use new_order::{NewOrder, ParseError, Violation, rules};
-pub use order::{Cancellation, Order, OrderStatus, UnknownStatus};
+pub use order::{Cancellation, Order, OrderStatus, UnknownStatus, VERSIONS_SKIPPED_MAX};
 pub use order_filter::OrderFilter;

@@ -9,6 +9,9 @@ use schema::ids::OrderId;
 
 use super::{NewEvent, NewOrder};
 
+/// Versions that events of other writers may take before an event of ours: more, and the order is left to a person.
+pub const VERSIONS_SKIPPED_MAX: u32 = 100;
+
 /// An order as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -96,21 +99,31 @@ impl Order {
         asked(self) == asked(other)
     }
 
-    /// Cancels the order if it is in an expected state, or was in one when it was cancelled.
-    pub fn cancel_if(self, at: DateTime<Utc>, expects: impl Fn(&Self) -> bool) -> Cancellation {
-        let is_expected = expects(&self) || self.before_cancellation().is_some_and(|before| expects(&before));
-        if is_expected { self.cancel(at) } else { Cancellation::Unexpected(self) }
+    /// Cancels the order as its `version` if it is in an expected state, or was in one when it was cancelled.
+    pub fn cancel_if(self, at: DateTime<Utc>, version: NonZeroU32, expects: impl Fn(&Self) -> bool) -> Cancellation {
+        let is_expected = expects(&self) || self.before_cancellation().any(|before| expects(&before));
+        if is_expected { self.cancel(at, version) } else { Cancellation::Unexpected(self) }
     }
 
-    /// A cancelled order as it was before; its time then is not kept.
-    fn before_cancellation(&self) -> Option<Self> {
-        let version = NonZeroU32::new(self.version.get() - 1)?;
+    /// A cancelled order as it may have been before: which versions the cancellation skipped is not kept, nor is the time.
+    fn before_cancellation(&self) -> impl Iterator<Item = Self> {
         let is_cancelled = self.status == OrderStatus::Cancelled;
-        is_cancelled.then(|| Self { status: OrderStatus::Placed, version, ..self.clone() })
+        let versions =
+            (1..self.version.get()).rev().take(VERSIONS_SKIPPED_MAX as usize + 1).filter_map(NonZeroU32::new);
+        let before = |version| Self { status: OrderStatus::Placed, version, ..self.clone() };
+        versions.filter(move |_| is_cancelled).map(before)
     }
 
-    /// Cancels the order, unless that has happened before. Call it under the row lock: it assigns the next version.
-    pub fn cancel(mut self, at: DateTime<Utc>) -> Cancellation {
+    /// The version of the order's next event: the first that no other event has. Another writer may tell of the order
+    /// without changing it; `taken` are the versions of such events, in order. Consumers apply versions without a gap, so
+    /// that none may be left out either.
+    pub fn next_version(&self, taken: &[u32]) -> NonZeroU32 {
+        let next = self.version.saturating_add(1);
+        taken.iter().fold(next, |next, taken| next.saturating_add(u32::from(*taken == next.get())))
+    }
+
+    /// Cancels the order, unless that has happened before. Call it under the row lock: nobody else assigns `version`.
+    pub fn cancel(mut self, at: DateTime<Utc>, version: NonZeroU32) -> Cancellation {
         match self.status {
             OrderStatus::Placed => {}
             OrderStatus::Cancelled => return Cancellation::AlreadyCancelled(self),
@@ -119,7 +132,7 @@ impl Order {
         // A clock that was set back must not make an order end before it began.
         let at = at.trunc_subsecs(6).max(self.updated_at);
         self.status = OrderStatus::Cancelled;
-        self.version = self.version.saturating_add(1);
+        self.version = version;
         self.updated_at = at;
         let event = OrderEvent::Cancelled(OrderCancelled {
             schema_version: SCHEMA_VERSION,
@@ -168,6 +181,8 @@ impl OrderStatus {
 mod tests {
     use super::*;
 
+    const SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
     fn placed() -> (Order, NewEvent) {
         let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
         let at = "2026-11-22T11:30:00.123456789Z".parse().unwrap();
@@ -203,13 +218,15 @@ mod tests {
     fn a_shipped_order_is_not_cancelled() {
         let (order, _) = placed();
         let shipped = Order { status: OrderStatus::Shipped, ..order };
-        assert!(matches!(shipped.cancel(Utc::now()), Cancellation::TooLate(OrderStatus::Shipped)));
+        assert!(matches!(shipped.cancel(Utc::now(), SECOND), Cancellation::TooLate(OrderStatus::Shipped)));
     }
 
     #[test]
     fn a_cancelled_order_remembers_how_it_was_placed() {
         let (order, _) = placed();
-        let Cancellation::Cancelled(cancelled, _) = order.clone().cancel(Utc::now()) else { panic!("not cancelled") };
+        let Cancellation::Cancelled(cancelled, _) = order.clone().cancel(Utc::now(), SECOND) else {
+            panic!("not cancelled")
+        };
         assert_eq!(cancelled.as_placed(), order);
     }
 
@@ -217,18 +234,26 @@ mod tests {
     fn only_the_first_cancellation_makes_an_event() {
         let (order, _) = placed();
         let at = order.created_at + TimeDelta::seconds(1);
-        let Cancellation::Cancelled(order, event) = order.cancel(at) else { panic!("not cancelled") };
+        let Cancellation::Cancelled(order, event) = order.cancel(at, SECOND) else { panic!("not cancelled") };
         assert_eq!((order.status, order.version.get()), (OrderStatus::Cancelled, 2));
         assert_eq!((event.aggregate_version.get(), event.occurred_at), (2, at));
-        let Cancellation::AlreadyCancelled(again) = order.clone().cancel(at) else { panic!("cancelled twice") };
+        let Cancellation::AlreadyCancelled(again) = order.clone().cancel(at, SECOND) else { panic!("cancelled twice") };
         assert_eq!(again, order);
+    }
+
+    #[test]
+    fn the_next_version_is_the_first_that_nobody_took() {
+        let (order, _) = placed();
+        for (taken, next) in [(&[][..], 2), (&[2], 3), (&[2, 3, 5], 4), (&[3], 2), (&[5, 6], 2)] {
+            assert_eq!(order.next_version(taken).get(), next, "{taken:?}");
+        }
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_reverse_an_orders_times() {
         let (order, _) = placed();
         let created_at = order.created_at;
-        let Cancellation::Cancelled(order, _) = order.cancel(created_at - TimeDelta::hours(1)) else {
+        let Cancellation::Cancelled(order, _) = order.cancel(created_at - TimeDelta::hours(1), SECOND) else {
             panic!("not cancelled")
         };
         assert_eq!(order.updated_at, created_at);

@@ -196,8 +196,8 @@ impl From<TransactionError> for ApiError {
                 tracing::warn!(error = chain(&error), "an order is refused for its event");
                 Self::EventTooLarge
             }
-            TransactionError::KeyContended => {
-                tracing::warn!(error = chain(&error), "giving up on an idempotency key");
+            TransactionError::KeyContended | TransactionError::VersionTaken => {
+                tracing::warn!(error = chain(&error), "giving up on what others take, too");
                 Self::DatabaseUnavailable
             }
         }

@@ -69,12 +69,11 @@ pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Orde
     row.map(Row::into_order).transpose()
 }
 
-/// Writes the status, version and time of an order that [`lock`] read and a transition advanced by one version. Locks
-/// nothing more.
+/// Writes the status, version and time of an order that [`lock`] read and a transition advanced. Locks nothing more.
 ///
 /// # Errors
-/// As the database has it; [`sqlx::Error::RowNotFound`] if the row is not at the version before.
-pub async fn advance(tx: &mut Transaction, order: &Order) -> sqlx::Result<()> {
+/// As the database has it; [`sqlx::Error::RowNotFound`] if the row is not at the version `before`.
+pub async fn advance(tx: &mut Transaction, order: &Order, before: NonZeroU32) -> sqlx::Result<()> {
     let result = query!(
         "UPDATE orders
          SET status = ?, version = ?, updated_at = ?
@@ -84,7 +83,7 @@ pub async fn advance(tx: &mut Transaction, order: &Order) -> sqlx::Result<()> {
         order.version.get(),
         order.updated_at,
         order.id,
-        order.version.get() - 1,
+        before.get(),
     )
     .execute(&mut **tx)
     .await?;

@@ -2,17 +2,19 @@
 //! outbox-relay's, and the grants of our user say so too.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::event::OrderEvent;
 use schema::ids::{EventId, OrderId};
 use schema::names;
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
+use super::Receipt;
 use super::transaction::TransactionError;
 use crate::config::EventBytesMax;
-use crate::domain::{NewEvent, message_bytes_max};
+use crate::domain::{NewEvent, VERSIONS_SKIPPED_MAX, message_bytes_max};
 
 /// Where [`story`] stops: orders have two events, foreign writers might append more.
 const STORY_MAX: u32 = 100;
@@ -21,8 +23,8 @@ const STORY_MAX: u32 = 100;
 /// row, which nobody can see yet, and never the end of the table.
 ///
 /// # Errors
-/// [`TransactionError::EventTooLarge`] before the broker would have to refuse it, when it is too late; else as the
-/// database has it.
+/// [`TransactionError::EventTooLarge`] before the broker would have to refuse it, when it is too late;
+/// [`TransactionError::VersionTaken`] if another writer was faster; else as the database has it.
 #[tracing::instrument(
     name = "outbox.append",
     level = "debug",
@@ -40,7 +42,7 @@ pub async fn append(tx: &mut Transaction, event: &NewEvent, limit: EventBytesMax
     if bytes > limit.get() {
         return Err(TransactionError::EventTooLarge { bytes, limit });
     }
-    query!(
+    let inserted = query!(
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject,
                              payload, headers, occurred_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -55,8 +57,34 @@ pub async fn append(tx: &mut Transaction, event: &NewEvent, limit: EventBytesMax
         event.occurred_at,
     )
     .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .await;
+    match Receipt::of(inserted)? {
+        Receipt::First => Ok(()),
+        Receipt::Duplicate => Err(TransactionError::VersionTaken),
+    }
+}
+
+/// The versions after `version` that events of the order have already, in order: at most
+/// [`VERSIONS_SKIPPED_MAX`], by the index `aggregate`. Locks nothing.
+///
+/// # Errors
+/// As the database has it.
+pub async fn versions_after(tx: &mut Transaction, id: OrderId, version: NonZeroU32) -> sqlx::Result<Vec<u32>> {
+    query_scalar!(
+        r#"SELECT aggregate_version AS "aggregate_version!"
+           FROM outbox
+           WHERE aggregate_type = ?
+             AND aggregate_id = ?
+             AND aggregate_version > ?
+           ORDER BY aggregate_version
+           LIMIT ?"#,
+        names::ORDER,
+        id,
+        version.get(),
+        VERSIONS_SKIPPED_MAX,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }
 
 fn payload(event: &OrderEvent) -> sqlx::Result<String> {

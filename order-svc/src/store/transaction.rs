@@ -40,6 +40,9 @@ pub enum TransactionError {
     /// An idempotency key was taken when it was tried and free when it was looked up: nothing is committed.
     #[error("taking an idempotency key that others take and free")]
     KeyContended,
+    /// An event of another writer took the order's next version meanwhile: nothing is committed.
+    #[error("appending an event whose version another writer took")]
+    VersionTaken,
 }
 
 /// The attempts of one transaction.
@@ -90,7 +93,7 @@ fn is_worth_retrying(error: &TransactionError) -> bool {
     match error {
         TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::EventTooLarge { .. } => false,
         TransactionError::BeforeCommit(error) | TransactionError::AtCommit(error) => is_transient(error),
-        TransactionError::KeyContended => true,
+        TransactionError::KeyContended | TransactionError::VersionTaken => true,
     }
 }
 

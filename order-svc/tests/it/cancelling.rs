@@ -1,3 +1,4 @@
+use sqlx::AssertSqlSafe;
 use stack::both_engines;
 use stack::testing::{Database, Engine, MySql, TcpProxy, eventually};
 
@@ -5,6 +6,14 @@ use crate::api::{Answer, Api, NO_NATS, USER};
 
 const CANCELLED_EVENTS: &str =
     "SELECT COUNT(*) FROM outbox WHERE event_type = 'order.cancelled' AND aggregate_version = 2";
+
+/// Another writer's event that tells of the only order, as its version.
+fn foreign_event(version: i64) -> String {
+    format!(
+        "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+         SELECT aggregate_type, aggregate_id, {version}, 'x', 'x', '{{}}' FROM outbox WHERE aggregate_version = 1"
+    )
+}
 
 both_engines! {
     async fn concurrent_cancels_append_one_event(engine: Engine) {
@@ -62,6 +71,39 @@ both_engines! {
         let cancelled = api.post(&format!("/api/orders/{id}/cancel")).await;
         assert_eq!(cancelled.status, 200, "{}", cancelled.text);
         assert_eq!(api.count(CANCELLED_EVENTS).await, 1);
+    }
+
+    async fn a_version_that_another_writer_took_keeps_no_order_from_being_cancelled(engine: Engine) {
+        // Versions that others took, and the one that is left for the cancellation: none is left out.
+        for (taken, version) in [(&[2][..], 3), (&[2, 3, 5], 4), (&[3], 2)] {
+            let api = Api::start(engine).await;
+            let id = api.placed().await;
+            for version in taken {
+                api.execute(&foreign_event(*version)).await;
+            }
+            let path = format!("/api/orders/{id}/cancel");
+            let cancelled = api.post(&path).await;
+            assert_eq!((cancelled.status, &cancelled.body["version"]), (200, &version.into()), "{}", cancelled.text);
+            let event = "SELECT CAST(aggregate_version AS SIGNED) FROM outbox WHERE event_type = 'order.cancelled'";
+            assert_eq!(api.count(event).await, version);
+            let again = Answer::to(api.client.post(api.url(&path)).header("if-match", "\"1-placed\"")).await;
+            assert_eq!((again.status, &again.body), (200, &cancelled.body), "a repeat whose first answer was lost");
+        }
+    }
+
+    async fn a_version_that_another_writer_takes_at_the_same_time_is_left_to_it(engine: Engine) {
+        let (api, _server) = Api::alone(engine).await;
+        let id = api.placed().await;
+        let mut other = api.pool.begin().await.unwrap();
+        sqlx::query(AssertSqlSafe(foreign_event(2))).execute(&mut *other).await.unwrap();
+        let path = format!("/api/orders/{id}/cancel");
+        let commit = async {
+            eventually("the cancellation waits", async || api.row_lock_waits().await == 1).await;
+            other.commit().await.unwrap();
+        };
+        let (cancelled, ()) = tokio::join!(api.post(&path), commit);
+        assert_eq!((cancelled.status, &cancelled.body["version"]), (200, &3.into()), "{}", cancelled.text);
+        assert_eq!(api.rows().await, (1, 3));
     }
 
     async fn a_shipped_order_is_not_cancelled(engine: Engine) {
