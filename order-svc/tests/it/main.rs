@@ -16,4 +16,5 @@ mod placing;
 mod process;
 mod refusing;
 mod repeating;
+mod schema_change;
 mod watching;
