@@ -76,6 +76,16 @@ impl TcpProxy {
         self.trap.send_replace((bytes.to_vec(), Mode::Cut));
     }
 
+    /// From now on, once: when a client sends these bytes, they wait before the server, and it is as after [`TcpProxy::pause`].
+    pub fn pause_before(&mut self, bytes: &[u8]) {
+        self.trap.send_replace((bytes.to_vec(), Mode::Paused));
+    }
+
+    /// Waits until [`TcpProxy::pause_before`] has done its work.
+    pub async fn until_paused(&mut self) {
+        self.reached.wait_for(|reached| *reached == Mode::Paused).await.expect("the proxy runs");
+    }
+
     /// From now on, once: when a client sends these bytes, they reach the server, and it is as after [`TcpProxy::deafen`].
     pub fn deafen_at(&mut self, bytes: &[u8]) {
         self.trap.send_replace((bytes.to_vec(), Mode::Deaf));
@@ -258,6 +268,13 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
                     to.write_all(passing).await.ok();
                     trap.wanted.send_replace(Mode::Cut);
                     return;
+                }
+                Some((_, Mode::Paused)) => {
+                    trap.wanted.send_replace(Mode::Paused);
+                    let is_paused = mode.wait_for(|mode| *mode == Mode::Paused).await.is_ok();
+                    if !is_paused || !until_open(&mut mode, &direction).await {
+                        return;
+                    }
                 }
                 Some((_, mode)) => drop(trap.wanted.send_replace(mode)),
                 None => {}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use schema::envelope::Envelope;
-use stack::testing::eventually;
+use stack::testing::{TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
@@ -83,5 +83,27 @@ both_engines! {
         }
         eventually("they are held", async || world.count("held").await == 1000).await;
         assert_eq!(world.messages().await.len(), 2);
+    }
+
+    /// The relay is held up between its two questions: what stands in the way, and what is to be published.
+    async fn an_event_that_is_let_go_on_in_the_middle_of_a_claim_is_not_overtaken(engine: Engine) {
+        let world = World::new(engine).await;
+        let aggregate = Uuid::now_v7();
+        let first = world.append(aggregate, 1).await;
+        let second = world.append(aggregate, 2).await;
+        sqlx::query("UPDATE outbox SET state = 'dead' WHERE event_id = ?").bind(first).execute(&world.pool).await.unwrap();
+        let mut proxy = TcpProxy::start(world.database.port()).await;
+        proxy.pause_before(b"SELECT EXISTS (SELECT 1 FROM outbox WHERE state IN ('dead', 'held'))");
+        let relay = world.relay_through(&proxy);
+        let (relay, ()) = tokio::join!(relay.start(), async {
+            proxy.until_paused().await;
+            let requeue = "UPDATE outbox SET state = 'pending' WHERE event_id = ?";
+            sqlx::query(requeue).bind(first).execute(&world.pool).await.unwrap();
+            proxy.heal().await;
+        });
+        world.until_all_published().await;
+        let place = async |event| world.row(event).await.stream_seq;
+        assert!(place(first).await < place(second).await);
+        drop(relay);
     }
 }
