@@ -1,5 +1,5 @@
 //! The API. Each route module owns its routes and its responses; their documentation is generated from the handlers, so
-//! the two can't differ.
+//! it can't tell another story.
 
 pub mod docs;
 mod error;

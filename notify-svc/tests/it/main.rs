@@ -11,7 +11,6 @@ mod email_verbs;
 mod email_verdicts;
 mod emails;
 mod fuzzing;
-mod leading;
 mod mail_server;
 mod metrics;
 mod ordering;

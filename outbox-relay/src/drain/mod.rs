@@ -1,5 +1,6 @@
 //! An event's way from the outbox to the stream: woken, claimed, published, settled.
 
+mod account;
 pub mod claim;
 mod floor;
 pub mod line;

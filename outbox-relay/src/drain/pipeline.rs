@@ -21,16 +21,11 @@ use crate::drain::relay::{Relay, TurnError};
 use crate::drain::settler::Settled;
 use crate::lease::Tenure;
 use crate::limits::Over;
-use crate::publish::stored::Stored;
 use crate::publish::{Outage, Report};
 use crate::store::outbox::{self, Found, Limits};
-use crate::store::outbox_settle;
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
-
-/// A batch in one piece of the stream's search.
-const FOUND_MAX: usize = 1_000;
 
 /// A connection as young as this knows the server's limits.
 const LIMIT_FRESH_FOR: Duration = Duration::from_secs(5);
@@ -210,24 +205,9 @@ impl Relay {
         let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
         // Settles need not come in the order of the stream: within a batch they do not.
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
-        let stored = line.publisher.account_from(from).await?;
-        self.settle_found(tenure, &stored).await?;
+        self.account(tenure, &line.publisher, (from, pipeline.doubts)).await?;
         pipeline.line = Some(line);
         pipeline.attached_at = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Settles what the stream has and nobody accounted for.
-    async fn settle_found(&self, tenure: &Tenure, stored: &[Stored]) -> Result<(), TurnError> {
-        let found: Vec<_> = stored.iter().filter_map(Stored::event).collect();
-        for found in found.chunks(FOUND_MAX) {
-            let settled = outbox_settle::settle_found(&self.pool, &tenure.token, found).await;
-            let settled = settled.map_err(TurnError::Claim)?;
-            if settled > 0 {
-                tracing::warn!(events = settled, "found in the stream and settled: their relay had not come to it");
-                self.metrics.recovered(settled);
-            }
-        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
-//! The stream's sequences in the PubAcks that were settled.
+//! The stream's sequences in the PubAcks that were settled, and up to where the rest of it is accounted for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The stream's sequences in the PubAcks that were settled; a clone is the same.
 ///
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// away by it. It need not be. What takes acknowledged messages from a stream is a new run of its server, or in a cluster the
 /// loss of what a quorum had, and with both comes another server or leader, whose sign has the newest events compared. In a
 /// cluster, too, no sequence is given out twice without a loss: a new leader has all that was acknowledged. What is left to
-/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two checks.
+/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two looks.
 #[derive(Clone, Debug, Default)]
 pub struct Acks(Arc<AckedSoFar>);
 
@@ -17,9 +17,29 @@ pub struct Acks(Arc<AckedSoFar>);
 struct AckedSoFar {
     highest: AtomicU64,
     is_repeated: AtomicBool,
+    accounted: Mutex<Accounted>,
+}
+
+/// Up to where what the stream holds is settled, in the database that was reached at so many lost connections.
+#[derive(Debug, Default)]
+struct Accounted {
+    stream_seq: u64,
+    doubts: u64,
 }
 
 impl Acks {
+    /// What the stream holds up to a sequence is settled, and no connection was lost since there were so many lost.
+    pub fn accounted(&self, stream_seq: u64, doubts: u64) {
+        *self.0.accounted.lock().unwrap_or_else(PoisonError::into_inner) = Accounted { stream_seq, doubts };
+    }
+
+    /// Up to where what the stream holds needs no second reading: an attach that was broken off goes on from there, unless the
+    /// database may be another one.
+    pub fn accounted_to(&self, doubts: u64) -> u64 {
+        let accounted = self.0.accounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounted.doubts == doubts { accounted.stream_seq } else { 0 }
+    }
+
     /// Notes one sequence of a batch that was published after all batches noted before.
     pub fn note(&self, stream_seq: u64) {
         if stream_seq <= self.0.highest.fetch_max(stream_seq, Ordering::Relaxed) {
@@ -40,5 +60,6 @@ impl Acks {
     pub fn forget(&self) {
         self.0.highest.store(0, Ordering::Relaxed);
         self.0.is_repeated.store(false, Ordering::Relaxed);
+        self.accounted(0, 0);
     }
 }

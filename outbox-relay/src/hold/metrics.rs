@@ -1,4 +1,4 @@
-//! The metrics of pauses, retention and release.
+//! What pauses, retention and release tell.
 
 use prometheus::{IntCounter, IntGauge, Registry};
 

@@ -29,7 +29,7 @@ use crate::operate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst
 use crate::stream::Reach;
 use crate::terms::Terms;
 
-/// Checks of the loss detector between two of the preflight: a minute, unless configured.
+/// Looks of the loss detector between two of the preflight: a minute, unless configured.
 const LOOKS_BETWEEN: u32 = 12;
 
 /// Runs the relay until SIGTERM or SIGINT.

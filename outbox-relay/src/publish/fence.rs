@@ -11,7 +11,13 @@
 //!
 //! What others store in between costs a refusal. While refusals repeat, less and less is published at once: down to single
 //! events, each of which goes out again with the number that the refusal told.
+//!
+//! That number is enough once the fence is closed: nothing that another relay had on its way at the attach can be stored any
+//! more. It closes when something of ours is stored, or when others took the stream further than such a message may expect.
+//! So a stranger who never rests doesn't keep a relay from its first event (`a_fresh_attach_publishes_beside_a_foreign_publisher_that_never_rests`):
+//! what has to be read of the stream before is bounded.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use async_nats::header::{HeaderMap, HeaderName};
@@ -26,16 +32,60 @@ pub const BURST_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct Fence {
     last: AtomicU64,
-    /// Whether anything of ours was stored behind what the attach had seen: from then on nothing that another relay had on its
-    /// way before can be stored, because all of it expects an earlier end.
+    /// Whether nothing that another relay had on its way at the attach can be stored any more.
     is_closed: AtomicBool,
     burst: AtomicUsize,
+    attached: OnceLock<Attached>,
+}
+
+/// The end of the stream at the attach, and by whose word.
+#[derive(Debug)]
+struct Attached {
+    end: u64,
+    server: String,
+}
+
+impl Default for Fence {
+    /// Nothing is known yet.
+    fn default() -> Self {
+        Self {
+            last: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+            burst: AtomicUsize::new(BURST_MAX),
+            attached: OnceLock::new(),
+        }
+    }
 }
 
 impl Fence {
-    /// The stream is accounted for up to a sequence.
-    pub fn at(last: u64) -> Self {
-        Self { last: AtomicU64::new(last), is_closed: AtomicBool::new(false), burst: AtomicUsize::new(BURST_MAX) }
+    /// The stream ended here when it was attached to; it is accounted for up to an earlier sequence.
+    pub fn attach(&self, last: u64, end: u64, server: &str) {
+        self.looked(last.min(end));
+        self.attached.get_or_init(|| Attached { end, server: server.to_owned() });
+    }
+
+    /// Where the stream ended at the attach.
+    pub fn attached_end(&self) -> u64 {
+        self.attached.get().map_or(0, |attached| attached.end)
+    }
+
+    /// The last sequence at which anything can be stored that another relay had on its way at the attach: it knew of no later
+    /// end, and behind that it names its own messages one after the other. None if another server speaks for the stream now: the
+    /// one before may have been cut off from it, and the end that it told too early.
+    pub fn reach(&self, server: &str) -> Option<u64> {
+        let attached = self.attached.get().filter(|attached| attached.server == server)?;
+        Some(attached.end + BURST_MAX as u64)
+    }
+
+    /// Whether what others store need not be read any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// The stream went on beyond what can be ours, up to this sequence.
+    pub fn outgrown(&self, last: u64) {
+        self.looked(last);
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// The sequence up to which the stream is accounted for.
@@ -63,7 +113,7 @@ impl Fence {
     /// A refusal, which told where the stream ends, or did not: whether that alone is enough to go on.
     pub fn refused(&self, told: Option<u64>) -> bool {
         self.burst.store((self.burst() / 2).max(1), Ordering::Relaxed);
-        match told.filter(|told| self.is_closed.load(Ordering::Relaxed) && *told > self.last()) {
+        match told.filter(|told| self.is_closed() && *told > self.last()) {
             Some(told) => {
                 self.looked(told);
                 true
@@ -108,7 +158,9 @@ mod tests {
 
     #[test]
     fn a_refusal_is_gone_on_from_without_a_look_only_once_something_of_ours_was_stored() {
-        let fence = Fence::at(10);
+        let fence = Fence::default();
+        fence.attach(8, 10, "a");
+        fence.looked(10);
         assert!(!fence.refused(Some(12)), "the one between may be ours, from an earlier tenure");
         fence.looked(12);
         fence.stored(13, 1);
@@ -119,8 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_others_took_beyond_reach_is_gone_on_from_too() {
+        let fence = Fence::default();
+        fence.attach(20, 10, "a");
+        assert_eq!((fence.last(), fence.attached_end()), (10, 10));
+        assert_eq!(fence.reach("a"), Some(10 + BURST_MAX as u64));
+        assert_eq!(fence.reach("b"), None, "the one before may have been cut off");
+        assert!(!fence.refused(Some(5_000)), "what is within reach was not read");
+        fence.outgrown(5_000);
+        assert!(fence.refused(Some(5_002)));
+    }
+
+    #[test]
     fn refusals_make_bursts_small_and_what_is_stored_makes_them_large_again() {
-        let fence = Fence::at(0);
+        let fence = Fence::default();
         for _ in 0..20 {
             fence.refused(None);
         }

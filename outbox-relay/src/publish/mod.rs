@@ -44,7 +44,7 @@ use crate::terms::Terms;
 /// Fewer events than this are cheaper and quicker one by one: a batch costs the broker a staging folder.
 const ATOMIC_FROM: usize = 24;
 
-/// Refusals in a row after which the relay reads the outbox again.
+/// Refusals in a row after which the relay looks at the outbox again.
 const FRUITLESS_MAX: u32 = 64;
 
 /// What became of one event.
@@ -81,7 +81,7 @@ pub struct Report {
 /// Why publishing stopped before the end of a queue.
 #[derive(Debug)]
 enum Break {
-    /// The stream did not end where it was expected to; what the broker said of its end.
+    /// The stream did not end where it was expected to; what the broker told of its end.
     Fence { told: Option<u64> },
     /// As a batch these are not stored: one by one will show why.
     Batch { events: usize, reason: String },
@@ -111,12 +111,11 @@ impl Report {
 
     /// These were found in the stream: some of them are to be published still.
     fn account_for(&mut self, found: Vec<Stored>, queue: &mut Queue) {
-        for stored in found {
-            match queue.remove(&stored.msg_id) {
-                Some(event) => self.outcomes.push((event, Outcome::Published { stream_seq: stored.stream_seq })),
-                None => self.found.extend(stored.event().is_some().then_some(stored)),
-            }
-        }
+        let events = found.into_iter().filter(|stored| stored.event().is_some());
+        let mut found = events.map(|stored| (stored.msg_id, stored.stream_seq)).collect();
+        let stored = queue.take_stored(&mut found);
+        self.outcomes.extend(stored.into_iter().map(|(event, stream_seq)| (event, Outcome::Published { stream_seq })));
+        self.found.extend(found.into_iter().map(|(msg_id, stream_seq)| Stored { msg_id, stream_seq }));
     }
 
     /// Takes the events out that are above a limit.
@@ -139,7 +138,7 @@ pub struct Publisher {
     stream: String,
     path: PublishPath,
     timeout: Duration,
-    /// What the stream said when it was last checked.
+    /// What the stream said when it was last looked at.
     stream_allows_atomic: Arc<AtomicBool>,
     fence: Arc<Fence>,
     terms: Terms,
@@ -151,7 +150,7 @@ impl Publisher {
     pub fn new(client: Client, stream: String, path: PublishPath, timeout: Duration, metrics: Metrics) -> Self {
         // Each publish has room for its PubAck at once, also while those of a burst before are not given up yet.
         let context = ContextBuilder::new().timeout(timeout).max_ack_inflight(BURST_MAX * 4).build(client.clone());
-        let fence = Arc::new(Fence::at(0));
+        let fence = Arc::new(Fence::default());
         Self {
             client,
             context,
@@ -170,12 +169,12 @@ impl Publisher {
         self.stream_allows_atomic.store(allowed, Ordering::Relaxed);
     }
 
-    /// Has it note there what the stream takes, each time that it is checked.
+    /// Has it note there what the stream takes, each time that it is looked at.
     pub fn noting(self, terms: Terms) -> Self {
         Self { terms, ..self }
     }
 
-    /// The largest message that broker and stream take, in bytes. The server says its limit at connect only.
+    /// The largest message that broker and stream take, in bytes. The server tells of its limit at connect only.
     pub fn payload_bytes_max(&self) -> u64 {
         let server = self.client.max_payload() as u64;
         let stream = self.terms.now().and_then(|taken| taken.message_bytes_max);

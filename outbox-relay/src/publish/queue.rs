@@ -52,9 +52,15 @@ impl Queue {
         *stopped = event.seq.min(*stopped);
     }
 
-    /// Takes out an event by its dedup id.
-    pub fn remove(&mut self, msg_id: &str) -> Option<Event> {
-        let place = self.events.iter().position(|event| event.msg_id() == msg_id)?;
-        self.events.remove(place)
+    /// Takes out the events that were found in the stream, each with its sequence there, and takes them out of what was found.
+    pub fn take_stored(&mut self, found: &mut HashMap<String, u64>) -> Vec<(Event, u64)> {
+        let mut stored = Vec::new();
+        for event in std::mem::take(&mut self.events) {
+            match found.remove(&event.msg_id()) {
+                Some(stream_seq) => stored.push((event, stream_seq)),
+                None => self.events.push_back(event),
+            }
+        }
+        stored
     }
 }

@@ -2,38 +2,72 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::look::StreamNow;
 use super::stored::{LOOK_UPS_MAX, Stored};
 use super::{Outage, Publisher};
 
+/// Messages that are read in one piece.
+const PIECE: u64 = 4_000;
+
 impl Publisher {
-    /// Accounts for what is stored above a sequence, at the attach: the messages with a dedup id, wherever they came from.
+    /// Begins to account for what is stored above a sequence, at the attach: the messages with a dedup id, wherever they came
+    /// from.
     ///
     /// # Errors
     /// If the broker is away or refuses.
-    pub async fn account_from(&self, stream_seq: u64) -> Result<Vec<Stored>, Outage> {
+    pub async fn attach(&self, stream_seq: u64) -> Result<(), Outage> {
         let now = self.look().await?;
-        self.fence.looked(stream_seq.min(now.last_seq));
-        self.account_for(&now).await
+        self.fence.attach(stream_seq.max(now.first_seq.saturating_sub(1)), now.last_seq, &now.server);
+        let messages = now.last_seq - self.fence.last();
+        if messages > PIECE {
+            tracing::info!(messages, "reading what others stored in the stream since the last settled event");
+        }
+        Ok(())
     }
 
-    /// Accounts for what was stored since the last time.
+    /// Accounts for the next piece of what the stream had at the attach; none when all of it is accounted for.
     ///
     /// # Errors
-    /// If the broker is away or refuses, or if the stream ends before what it acknowledged: that is for the watcher to see to.
+    /// If the broker is away or refuses.
+    pub async fn account_on(&self) -> Result<Option<Vec<Stored>>, Outage> {
+        let (after, end) = (self.fence.last(), self.fence.attached_end());
+        if after >= end {
+            return Ok(None);
+        }
+        let last = end.min(after + PIECE);
+        let found = self.stored_between(after, last).await?;
+        self.fence.looked(last);
+        Ok(Some(found))
+    }
+
+    /// Up to which sequence the stream is accounted for.
+    pub fn accounted_to(&self) -> u64 {
+        self.fence.last()
+    }
+
+    /// Accounts for what was stored since the last time, as far as any of it can be a relay's.
+    ///
+    /// # Errors
+    /// If the broker is away or refuses; if the stream ends before what it acknowledged, which is for the watcher to see to; if
+    /// another server speaks for it than at the attach, which is to be made again.
     pub(super) async fn catch_up(&self) -> Result<Vec<Stored>, Outage> {
         let (known, now) = (self.fence.last(), self.look().await?);
         if now.last_seq < known {
             let end = now.last_seq;
             return Err(Outage(format!("the stream ends with message {end}, and had acknowledged message {known}")));
         }
-        self.account_for(&now).await
-    }
-
-    async fn account_for(&self, now: &StreamNow) -> Result<Vec<Stored>, Outage> {
-        let after = self.fence.last().max(now.first_seq.saturating_sub(1));
-        let found = self.stored_between(after, now.last_seq).await?;
-        self.fence.looked(now.last_seq);
+        if self.fence.is_closed() {
+            self.fence.looked(now.last_seq);
+            return Ok(Vec::new());
+        }
+        let Some(reach) = self.fence.reach(&now.server) else {
+            return Err(Outage("the stream is led by another server than before".to_owned()));
+        };
+        let last = reach.min(now.last_seq);
+        let found = self.stored_between(known.max(now.first_seq.saturating_sub(1)), last).await?;
+        self.fence.looked(last);
+        if now.last_seq > reach {
+            self.fence.outgrown(now.last_seq);
+        }
         Ok(found)
     }
 

@@ -2,7 +2,7 @@
 
 use runtime::mysql::Transaction;
 
-/// An action of an operator.
+/// A deed of an operator.
 #[derive(Debug)]
 pub struct Action<'a> {
     /// Who ran the verb.

@@ -2,7 +2,7 @@
 
 use runtime::mysql::Pool;
 
-/// Where the search stops.
+/// Where looking stops.
 const ROWS_MAX: u32 = 10_000;
 
 /// How many there are among the first ten thousand rows of each kind.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use serde::Serialize;
 
-/// A pause, for people.
+/// A pause for people to look at.
 #[derive(Debug, Serialize)]
 pub struct PauseRow {
     pub pattern: String,

@@ -1,7 +1,6 @@
 //! The broker refuses what a relay that was replaced had on its way, and nothing overtakes beside other publishers.
 
 use std::collections::{HashMap, HashSet};
-use std::process::Stdio;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -20,7 +19,7 @@ fn by_way_of(world: &World, proxy: &TcpProxy) -> Service {
 }
 
 /// A stream that forgets dedup ids at once.
-async fn forgetful_stream(world: &World) {
+pub async fn forgetful_stream(world: &World) {
     let config = Config {
         name: STREAM.to_owned(),
         subjects: vec!["order.>".to_owned()],
@@ -45,11 +44,11 @@ async fn until_ids_are_forgotten(world: &World) {
 }
 
 /// The events of the relays among the messages.
-fn of_orders(messages: Vec<Message>) -> Vec<Message> {
+pub fn of_orders(messages: Vec<Message>) -> Vec<Message> {
     messages.into_iter().filter(|message| message.headers.get("ce-id").is_some()).collect()
 }
 
-fn assert_once_and_in_order(messages: &[Message], events: usize) {
+pub fn assert_once_and_in_order(messages: &[Message], events: usize) {
     let ids: HashSet<_> = messages.iter().map(|message| message.headers.get("ce-id").unwrap().as_str()).collect();
     assert_eq!((messages.len(), ids.len()), (events, events));
     for (order, versions) in versions_by_order(messages) {
@@ -173,70 +172,4 @@ async fn no_single_event_overtakes_a_refused_one_under_way() {
     world.until_all_published().await;
     assert_once_and_in_order(&world.messages().await, 600 - 25 - 20 + 300);
     assert_eq!(metric(&relay, "relay_pubacks_total{result=\"duplicate\"}").await, 1.0);
-}
-
-/// Publishes messages of its own, one after the other, until it is dropped.
-async fn publish_for_ever(world: &World) -> tokio::task::JoinHandle<()> {
-    let jetstream = world.jetstream().await;
-    tokio::spawn(async move {
-        loop {
-            let mut headers = HeaderMap::new();
-            headers.insert(MSG_ID_HEADER, Uuid::now_v7().to_string());
-            jetstream.publish_with_headers("order.test", headers, "{}".into()).await.unwrap().await.unwrap();
-        }
-    })
-}
-
-async fn drain_beside_a_foreign_publisher(path: &str) {
-    let world = World::new(Engine::MySql).await;
-    let relay = world.relay().env("PUBLISH_PATH", path).start().await;
-    world.append(Uuid::now_v7(), 1).await;
-    world.until_all_published().await;
-    let foreign = publish_for_ever(&world).await;
-    // Versions of an order side by side: the second of each would overtake if the first alone were refused.
-    append_at_once(&world, &events(300, 5)).await;
-    eventually_within(Duration::from_secs(60), "everything is published", async || world.count("pending").await == 0)
-        .await;
-    foreign.abort();
-    assert_once_and_in_order(&of_orders(world.messages().await), 1 + 1_500);
-    assert_eq!(metric(&relay, "relay_lease_losses_total").await, 0.0);
-}
-
-#[tokio::test]
-async fn nothing_overtakes_beside_a_foreign_publisher() {
-    drain_beside_a_foreign_publisher("auto").await;
-}
-
-#[tokio::test]
-async fn no_single_event_overtakes_beside_a_foreign_publisher() {
-    drain_beside_a_foreign_publisher("careful").await;
-}
-
-/// The relay's events and those of a replay of as many.
-#[tokio::test]
-async fn a_replay_beside_a_drain_costs_it_no_event_and_no_order() {
-    const ORDERS: usize = 1_000;
-    let world = World::new(Engine::MySql).await;
-    let _relay = world.relay().start().await;
-    append_at_once(&world, &events(ORDERS, 3)).await;
-    world.until_all_published().await;
-    let replay = std::process::Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-        .args(["event", "replay", "--since", "1h"])
-        .env_clear()
-        .env("DATABASE_URL", world.database.url("outbox_relay"))
-        .env("NATS_URL", world.nats.url())
-        .env("USER", "ada")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    for _ in 0..5 {
-        append_at_once(&world, &events(ORDERS / 5, 3)).await;
-    }
-    eventually_within(Duration::from_secs(60), "everything is published", async || world.count("pending").await == 0)
-        .await;
-    assert!(replay.wait_with_output().unwrap().status.success());
-    let (replayed, published): (Vec<_>, Vec<_>) =
-        of_orders(world.messages().await).into_iter().partition(|message| message.msg_id.contains(".r"));
-    assert_once_and_in_order(&published, 2 * ORDERS * 3);
-    assert!(replayed.len() >= ORDERS * 3, "{}", replayed.len());
 }
