@@ -4,7 +4,7 @@
 #
 # Each holds its program, the C library, CA certificates and nothing else: no shell, no package manager. It runs as
 # user 65532 and writes nothing, so the root file system can be read-only; notify-svc with EMAIL_TRANSPORT=file
-# needs a volume. What is told by environment, and which verbs there are: `podman run order-svc --help`.
+# needs a volume. Settings and verbs: `podman run order-svc --help`.
 #
 # The bases are arguments, for whoever mirrors or pins them by digest; k8s/prove-images proves this file on two that it makes
 # from Debian packages.

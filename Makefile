@@ -27,35 +27,36 @@ setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
 .PHONY: up
 up: ## Run the pipeline in the foreground; Ctrl-C stops it
 	@crates/stack/setup $(DB) nats nginx
-	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack up --db $(DB)
 
 .PHONY: reset
 reset: ## Forget all data of `make up`
-	@cargo run --release --quiet -p stack -- reset
+	@mkdir -p .stack
+	@flock --nonblock .stack/up.lock rm -rf .stack/data || { echo "reset: the stack is up: stop it first" >&2; exit 1; }
 
 .PHONY: demo-downtime
 demo-downtime: ## Stop notify-svc, place orders, see them wait in NATS, start it again
 	@crates/stack/setup $(DB) nats
-	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack demo-downtime --db $(DB)
 
 .PHONY: test
 test: ## Run all tests against MySQL, MariaDB and NATS servers that are started for them
 	@crates/stack/setup test
-	@cargo build --quiet --workspace --bins
+	@cargo build --workspace --bins
 	@$(TARGET)/debug/stack test -- $(ARGS)
 
 .PHONY: prove
-prove: ## Kill, freeze and cut off everything under load, then compare what customers were told with what is there
+prove: ## Kill, freeze and cut off everything under load, then compare what customers were answered with what is there
 	@crates/stack/setup $(DB) nats
-	@cargo build --release --quiet -p stack -p order-svc -p outbox-relay -p notify-svc
+	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
 	@crates/stack/setup $(DB) nats
-	@cargo build --release --quiet -p bench -p order-svc -p outbox-relay -p notify-svc
+	@cargo build --release -p bench -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/bench $(SECTION) --db $(DB) $(ARGS)
 
 .PHONY: check
@@ -77,6 +78,6 @@ sbom: ## List what is in each of the three programs, as CycloneDX, into target/s
 	@.ci/sbom
 
 .PHONY: sqlx-prepare
-sqlx-prepare: ## Describe the services' SQL anew after changing a query or a migration
+sqlx-prepare: ## Describe the services' SQL again after changing a query or a migration
 	@crates/stack/setup mysql
 	@cargo run --quiet -p stack -- sqlx-prepare

@@ -45,12 +45,12 @@ pub enum Verb {
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
     /// Show what waits, what is dead, and how the emails are. Exits 4 if a person should act: messages or emails are dead, or
-    /// the broker, if it is asked, tells of no consumer; 1 if the database does not answer.
+    /// the broker, if it is asked, knows no consumer; 1 if the database does not answer.
     Status(StatusConfig),
-    /// Look at dead messages, and decide about them.
+    /// List dead messages, and decide about them.
     #[command(subcommand)]
     Dead(DeadVerb),
-    /// Look at emails that are dead or wait, and decide about them.
+    /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EmailVerb),
     /// List the events that are parked, because an earlier version of their order is missing.
@@ -59,7 +59,7 @@ pub enum Verb {
     Skip(SkipConfig),
     /// Read a part of the stream again; what had its effect has none again.
     Reread(RereadConfig),
-    /// Look into the inbox.
+    /// Read the inbox.
     #[command(subcommand)]
     Inbox(InboxVerb),
 }
@@ -150,7 +150,7 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.email.validate()?;
-        // In-progress beats begin after a third of it, anew with each batch: a message must be able to outwait one batch
+        // In-progress beats begin after a third of it, again with each batch: a message must be able to outwait one batch
         // and be processed without any.
         let batch_time_max = 2 * consumer::ATTEMPT_TIME_MAX;
         if self.ack_wait < batch_time_max {

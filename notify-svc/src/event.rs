@@ -18,7 +18,7 @@ pub struct Event {
     pub envelope: Envelope,
     /// What it says.
     pub content: Content,
-    /// Of what the payload says, however it is spaced: tells a repeat from another event under a used id.
+    /// Of what the payload says, however it is spaced: distinguishes a repeat from another event under a used id.
     pub payload_sha256: [u8; 32],
 }
 

@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod notification;
 pub mod position;
 pub mod process;
+pub mod repair;
 pub mod resuming;
 pub mod run;
 pub mod store;

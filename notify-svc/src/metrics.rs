@@ -5,8 +5,8 @@ use std::time::Duration;
 use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::consumer::Repair;
 use crate::process::Outcome;
+use crate::repair::Repair;
 use crate::store::Receipt;
 
 /// Bounds of the latency buckets, in seconds.
@@ -32,7 +32,7 @@ pub enum EmailAttempt {
     Refused,
     /// It is not tried again.
     Dead,
-    /// There was no transport to try, or it failed and others must tell whose fault it was; no attempt is spent.
+    /// There was no transport to try, or it failed and others must show whose fault it was; no attempt is spent.
     Unreachable,
     /// It was sent and not answered for; it is tried again.
     Unknown,
@@ -166,7 +166,7 @@ impl Metrics {
         self.repairs.with_label_values(&[repair.label()]).inc();
     }
 
-    /// Tells what is still to be read as history, and what is gone.
+    /// Reports what is still to be read as history, and what is gone.
     pub fn positioned(&self, history: u64, gone: u64) {
         self.history.set(i64::try_from(history).unwrap_or(i64::MAX));
         self.gone.set(i64::try_from(gone).unwrap_or(i64::MAX));

@@ -33,7 +33,7 @@ pub struct RunConfig {
     #[arg(long, env = "LEASE_TIME", default_value = "3s", value_parser = duration)]
     pub lease_time: Duration,
 
-    /// How often to look for events without a wake hint.
+    /// How often to read the outbox without a wake hint.
     #[arg(long, env = "POLL_INTERVAL", default_value = "500ms", value_parser = duration)]
     pub poll_interval: Duration,
 
@@ -62,7 +62,7 @@ pub struct RunConfig {
     #[arg(long, env = "PROOF_HORIZON", default_value = "150s", value_parser = duration)]
     pub proof_horizon: Duration,
 
-    /// How often to look whether the stream lost what it had acknowledged.
+    /// How often to check whether the stream lost what it had acknowledged.
     #[arg(long, env = "WATCH_INTERVAL", default_value = "5s", value_parser = duration)]
     pub watch_interval: Duration,
 

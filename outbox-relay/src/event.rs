@@ -1,7 +1,7 @@
 //! From an outbox row to an event that can be published, or the reason why it never can.
 //!
 //! Pure. Any program may have written the row, so everything is checked here, before the broker sees a byte: a
-//! reason tells what to fix in the row.
+//! reason says what to fix in the row.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -48,7 +48,7 @@ impl Event {
     /// Reads a row.
     ///
     /// # Errors
-    /// What is wrong with the row, for a person to mend.
+    /// What is wrong with the row, for a person to fix.
     pub fn from_row(row: PendingRow, source: &str) -> Result<Self, String> {
         Self::read(row, source).map_err(reason)
     }

@@ -7,7 +7,7 @@
 //! [`crate::publish`].
 //!
 //! A standby believes no clock but its own: the database's may be set back and forth. It takes a lease whose row did not
-//! change while it looked for a lease time, a released one at once, and one whose holder has been saying for a lease time that
+//! change while it watched for a lease time, a released one at once, and one whose holder has been saying for a lease time that
 //! the broker takes nothing from it, if the broker answers us (`a_relay_that_is_cut_off_from_the_broker_is_relieved`).
 
 use std::sync::{Mutex, PoisonError};
@@ -56,7 +56,7 @@ impl Activity {
 pub struct Tenure {
     /// What every statement of this tenure compares: no other tenure, of whichever relay, has the same.
     pub token: String,
-    /// Whether the row still tells of an outage that the holder before had.
+    /// Whether the row still has an outage that the holder before had.
     pub inherits_outage: bool,
     valid_until: Mutex<Instant>,
     /// Cancelled when the tenure is over.
@@ -110,7 +110,7 @@ impl Watched {
         }
     }
 
-    /// What the last look makes possible.
+    /// What the last reading makes possible.
     fn chance(&self, now: Instant, time: Duration, patience: Duration) -> Option<Chance> {
         let (row, since) = self.renewal.as_ref()?;
         let has_lasted = |since: Instant, time| now.saturating_duration_since(since) >= time;
@@ -171,7 +171,7 @@ impl Lease {
         }
     }
 
-    /// Looks once, and takes the lease if the row is still as it was seen.
+    /// Reads the row once, and takes the lease if the row is still as it was seen.
     async fn try_acquire(
         &mut self,
         token: &str,
@@ -246,7 +246,7 @@ impl Lease {
         }
     }
 
-    /// Tells people why the broker takes no events, or that it takes them again; whether that could be written.
+    /// Writes down for people why the broker takes no events, or that it takes them again; whether that could be written.
     pub async fn note_outage(&self, tenure: &Tenure, outage: Option<&str>) -> bool {
         let noted = store::lease::note_outage(&self.pool, self.name, &tenure.token, outage).await;
         if let Err(error) = &noted {
@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    /// What looks at these seconds, at rows renewed at these moments of the database, make possible after the last one.
+    /// What readings at these seconds, at rows renewed at these moments of the database, make possible after the last one.
     fn chance(looks: &[(u64, i64)]) -> Option<Chance> {
         let (begin, mut watched, mut now) = (Instant::now(), Watched::default(), Instant::now());
         for (at, renewed) in looks {

@@ -105,7 +105,7 @@ impl Metrics {
                 "Events that wait for their next attempt or for a limit, 100000 at most; sampled by the active relay, else 0.",
             )?,
             failures: IntCounterVec::new(
-                Opts::new("relay_failures_total", "What kept events from being published, by class."),
+                Opts::new("relay_failures_total", "Reasons that kept events from being published, by class."),
                 &["class"],
             )?,
             paused: IntGauge::new(
@@ -125,7 +125,7 @@ impl Metrics {
             oldest: GaugeVec::new(
                 Opts::new(
                     "outbox_oldest_age_seconds",
-                    "Time since the oldest event of a state was inserted, without pending ones that wait; 0 if there is none.",
+                    "Seconds since the oldest event of a state was inserted, pending ones that wait for their next attempt left out; 0 if there is none.",
                 ),
                 &["state"],
             )?,

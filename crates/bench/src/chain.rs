@@ -2,7 +2,7 @@
 //!
 //! One task does the round trips that the way needs, one after the other: an order's transaction, a wake hint through the
 //! broker, a claim, a publish with its PubAck, a delivery, and the transaction of the effect. The settle runs beside the
-//! delivery, as the relay's does. Nothing is decoded, looked up or watched.
+//! delivery, as the relay's does. Nothing is decoded, read back or watched.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! starts the shared database servers. Everything here panics with a sentence instead of returning errors: a test has
 //! no better use for them. Waits are bounded; there is nothing to sleep for.
 
+mod cluster;
 mod database;
 mod eventually;
 mod folder;
@@ -12,6 +13,7 @@ mod golden;
 mod servers;
 mod service;
 
+pub use cluster::Cluster;
 pub use database::Database;
 pub use eventually::{eventually, eventually_within};
 pub use folder::copy_folder;

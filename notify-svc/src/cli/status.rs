@@ -66,7 +66,7 @@ struct Consumer {
 /// Prints the status.
 ///
 /// # Errors
-/// If the database can't be read; a broker that does not answer is told as one.
+/// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
     let mut emails = Vec::new();

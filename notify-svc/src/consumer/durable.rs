@@ -1,10 +1,11 @@
 //! The durable consumer as it has to be, and in what an existing one differs.
 //!
-//! Everything that the broker lets a consumer be told is compared, not a list of what somebody once thought of. Where it began
+//! Every setting that the broker knows of a consumer is compared, not a list that somebody once made. Where it began
 //! to read is not: what it left out is found by the position. Its metadata keeps the reading that it belongs to, and the
 //! settings of the process that made it, so that replicas with other settings don't change it in turn.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, IntoConsumerConfig};
@@ -12,14 +13,23 @@ use schema::names;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::attachment::Settings;
-
 /// The consumer's metadata: the reading of its stream.
 const READING: &str = "reading";
 const ACK_WAIT: &str = "ack-wait-ms";
 const ACK_PENDING_MAX: &str = "max-ack-pending";
 /// What a server fills in where nothing is said.
 const WAITING_MAX: i64 = 512;
+
+/// How the durable consumer is set up and pulled.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long the broker waits for an answer.
+    pub ack_wait: Duration,
+    /// Messages in one pull, and in one transaction.
+    pub batch_size_max: u16,
+    /// Messages delivered and not answered, over all replicas.
+    pub ack_pending_max: u32,
+}
 
 /// As it has to be, and where it begins.
 pub(super) fn config(settings: &Settings, reading: Uuid, deliver_policy: DeliverPolicy) -> Config {
@@ -63,7 +73,7 @@ pub(super) fn differences(found: &consumer::Config, settings: &Settings) -> Vec<
 }
 
 fn chosen(metadata: &HashMap<String, String>) -> Option<Settings> {
-    let ack_wait = std::time::Duration::from_millis(metadata.get(ACK_WAIT)?.parse().ok()?);
+    let ack_wait = Duration::from_millis(metadata.get(ACK_WAIT)?.parse().ok()?);
     let ack_pending_max = metadata.get(ACK_PENDING_MAX)?.parse().ok()?;
     Some(Settings { ack_wait, ack_pending_max, batch_size_max: 0 })
 }
@@ -82,8 +92,6 @@ fn essence(config: &consumer::Config) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -3,151 +3,144 @@
 //! The order of the questions is what makes the answers exact. The consumer first: what it believes to be done was committed
 //! before it was acknowledged, so that a database which is asked later knows it, or has stepped back, or somebody else
 //! acknowledged it. The stream last: it holds by then whatever the database has read. Where a message stands proves nothing
-//! but together with what it is.
+//! but together with what it is. And one answer proves little: a leader that is cut off from the other servers goes on to
+//! answer with what it had, until it gives up (`a_leader_that_is_cut_off_from_the_others_has_nothing_read_again`).
 
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use async_nats::jetstream::ErrorCode;
+use async_nats::connection::State;
 use async_nats::jetstream::consumer;
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{self, Stream};
+use async_nats::jetstream::{self, ErrorCode};
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
 use schema::names;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::attachment::Settings;
-use super::durable;
+use super::durable::{self, Settings};
 use super::faults::Fault;
-use super::unreadable;
+use super::stored;
 use crate::position::{self, Believed, Coverage};
+use crate::repair::Repair;
 use crate::store::inbox;
 use crate::store::inbox_read::Mark;
 
 /// A consumer that delivers again what was read is left alone up to so many messages: a broker that restarts may forget some
 /// acknowledgements.
 const REDELIVERED_MAX: u64 = 10_000;
+/// The first connection, or a reconnect, is given this long before the broker counts as unreachable.
+const CONNECTION_PATIENCE: Duration = Duration::from_secs(1);
+/// A leader that lost the others notices it after 10 to 20 s.
+const DOUBT: Duration = Duration::from_secs(30);
 
-/// What is repaired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// The consumer was deleted, or lost with its broker.
-    ConsumerGone,
-    /// Its settings are not ours.
-    ConsumerAltered,
-    /// It has read further than the stream goes.
-    ConsumerAhead,
-    /// It begins again with what was read long ago.
-    ConsumerRewound,
-    /// Other messages stand in the stream than were read, or than the consumer was made for.
-    StreamRewritten,
-    /// The broker counts as done what the database does not know.
-    EventsSkipped,
-    /// The effect of the last message is not in the database any more.
-    EffectsGone,
+/// Whoever examines, with what it remembers from one time to the next.
+pub(super) struct Examiner<'a> {
+    pub(super) client: &'a Client,
+    pub(super) pool: &'a Pool,
+    pub(super) settings: &'a Settings,
+    /// Since when each answer says that other messages stand in the stream, and may be one of an old leader.
+    doubted_since: Option<Instant>,
 }
 
 /// What was found.
 pub(super) struct Examined {
+    pub(super) stream: Stream,
     /// None if it is gone.
     pub(super) consumer: Option<consumer::Info>,
     pub(super) coverage: Coverage,
     /// What is wrong with the consumer, or was with the position.
     pub(super) repair: Option<Repair>,
-    /// The stream's last sequence before all of it was asked.
-    last_before: u64,
-}
-
-impl Repair {
-    /// All of them, for metrics that start at 0.
-    pub const ALL: [Self; 7] = [
-        Self::ConsumerGone,
-        Self::ConsumerAltered,
-        Self::ConsumerAhead,
-        Self::ConsumerRewound,
-        Self::StreamRewritten,
-        Self::EventsSkipped,
-        Self::EffectsGone,
-    ];
-
-    /// Its name in metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ConsumerGone => "consumer_gone",
-            Self::ConsumerAltered => "consumer_altered",
-            Self::ConsumerAhead => "consumer_ahead",
-            Self::ConsumerRewound => "consumer_rewound",
-            Self::StreamRewritten => "stream_rewritten",
-            Self::EventsSkipped => "events_skipped",
-            Self::EffectsGone => "effects_gone",
-        }
-    }
-
-    pub(super) const fn describe(self) -> &'static str {
-        match self {
-            Self::ConsumerGone => "the consumer is gone; it goes on after the last message that was read",
-            Self::ConsumerAltered => "somebody changed the consumer; it is set up as ours again",
-            Self::ConsumerAhead => "the consumer has read further than the stream goes; it is replaced",
-            Self::ConsumerRewound => "the consumer reads again what was read; it goes on after the last message",
-            Self::StreamRewritten => "the stream holds other messages than were read; all of it is read again",
-            Self::EventsSkipped => "the broker counts as done what the database does not know; it is read again",
-            Self::EffectsGone => "the database has lost the effect of the last message; it is read again from before",
-        }
-    }
 }
 
 impl Examined {
     /// What the consumer will not bring and was not read.
     pub(super) fn lost(&self) -> Vec<RangeInclusive<u64>> {
-        self.consumer.as_ref().map(|info| self.lost_by(info)).unwrap_or_default()
+        self.consumer.as_ref().map(|info| self.coverage.lost(self.believed(info))).unwrap_or_default()
     }
 
-    /// The same of a consumer that was made or updated since. One for which nothing is pending will bring no message that was
-    /// stored before it said so, whatever it says to have delivered: a filter passes over messages in silence.
-    pub(super) fn lost_by(&self, info: &consumer::Info) -> Vec<RangeInclusive<u64>> {
-        let passed = if info.num_pending == 0 { self.last_before } else { 0 };
-        self.coverage.lost(Believed {
+    /// The same of a consumer that was made or updated since. Others go on meanwhile: the database is asked after it.
+    pub(super) async fn lost_by(&self, info: &consumer::Info, pool: &Pool) -> Result<Vec<RangeInclusive<u64>>, Fault> {
+        let coverage = joined(pool).await?.ok_or(Fault::DatabaseUnavailable)?;
+        if coverage.position.reading != self.coverage.position.reading {
+            return Err(Fault::ConsumerAstray);
+        }
+        Ok(coverage.lost(self.believed(info)))
+    }
+
+    /// A consumer for which nothing is pending will bring no message that was stored before it said so, whatever it says to
+    /// have delivered: a filter passes over messages in silence.
+    fn believed(&self, info: &consumer::Info) -> Believed {
+        let last_before = self.stream.cached_info().state.last_sequence;
+        let passed = if info.num_pending == 0 { last_before } else { 0 };
+        Believed {
             ack_floor: info.ack_floor.stream_sequence,
             delivered: info.delivered.stream_sequence.max(passed),
             ack_pending: info.num_ack_pending as u64,
-        })
+        }
     }
 }
 
-/// Looks at all of it. A position that does not fit is corrected here; a consumer is not.
-pub(super) async fn examine(
-    client: &Client,
-    stream: &Stream,
-    pool: &Pool,
-    settings: &Settings,
-) -> Result<Examined, Fault> {
-    let before = info(stream).await?.state;
-    let consumer = consumer_info(stream).await?;
-    let coverage = match joined(pool).await? {
-        Some(coverage) => coverage,
-        None => {
-            let start = consumer.as_ref().map_or(0, |info| info.ack_floor.stream_sequence + 1);
-            position::open(pool, before.first_sequence, start).await.map_err(|error| database(&error))?;
-            joined(pool).await?.ok_or(Fault::DatabaseUnavailable)?
+impl<'a> Examiner<'a> {
+    pub(super) fn new(client: &'a Client, pool: &'a Pool, settings: &'a Settings) -> Self {
+        Self { client, pool, settings, doubted_since: None }
+    }
+
+    /// Asks for all of it. A position that does not fit is corrected here; a consumer is not.
+    pub(super) async fn examine(&mut self) -> Result<Examined, Fault> {
+        // Only answers in a row count: one that fails begins anew.
+        let doubted_since = self.doubted_since.take();
+        let stream = find(self.client).await?;
+        let consumer = consumer_info(&stream).await?;
+        let coverage = match joined(self.pool).await? {
+            Some(coverage) => coverage,
+            None => {
+                let start = consumer.as_ref().map_or(0, |info| info.ack_floor.stream_sequence + 1);
+                let first = stream.cached_info().state.first_sequence;
+                position::open(self.pool, first, start).await.map_err(|error| database(&error))?;
+                joined(self.pool).await?.ok_or(Fault::DatabaseUnavailable)?
+            }
+        };
+        let after = info(&stream).await?;
+        let wrong = match &coverage.position.mark {
+            Some((sequence, mark)) => match stands(self.client, *sequence, mark, after.state.last_sequence).await? {
+                Standing::Another if may_be_old(&after, mark) => {
+                    self.doubt(doubted_since)?;
+                    Some(Repair::StreamRewritten)
+                }
+                Standing::Another => Some(Repair::StreamRewritten),
+                Standing::Same if is_effect_gone(self.pool, mark).await? => Some(Repair::EffectsGone),
+                Standing::Same | Standing::Gone => None,
+            },
+            None => None,
+        };
+        let Some(repair) = wrong else {
+            let repair = unfit(consumer.as_ref(), &coverage, after.state.last_sequence, self.settings);
+            return Ok(Examined { stream, consumer, coverage, repair });
+        };
+        correct(self.pool, &coverage, repair, (after.state.first_sequence, after.state.last_sequence)).await?;
+        let coverage = joined(self.pool).await?.ok_or(Fault::DatabaseUnavailable)?;
+        Ok(Examined { stream, consumer, coverage, repair: Some(repair) })
+    }
+
+    /// Passes once the doubt is older than any old leader.
+    fn doubt(&mut self, since: Option<Instant>) -> Result<(), Fault> {
+        let since = since.unwrap_or_else(Instant::now);
+        if since.elapsed() > DOUBT {
+            return Ok(());
         }
-    };
-    let state = info(stream).await?.state;
-    let wrong = match &coverage.position.mark {
-        Some((sequence, mark)) => match stands(client, *sequence, mark, state.last_sequence).await? {
-            Standing::Another => Some(Repair::StreamRewritten),
-            Standing::Same if is_effect_gone(pool, mark).await? => Some(Repair::EffectsGone),
-            Standing::Same | Standing::Gone => None,
-        },
-        None => None,
-    };
-    let Some(repair) = wrong else {
-        let repair = unfit(consumer.as_ref(), &coverage, state.last_sequence, settings);
-        return Ok(Examined { consumer, coverage, repair, last_before: before.last_sequence });
-    };
-    correct(pool, &coverage, repair, (state.first_sequence, state.last_sequence)).await?;
-    let coverage = joined(pool).await?.ok_or(Fault::DatabaseUnavailable)?;
-    Ok(Examined { consumer, coverage, repair: Some(repair), last_before: before.last_sequence })
+        self.doubted_since = Some(since);
+        Err(Fault::StreamDoubted)
+    }
+}
+
+/// Whether this may be the word of a leader that was cut off from the others: not if there are no others, and not of a stream
+/// that was made after the message was stored.
+fn may_be_old(info: &stream::Info, mark: &Mark) -> bool {
+    info.config.num_replicas > 1 && info.created.unix_timestamp_nanos() <= i128::from(mark.stored_ns)
 }
 
 async fn joined(pool: &Pool) -> Result<Option<Coverage>, Fault> {
@@ -199,7 +192,7 @@ async fn stands(client: &Client, sequence: u64, mark: &Mark, last: u64) -> Resul
     if sequence > last {
         return Ok(Standing::Another);
     }
-    let Some(message) = unreadable::get(client, sequence).await? else { return Ok(Standing::Gone) };
+    let Some(stored::Stored { message, .. }) = stored::get(client, sequence).await? else { return Ok(Standing::Gone) };
     let stored_ns = message.stored_at.timestamp_nanos_opt().unwrap_or_default();
     let is_same = stored_ns == mark.stored_ns && message.identity() == mark.id;
     Ok(if is_same { Standing::Same } else { Standing::Another })
@@ -223,7 +216,21 @@ async fn consumer_info(stream: &Stream) -> Result<Option<consumer::Info>, Fault>
     }
 }
 
-async fn info(stream: &Stream) -> Result<async_nats::jetstream::stream::Info, Fault> {
+/// The stream, as it says to be now.
+async fn find(client: &Client) -> Result<Stream, Fault> {
+    // A request would wait in the client's buffer until it times out; a flush waits for a connection, and no longer.
+    if timeout(CONNECTION_PATIENCE, client.flush()).await.is_err() || client.connection_state() != State::Connected {
+        return Err(Fault::BrokerUnreachable);
+    }
+    jetstream::new(client.clone()).get_stream(names::STREAM).await.map_err(|error| match error.kind() {
+        GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            Fault::StreamMissing
+        }
+        _ => broker(&error),
+    })
+}
+
+async fn info(stream: &Stream) -> Result<stream::Info, Fault> {
     stream.get_info().await.map_err(|error| broker(&error))
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-/// A fault that passes, or that an operator must mend; the log has its particulars.
+/// A fault that passes, or that an operator must fix; the log has the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No connection to the broker, or JetStream does not answer.
@@ -13,11 +13,13 @@ pub enum Fault {
     ConsumerRefused,
     /// Stream, consumer and database do not fit each other any more.
     ConsumerAstray,
+    /// The stream's leader says that other messages stand in it than were read, and may be an old one.
+    StreamDoubted,
     /// The broker ended the pull, or fell silent.
     PullLost,
     /// The database is away, read-only or overloaded.
     DatabaseUnavailable,
-    /// The database answers with a fault that waiting won't mend, such as a missing grant.
+    /// The database answers with a fault that waiting won't fix, such as a missing grant.
     DatabaseRefuses,
 }
 
@@ -38,6 +40,7 @@ impl Fault {
             Self::StreamMissing => "stream-missing",
             Self::ConsumerRefused => "consumer-refused",
             Self::ConsumerAstray => "consumer-astray",
+            Self::StreamDoubted => "stream-doubted",
             Self::PullLost => "pull-lost",
             Self::DatabaseUnavailable => "database-unavailable",
             Self::DatabaseRefuses => "database-refuses",
@@ -51,6 +54,10 @@ impl Fault {
             Self::StreamMissing => "the stream does not exist; the outbox relay makes it",
             Self::ConsumerRefused => "the broker refused the consumer's settings",
             Self::ConsumerAstray => "stream, consumer and database do not fit each other; it is repaired",
+            Self::StreamDoubted => {
+                "a leader that may be cut off from the other servers says that the stream holds other messages than were \
+                 read; it is believed if that is so for half a minute"
+            }
             Self::PullLost => "the broker ended a pull or fell silent",
             Self::DatabaseUnavailable => "the database is not available; messages are held",
             Self::DatabaseRefuses => "the database refuses to store effects; messages are held",

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Consumer;
 use super::examination::database;
 use super::faults::Fault;
-use super::unreadable;
+use super::stored;
 use crate::message::Message;
 use crate::position;
 use crate::store::inbox_position;
@@ -110,12 +110,13 @@ struct Batch {
 
 /// The next messages of a range. What the stream does not hold in front of them costs one request, however much it is.
 async fn batch(client: &Client, range: RangeInclusive<u64>) -> Result<Batch, Fault> {
-    let next = unreadable::next(client, *range.start()).await?.filter(|next| range.contains(&next.stream_sequence));
+    let next = stored::next(client, *range.start()).await?.map(|stored| stored.message);
+    let next = next.filter(|next| range.contains(&next.stream_sequence));
     let Some(next) = next else { return Ok(Batch { range, messages: Vec::new() }) };
     let end = (*range.end()).min(next.stream_sequence + u64::from(BATCH_MAX) - 1);
-    let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| unreadable::get(client, sequence));
+    let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| stored::get(client, sequence));
     let rest: Vec<_> = rest.buffered(REQUESTS_MAX).try_collect().await?;
-    let messages = std::iter::once(next).chain(rest.into_iter().flatten()).collect();
+    let messages = std::iter::once(next).chain(rest.into_iter().flatten().map(|stored| stored.message)).collect();
     Ok(Batch { range: *range.start()..=end, messages })
 }
 

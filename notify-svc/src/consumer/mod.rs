@@ -33,8 +33,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use attachment::Settings;
-pub use examination::Repair;
+pub use durable::Settings;
 pub use faults::{Fault, LastFault};
 pub use monitor::{Connection, ConsumerState, Monitor, PositionState, Status, StreamState};
 pub use stored::sequence_since;
@@ -43,8 +42,10 @@ use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
 use crate::position::Position;
 use crate::process::{Outcome, Process};
+use crate::repair::Repair;
 use crate::store::Receipt;
 use attachment::Attached;
+use examination::Examiner;
 use history::History;
 use pull::{Acker, Delivery, Pull, Pulled};
 
@@ -82,9 +83,11 @@ impl Consumer {
         let mut latch = Some(latch);
         // What the process before, or a connection that was lost, left unanswered may be what it was lost for.
         let mut is_doubtful = true;
+        let mut examiner = Examiner::new(&self.client, &self.process.pool, &self.settings);
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
         while !self.shutdown.is_cancelled() {
-            let fault = match self.shutdown.run_until_cancelled(Box::pin(self.attach(is_doubtful))).await {
+            let fault = match self.shutdown.run_until_cancelled(Box::pin(self.attach(&mut examiner, is_doubtful))).await
+            {
                 None => break,
                 Some(Ok((attached, pull))) => {
                     tracing::info!(batch_size_max = self.settings.batch_size_max, "attached to the stream");
@@ -96,7 +99,7 @@ impl Consumer {
                     let history = History { reading: attached.reading, reader: Uuid::now_v7() };
                     tokio::select! {
                         fault = self.consume(pull, &attached, &mut retry, &alarm) => fault,
-                        () = self.watch(&attached, &alarm, &tell) => None,
+                        () = self.watch(&mut examiner, &attached, &alarm, &tell) => None,
                         () = self.read_history(&history, lost) => None,
                     }
                 }
@@ -123,8 +126,8 @@ impl Consumer {
         matches!(flushed, Some(Err(error)) if error.kind() == FlushErrorKind::SendError)
     }
 
-    async fn attach(&self, is_doubtful: bool) -> Result<(Attached, Pull), Fault> {
-        let attached = attachment::attach(&self.client, &self.process.pool, &self.settings).await?;
+    async fn attach(&self, examiner: &mut Examiner<'_>, is_doubtful: bool) -> Result<(Attached, Pull), Fault> {
+        let attached = attachment::attach(examiner).await?;
         let skipped = (!attached.lost.is_empty()).then_some(Repair::EventsSkipped);
         if let Some(repair) = attached.repair.or(skipped) {
             tracing::warn!(reason = repair.label(), "{}", repair.describe());
@@ -140,10 +143,11 @@ impl Consumer {
         Ok((attached, pull))
     }
 
-    /// Raises the alarm when stream, consumer and database do not fit each other, and tells what the consumer will not bring.
+    /// Raises the alarm when stream, consumer and database do not fit each other, and sends what the consumer will not bring.
     /// Never returns: a batch in hand is finished first.
     async fn watch(
         &self,
+        examiner: &mut Examiner<'_>,
         attached: &Attached,
         alarm: &CancellationToken,
         lost: &watch::Sender<Vec<RangeInclusive<u64>>>,
@@ -151,8 +155,14 @@ impl Consumer {
         let mut is_told = !attached.lost.is_empty();
         loop {
             tokio::time::sleep(WATCH_PERIOD).await;
-            let examining = examination::examine(&self.client, &attached.stream, &self.process.pool, &self.settings);
-            let Ok(Ok(examined)) = tokio::time::timeout(WATCH_PERIOD, examining).await else { continue };
+            let examined = match tokio::time::timeout(WATCH_PERIOD, examiner.examine()).await {
+                Ok(Ok(examined)) => examined,
+                Ok(Err(fault @ Fault::StreamDoubted)) => {
+                    self.monitor.report(fault);
+                    continue;
+                }
+                Ok(Err(_)) | Err(_) => continue,
+            };
             if examined.repair.is_some() || examined.coverage.position.reading != attached.reading {
                 // It is done already, and attaching again finds nothing wrong.
                 if examined.repair == Some(Repair::EffectsGone) {
@@ -191,7 +201,7 @@ impl Consumer {
             match pull.next(&self.shutdown, alarm).await {
                 Pulled::Batch(mut batch) => {
                     retry.reset();
-                    if let Err(fault) = stored::complete(&attached.stream, &mut batch).await {
+                    if let Err(fault) = stored::complete(&self.client, &mut batch).await {
                         self.give_back(batch).await;
                         break Some(fault);
                     }

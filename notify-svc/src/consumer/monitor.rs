@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream;
 use async_nats::{Client, jetstream::consumer};
 use chrono::{DateTime, Utc};
 use schema::names;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{Fault, LastFault};
+use super::stored;
 use crate::metrics::Metrics;
 
 const ASK_TIME_MAX: Duration = Duration::from_secs(2);
@@ -58,17 +59,17 @@ pub enum Connection {
 pub struct Status {
     /// To the broker.
     pub connection: Connection,
-    /// None if the broker does not tell.
+    /// None if the broker does not say.
     pub stream: Option<StreamState>,
-    /// None if the broker does not tell.
+    /// None if the broker does not say.
     pub consumer: Option<ConsumerState>,
-    /// Age of the oldest message without an ack, zero if there is none; none if the broker does not tell.
+    /// Age of the oldest message without an ack, zero if there is none; none if the broker does not say.
     pub lag: Option<Duration>,
     /// When a batch was last committed.
     pub last_processed_at: Option<DateTime<Utc>>,
     /// What last kept messages from being processed.
     pub last_fault: Option<LastFault>,
-    /// None before this process looked.
+    /// None before the first check of this process.
     pub position: Option<PositionState>,
 }
 
@@ -79,7 +80,7 @@ pub struct StreamState {
     pub messages: u64,
     /// Of the oldest of them.
     pub first_sequence: u64,
-    /// Of the youngest that it ever held.
+    /// Of the newest that it ever held.
     pub last_sequence: u64,
     /// How long it keeps a message; zero means for ever.
     pub age_max: Duration,
@@ -181,7 +182,7 @@ impl Monitor {
             redelivered: info.num_redelivered as u64,
             ack_floor: info.ack_floor.stream_sequence,
         };
-        let lag = lag(&stream, &info).await;
+        let lag = lag(&self.client, stream_state.first_sequence, &info).await;
         Some((stream_state, Some(consumer), lag))
     }
 
@@ -206,12 +207,11 @@ impl Monitor {
 }
 
 /// Age of the oldest message without an ack; none if it can't be found out.
-async fn lag(stream: &stream::Stream, info: &consumer::Info) -> Option<Duration> {
+async fn lag(client: &Client, first_sequence: u64, info: &consumer::Info) -> Option<Duration> {
     if info.num_pending == 0 && info.num_ack_pending == 0 {
         return Some(Duration::ZERO);
     }
-    let oldest = (info.ack_floor.stream_sequence + 1).max(stream.cached_info().state.first_sequence);
-    let message = stream.get_raw_message(oldest).await.ok()?;
-    let stored_at = i64::try_from(message.time.unix_timestamp_nanos()).ok()?;
-    (Utc::now() - DateTime::from_timestamp_nanos(stored_at)).to_std().ok()
+    let oldest = (info.ack_floor.stream_sequence + 1).max(first_sequence);
+    let stored = stored::get(client, oldest).await.ok()??;
+    (Utc::now() - stored.message.stored_at).to_std().ok()
 }

@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::attachment::Settings;
+use super::durable::Settings;
 use super::faults::Fault;
 use crate::message::Message;
 
@@ -88,7 +88,7 @@ impl Pull {
         self.take_in();
         let taken = self.waiting.len().min(self.batch_size_max);
         let mut batch: Vec<_> = self.waiting.drain(..taken).collect();
-        // A redelivery may come after younger messages; in stream order, replicas lock rows in the same order.
+        // A redelivery may come after later messages; in stream order, replicas lock rows in the same order.
         batch.sort_by_key(|delivery| delivery.message.stream_sequence);
         Pulled::Batch(batch)
     }

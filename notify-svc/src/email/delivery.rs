@@ -160,7 +160,7 @@ impl Delivery {
         (attempt, settlement)
     }
 
-    /// Whose fault it is is told by others: no attempt is spent, and the next email goes alone.
+    /// Whose fault it is others decide: no attempt is spent, and the next email goes alone.
     fn put_off(&self, attempt: EmailAttempt, reason: String) -> (EmailAttempt, Settlement) {
         self.sender.queue.mailer.forget_connections();
         let (first, longest) = PUT_OFF_DELAY;

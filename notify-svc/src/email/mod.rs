@@ -1,7 +1,7 @@
 //! Emails leave the database here: at least once, with a Message-ID that a repeat keeps.
 //!
 //! [`Queue`] decides when an email is tried and what an answer means; [`Mailer`] takes it away. A fault of the
-//! transport is nobody's attempt: the queue pauses instead. Where nobody can say whose fault it is, other emails tell.
+//! transport is nobody's attempt: the queue pauses instead. Where nobody can say whose fault it is, other emails decide.
 
 mod config;
 mod delivery;
@@ -41,7 +41,7 @@ pub enum SendError {
     /// The transport is not there, or not for us: every email would fail. Spends no attempt.
     #[error("email transport is not available")]
     Unreachable(#[source] anyhow::Error),
-    /// The server failed while it had to do with this email: its fault, or the email's, as others tell.
+    /// The server failed while it had to do with this email: its fault, or the email's, as others show.
     #[error("email server failed at this email")]
     Unclear(#[source] anyhow::Error),
     /// The email went out and nobody knows whether it was taken.
@@ -90,7 +90,7 @@ impl Mailer {
         }
     }
 
-    /// After a fault: what was kept from before tells nothing about how the server is now.
+    /// After a fault: what was kept from before says nothing about how the server is now.
     fn forget_connections(&self) {
         if let Self::Smtp(server, _) = self {
             server.forget_connections();

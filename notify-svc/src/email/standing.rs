@@ -1,6 +1,6 @@
 //! How the transport stands, as emails have shown: up, in doubt, or away. One for each process; nothing of it is kept.
 //!
-//! A fault that may be the server's or one email's, a refusal for good included, is told by other emails: the recipient is
+//! A fault that may be the server's or one email's, a refusal for good included, is decided by other emails: the recipient is
 //! passed over for a while, and the next email goes alone on a new connection. If it goes through, the server is up, and
 //! the recipient's email pays when it fails again soon after that. If another recipient's email fails too, the server is
 //! away: nobody pays, and the queue pauses, with backoff.

@@ -48,7 +48,7 @@ pub(super) fn ui() -> Router {
 mod tests {
     use super::*;
 
-    /// `UPDATE_GOLDEN=1 cargo test -p notify-svc the_committed_document` writes it anew.
+    /// `UPDATE_GOLDEN=1 cargo test -p notify-svc the_committed_document` writes it again.
     #[test]
     fn the_committed_document_is_the_generated_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");

@@ -1,4 +1,4 @@
-//! Every way in which a request can fail, in one closed enum, and what the client is told.
+//! Every way in which a request can fail, in one closed enum, and what the client is answered.
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
@@ -38,7 +38,7 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    /// What the client is told.
+    /// What the client is answered.
     pub(super) fn problem(self) -> Problem {
         match self {
             Self::MalformedId { parameter } => {
@@ -67,7 +67,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// This is the boundary that logs a database fault, with all that the client is not told.
+/// This is the boundary that logs a database fault, with all that the client must not see.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) {

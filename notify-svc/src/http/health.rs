@@ -25,7 +25,7 @@ impl IntoResponses for Problems {
 
 /// Is the service well?
 ///
-/// Asks the database, for at most two seconds. NATS is not asked: `/api/events/status` tells how it is doing.
+/// Asks the database, for at most two seconds. NATS is not asked: `/api/events/status` shows its state.
 #[utoipa::path(
     get,
     path = "/health",

@@ -1,5 +1,5 @@
 //! The API. Each route module owns its routes and its responses; their documentation is generated from the handlers, so
-//! it can't tell another story.
+//! the two can't differ.
 
 pub mod docs;
 mod error;

@@ -1,8 +1,8 @@
 //! What a whole batch may do in one go, decided without a database.
 //!
-//! Guarantees that an event is planned only if it is next in its order's versions, by what is known or believed of the
-//! gates, and is new; or that it is to be parked, ahead of its turn and new by what the database says. What is believed is
-//! checked when it is written: keys by plain INSERTs, gates by their guards. What does not fit is set aside.
+//! Guarantees that an event is applied only if it is new and the next version of its order, as far as the gates are known or
+//! assumed; and parked only if the database says that it is new and early. Assumptions are checked when they are written: keys
+//! by plain INSERTs, gates by their guards. What does not fit is left for a transaction of its own.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::store::inbox::Recorded;
 use crate::store::inbox_gate::Move;
 use crate::store::inbox_parked::{Place, Standing};
 
-/// What a batch of events may do together. The numbers are places in the batch.
+/// What a batch of events may do together. The numbers are indexes into the `works` that it was made of.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// To be applied.

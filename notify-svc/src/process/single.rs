@@ -103,14 +103,15 @@ pub(super) async fn park(
     if inbox_due::park(tx, &work.event, message, refused).await? == Receipt::First {
         return Ok(outcome);
     }
-    // Another process has parked this one meanwhile, or its id is parked under another version.
-    let repeat = turn::turn_of_new(tx, &work.event, 0).await?;
-    match repeat {
-        Turn::Duplicate => Ok(Outcome::Applied(Receipt::Duplicate)),
-        _ => {
-            keep(tx, message, "conflict: another event with this id is parked").await?;
-            Ok(Outcome::Conflict)
+    // Another process has parked this one meanwhile, or its id or its version is parked for another event.
+    match turn::turn_of_new(tx, &work.event, 0).await? {
+        Turn::Never(outcome, reason) => {
+            keep(tx, message, &reason).await?;
+            Ok(outcome)
         }
+        Turn::Duplicate => Ok(Outcome::Applied(Receipt::Duplicate)),
+        // Who had the key has let it go: tried again, like any fault.
+        Turn::Next | Turn::Early => Err(sqlx::Error::RowNotFound),
     }
 }
 

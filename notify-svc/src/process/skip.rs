@@ -34,7 +34,7 @@ pub enum Unskippable {
     Database(#[from] sqlx::Error),
 }
 
-/// Which version of its order a dead message is, if it can be told.
+/// Which version of its order a dead message is, if it is known.
 fn version_of(message: &Message) -> Option<u32> {
     Envelope::from_headers(|name| message.header(name)).ok()?.aggregate_version.map(NonZeroU32::get)
 }

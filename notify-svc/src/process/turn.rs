@@ -9,7 +9,7 @@ use crate::store::inbox_gate::{self, Move};
 use crate::store::inbox_parked::{self, Place};
 use crate::store::{Receipt, inbox, inbox_skipped, notifications};
 
-/// What a reused event id is told.
+/// The reason for a reused event id.
 const CONFLICT: &str = "conflict: another event with this id, but another payload, came before";
 
 /// Where an event stands.
@@ -59,18 +59,21 @@ pub(super) async fn turn(tx: &mut Transaction, event: &Event, stands_at: u32) ->
     Ok(Turn::Duplicate)
 }
 
-/// As [`turn`], for an event that is not parked itself.
+/// As [`turn`], for an event that is not parked itself: its id may be, or its version by another event.
 pub(super) async fn turn_of_new(tx: &mut Transaction, event: &Event, stands_at: u32) -> sqlx::Result<Turn> {
     let turn = turn(tx, event, stands_at).await?;
-    let (Turn::Next | Turn::Early, Some(place)) = (&turn, place(event)) else { return Ok(turn) };
+    let (Turn::Next | Turn::Early) = turn else { return Ok(turn) };
+    if let Some(parked) = inbox_parked::with_id(tx, event.envelope.event_id).await? {
+        return Ok(if parked.place == place(event) { same_id(event, parked.payload_sha256) } else { conflict() });
+    }
+    let Some(place) = place(event) else { return Ok(turn) };
     let standing = inbox_parked::standing(&mut **tx, &[place]).await?;
     Ok(match standing.first() {
         None => turn,
-        Some(parked) if parked.event_id != event.envelope.event_id => {
+        Some(parked) => {
             let reason = format!("conflict: version {} of the order is another event, {}", place.1, parked.event_id);
             Turn::Never(Outcome::Conflict, reason)
         }
-        Some(parked) => same_id(event, parked.payload_sha256),
     })
 }
 

@@ -116,7 +116,7 @@ pub async fn lowest_of_latest(pool: &Pool, highest: u64) -> sqlx::Result<Option<
     Ok(latest.into_iter().filter(|sequence| *sequence <= highest).min())
 }
 
-/// Which event is recorded for a version of an order: tells a repeat from another event with a used version. Locks nothing.
+/// Which event is recorded for a version of an order: distinguishes a repeat from another event with a used version. Locks nothing.
 ///
 /// # Errors
 /// Any fault.

@@ -1,4 +1,4 @@
-//! `inbox_dead`: messages that can't be processed, whole, for a person to look at and to decide about.
+//! `inbox_dead`: messages that can't be processed, whole, until a person decides about them.
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};

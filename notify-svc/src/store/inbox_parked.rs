@@ -1,4 +1,5 @@
-//! `inbox_parked`: events that can't have their effect yet, whole. `store/inbox_due.rs` reads the same table as a queue.
+//! `inbox_parked`: events that wait for an earlier version, or for the database to take their effect, whole. `store/inbox_due.rs`
+//! has the statements that use this table as a queue.
 //!
 //! Relies on its callers to hold the lock of an order's gate while they write rows of that order: so who moves a gate sees
 //! all that is parked behind it, and who parks an event knows that the gate stands before it.
@@ -30,6 +31,15 @@ pub struct Standing {
     pub place: Place,
     /// The event.
     pub event_id: EventId,
+    /// Its payload's digest.
+    pub payload_sha256: [u8; 32],
+}
+
+/// An event that is parked under an id.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The order and the version; none from a writer that keeps none.
+    pub place: Option<Place>,
     /// Its payload's digest.
     pub payload_sha256: [u8; 32],
 }
@@ -123,6 +133,27 @@ pub async fn standing(executor: impl sqlx::MySqlExecutor<'_>, places: &[Place]) 
         Ok(Standing { place, event_id: row.event_id, payload_sha256: digest(row.payload_sha256)? })
     });
     standing.collect()
+}
+
+/// What is parked under an event's id. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn with_id(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Option<Known>> {
+    let row = sqlx::query!(
+        r#"SELECT aggregate_id AS "aggregate_id: Uuid", aggregate_version, payload_sha256 AS "payload_sha256: Vec<u8>"
+           FROM inbox_parked
+           WHERE consumer = ? AND event_id = ?"#,
+        names::NOTIFY_DURABLE,
+        event_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let known = row.map(|row| {
+        let place = row.aggregate_version.map(|version| (row.aggregate_id, version));
+        Ok(Known { place, payload_sha256: digest(row.payload_sha256)? })
+    });
+    known.transpose()
 }
 
 /// The events that are parked at these versions, whole. Locks nothing.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Rows that are joined at once.
 pub const ROWS_MAX: u32 = 10_000;
 
-/// What tells a message from any other.
+/// What identifies a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// When the broker stored it, in nanoseconds since 1970.

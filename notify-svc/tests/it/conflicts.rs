@@ -59,6 +59,28 @@ both_engines! {
         assert_eq!((setting.count("notifications").await, setting.count("inbox_dead").await), (1, 0));
     }
 
+    async fn a_parked_event_without_a_version_that_comes_again_is_no_conflict(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().env("DELIVERIES_MAX", "1000").start().await;
+        let check = "ALTER TABLE notifications ADD CONSTRAINT no_tea CHECK (product NOT LIKE '%tea')";
+        sqlx::query(AssertSqlSafe(check.to_owned())).execute(&setting.pool).await.unwrap();
+        let mut event = Published::created_of(OrderId::generate(), "tea");
+        event.envelope.aggregate_version = None;
+        let mut other = Published::created_of(event.order_id(), "other tea");
+        other.envelope = event.envelope.clone();
+        setting.publish(&[&event]).await;
+        setting.until_count("inbox_parked", 1).await;
+        setting.publish(&[&event, &event]).await;
+        eventually("both are duplicates", async || stat(&service, "duplicates").await == 2).await;
+        assert_eq!((stat(&service, "conflicts").await, setting.count("inbox_dead").await), (0, 0));
+        setting.publish(&[&other]).await;
+        eventually("another event with its id is one", async || stat(&service, "conflicts").await == 1).await;
+        let check = "ALTER TABLE notifications DROP CONSTRAINT no_tea";
+        sqlx::query(AssertSqlSafe(check.to_owned())).execute(&setting.pool).await.unwrap();
+        setting.until_count("notifications WHERE product = 'tea'", 1).await;
+        setting.until_count("inbox_parked", 0).await;
+    }
+
     async fn an_effect_that_the_schema_refuses_costs_only_its_own_message_and_ends_dead(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut service = setting.service().env("DELIVERIES_MAX", "3").start().await;

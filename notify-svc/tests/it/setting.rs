@@ -14,7 +14,7 @@ use schema::names;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::Engine;
-use stack::testing::{Database, MySql, Nats, Service, eventually};
+use stack::testing::{Cluster, Database, MySql, Nats, Service, eventually};
 use tempfile::TempDir;
 
 pub(crate) struct Setting {
@@ -44,15 +44,26 @@ impl Setting {
         Self::with(Database::create(engine, &schema::database::NOTIFICATIONS).await).await
     }
 
+    /// With a stream that three servers hold.
+    pub(crate) async fn in_cluster(engine: Engine) -> (Self, Cluster) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        let (nats, cluster) = Cluster::start().await;
+        let setting = Self { pool: database.admin_pool().await, database, nats, emails: tempfile::tempdir().unwrap() };
+        let config = stream::Config { num_replicas: 3, ..stream_config() };
+        eventually("the cluster makes the stream", async || {
+            setting.jetstream().await.create_stream(config.clone()).await.is_ok()
+        })
+        .await;
+        (setting, cluster)
+    }
+
     async fn with(database: Database) -> Self {
         let pool = database.admin_pool().await;
         Self { database, pool, nats: Nats::start().await, emails: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) async fn create_stream(&self) {
-        let subjects = names::STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
-        let config = stream::Config { name: names::STREAM.to_owned(), subjects, ..stream::Config::default() };
-        self.jetstream().await.create_stream(config).await.unwrap();
+        self.jetstream().await.create_stream(stream_config()).await.unwrap();
     }
 
     /// The service, not started, writing emails into files.
@@ -67,22 +78,11 @@ impl Setting {
     }
 
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
-        let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-        jetstream::new(options.connect(self.nats.url()).await.unwrap())
+        jetstream_at(&self.nats.url()).await
     }
 
     pub(crate) async fn publish(&self, events: &[&Published]) {
-        let jetstream = self.jetstream().await;
-        for events in events.chunks(500) {
-            let mut sent = Vec::new();
-            for event in events {
-                let (subject, body) = (event.subject.clone(), event.body.clone().into());
-                sent.push(jetstream.publish_with_headers(subject, event.headers(), body).await.unwrap());
-            }
-            for stored in sent {
-                stored.await.unwrap();
-            }
-        }
+        publish_at(&self.nats.url(), events).await;
     }
 
     /// The durable consumer, which the service made.
@@ -113,6 +113,31 @@ impl Setting {
     pub(crate) async fn until_count(&self, table: &str, rows: i64) {
         eventually(&format!("{table} has {rows} rows"), async || self.count(table).await == rows).await;
     }
+}
+
+async fn jetstream_at(url: &str) -> jetstream::Context {
+    let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+    jetstream::new(options.connect(url).await.unwrap())
+}
+
+/// By way of one server of a cluster.
+pub(crate) async fn publish_at(url: &str, events: &[&Published]) {
+    let jetstream = jetstream_at(url).await;
+    for events in events.chunks(500) {
+        let mut sent = Vec::new();
+        for event in events {
+            let (subject, body) = (event.subject.clone(), event.body.clone().into());
+            sent.push(jetstream.publish_with_headers(subject, event.headers(), body).await.unwrap());
+        }
+        for stored in sent {
+            stored.await.unwrap();
+        }
+    }
+}
+
+fn stream_config() -> stream::Config {
+    let subjects = names::STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
+    stream::Config { name: names::STREAM.to_owned(), subjects, ..stream::Config::default() }
 }
 
 /// A message as the relay would publish it, unless a test spoils it.

@@ -4,17 +4,27 @@ use std::time::Duration;
 
 use schema::ids::OrderId;
 use schema::names;
-use sqlx::AssertSqlSafe;
-use stack::testing::{MySql, eventually_within};
+use sqlx::{AssertSqlSafe, Transaction};
+use stack::testing::{MySql, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
-use crate::setting::{Published, Setting, at_version, verb_json};
+use crate::setting::{Published, Setting, at_version, get, verb_json};
 
 const WITHIN: Duration = Duration::from_secs(100);
 
 async fn until_notified(setting: &Setting, rows: i64, within: Duration) {
     let what = format!("{rows} are notified");
     eventually_within(within, &what, async || setting.count("notifications").await == rows).await;
+}
+
+/// By its whole key: that locks this row and no other.
+async fn lock_gate(setting: &Setting, order: OrderId) -> Transaction<'static, sqlx::MySql> {
+    let mut holder = setting.pool.begin().await.unwrap();
+    let gate =
+        "SELECT version FROM inbox_gate WHERE consumer = ? AND aggregate_type = ? AND aggregate_id = ? FOR UPDATE";
+    let lock = sqlx::query(gate).bind(names::NOTIFY_DURABLE).bind(names::ORDER).bind(order);
+    lock.fetch_one(&mut *holder).await.unwrap();
+    holder
 }
 
 both_engines! {
@@ -67,17 +77,38 @@ both_engines! {
         let order = OrderId::generate();
         setting.publish(&[&at_version(1, order)]).await;
         setting.until_count("notifications", 1).await;
-        let mut holder = setting.pool.begin().await.unwrap();
-        // By its whole key: that locks this row and no other.
-        let gate = "SELECT version FROM inbox_gate WHERE consumer = ? AND aggregate_type = ? AND aggregate_id = ? FOR UPDATE";
-        let lock = sqlx::query(gate).bind(names::NOTIFY_DURABLE).bind(names::ORDER).bind(order);
-        lock.fetch_one(&mut *holder).await.unwrap();
+        let holder = lock_gate(&setting, order).await;
+        // Alone in its batch: nothing shows that the database takes others.
+        setting.publish(&[&at_version(2, order)]).await;
+        eventually("it waits", async || {
+            get(&service, "/api/events/status").await["last_error"]["code"] == "database-unavailable"
+        })
+        .await;
         let others: Vec<_> = (0..20).map(|_| Published::created()).collect();
-        let locked = at_version(2, order);
-        setting.publish(&[&locked].into_iter().chain(&others).collect::<Vec<_>>()).await;
+        setting.publish(&others.iter().collect::<Vec<_>>()).await;
         until_notified(&setting, 21, WITHIN).await;
         holder.rollback().await.unwrap();
         until_notified(&setting, 22, WITHIN).await;
-        drop(service);
+        assert_eq!((setting.count("inbox_dead").await, setting.count("inbox_parked").await), (0, 0));
+    }
+
+    async fn a_parked_event_whose_order_is_locked_holds_up_no_other_parked_one(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let _service = setting.service().env("DELIVERIES_MAX", "1000").start().await;
+        let check = "ALTER TABLE notifications ADD CONSTRAINT none CHECK (product <> 'tea')";
+        sqlx::query(AssertSqlSafe(check.to_owned())).execute(&setting.pool).await.unwrap();
+        let orders: Vec<_> = (0..5).map(|_| OrderId::generate()).collect();
+        let events: Vec<_> = orders.iter().map(|order| at_version(1, *order)).collect();
+        setting.publish(&events.iter().collect::<Vec<_>>()).await;
+        setting.until_count("inbox_parked", 5).await;
+        let holder = lock_gate(&setting, orders[0]).await;
+        let first = "UPDATE inbox_parked SET due_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR WHERE aggregate_id = ?";
+        sqlx::query(first).bind(orders[0]).execute(&setting.pool).await.unwrap();
+        let check = "ALTER TABLE notifications DROP CONSTRAINT none";
+        sqlx::query(AssertSqlSafe(check.to_owned())).execute(&setting.pool).await.unwrap();
+        until_notified(&setting, 4, WITHIN).await;
+        holder.rollback().await.unwrap();
+        until_notified(&setting, 5, WITHIN).await;
+        assert_eq!((setting.count("inbox_dead").await, setting.count("inbox_parked").await), (0, 0));
     }
 }

@@ -1,13 +1,15 @@
 //! Messages whose headers the NATS client can't read: it drops its connection over each of them.
 
 use schema::ids::OrderId;
-use stack::testing::eventually_within;
+use schema::names;
+use stack::testing::{eventually, eventually_within};
 use stack::{Engine, both_engines};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::setting::{Published, Setting, at_version, stat, verb_json};
+use crate::repairing::{events, processed, repairs};
+use crate::setting::{Published, Setting, at_version, get, stat, verb_json};
 
 const WITHIN: Duration = Duration::from_secs(15);
 
@@ -60,6 +62,25 @@ both_engines! {
         setting.until_count("notifications", 1).await;
         setting.until_count("inbox_dead", 1).await;
         setting.until_all_answered().await;
+    }
+
+    async fn a_stream_made_again_is_noticed_by_a_message_that_the_client_can_not_read(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut service = setting.service().start().await;
+        processed(&setting).await;
+        eventually("the position is known", async || {
+            get(&service, "/api/events/status").await["position"]["floor"] == 5
+        })
+        .await;
+        assert!(service.terminate().await.success());
+        setting.jetstream().await.delete_stream(names::STREAM).await.unwrap();
+        setting.create_stream().await;
+        setting.publish(&events(4).iter().collect::<Vec<_>>()).await;
+        publish_raw(&setting, b"name: caf\xe9", "{}").await;
+        service.restart().await;
+        setting.until_count("notifications", 9).await;
+        setting.until_count("inbox_dead", 1).await;
+        assert!(repairs(&service, "stream_rewritten").await >= 1.0);
     }
 
     async fn what_looks_like_a_status_is_a_message_all_the_same(engine: Engine) {

@@ -23,7 +23,7 @@ const TIME: Duration = Duration::from_secs(15);
 pub struct Floor(Option<(u64, Instant)>);
 
 impl Floor {
-    /// Whether the last claim may have left out events that are due: what follows them has to be looked at one by one.
+    /// Whether the last claim may have left out events that are due: what follows them has to be checked one by one.
     pub fn is_set(&self) -> bool {
         self.0.is_some()
     }

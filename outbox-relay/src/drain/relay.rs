@@ -41,7 +41,7 @@ pub struct Relay {
     pub rules: Rules,
     pub wake: Arc<Notify>,
     pub poll_interval: Duration,
-    /// How often the stream is looked at.
+    /// How often the stream is checked.
     pub watch_interval: Duration,
     pub batch_size_max: u32,
     pub metrics: Metrics,
@@ -80,7 +80,7 @@ impl Relay {
     /// Runs until shutdown.
     ///
     /// # Errors
-    /// A database fault that waiting can't mend, such as a missing table or right, or a stream that is not ours.
+    /// A database fault that waiting can't fix, such as a missing table or right, or a stream that is not ours.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.lines.admit().await?;
         while let Ok(tenure) = self.lease.acquire(&self.reach, &shutdown).await {
@@ -148,7 +148,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for a reason to look again; how long the wait after that is to be at most. A hint that came since the last
+    /// Waits for a reason to claim again; how long the wait after that is to be at most. A hint that came since the last
     /// wait ends this one at once.
     async fn after(&self, turn: Turn, poll: Duration, tenure: &Tenure, shutdown: &CancellationToken) -> Duration {
         let poll = match turn {
@@ -173,7 +173,7 @@ fn explain(Outage(reason): Outage, pipeline: &Pipeline) -> String {
 }
 
 impl TurnError {
-    /// Whether waiting can mend it.
+    /// Whether waiting can fix it.
     fn passes(&self) -> bool {
         match self {
             Self::Outage(_) => true,

@@ -1,4 +1,4 @@
-//! Decides what is written back for each outcome. Pure: the statements are in `store/outbox.rs`.
+//! Decides what is written back for each outcome. Pure: the statements are in `store/outbox_settle.rs`.
 
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 //!
 //! Guarantees that a relay whose tenure is over changes nothing, and no row that is another event than the one that was
 //! published (`a_row_that_takes_the_place_of_a_published_one_is_published_too`). A settle that fails is not tried again: the
-//! database that answers next may be another one. The relay attaches anew and settles what it finds in the stream, by id. A
+//! database that answers next may be another one. The relay attaches again and settles what it finds in the stream, by id. A
 //! crash in between leaves rows pending, for the next relay to find in the same way. Each settle is a statement of its own: a dead event whose
-//! siblings were not held yet is found again by the next claim.
+//! later events were not held yet is found again by the next claim.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub enum SettleError {
 pub struct Settled {
     /// Rows changed.
     pub rows: u64,
-    /// Whether an event now stands in the way of its younger siblings.
+    /// Whether an event now stands in the way of later events of its aggregate.
     pub any_obstacle: bool,
 }
 

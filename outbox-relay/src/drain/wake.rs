@@ -1,7 +1,7 @@
 //! Wake hints: an empty core-NATS message after each commit that appended.
 //!
-//! A hint carries nothing and may be lost; it only ends the wait before the next look at the table. Any number of
-//! hints during one look are one.
+//! A hint carries nothing and may be lost; it only ends the wait before the table is read again. Any number of
+//! hints during one claim are one.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// away by it. It need not be. What takes acknowledged messages from a stream is a new run of its server, or in a cluster the
 /// loss of what a quorum had, and with both comes another server or leader, whose sign has the newest events compared. In a
 /// cluster, too, no sequence is given out twice without a loss: a new leader has all that was acknowledged. What is left to
-/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two looks.
+/// this one is a server that does not say since when it leads (before 2.12), if it lost and regained that between two checks.
 #[derive(Clone, Debug, Default)]
 pub struct Acks(Arc<AckedSoFar>);
 

@@ -1,6 +1,6 @@
-//! What is compared while publishing goes on, a piece at a look, newest first.
+//! What is compared while publishing goes on, a piece at each check, newest first.
 //!
-//! Before the first look of all, nothing is remembered that a sign could be held against: what was published until then is compared
+//! Before the first check of all, nothing is remembered that a sign could be compared with: what was published until then is compared
 //! once. And a sign that messages went missing does not say which: what was not proven is compared at once, and the rest,
 //! which may be a week's events, here. What is missing there is a sign like any other, and has what was published before it
 //! compared at once. Nothing is proven or purged meanwhile.
@@ -21,7 +21,7 @@ enum Piece {
     Lost,
 }
 
-/// Up to where the outbox is still to be compared piece by piece, after a look.
+/// Up to where the outbox is still to be compared piece by piece, after a check.
 pub(super) fn next(sign: Option<Sign>, history: Option<u64>, proven_seq: u64) -> Option<u64> {
     match sign {
         None => history,
@@ -35,7 +35,7 @@ pub(super) fn next(sign: Option<Sign>, history: Option<u64>, proven_seq: u64) ->
 
 impl Watcher {
     /// Compares a piece further: the sign if something is missing, and up to where it is still to be compared. What a weak sign
-    /// puts in doubt is a part of it, so that begins anew.
+    /// puts in doubt is a part of it, so that begins again.
     pub(super) async fn history(
         &self,
         tenure: &Tenure,

@@ -1,4 +1,4 @@
-//! What the loss detector tells. Labels come from closed sets and are all there at 0 from the start.
+//! The metrics of the loss detector. Labels come from closed sets and are all there at 0 from the start.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -47,8 +47,9 @@ impl LossMetrics {
             )?,
             proven_age: Gauge::new(
                 "stream_proven_age_seconds",
-                "What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a \
-                 relay first looked. Sampled by the active relay, else 0.",
+                "Seconds since the moment whose stream is proven: each message that it held then was still there after \
+                 PROOF_HORIZON. Before the first proof, seconds since a relay first checked the stream. Sampled by the \
+                 active relay, else 0.",
             )?,
             unread_dropped: IntGauge::new(
                 "stream_unread_dropped_messages",

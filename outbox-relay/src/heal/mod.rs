@@ -4,11 +4,11 @@
 //! A PubAck means the broker's page cache. So every few seconds, between two batches and after each reconnect, one answer of
 //! the stream's leader is held against what the relay remembers in `relay_stream` ([`sign`]). A sign of a loss has the
 //! outbox compared with the stream ([`check`]), while nothing is published: what is lost is back in its place, in the order
-//! of `seq`, before anything younger follows. A comparison that finds nothing costs time and changes nothing.
+//! of `seq`, before anything later follows. A comparison that finds nothing costs time and changes nothing.
 //!
-//! Which stream it is, its messages tell ([`identity`]), and that its leader leads, a message that it stores ([`restore`]).
+//! Its messages identify the stream ([`identity`]); a message that it stores shows that its leader leads ([`restore`]).
 //!
-//! Proof goes by the stream's own numbers and not by its messages one by one: its end is marked at each look, and when the
+//! Proof goes by the stream's own numbers and not by its messages one by one: its end is marked at each check, and when the
 //! fsync horizon has passed without a sign, everything up to the mark is proven, because a stream is one log: it was not
 //! made again, its end was not below what we knew, the message at each mark stayed the same, nothing within went missing and
 //! no number was given out twice. That costs one row and no work for an event. Marks are kept in memory: the horizon starts
@@ -49,7 +49,7 @@ const NEWEST: u64 = u64::MAX;
 /// How many times as long as a piece of the history took to compare, publishing goes on before the next one.
 const HISTORY_REST: u32 = 9;
 
-/// Looks at the stream, in the active relay.
+/// Checks the stream, in the active relay.
 #[derive(Clone, Debug)]
 pub struct Watcher {
     pub pool: Pool,
@@ -58,7 +58,7 @@ pub struct Watcher {
     pub metrics: LossMetrics,
     /// `ce-source` of events that are published here.
     pub source: String,
-    /// How often to look.
+    /// How often to check.
     pub interval: Duration,
     /// How long a message must have stood in the stream to be proven.
     pub horizon: Duration,
@@ -82,7 +82,7 @@ struct Mark {
     marked_at: Instant,
 }
 
-/// Why a look ended early.
+/// Why a check ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     #[error(transparent)]
@@ -98,12 +98,12 @@ pub enum WatchError {
 }
 
 impl Watcher {
-    /// Whether it is time to look, or the broker may be another one.
+    /// Whether it is time to check, or the broker may be another one.
     pub fn is_due(&self, watch: &Watch) -> bool {
         watch.due_at.is_none_or(|at| Instant::now() >= at) || self.publisher.connects() != watch.connects
     }
 
-    /// Refuses a stream of another name than before, so that none is made. What can't be asked now is asked at each look.
+    /// Refuses a stream of another name than before, so that none is made. What can't be asked now is asked at each check.
     ///
     /// # Errors
     /// If there was another.
@@ -117,10 +117,10 @@ impl Watcher {
         }
     }
 
-    /// Looks once; nothing may be under way between publish and settle.
+    /// Checks once; nothing may be under way between publish and settle.
     ///
     /// # Errors
-    /// See [`WatchError`]; the next look does what this one did not.
+    /// See [`WatchError`]; the next check does what this one did not.
     pub async fn look(&self, tenure: &Tenure, watch: &mut Watch) -> Result<(), WatchError> {
         let begin = Instant::now();
         watch.connects = self.publisher.connects();
@@ -193,7 +193,7 @@ impl Watcher {
 /// Up to which sequence the stream is proven, and when its message was stored.
 type Proven = (u64, Option<DateTime<Utc>>);
 
-/// What is to be remembered of a look.
+/// What is to be remembered of a check.
 fn seen(now: &StreamNow, (proven_seq, proven_stored_at): Proven) -> StreamRow {
     StreamRow {
         stream: Some(now.name.clone()),

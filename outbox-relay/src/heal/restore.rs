@@ -58,7 +58,7 @@ impl Check<'_> {
             }
         }
         if now.is_replicated && !unfit.is_empty() {
-            // Nobody but a leader that leads may be believed, and nothing showed that this one does: each look asks again.
+            // Nobody but a leader that leads may be believed, and nothing showed that this one does: each check asks again.
             tracing::warn!(
                 events = unfit.len(),
                 "events that the broker does not take now may be lost: they stay as they are"
@@ -131,7 +131,7 @@ impl Check<'_> {
                 return Err(WatchError::Over);
             }
             let end = publisher.look().await?.last_seq;
-            // After the look: should another leader have answered it, this shows what that one has.
+            // After the check: should another leader have answered it, this shows what that one has.
             if publisher.stored_at(lost.stream_seq).await?.is_some_and(|message| message.msg_id == lost_id) {
                 return Err(Outage("what the stream lacked is there again: another server leads it".to_owned()).into());
             }

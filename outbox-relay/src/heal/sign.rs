@@ -2,7 +2,7 @@
 //!
 //! What a stream throws away by its own policy is no sign: its age limit and, under `discard: old`, its size limits take
 //! the oldest messages, and a stream that keeps a few of each subject, or what nobody consumed, makes holes. A limit that takes
-//! what a consumer had not read yet is told ([`super::unread`]), and becomes a sign when it is changed.
+//! what a consumer had not read yet is reported ([`super::unread`]), and becomes a sign when it is changed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -24,7 +24,7 @@ pub enum Sign {
     FirstSeq,
     /// A limit that dropped what a consumer had not read is another one now.
     Limits,
-    /// What was published before any relay looked is not all there.
+    /// What was published before any relay checked is not all there.
     History,
     /// It gave out a sequence again, as seen in the last one of each batch.
     PubAck,
@@ -76,7 +76,7 @@ impl Sign {
         }
     }
 
-    /// Whether it comes with every restart of a server that lost nothing, so that a look at the newest events is enough
+    /// Whether it comes with every restart of a server that lost nothing, so that a comparison of the newest events is enough
     /// until it finds a loss.
     pub const fn is_weak(self) -> bool {
         matches!(self, Self::PubAck | Self::Server)

@@ -1,10 +1,10 @@
 //! What the stream's limits drop before its consumers had it.
 //!
-//! Published again it would be dropped again, so such a loss is told and not healed while the limit stands: in the log, in
+//! Published again it would be dropped again, so such a loss is reported and not healed while the limit stands: in the log, in
 //! `relay_stream`, `status` and a metric. Nothing more is proven from then on, so the outbox keeps all that may be lost, and
 //! when the limit is changed, which is a sign ([`super::Sign::Limits`]), it is published again. Under limits that may drop a
 //! message at any time, nothing is proven at all before every durable consumer has acknowledged it; a limit by age alone is
-//! looked at when it drops something.
+//! checked when it drops something.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::publish::look::StreamNow;
 use crate::store::outbox_heal;
 use crate::store::relay_stream::StreamRow;
 
-/// So many of the newest events are looked at in streams that drop messages in their middle.
+/// So many of the newest events are read in streams that drop messages in their middle.
 const NEWEST_EVENTS: u32 = 5_000;
 /// And so many of them, spread evenly, are looked for.
 const SAMPLE: usize = 500;
@@ -34,7 +34,7 @@ impl Watcher {
         let has_dropped = now.first_seq > known.first_seq && !now.policy.consumes && !now.policy.limits.is_empty();
         seen.unread_dropped = was_dropped;
         if was_dropped > 0 && !drops_any_time {
-            // Another sign came first: that the limits were changed is to be seen at the next look, too.
+            // Another sign came first: that the limits were changed is to be seen at the next check, too.
             seen.limits.clone_from(&known.limits);
         }
         let mut proven_seq = seen.proven_seq;

@@ -1,4 +1,4 @@
-//! What pauses, retention and release tell.
+//! The metrics of pauses, retention and release.
 
 use prometheus::{IntCounter, IntGauge, Registry};
 

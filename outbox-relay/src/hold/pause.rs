@@ -1,8 +1,8 @@
 //! Paused subjects: which events are not published for now.
 //!
 //! The table is the truth and every relay follows it, so a pause holds whichever relay is active and survives their
-//! restarts. A relay claims nothing before its first look and follows a change within [`INTERVAL`]. Events that match
-//! are held as if an elder were dead, so they cost the claim nothing however many they are, and their younger siblings
+//! restarts. A relay claims nothing before it first read them and follows a change within [`INTERVAL`]. Events that match
+//! are held as if an earlier event were dead, so they cost the claim nothing however many they are, and later events of their aggregates
 //! can't overtake them; [`crate::hold::release`] lets them go on.
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use super::metrics::HousekeepingMetrics;
 use crate::store;
 use crate::subject::Pattern;
 
-/// How old a look at the table may be.
+/// How old what was read may be.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What this relay knows of the table; a clone is the same.
@@ -29,12 +29,12 @@ pub struct Pauses(Arc<RwLock<Arc<Paused>>>);
 pub struct Paused(Vec<Pattern>);
 
 impl Pauses {
-    /// The patterns of the last look.
+    /// The patterns as last read.
     pub fn now(&self) -> Arc<Paused> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the table.
+    /// Reads the table.
     ///
     /// # Errors
     /// If the database can't be read; what was known stays.
@@ -51,10 +51,10 @@ impl Pauses {
         Ok(count)
     }
 
-    /// Looks until it succeeds: before the first look nothing may be published.
+    /// Reads until it succeeds: before that nothing may be published.
     ///
     /// # Errors
-    /// A fault that waiting can't mend, or a stop of the process.
+    /// A fault that waiting can't fix, or a stop of the process.
     pub async fn first_look(&self, pool: &Pool, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
@@ -80,7 +80,7 @@ impl Paused {
 /// Follows the table until shutdown.
 ///
 /// # Errors
-/// Never; the first of failed looks is logged, and what was known stays.
+/// Never; the first of failed reads is logged, and what was known stays.
 pub async fn follow(
     pool: Pool,
     pauses: Pauses,

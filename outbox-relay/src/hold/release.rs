@@ -2,8 +2,8 @@
 //! their subject is no longer paused, the stream takes it again, or it is time to try one that is above a limit.
 //!
 //! The verbs release what they can see; this sweep also finds what the relay held at the same moment, from a claim that
-//! was older than the deed. It decides nothing: an event released too early is held again by its next claim. Each look
-//! is at one window of held rows, so its cost does not grow with their number.
+//! was older than the action. It decides nothing: an event released too early is held again by its next claim. Each sweep
+//! reads one window of held rows, so its cost does not grow with their number.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::lease::Activity;
 use crate::store::outbox_held::{self, HeldRow, Obstacle};
 use crate::terms::Terms;
 
-/// Held rows looked at together.
+/// Held rows read together.
 const WINDOW: u32 = 1_000;
 
 /// Of the events that wait for a limit, so many of a window are tried at once: however many wait, they cost little.
@@ -47,7 +47,7 @@ impl Release {
         Ok(())
     }
 
-    /// Sweeps one window from a place on, and moves the place; whether the next window is worth a look at once.
+    /// Sweeps one window from a place on, and moves the place; whether the next window is to be read at once.
     async fn goes_on(&self, after: &mut u64) -> bool {
         match self.sweep(*after).await {
             Ok(Swept { released, next }) => {

@@ -51,7 +51,7 @@ pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
     config.look.print(&found, text)?;
     Ok(match () {
         () if found.has_errors() => ExitCode::from(EXIT_UNHEALTHY),
-        // What was not looked at may be wrong.
+        // What was not checked may be wrong.
         () if !found.is_complete => ExitCode::FAILURE,
         () if config.strict && found.refuse() => ExitCode::from(EXIT_UNHEALTHY),
         () => ExitCode::SUCCESS,
@@ -64,7 +64,7 @@ fn text(found: &Findings) -> String {
     }
     let one = |Finding { severity, setting, what, why, mend }: &Finding| {
         let head = format!("{:<8} {}: {}", severity.as_str(), one_line(setting), one_line(what));
-        format!("{head}\n         why:  {why}\n         mend: {}\n", one_line(mend))
+        format!("{head}\n         why:  {why}\n         fix:  {}\n", one_line(mend))
     };
     found.findings.iter().map(one).collect()
 }

@@ -1,7 +1,7 @@
 //! `outbox-relay event replay`: publishes events again that were published before.
 //!
 //! Guarantees that all of what was asked for is published, or that the error says which run broke off, where, and by which
-//! arguments it goes on. A range is told by `occurred_at` alone: each published row is compared, a window of keys at a time.
+//! arguments it goes on. A range goes by `occurred_at` alone: each published row is compared, a window of keys at a time.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ use crate::subject;
 use runtime::operator::ActConfig;
 use runtime::operator::progress::Progress;
 
-/// Published events looked through at once.
+/// Published events read at once.
 const WINDOW: u64 = 10_000;
 /// Events in memory at once.
 const PAGE: usize = 100;

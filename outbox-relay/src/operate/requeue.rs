@@ -1,7 +1,7 @@
 //! `outbox-relay event requeue`: dead events get their attempts again, and what was held behind them goes on.
 //!
 //! What still breaks the contract would be dead again at once, so it is refused with the reason, by the check that a claim
-//! makes. Named events are requeued all or none; of those that a filter finds, the ones that break it are left dead and told.
+//! makes. Named events are requeued all or none; of those that a filter finds, the ones that break it are left dead and named.
 
 use std::process::ExitCode;
 

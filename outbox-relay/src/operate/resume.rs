@@ -1,6 +1,6 @@
 //! `outbox-relay subject resume`: events for a paused subject go on, in their order.
 //!
-//! The active relay notices within half a second and releases what was held, unless another pause or a dead elder
+//! The active relay notices within half a second and releases what was held, unless another pause or an earlier dead event
 //! still holds it.
 
 use std::process::ExitCode;

@@ -29,7 +29,7 @@ use crate::operate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst
 use crate::stream::Reach;
 use crate::terms::Terms;
 
-/// Looks of the loss detector between two of the preflight: a minute, unless configured.
+/// Checks of the loss detector between two of the preflight: a minute, unless configured.
 const LOOKS_BETWEEN: u32 = 12;
 
 /// Runs the relay until SIGTERM or SIGINT.

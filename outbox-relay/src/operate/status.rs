@@ -39,7 +39,7 @@ struct StreamStatus {
     proven_seconds: Option<f64>,
     /// What was published up to this `seq` is still to be compared with the stream.
     history_seq: Option<u64>,
-    /// The sign of a loss that is being looked into.
+    /// The sign of a loss that is being examined.
     suspicion: Option<String>,
     /// What the stream drops by itself.
     limits: String,
@@ -95,7 +95,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = runtime::mysql::pool(&config.database)?.patient();
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
-    // A relay that died can't tell that it is over.
+    // A relay that died can't say that it is over.
     let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
     let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
     let mut status = Status {
@@ -169,7 +169,7 @@ fn table(status: &Status) -> String {
 }
 
 fn stream_lines(stream: &StreamStatus) -> String {
-    let Some(created_at) = stream.created_at else { return "stream    no relay has looked at it yet\n".to_owned() };
+    let Some(created_at) = stream.created_at else { return "stream    no relay has checked it yet\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
     let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
@@ -187,7 +187,7 @@ fn stream_lines(stream: &StreamStatus) -> String {
         ));
     }
     if let Some(sign) = &stream.suspicion {
-        lines.push_str(&format!("loss      SUSPECTED, being looked into: {}\n", one_line(sign)));
+        lines.push_str(&format!("loss      SUSPECTED, being checked: {}\n", one_line(sign)));
     }
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
         let sign = one_line(sign);

@@ -5,7 +5,7 @@
 //! nothing, so order holds under any failure: a batch that lost a message on the way is refused at its commit, one that
 //! never commits is forgotten by the broker after ten seconds. One duplicate id refuses the whole batch, which is the
 //! aftermath of a crash between PubAck and settle. A server that does not know the headers stores the messages one by
-//! one and says no batch in its PubAck: that counts as a refusal, and the ids tell what is there already.
+//! one and says no batch in its PubAck: that counts as a refusal, and the dedup ids show what is there already.
 
 use std::time::Instant;
 

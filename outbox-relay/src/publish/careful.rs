@@ -83,7 +83,7 @@ impl Publisher {
     }
 
     /// One was not stored: hears what became of those behind it. They are refused for the number that they expected, or have
-    /// a fault of their own; that the stream has one already is told before its number is looked at, or when it comes again.
+    /// a fault of their own; that the stream has one already is answered before its number is checked, or when it comes again.
     async fn after_refusal(
         &self,
         first: Event,

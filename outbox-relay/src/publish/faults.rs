@@ -22,7 +22,7 @@ pub enum Fault {
     Passing(String),
     /// The broker refused the batch as a batch; single events may go through.
     Batch(String),
-    /// The stream did not end where it was expected to, or that can't be said yet; where it ends, if the broker told.
+    /// The stream did not end where it was expected to, or that can't be said yet; where it ends, if the broker said.
     Fence { told: Option<u64>, reason: String },
 }
 
@@ -47,7 +47,7 @@ const EVENT: [ErrorCode; 1] = [ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM];
 const LIMIT: [ErrorCode; 1] = [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM];
 
 /// The stream is full, sealed or misplaced, another stream takes the subject, JetStream is off or short of resources:
-/// an operator mends that, and nothing is lost meanwhile. Some of them come as 400, like an event's own fault.
+/// an operator fixes that, and nothing is lost meanwhile. Some of them come as 400, like an event's own fault.
 const BROKER: [ErrorCode; 10] = [
     ErrorCode::STREAM_STORE_FAILED,
     ErrorCode::STREAM_NOT_MATCH,

@@ -44,7 +44,7 @@ use crate::terms::Terms;
 /// Fewer events than this are cheaper and quicker one by one: a batch costs the broker a staging folder.
 const ATOMIC_FROM: usize = 24;
 
-/// Refusals in a row after which the relay looks at the outbox again.
+/// Refusals in a row after which the relay reads the outbox again.
 const FRUITLESS_MAX: u32 = 64;
 
 /// What became of one event.
@@ -81,7 +81,7 @@ pub struct Report {
 /// Why publishing stopped before the end of a queue.
 #[derive(Debug)]
 enum Break {
-    /// The stream did not end where it was expected to; what the broker told of its end.
+    /// The stream did not end where it was expected to; what the broker said of its end.
     Fence { told: Option<u64> },
     /// As a batch these are not stored: one by one will show why.
     Batch { events: usize, reason: String },
@@ -138,7 +138,7 @@ pub struct Publisher {
     stream: String,
     path: PublishPath,
     timeout: Duration,
-    /// What the stream said when it was last looked at.
+    /// What the stream said when it was last checked.
     stream_allows_atomic: Arc<AtomicBool>,
     fence: Arc<Fence>,
     terms: Terms,
@@ -169,12 +169,12 @@ impl Publisher {
         self.stream_allows_atomic.store(allowed, Ordering::Relaxed);
     }
 
-    /// Has it note there what the stream takes, each time that it is looked at.
+    /// Has it note there what the stream takes, each time that it is checked.
     pub fn noting(self, terms: Terms) -> Self {
         Self { terms, ..self }
     }
 
-    /// The largest message that broker and stream take, in bytes. The server tells of its limit at connect only.
+    /// The largest message that broker and stream take, in bytes. The server says its limit at connect only.
     pub fn payload_bytes_max(&self) -> u64 {
         let server = self.client.max_payload() as u64;
         let stream = self.terms.now().and_then(|taken| taken.message_bytes_max);

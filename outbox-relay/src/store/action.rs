@@ -2,7 +2,7 @@
 
 use runtime::mysql::Transaction;
 
-/// A deed of an operator.
+/// An action of an operator.
 #[derive(Debug)]
 pub struct Action<'a> {
     /// Who ran the verb.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::column::JsonText;
 
-/// A record for people to look at.
+/// A record for people.
 #[derive(Debug, Serialize)]
 pub struct DiscardedRow {
     pub discarded_at: DateTime<Utc>,

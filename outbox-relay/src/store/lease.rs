@@ -28,7 +28,7 @@ pub struct LeaseRow {
 }
 
 impl LeaseRow {
-    /// Whether nobody took or renewed the lease between two looks.
+    /// Whether nobody took or renewed the lease between two reads.
     pub fn is_unchanged(&self, before: &Self) -> bool {
         (&self.holder, self.epoch, self.expires_at) == (&before.holder, before.epoch, before.expires_at)
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
 use super::outbox_settle::Key;
 
-/// A pending row as it was written, rubbish included.
+/// A pending row as it was written, faulty ones included.
 #[derive(Debug)]
 pub struct PendingRow {
     pub seq: u64,
@@ -53,7 +53,7 @@ impl PendingRow {
     }
 }
 
-/// An event and the youngest of its elders that is not in the stream.
+/// An event and the last of the earlier events of its aggregate that is not in the stream.
 #[derive(Debug)]
 pub struct Elder {
     pub seq: u64,
@@ -218,8 +218,8 @@ pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<V
     .await
 }
 
-/// The youngest elder of each of these events that is not in the stream, for those that have one. Give one event of an
-/// aggregate, its oldest: the elders of each are looked at. The order of the joins is fixed: while the statistics lag behind an
+/// The last earlier event of the aggregate of each of these events that is not in the stream, for those that have one. Give
+/// one event of an aggregate, its first: all earlier ones of each are read. The order of the joins is fixed: while the statistics lag behind an
 /// import, the optimizer would begin with the whole outbox. Locks nothing.
 pub async fn elders(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
     sqlx::query_as!(

@@ -67,7 +67,7 @@ pub async fn waiting(pool: &Pool) -> sqlx::Result<i64> {
     .await
 }
 
-/// How many events the optimizer believes to be in a state, by two looks into the index.
+/// How many events the optimizer believes to be in a state, by two estimates from the index.
 async fn estimate(pool: &Pool, state: State) -> sqlx::Result<i64> {
     let explain = match state {
         State::Pending => {

@@ -2,7 +2,7 @@
 
 use runtime::mysql::Pool;
 
-/// Where looking stops.
+/// Where the search stops.
 const ROWS_MAX: u32 = 10_000;
 
 /// How many there are among the first ten thousand rows of each kind.

@@ -68,7 +68,7 @@ pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>>
 }
 
 /// Makes held events pending. A row that took the place of another and is held as well goes on with it: the claim that finds it
-/// looks again at what stands in its way. Locks their rows.
+/// checks again what stands in its way. Locks their rows.
 pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE outbox
@@ -82,8 +82,8 @@ pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
     Ok(released.rows_affected())
 }
 
-/// Makes those held events pending whose aggregate has one of these events and no dead elder. Locks their rows and
-/// their siblings' until the transaction ends.
+/// Makes those held events pending whose aggregate has one of these events and no earlier dead event. Locks their rows
+/// and the others of their aggregates until the transaction ends.
 pub async fn release_siblings(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list

@@ -13,7 +13,7 @@ use crate::limits::{Cause, PutOff};
 
 /// Rows that are made due in one statement.
 const DUE_PIECE: u32 = 5_000;
-/// Where looking for aggregates stops: many events may wait for another reason.
+/// Where the search for aggregates stops: many events may wait for another reason.
 const ROWS_MAX: u32 = 10_000;
 
 /// Has events wait, without spending an attempt. Locks their rows.

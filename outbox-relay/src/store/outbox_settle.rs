@@ -7,7 +7,7 @@
 //!
 //! The token is compared in a scalar subquery, which locks nothing: a lock on the lease would have the renewal wait for the
 //! rows. So a settle that waits for a row may end after a takeover. What it writes is true all the same: its messages were in
-//! the stream before the successor looked there, and the successor settles the same events to the same sequences.
+//! the stream before the successor read it, and the successor settles the same events to the same sequences.
 
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;

@@ -1,4 +1,4 @@
-//! The table `outbox`, for people to look at. Every statement reads a bounded number of rows by an index, however
+//! The table `outbox`, for people. Every statement reads a bounded number of rows by an index, however
 //! large the table is, and locks nothing.
 
 use std::cmp::Reverse;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
 
-/// Rows that one statement of a list looks through.
+/// Rows that one statement of a list reads.
 const WINDOW: u64 = 10_000;
 
 /// A row of a list.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use serde::Serialize;
 
-/// A pause for people to look at.
+/// A pause, for people.
 #[derive(Debug, Serialize)]
 pub struct PauseRow {
     pub pattern: String,

@@ -11,9 +11,9 @@ use schema::names::OUTBOX_LEASE;
 /// The row as it is now.
 #[derive(Clone, Debug, Default)]
 pub struct StreamRow {
-    /// Its name; none if no relay has looked at a stream yet, or only one of an older version.
+    /// Its name; none if no relay has checked a stream yet, or only one of an older version.
     pub stream: Option<String>,
-    /// None if no relay has looked at a stream yet.
+    /// None if no relay has checked a stream yet.
     pub created_at: Option<DateTime<Utc>>,
     pub server: String,
     pub first_seq: u64,
@@ -73,7 +73,7 @@ pub async fn look(pool: &Pool) -> sqlx::Result<StreamRow> {
 
 /// Notes what was seen and proven; no suspicion is left. `proven_for` is how long ago the stream held what is proven now;
 /// none if nothing more was proven: the time of the last proof stays, through losses and takeovers, and that of the first
-/// look stands in for one, so that its age tells how long nothing was proven. Locks the row for the statement.
+/// check stands in for one, so that its age says how long nothing was proven. Locks the row for the statement.
 pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Option<Duration>) -> sqlx::Result<bool> {
     let proven_for = proven_for.and_then(|time| u64::try_from(time.as_micros()).ok());
     let remembered = sqlx::query!(
@@ -119,7 +119,7 @@ pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Op
     Ok(remembered.rows_affected() == 1)
 }
 
-/// Notes a sign of a loss before it is looked into, so that a relay that dies over it leaves it to the next one, and takes
+/// Notes a sign of a loss before it is examined, so that a relay that dies over it leaves it to the next one, and takes
 /// back what is proven to what still is. Locks the row for the statement.
 pub async fn suspect(
     pool: &Pool,

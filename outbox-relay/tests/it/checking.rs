@@ -74,7 +74,7 @@ both_engines! {
         }
         assert_eq!(world.verb(&["stream", "check", "--strict"]).code, Some(4));
         let said = world.verb(&["stream", "check"]).said;
-        assert!(said.contains("mend: nats stream edit ORDERS --discard new"), "{said}");
+        assert!(said.contains("fix:  nats stream edit ORDERS --discard new"), "{said}");
         assert!(said.contains("--subjects order.>,invoice.paid"), "what the stream took it must go on taking: {said}");
     }
 }

@@ -112,9 +112,8 @@ both_engines! {
             .unwrap();
         let screen = String::from_utf8(seen.stdout).unwrap();
         assert!(seen.status.success(), "{screen}");
-        assert!(screen.contains("\rpurging [##########--------------------]  33 %"), "{screen:?}");
-        assert!(screen.contains("\rpurging [##############################] 100 %\r\n"), "{screen:?}");
-        assert!(screen.ends_with("\r\n3000 published events would be deleted\r\n"), "{screen:?}");
+        assert!(screen.contains("purging [#") && screen.contains("] 100 %"), "{screen:?}");
+        assert!(screen.ends_with("3000 published events would be deleted\r\n"), "{screen:?}");
 
         let piped = world.verb(&purge);
         assert_eq!((&*piped.said, &*piped.complained), ("3000 published events deleted\n", ""));

@@ -1,49 +1,17 @@
 //! A server that is cut off from its cluster goes on to answer as the stream's leader, with what it had.
 
-use async_nats::jetstream;
 use schema::names::STREAM;
-use stack::testing::{Database, Nats, Service, TcpProxy, eventually};
+use stack::testing::{Cluster, Database, Service, TcpProxy, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
 
 use crate::support::{World, metric};
 
-/// A cluster whose routes can be cut.
-struct Cluster {
-    urls: Vec<String>,
-    ports: Vec<u16>,
-    routes: Vec<([usize; 2], TcpProxy)>,
-    _others: Vec<Nats>,
-}
-
-impl Cluster {
-    /// The place of the server that leads the stream, by the word of this one.
-    async fn leader(&self, by: usize) -> Option<usize> {
-        let client = async_nats::connect(&self.urls[by]).await.ok()?;
-        let stream = jetstream::new(client).get_stream(STREAM).await.ok()?;
-        stream.cached_info().cluster.as_ref()?.leader.as_ref()?.strip_prefix('n')?.parse().ok()
-    }
-
-    async fn cut_off(&mut self, server: usize) {
-        for (_, route) in self.routes.iter_mut().filter(|(ends, _)| ends.contains(&server)) {
-            route.cut().await;
-        }
-    }
-
-    async fn heal(&mut self) {
-        for (_, route) in &mut self.routes {
-            route.heal().await;
-        }
-    }
-}
-
 impl World {
     async fn in_cluster(engine: Engine) -> (Self, Cluster) {
         let database = Database::create(engine, &schema::database::ORDERS).await;
-        let (mut servers, routes) = Nats::start_cluster_with_routes().await;
-        let (urls, ports) = servers.iter().map(|server| (server.url(), server.port())).unzip();
-        let world = Self { pool: database.admin_pool().await, database, nats: servers.remove(0) };
-        (world, Cluster { urls, ports, routes, _others: servers })
+        let (nats, cluster) = Cluster::start().await;
+        (Self { pool: database.admin_pool().await, database, nats }, cluster)
     }
 
     async fn outage(&self) -> String {
@@ -76,7 +44,7 @@ impl World {
 both_engines! {
     async fn a_leader_that_is_cut_off_from_the_others_proves_no_loss(engine: Engine) {
         let (world, mut cluster) = World::in_cluster(engine).await;
-        let mut line = TcpProxy::start(cluster.ports[0]).await;
+        let mut line = TcpProxy::start(cluster.port(0)).await;
         let relay = world.watchful().env("NATS_URL", format!("nats://127.0.0.1:{}", line.port()));
         let relay = relay.env("STREAM_REPLICAS", "3").env("PUBLISH_TIMEOUT", "1s").start().await;
         world.published(5).await;
@@ -86,7 +54,7 @@ both_engines! {
         for _ in 0..5 {
             let old = cluster.leader(0).await.unwrap();
             let other = (old + 1) % 3;
-            line.redirect(cluster.ports[other]).await;
+            line.redirect(cluster.port(other)).await;
             world.published(1).await;
             cluster.cut_off(old).await;
             eventually("the others have a leader", async || {
@@ -95,9 +63,9 @@ both_engines! {
             world.append_many(100).await;
             world.until_all_published().await;
             stored += 101;
-            line.redirect(cluster.ports[old]).await;
+            line.redirect(cluster.port(old)).await;
             was_misled = world.is_misled(&relay, &cluster, old).await;
-            line.redirect(cluster.ports[other]).await;
+            line.redirect(cluster.port(other)).await;
             cluster.heal().await;
             world.published(1).await;
             stored += 1;

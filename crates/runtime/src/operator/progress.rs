@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar that fills from 0 to its total; what it shows stays when it is dropped.
+/// A bar that fills from 0 to its total, and is gone when the answer is printed.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);
 
@@ -24,6 +24,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.0.finish_and_clear();
     }
 }

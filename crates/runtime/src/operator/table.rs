@@ -61,9 +61,9 @@ mod tests {
         let mut table = Table::new(&["a", "b", "count"]);
         table.row(["long cell".to_owned(), "x\r\n\u{1b}[31my".to_owned(), "7".to_owned()]);
         table.row(["世界".to_owned(), or_dash(None::<u32>), or_dash(None::<u32>)]);
-        let text = "a          b                      count\n\
+        let text = "a          b                 count\n\
                     long cell  x\\r\\n\\u{1b}[31my      7\n\
-                    世界       -                          -\n";
+                    世界       -                     -\n";
         assert_eq!(table.to_string(), text);
         assert_eq!(Table::new(&["a"]).to_string(), "a\n");
     }

@@ -125,7 +125,7 @@ async fn put_to_the_proof(trial: &Trial<'_>, folder: &Path, faults: &[Fault], se
     write(folder, "answers.json", &asked)?;
     let left = trial.drain().await?;
     trial.stop_services().await?;
-    journal.note("", "drained and stopped; comparing what customers were told with what is there");
+    journal.note("", "drained and stopped; comparing what customers were answered with what is there");
     let evidence = pipeline.evidence().await?;
     let told = check(&asked, &evidence).into_iter().chain(check_emails(&evidence, &trial.senders()));
     Ok([stopped(trial), drained(&asked, left)].into_iter().chain(told).collect())

@@ -1,6 +1,6 @@
 //! Whose fault it is when a dialogue fails: the server's or ours, the email's, or nobody can say yet.
 //!
-//! Where in the dialogue it happened decides first, then the enhanced code, then the code. What is unclear is told by
+//! Where in the dialogue it happened decides first, then the enhanced code, then the code. What is unclear is decided by
 //! what becomes of other emails: see [`super::super::standing`].
 
 use std::fmt;

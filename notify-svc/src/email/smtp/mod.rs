@@ -49,7 +49,7 @@ impl Smtp {
     /// Connects when first used.
     ///
     /// # Errors
-    /// If the URL is malformed or the authorities can't be read any more; the settings have looked into both.
+    /// If the URL is malformed or the authorities can't be read any more; the settings have checked both.
     pub(super) fn new(settings: SmtpSettings<'_>) -> anyhow::Result<Self> {
         let server = Server::parse(settings.url).map_err(anyhow::Error::msg)?;
         let terms = Terms {
@@ -113,7 +113,7 @@ impl Smtp {
         None
     }
 
-    /// Has the next emails go by new connections, so that they tell how the server is.
+    /// Has the next emails go by new connections, so that they show how the server is.
     pub(super) fn forget_connections(&self) {
         let mut kept = self.kept();
         kept.dialogues.clear();

@@ -42,7 +42,7 @@ async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
     }
     match outbox_foreign::count(pool).await {
         Ok(rows) => findings.extend(foreign(&rows)),
-        // Without its indexes it can't be looked through: that is a finding already.
+        // Without its indexes it can't be read: that is a finding already.
         Err(error) => drop(refused("the outbox can't be read", error)?),
     }
     Ok(findings)
@@ -77,7 +77,7 @@ const INDEX: &str = "create the index: KEY claim (state, seq); then ANALYZE TABL
 /// Passes by itself: too many connections, a shutdown, a wait for a lock, a deadlock, a statement that was ended.
 const PASSING: [u16; 9] = [1040, 1053, 1203, 1205, 1213, 1226, 1317, 3024, 3032];
 
-/// What a refused statement says; an error that passes by itself, or that the server did not answer, ends the look.
+/// What a refused statement says; an error that passes by itself, or that the server did not answer, ends the check.
 fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
     let answer = error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
     let Some(number) = answer.map(MySqlDatabaseError::number).filter(|number| !PASSING.contains(number)) else {

@@ -126,13 +126,13 @@ const STREAM: [Meaning; 31] = [
     (
         "allow_direct",
         Warning,
-        "copies that are behind answer, too: whoever asks one may not be told of an event that is there",
+        "copies that are behind answer, too: an event that is there may be missing in their answer",
         Some("--no-allow-direct"),
     ),
     (
         "mirror_direct",
         Warning,
-        "mirrors that are behind answer, too: whoever asks may not be told of an event that is there",
+        "mirrors that are behind answer, too: an event that is there may be missing in their answer",
         Some("--no-allow-mirror-direct"),
     ),
     ("compression", Warning, "the broker takes longer for each event", Some("--compression none")),
@@ -143,7 +143,7 @@ const STREAM: [Meaning; 31] = [
 
 /// What a setting of a consumer does that is not ours.
 const CONSUMER: [(&str, &str); 12] = [
-    ("max_deliver", "an event that can't be processed so many times is passed over, and nobody is told"),
+    ("max_deliver", "an event that can't be processed so many times is passed over, and nobody notices"),
     ("filter_subject", "events of other subjects are passed over"),
     ("filter_subjects", "events of other subjects are passed over"),
     ("headers_only", "events come without their bodies"),
@@ -165,7 +165,7 @@ pub fn stream(name: &str, has: &Value, ours: &Value) -> Vec<Finding> {
         let what = format!("the stream has {key} {}, not {}", shown(has.get(&key)), shown(ours.get(&key)));
         let mend = match option {
             Some(option) => format!("nats stream edit {name} {option}"),
-            None => format!("nats stream edit {name}, or create it anew, if it can't be changed"),
+            None => format!("nats stream edit {name}, or create it again, if it can't be changed"),
         };
         Finding::new(severity, key, what, why, &mend)
     };

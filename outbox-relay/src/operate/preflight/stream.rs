@@ -1,6 +1,6 @@
 //! Is the stream what the promises rest on?
 //!
-//! The broker does not tell its clients when it flushes to disk; with one replica that is said as a note.
+//! The broker does not say to its clients when it flushes to disk; with one replica that is said as a note.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(1800);
 /// What a server takes unless configured.
 const PAYLOAD_USUAL: usize = 1 << 20;
 
-/// The broker to look at.
+/// The broker to check.
 #[derive(Clone, Debug)]
 pub struct Broker(async_nats::Client);
 
 impl Broker {
-    /// Looks through this connection.
+    /// Checks by this connection.
     pub fn new(client: async_nats::Client) -> Self {
         Self(client)
     }
@@ -58,7 +58,7 @@ impl Broker {
         }
         let name = &demands.stream.name;
         let context = jetstream::new(client.clone());
-        // As the server tells it: the client leaves out what it does not know.
+        // As the server reports it: the client leaves out what it does not know.
         match context.request::<_, _, Value>(format!("STREAM.INFO.{name}"), &()).await {
             Ok(info) if info["error"]["code"] == 404 => return Ok(findings), // the relay creates it as it should be
             Ok(info) if info["config"].is_object() => {
