@@ -36,8 +36,6 @@ pub struct Event {
     pub heal_epoch: u32,
     /// A person gave it up: consumers are to step over its version.
     pub is_tombstone: bool,
-    /// Whether it waited already.
-    pub has_waited: bool,
     /// When it was claimed, and since it was inserted until then.
     pub claimed: (Instant, Duration),
     /// Whether occurred_at is far from when it was inserted.
@@ -104,7 +102,6 @@ impl Event {
             attempts: row.attempts,
             heal_epoch: row.heal_epoch,
             is_tombstone: row.is_discarded,
-            has_waited: row.has_waited,
             claimed: (Instant::now(), Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0))),
             is_far_off: row.is_far_off,
             envelope: Envelope {
@@ -204,7 +201,6 @@ mod tests {
             is_discarded: false,
             payload_bytes: 2,
             headers_bytes: 0,
-            has_waited: false,
             waited_us: 0,
             is_far_off: false,
         }

@@ -72,18 +72,15 @@ impl Claimed {
 
     /// Sorts a row in whose way nothing stands; whether it is due.
     fn admit(&mut self, row: PendingRow, rules: &Rules, limit: u64) -> bool {
-        let (key, has_waited) = (row.key(), row.has_waited);
+        let key = row.key();
         if row.payload.is_none() {
             let said = format_args!(
                 "payload of {} bytes exceeds the max payload of {limit} bytes that the broker takes: store the body elsewhere",
                 row.payload_bytes
             );
-            if row.payload_bytes > SENSIBLE_BYTES_MAX {
-                self.aside.faulty.push((key, reason(said)));
-            } else {
-                let aggregate = (row.aggregate_type, row.aggregate_id);
-                self.over.push(Over { key, aggregate, reason: reason(said), has_waited });
-            }
+            let is_hopeless = row.payload_bytes > SENSIBLE_BYTES_MAX;
+            let aggregate = (row.aggregate_type, row.aggregate_id);
+            self.over.push(Over { key, aggregate, reason: reason(said), is_hopeless });
             return false;
         }
         let event = match Event::from_row(row, &rules.source) {
@@ -160,7 +157,6 @@ mod tests {
             is_discarded: false,
             payload_bytes: 2,
             headers_bytes: 0,
-            has_waited: false,
             waited_us: 0,
             is_far_off: false,
         }
@@ -203,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_above_the_limit_is_to_be_decided_on_unless_no_broker_takes_it() {
+    fn a_payload_above_the_limit_is_to_be_decided_on() {
         let large = |seq, payload_bytes| PendingRow { payload: None, payload_bytes, ..row(seq, seq.into()) };
         let claimed = sorted(vec![large(1, 1_001), large(2, SENSIBLE_BYTES_MAX + 1), row(3, 1)], &[]);
-        assert_eq!(claimed.over[0].key.seq, 1);
-        assert_eq!(claimed.aside.faulty[0].0.seq, 2);
+        let over: Vec<_> = claimed.over.iter().map(|over| (over.key.seq, over.is_hopeless)).collect();
+        assert_eq!(over, [(1, false), (2, true)]);
         assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (3, 0));
     }
 

@@ -10,7 +10,7 @@
 //! outage. Nothing that a client had queued outlives them.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use runtime::telemetry::chain;
 
@@ -26,9 +26,6 @@ use crate::store::outbox::{self, Found, Limits};
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
-
-/// A connection as young as this knows the server's limits.
-const LIMIT_FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// What a step led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +129,18 @@ impl Relay {
             (pipeline.ahead, pipeline.published) = (None, None);
             self.attach(tenure, pipeline).await?;
         }
+        if self.judge.wants_limits_after(pipeline.attached_at) {
+            // The server tells its limits to a new connection only.
+            pipeline.ahead = None;
+            self.settle_last(tenure, pipeline.published.take(), pipeline.attached_at).await?;
+            self.attach(tenure, pipeline).await?;
+        }
         match pipeline.line.as_mut() {
             None => self.attach(tenure, pipeline).await?,
             Some(line) if line.watcher.is_due(&line.watch) => {
                 // What the stream lost has to come before what is claimed already.
                 pipeline.ahead = None;
-                self.settle_last(tenure, pipeline.published.take()).await?;
+                self.settle_last(tenure, pipeline.published.take(), pipeline.attached_at).await?;
                 line.watcher.look(tenure, &mut line.watch).await?;
             }
             Some(_) => {}
@@ -145,7 +148,7 @@ impl Relay {
         self.follow_limit(tenure, pipeline.limit_now(), &mut pipeline.payload_bytes_max).await?;
         let batch = match pipeline.ahead.take() {
             Some(batch) => batch,
-            None => self.claim_now(tenure, pipeline).await?,
+            None => self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?,
         };
         pipeline.may_obstruct = batch.is_obstructed;
         pipeline.row_bytes = batch.row_bytes;
@@ -158,9 +161,10 @@ impl Relay {
         let last = pipeline.published.take();
         seqs.extend(last.iter().flat_map(|last| last.report.outcomes.iter().map(|(event, _)| event.seq)));
         let publisher = pipeline.line.as_ref().map(|line| line.publisher.clone()).ok_or(TurnError::Over)?;
+        let attached_at = pipeline.attached_at;
         let (report, settled, ahead) = tokio::join!(
             publisher.publish(claimed.due, tenure),
-            self.settle_last(tenure, last),
+            self.settle_last(tenure, last, attached_at),
             self.claim_ahead(pipeline, leads_on.then_some(&seqs)),
         );
         settled?;
@@ -173,7 +177,7 @@ impl Relay {
             pipeline.published = Some(published);
             return Ok(Turn::More);
         }
-        let settled = self.settle(tenure, published).await?;
+        let settled = self.settle(tenure, published, attached_at).await?;
         pipeline.may_obstruct |= settled.any_obstacle;
         match outage {
             Some(outage) => Err(outage.into()),
@@ -184,7 +188,7 @@ impl Relay {
 
     /// Settles what was published last, at the end of a tenure.
     pub async fn finish(&self, tenure: &Tenure, pipeline: Pipeline) -> Result<(), TurnError> {
-        self.settle_last(tenure, pipeline.published).await
+        self.settle_last(tenure, pipeline.published, pipeline.attached_at).await
     }
 
     /// Connects and looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes,
@@ -195,6 +199,8 @@ impl Relay {
     /// `a_crash_after_puback_stores_no_second_message_even_after_the_dedup_window`.
     async fn attach(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<(), TurnError> {
         pipeline.doubts = self.pool.doubts();
+        // What the limits are is asked for from now on.
+        let attached_at = Instant::now();
         let mut line = self.lines.connect().await?;
         if let Some(before) = pipeline.line.take() {
             // Connected anew without an outage: what was seen of the stream stays seen.
@@ -207,22 +213,8 @@ impl Relay {
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
         self.account(tenure, &line.publisher, (from, pipeline.doubts)).await?;
         pipeline.line = Some(line);
-        pipeline.attached_at = Some(Instant::now());
+        pipeline.attached_at = Some(attached_at);
         Ok(())
-    }
-
-    /// Claims what is oldest. If some of it is above a limit, the server is asked for its limit afresh first: it tells it to
-    /// a new connection only.
-    async fn claim_now(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Batch, TurnError> {
-        let batch = self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?;
-        let is_fresh = pipeline.attached_at.is_some_and(|at| at.elapsed() < LIMIT_FRESH_FOR);
-        if batch.claimed.over.is_empty() || is_fresh {
-            return Ok(batch);
-        }
-        self.settle_last(tenure, pipeline.published.take()).await?;
-        self.attach(tenure, pipeline).await?;
-        self.follow_limit(tenure, pipeline.limit_now(), &mut pipeline.payload_bytes_max).await?;
-        self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)
     }
 
     /// Claims what follows the events that are under way.
@@ -264,17 +256,27 @@ impl Relay {
         (!ahead.claimed.is_empty() && ahead.claimed.over.is_empty() && !is_late).then_some(ahead)
     }
 
-    async fn settle_last(&self, tenure: &Tenure, published: Option<Published>) -> Result<(), TurnError> {
+    async fn settle_last(
+        &self,
+        tenure: &Tenure,
+        published: Option<Published>,
+        asked_at: Option<Instant>,
+    ) -> Result<(), TurnError> {
         if let Some(published) = published {
-            self.settle(tenure, published).await?;
+            self.settle(tenure, published, asked_at).await?;
         }
         Ok(())
     }
 
-    async fn settle(&self, tenure: &Tenure, published: Published) -> Result<Settled, TurnError> {
+    async fn settle(
+        &self,
+        tenure: &Tenure,
+        published: Published,
+        asked_at: Option<Instant>,
+    ) -> Result<Settled, TurnError> {
         let Published { mut report, mut over, mut aside } = published;
         over.extend(report.take_over_limit());
-        self.set_aside(over, &mut aside).await?;
+        self.set_aside(over, asked_at, &mut aside).await?;
         Ok(self.settler.settle(tenure, report, &aside).await?)
     }
 }

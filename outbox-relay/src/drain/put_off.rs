@@ -1,5 +1,7 @@
 //! Has events wait that are above a limit, and tries them when it was raised; [`crate::limits`] decides.
 
+use std::time::Instant;
+
 use crate::drain::claim::Aside;
 use crate::drain::relay::{Relay, TurnError};
 use crate::lease::Tenure;
@@ -22,16 +24,22 @@ impl Relay {
         Ok(())
     }
 
-    /// Decides on the events above a limit, and adds them to what is not published now.
+    /// Decides on the events above a limit, by limits that were asked for at this time, and adds them to what is not published
+    /// now. What can't be decided by them is left as it is, for the claim after the limits were asked for afresh.
     ///
     /// # Errors
     /// As the database has it.
-    pub async fn set_aside(&self, over: Vec<Over>, aside: &mut Aside) -> Result<(), TurnError> {
+    pub async fn set_aside(
+        &self,
+        over: Vec<Over>,
+        asked_at: Option<Instant>,
+        aside: &mut Aside,
+    ) -> Result<(), TurnError> {
         if over.is_empty() {
             return Ok(());
         }
         let waiting = outbox_put_off::aggregates_over_limit(&self.pool).await.map_err(TurnError::Claim)?;
-        let Verdict { dead, put_off, suspects_limit } = self.judge.decide(over, waiting);
+        let Verdict { dead, put_off, suspects_limit } = self.judge.decide(over, waiting, asked_at);
         if suspects_limit {
             tracing::error!(
                 events = put_off.len(),

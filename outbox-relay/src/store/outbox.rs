@@ -32,8 +32,6 @@ pub struct PendingRow {
     pub heal_epoch: u32,
     /// A person gave the event up: a tombstone is published in its place.
     pub is_discarded: bool,
-    /// Whether its time to be tried was put off before.
-    pub has_waited: bool,
     /// Since it was inserted, when it was read; both by the database clock.
     pub waited_us: i64,
     /// Whether occurred_at is more than an hour away from when it was inserted.
@@ -106,7 +104,6 @@ pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Foun
                       attempts,
                       heal_epoch,
                       (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                      (next_attempt_at IS NOT NULL) AS "has_waited!: bool",
                       TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
                       COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
                FROM outbox FORCE INDEX (claim)
@@ -148,7 +145,6 @@ pub async fn claim_waited(pool: &Pool, limits: Limits) -> sqlx::Result<Found> {
                       attempts,
                       heal_epoch,
                       (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                      (next_attempt_at IS NOT NULL) AS "has_waited!: bool",
                       TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
                       COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
                FROM outbox FORCE INDEX (waiting)

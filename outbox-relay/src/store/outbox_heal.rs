@@ -127,7 +127,6 @@ pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Resu
                   attempts,
                   heal_epoch,
                   (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                  FALSE AS "has_waited!: bool",
                   0 AS "waited_us!: i64",
                   FALSE AS "is_far_off!: bool"
            FROM outbox

@@ -79,7 +79,6 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
                   outbox.attempts,
                   outbox.heal_epoch,
                   (outbox.discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                  FALSE AS "has_waited!: bool",
                   0 AS "waited_us!: i64",
                   FALSE AS "is_far_off!: bool"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list

@@ -182,7 +182,8 @@ pub async fn settle_dead(pool: &Pool, token: &str, key: Key, error: &str) -> sql
     Ok(settled.rows_affected())
 }
 
-/// Holds events back because an earlier event of their aggregate is not in the stream. Locks their rows.
+/// Holds events back because an earlier event of their aggregate is not in the stream, or their subject is paused. A held event
+/// with a next attempt is one that waits for a limit, so these have none. Locks their rows.
 pub async fn hold(pool: &Pool, token: &str, keys: &[Key]) -> sqlx::Result<u64> {
     let list = keys.iter().map(|key| (key.event_id.simple().to_string(), key.seq));
     let held = sqlx::query!(
@@ -190,7 +191,8 @@ pub async fn hold(pool: &Pool, token: &str, keys: &[Key]) -> sqlx::Result<u64> {
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(32) PATH '$[0]',
                                             seq      BIGINT UNSIGNED PATH '$[1]')) AS list
               ON list.seq = outbox.seq AND outbox.event_id = UNHEX(list.event_id)
-         SET outbox.state = 'held'
+         SET outbox.state           = 'held',
+             outbox.next_attempt_at = NULL
          WHERE outbox.state = 'pending'
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
         Json(list.collect::<Vec<_>>()),

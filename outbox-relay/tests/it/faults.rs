@@ -187,6 +187,43 @@ async fn a_max_payload_that_a_reload_changes_is_asked_for_before_anything_is_dea
     eventually("it is published", async || world.count("published").await == 5).await;
 }
 
+#[tokio::test]
+async fn a_raised_limit_is_asked_for_before_an_event_is_dead_for_its_headers() {
+    let world = World::new(Engine::MySql).await;
+    let broker = Broker::start(&world, &format!("{JETSTREAM}max_payload: 2000\n")).await;
+    let _relay = broker.relay(&world).start().await;
+    world.append(Uuid::now_v7(), 1).await;
+    world.until_all_published().await;
+    broker.reload(JETSTREAM);
+    // The payload alone is below the limit that the relay was told when it connected.
+    let event = world.append(Uuid::now_v7(), 1).await;
+    let enlarge = "UPDATE outbox SET headers = JSON_OBJECT('note', REPEAT('x', 3000)) WHERE event_id = ?";
+    sqlx::query(enlarge).bind(event).execute(&world.pool).await.unwrap();
+    eventually_within(Duration::from_secs(60), "it is published or dead", async || {
+        ["published", "dead"].contains(&world.row(event).await.state.as_str())
+    })
+    .await;
+    assert_eq!(world.row(event).await.state, "published");
+}
+
+#[tokio::test]
+async fn an_event_that_waited_for_another_reason_is_not_dead_at_once_for_a_limit() {
+    let world = World::new(Engine::MySql).await;
+    let broker = Broker::start(&world, &format!("{JETSTREAM}max_payload: 900\n")).await;
+    append_large(&world, 1, 1_000).await;
+    let waited = "UPDATE outbox SET attempts = 1, next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE";
+    sqlx::query(waited).execute(&world.pool).await.unwrap();
+    let _relay = broker.relay(&world).start().await;
+    eventually("it is decided on", async || world.count("pending").await == 0).await;
+    assert_eq!(world.count("held").await, 1);
+    broker.reload(JETSTREAM);
+    eventually_within(Duration::from_secs(60), "it is published or dead", async || {
+        world.count("published").await + world.count("dead").await == 1
+    })
+    .await;
+    assert_eq!(world.count("published").await, 1);
+}
+
 /// Appends events of an order each, with so many bytes of text in each payload.
 async fn append_large(world: &World, events: u32, bytes: u32) {
     let append = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
