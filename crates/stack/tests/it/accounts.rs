@@ -133,7 +133,7 @@ const ORDER_SVC: [Deed; 7] = [
     Subscribe("_INBOX.order-svc.>"),
 ];
 
-const RELAY: [Deed; 17] = [
+const RELAY: [Deed; 19] = [
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.INVOICES"),
     Publish("$JS.API.STREAM.UPDATE.ORDERS"),
@@ -141,9 +141,11 @@ const RELAY: [Deed; 17] = [
     Publish("$JS.API.STREAM.PURGE.ORDERS"),
     Publish("$JS.API.STREAM.MSG.DELETE.ORDERS"),
     Publish("$JS.API.CONSUMER.CREATE.ORDERS"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.mine"),
     Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc.order.created"),
     Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.mine"),
     Publish("$JS.API.CONSUMER.DELETE.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
     Publish("$JS.ACK.ORDERS.notify-svc.1.1.1.1.0"),
@@ -220,10 +222,10 @@ async fn nats_refuses_each_user_what_it_does_not_need() {
 #[tokio::test]
 async fn a_consumer_can_not_be_changed_under_another_name() {
     let pipeline = Pipeline::start(Engine::MySql).await;
-    let options = ConnectOptions::with_user_and_password("outbox-relay".to_owned(), Nats::PASSWORD.to_owned());
-    let relay = options.custom_inbox_prefix("_INBOX.outbox-relay").connect(pipeline.nats.url()).await.unwrap();
+    let options = ConnectOptions::with_user_and_password("operator".to_owned(), Nats::PASSWORD.to_owned());
+    let operator = options.custom_inbox_prefix("_INBOX.operator").connect(pipeline.nats.url()).await.unwrap();
     let body = json!({ "stream_name": STREAM, "config": { "name": NOTIFY_DURABLE, "max_deliver": 1 } });
-    let answer = relay.request("$JS.API.CONSUMER.CREATE.ORDERS.mine", body.to_string().into()).await.unwrap();
+    let answer = operator.request("$JS.API.CONSUMER.CREATE.ORDERS.mine", body.to_string().into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
     assert_eq!(answer["name"], "mine", "{answer}");
     let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
