@@ -2,7 +2,7 @@
 -- Healthy: stream_seq rising with received_at, and one notification for each event.
 SELECT i.received_at, i.stream_seq, i.event_type, i.aggregate_version,
        LOWER(CONCAT_WS('-', HEX(SUBSTR(i.event_id, 1, 4)), HEX(SUBSTR(i.event_id, 5, 2)), HEX(SUBSTR(i.event_id, 7, 2)), HEX(SUBSTR(i.event_id, 9, 2)), HEX(SUBSTR(i.event_id, 11, 6)))) AS event_id,
-       n.state AS email
+       IF(n.discarded_at IS NULL, n.state, 'discarded') AS email
 FROM (SELECT received_at, stream_seq, event_type, aggregate_version, event_id
       FROM inbox FORCE INDEX (received)
       ORDER BY received_at DESC

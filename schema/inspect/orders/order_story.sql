@@ -1,6 +1,7 @@
 -- What happened to the newest order's events? (For another order: put its id in place of the subquery.)
--- Healthy: every version from 1 on, published within a second, stream_seq rising with the version.
-SELECT aggregate_version, event_type, state, attempts, occurred_at,
+-- Healthy: every version from 1 on, published within a second, stream_seq rising with the version. heal_epoch above 0: the broker
+-- lost it and it was published again. discarded_at: somebody gave it up, and a tombstone takes its place.
+SELECT aggregate_version, event_type, state, attempts, heal_epoch, discarded_at, occurred_at,
        NULLIF(published_at, '1970-01-01') AS published_at, NULLIF(stream_seq, 0) AS stream_seq, last_error
 FROM outbox
 WHERE aggregate_type = 'order'

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use schema::database::{Definition, NOTIFICATIONS, ORDERS};
-use sqlx::{AssertSqlSafe, Executor, MySqlPool};
+use sqlx::{AssertSqlSafe, Executor, MySqlPool, Row};
 use stack::testing::Database;
 use stack::{Engine, both_engines};
 
@@ -125,7 +125,50 @@ async fn measure(database: &Database, name: &str, inspector: &str) {
     }
 }
 
+/// What the first two columns of a query say: a name, and how many.
+async fn counts(pool: &MySqlPool, file: &str) -> Vec<(String, i64)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema/inspect").join(file);
+    let rows = pool.fetch_all(AssertSqlSafe(std::fs::read_to_string(path).unwrap())).await.unwrap();
+    let mut counts: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    counts.sort();
+    counts
+}
+
 both_engines! {
+    async fn the_query_of_the_emails_tells_every_state_apart(engine: Engine) {
+        let database = Database::create(engine, &NOTIFICATIONS).await;
+        let admin = database.admin_pool().await;
+        let states = [
+            ("pending", 0, 0, None), ("pending", 0, 7, None), ("pending", 2, 0, None), ("dead", 5, 0, None),
+            ("dead", 5, 0, Some("2026-01-01")), ("sent", 1, 0, None),
+        ];
+        for (i, (state, attempts, put_off, discarded_at)) in (0_u8..).zip(states) {
+            sqlx::query(
+                "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity, state, attempts,
+                                            put_off, discarded_at)
+                 VALUES (?, ?, 'order.created', ?, 'ada@example.com', 'tea', 1, ?, ?, ?, ?)",
+            )
+            .bind([i; 16].as_slice()).bind([i; 16].as_slice()).bind([i; 16].as_slice())
+            .bind(state).bind(attempts).bind(put_off).bind(discarded_at)
+            .execute(&admin)
+            .await
+            .unwrap();
+        }
+        let inspector = database.pool("notifications_inspector").await;
+        let told = counts(&inspector, "notifications/emails.sql").await;
+        let expected = ["dead", "discarded", "pending", "put off", "retry", "sent"].map(|state| (state.to_owned(), 1));
+        assert_eq!(told, expected);
+    }
+
+    async fn the_query_of_the_unproven_tells_what_no_relay_published(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let forge = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload, state, published_at)
+                     VALUES ('order', REPEAT('x', 16), 'order.created', 'order.created', '{}', 'published', '2020-01-01')";
+        sqlx::query(forge).execute(&database.admin_pool().await).await.unwrap();
+        let told = counts(&database.pool("orders_inspector").await, "orders/unproven.sql").await;
+        assert_eq!(told, [("order.created".to_owned(), 1)]);
+    }
+
     async fn operators_queries_run_with_no_more_than_read_rights(engine: Engine) {
         inspect(engine, &ORDERS, "orders_inspector").await;
         inspect(engine, &NOTIFICATIONS, "notifications_inspector").await;
