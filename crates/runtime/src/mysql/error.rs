@@ -54,6 +54,10 @@ const LOGIN: &[u16] = &[
 /// Classes of SQLSTATE of a value that the schema refuses: data, constraints, a trigger's own rule.
 const VALUE: [&str; 3] = ["22", "23", "45"];
 
+/// An index can't be written, perhaps because the table is being altered. It is filed under constraints, but no row need be
+/// there: neither is the key taken, nor will the same statement never succeed.
+const UNWRITABLE_INDEX: u16 = 1022;
+
 /// Whether trying the whole transaction again, later, can succeed.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
@@ -65,9 +69,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(refusal) => {
             let number = number(error).unwrap_or_default();
             let state = refusal.code().unwrap_or_default();
-            !PERMANENT.contains(&number)
-                && !LOGIN.contains(&number)
-                && !VALUE.iter().any(|class| state.starts_with(class))
+            let is_value = number != UNWRITABLE_INDEX && VALUE.iter().any(|class| state.starts_with(class));
+            !is_value && !PERMANENT.contains(&number) && !LOGIN.contains(&number)
         }
         _ => false,
     }
@@ -80,8 +83,7 @@ pub fn is_data_fault(error: &sqlx::Error) -> bool {
     sql_state.is_some_and(|code| code.starts_with("22"))
 }
 
-/// Whether a plain INSERT met a row that has its key. Not 1022, which sqlx counts as one as well: an engine says it of an
-/// index that it can't write, and no row need be there.
+/// Whether a plain INSERT met a row that has its key. sqlx counts [`UNWRITABLE_INDEX`] as one as well.
 pub(super) fn is_taken_key(error: &sqlx::Error) -> bool {
     matches!(number(error), Some(1062 | 1586))
 }
