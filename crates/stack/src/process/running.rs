@@ -72,7 +72,11 @@ impl Running {
         self.signal(Signal::SIGCONT)
     }
 
-    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         self.process.signal(signal).with_context(|| format!("cannot send {signal} to {}", self.process.name()))
     }
 

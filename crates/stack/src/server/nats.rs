@@ -159,6 +159,21 @@ impl Nats {
         self.until_ready().await
     }
 
+    /// Changes the passwords of users, as whoever rotates them does: the server reads its configuration again, and ends the
+    /// connections of these users.
+    ///
+    /// # Errors
+    /// If the configuration can't be written, or the server does not run.
+    pub fn set_passwords(&self, passwords: &[(NatsUser, &str)]) -> anyhow::Result<()> {
+        let set = |text: String, (user, password): &(NatsUser, &str)| {
+            text.replace(&format!("${}", user.variable), &format!("\"{password}\""))
+        };
+        let path = self.options.data.join("accounts.conf");
+        let accounts = passwords.iter().fold(ACCOUNTS.to_owned(), set);
+        fs::write(&path, accounts).with_context(|| format!("cannot write {}", path.display()))?;
+        self.running.signal(Signal::SIGHUP)
+    }
+
     /// Its process, to end it. What it acknowledged survives a kill: the operating system has it.
     #[must_use]
     pub fn running_mut(&mut self) -> &mut Running {

@@ -157,6 +157,14 @@ impl Nats {
         self.server.store()
     }
 
+    /// See [`server::Nats::set_passwords`].
+    ///
+    /// # Panics
+    /// If the server can't be told.
+    pub fn set_passwords(&self, passwords: &[(NatsUser, &str)]) {
+        self.server.set_passwords(passwords).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
     /// Stops it in an orderly way.
     ///
     /// # Panics

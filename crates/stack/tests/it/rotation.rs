@@ -4,8 +4,11 @@ use std::path::Path;
 
 use schema::database::{Definition, NOTIFICATIONS, ORDERS};
 use sqlx::{AssertSqlSafe, MySqlPool};
+use stack::server::NATS_USERS;
 use stack::testing::{Database, MySql, Nats, Service, binary, eventually};
 use stack::{Engine, both_engines};
+
+use crate::services::{Services, metric};
 
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
@@ -87,6 +90,45 @@ both_engines! {
         }
         assert_eq!(place().await.0, 201);
         for (service, ..) in &mut services {
+            assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
+            assert!(!service.log().contains("fresh"), "{}", service.log());
+        }
+    }
+
+    async fn a_nats_password_that_is_rotated_under_live_connections_is_read_again(engine: Engine) {
+        let (orders, notifications) =
+            (Database::create(engine, &ORDERS).await, Database::create(engine, &NOTIFICATIONS).await);
+        let (nats, folder) = (Nats::start_with_accounts().await, tempfile::tempdir().unwrap());
+        let file = folder.path().join("password");
+        write(&file, Nats::PASSWORD);
+        let password = ("NATS_PASSWORD_FILE", file.to_str().unwrap());
+        let (orders_url, notifications_url) = (|user: &str| orders.url(user), |user: &str| notifications.url(user));
+        let mut services = Services::with_password(orders_url, notifications_url, &nats.url(), password).start().await;
+        let before = services.place().await;
+        services.until_notified(&before).await;
+
+        nats.set_passwords(&NATS_USERS[..3].iter().map(|user| (*user, "fresh")).collect::<Vec<_>>());
+        for service in services.each() {
+            // The old password is still in the file when they connect again, more than once.
+            eventually("its login is refused", async || service.log().matches("authorization violation").count() > 2).await;
+        }
+        for service in [&services.relay, &services.notify_svc] {
+            eventually("it is not ready", async || readyz(service).await.1.contains("nats: it refuses our login")).await;
+        }
+        let during = services.place().await;
+        write(&file, "fresh");
+        for service in services.each() {
+            service.until_ready().await;
+        }
+        services.until_notified(&during).await;
+        let sent = async || metric(&services.order_svc, r#"outbox_wake_hints_total{outcome="sent"}"#).await;
+        let sent_before = sent().await;
+        eventually("the relay is woken again", async || {
+            services.place().await;
+            sent().await > sent_before
+        })
+        .await;
+        for service in services.each() {
             assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
             assert!(!service.log().contains("fresh"), "{}", service.log());
         }
