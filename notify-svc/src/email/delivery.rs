@@ -16,7 +16,7 @@ use super::standing::PAUSE;
 use super::{Hold, SendError};
 use crate::metrics::EmailAttempt;
 use crate::store::email_queue::{self, Claim, DueEmail, Settled};
-use crate::store::email_settlement;
+use crate::store::email_settlement::{self, Again};
 
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After the stop began, until a dialogue is given up.
@@ -217,15 +217,17 @@ impl Delivery {
 
 impl Settlement {
     async fn write(&self, pool: &Pool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
-        match self {
-            Self::Sent => email_settlement::sent(pool, email.id, claim).await,
-            Self::Refused(delay, error) => email_settlement::refused(pool, email.id, claim, *delay, error).await,
-            Self::Dead(error) => email_settlement::dead(pool, email.id, claim, error).await,
-            Self::PutOff(delay, error) => email_settlement::put_off(pool, email.id, claim, *delay, error).await,
-            Self::Release(delay, error) => {
-                email_settlement::release(pool, email.id, claim, *delay, error.as_deref()).await
+        let (attempts, put_off) = (email.attempts, email.put_off);
+        let again = match self {
+            Self::Sent => return email_settlement::sent(pool, email.id, claim).await,
+            Self::Dead(error) => return email_settlement::dead(pool, email.id, claim, error).await,
+            Self::Refused(delay, error) => {
+                Again { delay: *delay, attempts: attempts + 1, put_off: 0, error: Some(error) }
             }
-        }
+            Self::PutOff(delay, error) => Again { delay: *delay, attempts, put_off: put_off + 1, error: Some(error) },
+            Self::Release(delay, error) => Again { delay: *delay, attempts, put_off, error: error.as_deref() },
+        };
+        email_settlement::again(pool, email.id, claim, again).await
     }
 
     fn delay(&self) -> Duration {

@@ -9,6 +9,19 @@ use super::email_queue::{Claim, Settled, micros};
 
 const ERROR_CHARS_MAX: usize = 1000;
 
+/// How an email stands that is tried again: nobody else changes what is counted while it is claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct Again<'a> {
+    /// Until it is due.
+    pub delay: Duration,
+    /// Attempts that are spent.
+    pub attempts: u32,
+    /// How often it was put off since the last of them.
+    pub put_off: u32,
+    /// What went wrong, if anything did.
+    pub error: Option<&'a str>,
+}
+
 /// Settles an email as sent. Locks its row.
 ///
 /// # Errors
@@ -18,32 +31,6 @@ pub async fn sent(pool: &Pool, id: NotificationId, claim: &Claim) -> sqlx::Resul
         "UPDATE notifications
          SET state = 'sent', sent_at = UTC_TIMESTAMP(6), attempts = attempts + 1, claimed_by = NULL, last_error = NULL
          WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        id,
-        claim.0,
-    )
-    .execute(pool)
-    .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-/// Settles an email as refused, to be tried again after `delay`. Spends an attempt. Locks its row.
-///
-/// # Errors
-/// Any fault.
-pub async fn refused(
-    pool: &Pool,
-    id: NotificationId,
-    claim: &Claim,
-    delay: Duration,
-    error: &str,
-) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
-        "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, attempts = attempts + 1, put_off = 0,
-             claimed_by = NULL, last_error = ?
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        micros(delay),
-        cut(error),
         id,
         claim.0,
     )
@@ -70,50 +57,20 @@ pub async fn dead(pool: &Pool, id: NotificationId, claim: &Claim, error: &str) -
     Ok(Settled::from_rows(settled.rows_affected()))
 }
 
-/// Settles an email at which the transport failed, to be tried again after `delay`. Spends no attempt. Locks its row.
+/// Settles an email that is to be tried again. Locks its row.
 ///
 /// # Errors
 /// Any fault.
-pub async fn put_off(
-    pool: &Pool,
-    id: NotificationId,
-    claim: &Claim,
-    delay: Duration,
-    error: &str,
-) -> sqlx::Result<Settled> {
+pub async fn again(pool: &Pool, id: NotificationId, claim: &Claim, again: Again<'_>) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, put_off = put_off + 1, claimed_by = NULL,
-             last_error = ?
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        micros(delay),
-        cut(error),
-        id,
-        claim.0,
-    )
-    .execute(pool)
-    .await?;
-    Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-/// Gives an email back untried, due after `delay`, with the reason if there is one. Spends no attempt. Locks its row.
-///
-/// # Errors
-/// Any fault.
-pub async fn release(
-    pool: &Pool,
-    id: NotificationId,
-    claim: &Claim,
-    delay: Duration,
-    error: Option<&str>,
-) -> sqlx::Result<Settled> {
-    let settled = sqlx::query!(
-        "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, claimed_by = NULL,
+         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, attempts = ?, put_off = ?, claimed_by = NULL,
              last_error = COALESCE(?, last_error)
          WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        micros(delay),
-        error.map(cut),
+        micros(again.delay),
+        again.attempts,
+        again.put_off,
+        again.error.map(cut),
         id,
         claim.0,
     )
