@@ -72,12 +72,14 @@ pub(super) struct Sender {
     pub(super) standing: Standing,
 }
 
+/// Since when, to whom, and whether alone, to tell how the server is.
+type Dialogues = HashMap<NotificationId, (Instant, String, bool)>;
+
 /// The emails under way.
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Begun>,
-    /// Since when, to whom, and whether alone, to tell how the server is.
-    dialogues: HashMap<NotificationId, (Instant, String, bool)>,
+    dialogues: Dialogues,
     retries: usize,
 }
 
@@ -96,11 +98,18 @@ struct Room {
     is_probe: bool,
 }
 
+/// A claim in the making.
+struct Claiming<'a> {
+    claim: &'a Claim,
+    under_way: &'a Dialogues,
+    claimed: Claimed,
+}
+
 /// What a claim found.
 #[derive(Default)]
 struct Claimed {
     emails: Vec<DueEmail>,
-    /// Emails put off because their recipient is passed over.
+    /// Emails put off because their recipient is passed over, or because they are under way here.
     passed_over: usize,
 }
 
@@ -182,7 +191,7 @@ impl Sender {
         let retries = RETRIES_MAX.saturating_sub(under_way.retries).min(free);
         let room = Room { free, retries, is_probe: pace == Pace::Probe };
         let (claim, begun_at) = (Claim::new(), Instant::now());
-        let mut claimed = self.queue.pool.in_time(self.claim(&claim, room)).await?;
+        let mut claimed = self.queue.pool.in_time(self.claim(&claim, room, &under_way.dialogues)).await?;
         let emails = std::mem::take(&mut claimed.emails);
         claimed.passed_over = if emails.is_empty() { claimed.passed_over } else { 0 };
         for email in emails {
@@ -197,39 +206,45 @@ impl Sender {
     }
 
     /// Takes the leases of what is due, in one transaction.
-    async fn claim(&self, claim: &Claim, room: Room) -> sqlx::Result<Claimed> {
+    async fn claim(&self, claim: &Claim, room: Room, under_way: &Dialogues) -> sqlx::Result<Claimed> {
         let passes_over = self.standing.passes_over();
         let rows_max = |wanted: usize| if passes_over { PASSED_OVER_MAX } else { wanted as u32 };
-        let mut claimed = Claimed::default();
+        let mut claiming = Claiming { claim, under_way, claimed: Claimed::default() };
         let mut tx = self.queue.pool.begin().await?;
         if room.is_probe {
             // The newest first: behind many emails that fail there may be no other end to begin at.
             let newest = email_queue::due_newest(&mut tx, rows_max(room.free)).await?;
-            self.take(&mut tx, claim, newest, (room.free, &mut claimed)).await?;
+            self.take(&mut tx, newest, room.free, &mut claiming).await?;
         }
-        let retries = if claimed.emails.is_empty() { room.retries } else { 0 };
+        let retries = if claiming.claimed.emails.is_empty() { room.retries } else { 0 };
         if retries > 0 {
             let again = email_queue::due(&mut tx, true, rows_max(retries)).await?;
-            self.take(&mut tx, claim, again, (retries, &mut claimed)).await?;
+            self.take(&mut tx, again, retries, &mut claiming).await?;
         }
-        if !room.is_probe && claimed.emails.len() < room.free {
-            let first = email_queue::due(&mut tx, false, rows_max(room.free - claimed.emails.len())).await?;
-            self.take(&mut tx, claim, first, (room.free, &mut claimed)).await?;
+        let left = room.free.saturating_sub(claiming.claimed.emails.len());
+        if !room.is_probe && left > 0 {
+            let first = email_queue::due(&mut tx, false, rows_max(left)).await?;
+            self.take(&mut tx, first, room.free, &mut claiming).await?;
         }
         tx.commit().await?;
-        Ok(claimed)
+        Ok(claiming.claimed)
     }
 
-    /// Leases emails until so many are claimed, and puts off those whose recipient is passed over.
+    /// Leases emails until so many are claimed, and puts off those whose recipient is passed over. A lease of our own ends
+    /// early if the database's clock stepped ahead: the email is not begun again beside itself.
     async fn take(
         &self,
         tx: &mut Transaction,
-        claim: &Claim,
         due: Vec<DueEmail>,
-        (emails_max, claimed): (usize, &mut Claimed),
+        emails_max: usize,
+        claiming: &mut Claiming<'_>,
     ) -> sqlx::Result<()> {
+        let Claiming { claim, under_way, claimed } = claiming;
         for email in due {
-            if let Some(left) = self.standing.passed_over(&email.recipient) {
+            if under_way.contains_key(&email.id) {
+                email_queue::keep(tx, email.id, LEASE).await?;
+                claimed.passed_over += 1;
+            } else if let Some(left) = self.standing.passed_over(&email.recipient) {
                 email_queue::pass_over(tx, email.id, left).await?;
                 claimed.passed_over += 1;
             } else if claimed.emails.len() < emails_max {

@@ -130,6 +130,21 @@ pub async fn lease(tx: &mut Transaction, id: NotificationId, claim: &Claim, leas
     Ok(())
 }
 
+/// Prolongs the lease of an email that [`due`] has locked, whoever holds it.
+///
+/// # Errors
+/// Any fault.
+pub async fn keep(tx: &mut Transaction, id: NotificationId, lease: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id = ?",
+        micros(lease),
+        id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Puts off an email that [`due`] has locked: its recipient is passed over for now.
 ///
 /// # Errors

@@ -104,6 +104,21 @@ both_engines! {
     }
 }
 
+/// As a database clock that steps ahead ends leases.
+#[tokio::test]
+async fn an_email_whose_lease_a_stepped_clock_ends_is_not_begun_again_beside_itself() {
+    let setting = Setting::new(Engine::MySql).await;
+    let server = server().await;
+    server.fail(Stage::Dot, Fault::Late(Duration::from_secs(8)));
+    let _service = smtp_service(&setting, &server).env("SMTP_FINAL_TIMEOUT", "2m").start().await;
+    setting.publish(&[&Published::created()]).await;
+    eventually("the server has it", async || server.mails().len() == 1).await;
+    let ends = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR WHERE state = 'pending'";
+    sqlx::query(ends).execute(&setting.pool).await.unwrap();
+    until(&setting, "state = 'sent' AND attempts = 1", 1).await;
+    assert_eq!(server.mails().len(), 1);
+}
+
 /// Each stage is late in its turn, for one recipient or, before one is named, for all, while others are sent or refused.
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_read_by_no_other_email() {
