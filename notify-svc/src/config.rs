@@ -138,8 +138,8 @@ impl Validate for Config {
             Verb::Dead(verb) => verb.operator().validate(),
             Verb::Email(verb) => verb.operator().validate(),
             Verb::Gaps(config) => config.operator.validate(),
-            Verb::Skip(config) => config.operator.validate(),
-            Verb::Reread(config) => config.operator.validate(),
+            Verb::Skip(config) => config.act.operator.validate(),
+            Verb::Reread(config) => config.act.operator.validate(),
             Verb::Inbox(verb) => verb.operator().validate(),
         }
     }

@@ -12,6 +12,7 @@ GRANT SELECT, INSERT ON inbox_skipped TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_reread TO 'notify_svc'@'%';
+GRANT INSERT ON inbox_action TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON email_action TO 'notify_svc'@'%';
 
@@ -25,6 +26,7 @@ GRANT SELECT ON inbox_skipped TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_position TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_read TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_reread TO 'notifications_inspector'@'%';
+GRANT SELECT ON inbox_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
 GRANT SELECT ON email_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Operator, plain, time};
+use super::{ActConfig, Operator, plain, time};
 use crate::process::{self, Requeued};
 use crate::store::inbox_dead::{self, Dead, DeadId, DeadLine};
 
@@ -18,9 +18,9 @@ pub enum DeadVerb {
     /// Show one whole: subject, headers, body and reason.
     Show(OneConfig),
     /// Process one again, now, as if it had just come: parked if an earlier version is missing; exits 1 if it still can't be processed.
-    Requeue(OneConfig),
+    Requeue(DecideConfig),
     /// Give one up. If it was a version of an order, the order's later versions no longer wait for it.
-    Discard(DiscardConfig),
+    Discard(DecideConfig),
 }
 
 impl DeadVerb {
@@ -28,8 +28,8 @@ impl DeadVerb {
     pub fn operator(&self) -> &Operator {
         match self {
             Self::List(config) => &config.operator,
-            Self::Show(config) | Self::Requeue(config) => &config.operator,
-            Self::Discard(config) => &config.operator,
+            Self::Show(config) => &config.operator,
+            Self::Requeue(config) | Self::Discard(config) => &config.act.operator,
         }
     }
 }
@@ -50,7 +50,7 @@ pub struct ListConfig {
     pub after: DeadId,
 }
 
-/// Settings of `dead show` and `dead requeue`.
+/// Settings of `dead show`.
 #[derive(Debug, Args)]
 pub struct OneConfig {
     /// The id that `dead list` shows.
@@ -61,19 +61,15 @@ pub struct OneConfig {
     pub operator: Operator,
 }
 
-/// Settings of `dead discard`.
+/// Settings of `dead requeue` and `dead discard`.
 #[derive(Debug, Args)]
-pub struct DiscardConfig {
+pub struct DecideConfig {
     /// The id that `dead list` shows.
     pub id: DeadId,
 
-    /// Why; it is kept with the message.
-    #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: String,
-
-    /// See [`Operator`].
+    /// See [`ActConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub act: ActConfig,
 }
 
 #[derive(Serialize)]
@@ -195,25 +191,25 @@ fn table(whole: &Whole) -> String {
     table
 }
 
-async fn requeue(OneConfig { id, operator }: OneConfig) -> anyhow::Result<ExitCode> {
-    let pool = operator.pool().context("DATABASE_URL is malformed")?;
-    let (outcome, reason) = match process::requeue(&pool, id).await.context("processing the message")? {
+async fn requeue(DecideConfig { id, act }: DecideConfig) -> anyhow::Result<ExitCode> {
+    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let (outcome, reason) = match process::requeue(&pool, id, act.by()).await.context("processing the message")? {
         Requeued::Applied => ("applied", None),
         Requeued::Parked => ("parked", None),
         Requeued::Refused(reason) => ("refused", Some(reason)),
         Requeued::Unknown => ("unknown", Some("no open dead message has this id".to_owned())),
     };
-    tell(&operator, Decided { id, outcome, reason })
+    tell(&act.operator, Decided { id, outcome, reason })
 }
 
-async fn discard(DiscardConfig { id, reason, operator }: DiscardConfig) -> anyhow::Result<ExitCode> {
-    let pool = operator.pool().context("DATABASE_URL is malformed")?;
-    let decided = match process::discard(&pool, id, &reason).await {
+async fn discard(DecideConfig { id, act }: DecideConfig) -> anyhow::Result<ExitCode> {
+    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let decided = match process::discard(&pool, id, act.by()).await {
         Ok(()) => Decided { id, outcome: "discarded", reason: None },
         Err(process::Failure::Database(error)) => return Err(error).context("writing the decision"),
         Err(refusal) => Decided { id, outcome: "refused", reason: Some(refusal.to_string()) },
     };
-    tell(&operator, decided)
+    tell(&act.operator, decided)
 }
 
 /// A decision that was refused is exit 1.

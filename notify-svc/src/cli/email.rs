@@ -8,9 +8,9 @@ use schema::ids::NotificationId;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Operator, plain, time};
+use super::{ActConfig, Operator, plain, time};
 use crate::notification::EmailState;
-use crate::store::email_action::{self, Action, Email, Record, Verb};
+use crate::store::email_action::{self, Action, Email, Verb};
 
 /// What to do with emails.
 #[derive(Debug, Subcommand)]
@@ -75,22 +75,6 @@ pub struct ShowConfig {
     /// See [`Operator`].
     #[command(flatten)]
     pub operator: Operator,
-}
-
-/// Settings of a verb that decides.
-#[derive(Debug, Args)]
-pub struct ActConfig {
-    /// See [`Operator`].
-    #[command(flatten)]
-    pub operator: Operator,
-
-    /// Who you are, for the record in email_action.
-    #[arg(long, env = "USER", default_value = "unknown", value_parser = runtime::config::actor)]
-    pub actor: String,
-
-    /// Why, for the record.
-    #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: String,
 }
 
 /// Settings of `email requeue`.
@@ -247,11 +231,13 @@ async fn decide(act: ActConfig, verb: Verb, chosen: Chosen) -> anyhow::Result<Ex
             found
         }
         Chosen::Dead { error_part, limit } => {
-            email_action::dead(&mut tx, error_part.as_deref(), limit).await.context("reading notifications")?
+            let ids = email_action::dead_ids(&mut tx, error_part.as_deref(), limit).await;
+            email_action::by_ids(&mut tx, &ids.context("reading notifications")?)
+                .await
+                .context("reading notifications")?
         }
     };
-    let record = Record { actor: &act.actor, verb, reason: &act.reason };
-    email_action::record(&mut tx, record, &emails).await.context("recording the action")?;
+    email_action::record(&mut tx, act.by(), verb, &emails).await.context("recording the action")?;
     for email in &emails {
         match verb {
             Verb::Requeue => email_action::requeue(&mut tx, email.id).await,

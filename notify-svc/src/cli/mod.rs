@@ -16,6 +16,8 @@ use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use runtime::terminal::{self, one_line as plain};
 use serde::Serialize;
 
+use crate::store::inbox_action::By;
+
 /// What every verb for operators needs.
 #[derive(Clone, Debug, Args)]
 pub struct Operator {
@@ -34,6 +36,28 @@ pub struct Operator {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Settings of a verb that changes something.
+#[derive(Clone, Debug, Args)]
+pub struct ActConfig {
+    /// See [`Operator`].
+    #[command(flatten)]
+    pub operator: Operator,
+
+    /// Who you are, for the record in email_action or inbox_action; without it and USER, the host.
+    #[arg(long, env = "USER", default_value_t = runtime::operator::machine(), hide_default_value = true, value_parser = runtime::config::actor)]
+    pub actor: String,
+
+    /// The reason, for the record.
+    #[arg(long, value_parser = runtime::config::reason)]
+    pub reason: String,
+}
+
+impl ActConfig {
+    fn by(&self) -> By<'_> {
+        By { actor: &self.actor, reason: &self.reason }
+    }
 }
 
 impl Validate for Operator {

@@ -10,7 +10,7 @@ use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::time;
 use serde::Serialize;
 
-use super::Operator;
+use super::ActConfig;
 use crate::{consumer, position};
 
 /// Settings of `reread`.
@@ -25,13 +25,9 @@ pub struct RereadConfig {
     #[arg(long, value_parser = moment, requires = "nats_url")]
     pub since: Option<DateTime<Utc>>,
 
-    /// The reason; it is kept in `inbox_reread`.
-    #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: String,
-
-    /// See [`Operator`].
+    /// See [`ActConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub act: ActConfig,
 
     /// nats://HOST:PORT
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
@@ -62,7 +58,7 @@ struct Decided {
 /// # Errors
 /// If the database can't be written, or the stream can't be read.
 pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.act.operator.pool().context("DATABASE_URL is malformed")?;
     let from = match (config.from_seq, config.since, config.nats_url) {
         (Some(from), ..) => from,
         (None, Some(since), Some(nats_url)) => {
@@ -72,12 +68,12 @@ pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
         }
         _ => anyhow::bail!("--since needs NATS_URL"),
     };
-    let stepped = position::step_back(&pool, from, "operator", Some(&config.reason)).await;
+    let stepped = position::step_back(&pool, from, "operator", Some(config.act.by())).await;
     let decided = match stepped.context("writing the position")? {
         Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
         None => Decided { outcome: "refused", from_sequence: None },
     };
-    config.operator.print(&decided, || match decided.from_sequence {
+    config.act.operator.print(&decided, || match decided.from_sequence {
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;

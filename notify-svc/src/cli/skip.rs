@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Operator;
+use super::ActConfig;
 use crate::process::{self, Unskippable};
 
 /// Settings of `skip`.
@@ -21,13 +21,9 @@ pub struct SkipConfig {
     #[arg(long)]
     pub through: NonZeroU32,
 
-    /// Why; it is kept in `inbox_skipped`.
-    #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: String,
-
-    /// See [`Operator`].
+    /// See [`ActConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub act: ActConfig,
 }
 
 #[derive(Serialize)]
@@ -44,10 +40,10 @@ struct Decided {
 /// # Errors
 /// If the database can't be read or written.
 pub async fn skip(config: SkipConfig) -> anyhow::Result<ExitCode> {
-    let SkipConfig { order_id, through, reason, operator } = config;
-    let pool = operator.pool().context("DATABASE_URL is malformed")?;
+    let SkipConfig { order_id, through, act } = config;
+    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
     let to_version = through.get();
-    let decided = match process::skip(&pool, order_id, through, &reason).await {
+    let decided = match process::skip(&pool, order_id, through, act.by()).await {
         Ok(step) => Decided {
             order_id,
             outcome: "skipped",
@@ -60,7 +56,7 @@ pub async fn skip(config: SkipConfig) -> anyhow::Result<ExitCode> {
             Decided { order_id, outcome: "refused", from_version: None, to_version, reason: Some(refusal.to_string()) }
         }
     };
-    operator.print(&decided, || match (&decided.reason, decided.from_version) {
+    act.operator.print(&decided, || match (&decided.reason, decided.from_version) {
         (Some(reason), _) => format!("order {order_id} refused: {reason}\n"),
         (None, from) => format!("order {order_id} goes on without versions {} to {to_version}\n", from.unwrap_or(1)),
     })?;

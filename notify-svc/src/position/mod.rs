@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::message::Message;
 use crate::process::Outcome;
 use crate::store::Receipt;
+use crate::store::inbox_action::{self, Action, By};
 use crate::store::inbox_position;
 pub use crate::store::inbox_position::Position;
 use crate::store::inbox_read::{self, Mark, Run};
@@ -188,7 +189,7 @@ pub async fn start_over(pool: &Pool, old: Uuid, (first, last): (u64, u64), cause
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn step_back(pool: &Pool, from: u64, cause: &str, reason: Option<&str>) -> sqlx::Result<Option<u64>> {
+pub async fn step_back(pool: &Pool, from: u64, cause: &str, by: Option<By<'_>>) -> sqlx::Result<Option<u64>> {
     let mut tx = pool.begin().await?;
     let Some(position) = inbox_position::lock(&mut tx).await? else { return Ok(None) };
     let mut coverage = join_locked(&mut tx, position).await?;
@@ -209,7 +210,10 @@ pub async fn step_back(pool: &Pool, from: u64, cause: &str, reason: Option<&str>
     // Its row in the inbox may be what is missing.
     position.mark.iter_mut().for_each(|(_, mark)| mark.event_id = None);
     inbox_position::save(&mut tx, position).await?;
-    inbox_position::note_reread(&mut tx, from, cause, reason).await?;
+    inbox_position::note_reread(&mut tx, from, cause, by.map(|by| by.reason)).await?;
+    if let Some(by) = by {
+        inbox_action::record(&mut tx, by, Action::Reread, &format!("from sequence {from}")).await?;
+    }
     tx.commit().await?;
     Ok(Some(from))
 }

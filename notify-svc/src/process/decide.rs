@@ -12,6 +12,7 @@ use super::unpark::{Unparked, unpark};
 use super::{Work, decode};
 use crate::event::{Content, Event};
 use crate::message::Message;
+use crate::store::inbox_action::{self, Action, By};
 use crate::store::inbox_dead::{self, DeadId, Resolution};
 use crate::store::{Receipt, inbox_due};
 
@@ -53,7 +54,7 @@ pub enum Failure {
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn requeue(pool: &Pool, id: DeadId) -> sqlx::Result<Requeued> {
+pub async fn requeue(pool: &Pool, id: DeadId, by: By<'_>) -> sqlx::Result<Requeued> {
     let mut refusal = String::new();
     for room in [ROOM, 0] {
         let mut tx = pool.begin().await?;
@@ -69,6 +70,7 @@ pub async fn requeue(pool: &Pool, id: DeadId) -> sqlx::Result<Requeued> {
             Ok(Some(refused @ Requeued::Refused(_))) => return Ok(refused),
             Ok(Some(requeued)) => {
                 inbox_dead::resolve(&mut tx, id, Resolution::Requeued, None).await?;
+                inbox_action::record(&mut tx, by, Action::Requeue, &subject(id)).await?;
                 tx.commit().await?;
                 return Ok(requeued);
             }
@@ -79,6 +81,10 @@ pub async fn requeue(pool: &Pool, id: DeadId) -> sqlx::Result<Requeued> {
         tx.rollback().await?;
     }
     Ok(Requeued::Refused(refusal))
+}
+
+fn subject(id: DeadId) -> String {
+    format!("message {id}")
 }
 
 /// None if a key is taken that should not be.
@@ -110,7 +116,7 @@ async fn process_again(
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn discard(pool: &Pool, id: DeadId, note: &str) -> Result<(), Failure> {
+pub async fn discard(pool: &Pool, id: DeadId, by: By<'_>) -> Result<(), Failure> {
     for room in [ROOM, 0] {
         let mut tx = pool.begin().await?;
         let message = inbox_dead::open(&mut tx, id).await?.ok_or(Failure::Unknown(id))?.message;
@@ -132,7 +138,8 @@ pub async fn discard(pool: &Pool, id: DeadId, note: &str) -> Result<(), Failure>
                 Err(failure) => return Err(failure),
             }
         }
-        inbox_dead::resolve(&mut tx, id, Resolution::Discarded, Some(note)).await?;
+        inbox_dead::resolve(&mut tx, id, Resolution::Discarded, Some(by.reason)).await?;
+        inbox_action::record(&mut tx, by, Action::Discard, &subject(id)).await?;
         return Ok(tx.commit().await?);
     }
     Err(Failure::Database(sqlx::Error::RowNotFound))

@@ -10,6 +10,7 @@ use super::decide::ROOM;
 use super::single::is_own_fault;
 use super::unpark::{Passed, unpark};
 use crate::message::Message;
+use crate::store::inbox_action::{self, Action, By};
 use crate::store::inbox_dead::{self, DeadId};
 use crate::store::inbox_gate::{self, Move};
 use crate::store::{inbox_parked, inbox_skipped};
@@ -44,7 +45,7 @@ fn version_of(message: &Message) -> Option<u32> {
 ///
 /// # Errors
 /// See [`Unskippable`].
-pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, reason: &str) -> Result<Move, Unskippable> {
+pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, by: By<'_>) -> Result<Move, Unskippable> {
     let through = through.get();
     for room in [ROOM, 0] {
         let mut tx = pool.begin().await?;
@@ -52,7 +53,9 @@ pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, reason: &str) -
         check(&mut tx, order, stands_at, through).await?;
         let step = Move { aggregate_id: order, from: Some(stands_at), to: through };
         inbox_gate::advance_all(&mut tx, &[step]).await?;
-        inbox_skipped::record(&mut tx, step, reason).await?;
+        inbox_skipped::record(&mut tx, step, by.reason).await?;
+        let subject = format!("order {order} versions {} to {through}", stands_at + 1);
+        inbox_action::record(&mut tx, by, Action::Skip, &subject).await?;
         // Between the two nothing is parked.
         match unpark(&mut tx, &[Passed { order, from: through, to: through }], room).await {
             Ok(Some(_)) => {

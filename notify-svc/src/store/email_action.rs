@@ -7,6 +7,7 @@ use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
 use sqlx::types::Json;
 
+use super::inbox_action::By;
 use crate::notification::EmailState;
 
 /// An email and where it stands.
@@ -58,17 +59,6 @@ pub enum Verb {
     Discard,
 }
 
-/// Who does it, and why.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// Who.
-    pub actor: &'a str,
-    /// What.
-    pub verb: Verb,
-    /// Why.
-    pub reason: &'a str,
-}
-
 /// The emails of one state above an id that nobody has given up, by id. Locks nothing.
 ///
 /// # Errors
@@ -114,18 +104,18 @@ pub async fn by_ids(tx: &mut Transaction, ids: &[NotificationId]) -> sqlx::Resul
     .await
 }
 
-/// The dead emails that nobody has given up, by id; only those whose reason has a part in it if one is given. Locks their
+/// Ids of dead emails that nobody has given up; only of those whose reason has a part in it if one is given. Locks their
 /// rows until the transaction ends.
 ///
 /// # Errors
 /// Any fault.
-pub async fn dead(tx: &mut Transaction, error_part: Option<&str>, emails_max: u32) -> sqlx::Result<Vec<Email>> {
-    sqlx::query_as!(
-        Email,
-        r#"SELECT id AS "id: NotificationId", order_id AS "order_id: OrderId", event_type, state AS "state: EmailState",
-                  claimed_by IS NOT NULL AS "is_under_way!: bool", attempts, put_off,
-                  next_attempt_at AS "next_attempt_at: DateTime<Utc>", last_error AS reason,
-                  discarded_at AS "discarded_at: DateTime<Utc>"
+pub async fn dead_ids(
+    tx: &mut Transaction,
+    error_part: Option<&str>,
+    emails_max: u32,
+) -> sqlx::Result<Vec<NotificationId>> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: NotificationId"
            FROM notifications
            WHERE state = 'dead' AND discarded_at IS NULL AND (? IS NULL OR LOCATE(?, last_error) > 0)
            ORDER BY id
@@ -143,16 +133,16 @@ pub async fn dead(tx: &mut Transaction, error_part: Option<&str>, emails_max: u3
 ///
 /// # Errors
 /// Any fault.
-pub async fn record(tx: &mut Transaction, record: Record<'_>, emails: &[Email]) -> sqlx::Result<()> {
+pub async fn record(tx: &mut Transaction, by: By<'_>, verb: Verb, emails: &[Email]) -> sqlx::Result<()> {
     let rows: Vec<_> = emails.iter().map(|email| (email.id.0.simple().to_string(), &email.reason)).collect();
     sqlx::query!(
         "INSERT INTO email_action (actor, action, notification_id, last_error, reason)
          SELECT ?, ?, UNHEX(list.id), list.last_error, ?
          FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                            PATH '$[0]',
                                             last_error VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]')) AS list",
-        record.actor,
-        record.verb.as_str(),
-        record.reason,
+        by.actor,
+        verb.as_str(),
+        by.reason,
         Json(rows),
     )
     .execute(&mut **tx)

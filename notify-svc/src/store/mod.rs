@@ -4,6 +4,7 @@ pub mod email_action;
 pub mod email_queue;
 pub mod email_settlement;
 pub mod inbox;
+pub mod inbox_action;
 pub mod inbox_dead;
 pub mod inbox_due;
 pub mod inbox_gate;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use schema::ids::OrderId;
 use stack::{Engine, both_engines};
 
-use crate::setting::{Published, Setting, stat, verb, verb_json};
+use crate::setting::{Published, Setting, at_version, stat, verb, verb_json};
 
 /// The first version of an order, spoilt, and the second one, which waits for it.
 async fn dead_elder(setting: &Setting) -> Published {
@@ -18,6 +18,46 @@ async fn dead_elder(setting: &Setting) -> Published {
 }
 
 both_engines! {
+    async fn each_decision_is_recorded_with_who_made_it_and_the_reason(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = setting.service().start().await;
+        let spoilt = dead_elder(&setting).await;
+        let done = |verb_and_more: &[&str], actor: Option<&str>| {
+            let actor = actor.map_or(Vec::new(), |actor| vec!["--actor", actor]);
+            let (is_done, said) = verb(&setting, &[verb_and_more, &["--reason", "a test"], &actor].concat());
+            assert!(is_done, "{said}");
+        };
+        let body = Published::created_of(spoilt.order_id(), "tea").body;
+        sqlx::query("UPDATE inbox_dead SET payload = ?").bind(body).execute(&setting.pool).await.unwrap();
+        done(&["dead", "requeue", "1"], Some("ada"));
+        setting.publish(&[&Published { body: "no json".to_owned(), ..Published::created() }]).await;
+        setting.until_count("inbox_dead WHERE resolution IS NULL", 1).await;
+        let id = verb_json(&setting, &["dead", "list"]).1[0]["id"].to_string();
+        done(&["dead", "discard", &id], Some("bob"));
+        let third = at_version(3, OrderId::generate());
+        setting.publish(&[&third]).await;
+        setting.until_count("inbox_parked", 1).await;
+        let order = third.order_id().to_string();
+        done(&["skip", &order, "--through", "2"], Some("eve"));
+        done(&["reread", "--from-seq", "1"], None);
+        assert!(!verb(&setting, &["dead", "requeue", "1", "--reason", "again"]).0, "and is not on record");
+        let actions: Vec<(String, String, String, String)> =
+            sqlx::query_as("SELECT action, subject, actor, reason FROM inbox_action ORDER BY id")
+                .fetch_all(&setting.pool)
+                .await
+                .unwrap();
+        let named = |action: &str, subject: String, actor: &str| {
+            (action.to_owned(), subject, actor.to_owned(), "a test".to_owned())
+        };
+        let [requeue, discard, skip, reread] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(*requeue, named("requeue", "message 1".to_owned(), "ada"));
+        assert_eq!(*discard, named("discard", format!("message {id}"), "bob"));
+        assert_eq!(*skip, named("skip", format!("order {order} versions 1 to 2"), "eve"));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(*reread, named("reread", "from sequence 1".to_owned(), host.trim()));
+        drop(service);
+    }
+
     async fn a_discarded_message_is_kept_and_its_order_goes_on(engine: Engine) {
         let setting = Setting::new(engine).await;
         let service = setting.service().start().await;
@@ -31,7 +71,7 @@ both_engines! {
         let (_, shown) = verb_json(&setting, &["dead", "show", &id]);
         assert_eq!((&shown["body"], &shown["subject"]), (&"no json".into(), &"order.created".into()));
 
-        let (is_requeued, requeued) = verb_json(&setting, &["dead", "requeue", &id]);
+        let (is_requeued, requeued) = verb_json(&setting, &["dead", "requeue", &id, "--reason", "x"]);
         assert!(!is_requeued && requeued["reason"].as_str().unwrap().contains("malformed payload"), "{requeued}");
         let (is_discarded, discarded) = verb_json(&setting, &["dead", "discard", &id, "--reason", "nonsense"]);
         assert!(is_discarded, "{discarded}");
@@ -52,9 +92,9 @@ both_engines! {
         let body = Published::created_of(spoilt.order_id(), "tea").body;
         sqlx::query("UPDATE inbox_dead SET payload = ?").bind(body).execute(&setting.pool).await.unwrap();
         let id = verb_json(&setting, &["dead", "list"]).1[0]["id"].to_string();
-        let (is_requeued, said) = verb(&setting, &["dead", "requeue", &id]);
+        let (is_requeued, said) = verb(&setting, &["dead", "requeue", &id, "--reason", "x"]);
         assert!(is_requeued, "{said}");
-        let (is_requeued, _) = verb(&setting, &["dead", "requeue", &id]);
+        let (is_requeued, _) = verb(&setting, &["dead", "requeue", &id, "--reason", "x"]);
         assert!(!is_requeued, "once");
         assert_eq!(setting.count("notifications").await, 2, "in the transaction of the verb");
         assert_eq!((setting.count("inbox_parked").await, stat(&service, "processed").await), (0, 0));
@@ -72,7 +112,7 @@ both_engines! {
         setting.until_count("inbox_dead", 1).await;
         let body = Published::cancelled_of(order_id).body;
         sqlx::query("UPDATE inbox_dead SET payload = ?").bind(body).execute(&setting.pool).await.unwrap();
-        let (is_requeued, said) = verb(&setting, &["dead", "requeue", "1"]);
+        let (is_requeued, said) = verb(&setting, &["dead", "requeue", "1", "--reason", "x"]);
         assert!(is_requeued && said.contains("parked"), "{said}");
         assert_eq!(setting.count("inbox_parked").await, 1);
         setting.publish(&[&Published::created_of(order_id, "tea")]).await;
@@ -134,7 +174,7 @@ both_engines! {
         assert_eq!((setting.count("notifications").await, stat(&service, "duplicates").await), (1, 0));
         let (_, dead) = verb_json(&setting, &["dead", "list"]);
         assert!(dead[0]["reason"].as_str().unwrap().starts_with("late: version 1 of the order was skipped"), "{dead}");
-        assert!(!verb(&setting, &["dead", "requeue", "1"]).0);
+        assert!(!verb(&setting, &["dead", "requeue", "1", "--reason", "x"]).0);
     }
 
     async fn a_dead_version_is_not_skipped_but_requeued_or_discarded(engine: Engine) {

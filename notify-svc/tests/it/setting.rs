@@ -243,6 +243,8 @@ pub(crate) async fn metric(service: &Service, series: &str) -> f64 {
 /// The program with another verb, under the service's own user: its status, and what it printed.
 pub(crate) fn verb(setting: &Setting, arguments: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_notify-svc"));
+    // As in a pod.
+    command.env_remove("USER");
     command.args(arguments).env("DATABASE_URL", setting.database.url("notify_svc")).env("NATS_URL", setting.nats.url());
     let output = command.output().unwrap();
     let said = [output.stdout, output.stderr].concat();

@@ -67,7 +67,7 @@ both_engines! {
         assert_eq!(dead["whole_bytes"], spoilt.body.len());
         assert_eq!(dead["whole_sha256"].as_str().unwrap().len(), 64);
         assert!(dead["body"].as_str().unwrap().len() > 400_000);
-        let (is_requeued, said) = verb_json(&setting, &["dead", "requeue", "1"]);
+        let (is_requeued, said) = verb_json(&setting, &["dead", "requeue", "1", "--reason", "x"]);
         assert!(!is_requeued && said["reason"].as_str().unwrap().contains("only the beginning"), "{said}");
     }
 

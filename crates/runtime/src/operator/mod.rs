@@ -68,7 +68,8 @@ pub fn time(moment: DateTime<Utc>) -> String {
     moment.format("%F %T").to_string()
 }
 
-fn machine() -> String {
+/// Who acts, if nobody says it: the name of this machine or pod.
+pub fn machine() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { format!("process {}", std::process::id()) } else { name.to_owned() }
