@@ -1,5 +1,7 @@
 //! A TCP proxy that breaks the connection between two processes on demand.
 
+mod mode;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -10,25 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::mode::{Mode, OPEN, Trap};
 use crate::port::Port;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    /// Bytes flow, each piece this much later.
-    Open(Duration),
-    /// Bytes flow to the server only.
-    Deaf,
-    /// Connections stay, and new ones are taken, but no byte passes.
-    Paused,
-    /// Connections that were there stay, but no byte passes any more; new ones are open.
-    Lost,
-    /// Connections that were there stay, and their bytes wait; new ones are open.
-    Held,
-    /// Connections are closed and new ones refused.
-    Cut,
-}
-
-const OPEN: Mode = Mode::Open(Duration::ZERO);
 
 /// Listens on a port of its own and forwards to a port of this machine. Needs the runtime it was started on.
 #[derive(Debug)]
@@ -153,28 +138,6 @@ struct Proxy {
     requested: watch::Receiver<Mode>,
     reached: watch::Sender<Mode>,
     trap: Trap,
-}
-
-/// The bytes that cut or deafen; none if there are none.
-#[derive(Clone, Debug)]
-struct Trap {
-    bytes: watch::Sender<(Vec<u8>, Mode)>,
-    wanted: watch::Sender<Mode>,
-}
-
-impl Trap {
-    /// Whether these bytes are in what a client sends, where, and what follows. Then it is sprung.
-    fn springs(&self, sent: &[u8]) -> Option<(usize, Mode)> {
-        let (bytes, mode) = self.bytes.borrow().clone();
-        let place = sent.windows(bytes.len().max(1)).position(|window| window == bytes)?;
-        self.bytes.send_replace((Vec::new(), mode));
-        Some((place, mode))
-    }
-
-    /// How much of what was sent must be remembered: the bytes may come in pieces.
-    fn memory(&self) -> usize {
-        self.bytes.borrow().0.len().saturating_sub(1)
-    }
 }
 
 impl Proxy {

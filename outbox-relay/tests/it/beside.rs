@@ -65,10 +65,12 @@ async fn publish_without_rest(world: &World) -> JoinHandle<()> {
     const RATE: Duration = Duration::from_micros(100);
     let jetstream = world.jetstream().await;
     tokio::spawn(async move {
-        let begin = tokio::time::Instant::now();
-        futures::stream::iter(0..)
-            .map(async |number: u32| {
-                tokio::time::sleep_until(begin + RATE * number).await;
+        // Ticks that come late are made up for.
+        let timer = tokio::time::interval(RATE);
+        let ticks = futures::stream::unfold(timer, async |mut timer| Some((timer.tick().await, timer)));
+        ticks
+            .enumerate()
+            .map(async |(number, _)| {
                 let mut headers = HeaderMap::new();
                 headers.insert(MSG_ID_HEADER, format!("foreign {number}"));
                 jetstream.publish_with_headers("order.test", headers, "{}".into()).await.unwrap().await.unwrap();
