@@ -1,7 +1,7 @@
 //! `stack up`: the whole pipeline, in the foreground.
 //!
-//! Guarantees that nothing is started before everything that can be checked has been, that a child's end ends the
-//! stack, that children stop in the reverse of the order in which they started, and that data is found again.
+//! Guarantees that nothing is started before everything that can be checked has been, that a service that dies later is
+//! started again and the end of a server ends the stack, that children stop in the reverse of the order in which they started, and that data is found again.
 
 mod passwords;
 mod services;
@@ -33,7 +33,8 @@ pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<Exit
     let _lock = home.lock()?;
     let mut supervisor = Supervisor::new()?;
     let ending = match Box::pin(bring_up(home, settings, &mut supervisor)).await {
-        Ok(()) => supervisor.watch().await,
+        Ok(()) if settings.no_restart => supervisor.watch().await,
+        Ok(()) => supervisor.keep().await,
         Err(ending) => ending,
     };
     supervisor.stop().await;
@@ -69,7 +70,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
     }
     let services = services(&up);
     for service in &services {
-        supervisor.adopt(service.spawn(&up)?);
+        supervisor.start(service.launch(&up)?)?;
     }
     for service in &services {
         supervisor.during(announced(service.name, service.until_ready())).await?;

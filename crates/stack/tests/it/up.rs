@@ -116,6 +116,12 @@ impl Up {
         children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
     }
 
+    /// The process of a service.
+    fn service(&self, name: &str) -> Pid {
+        let is_it = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+        self.children().into_iter().find(is_it).unwrap()
+    }
+
     /// Asks it to stop; in which order it stopped its children.
     async fn stop(mut self) -> Vec<String> {
         let children = self.children();
@@ -161,11 +167,33 @@ async fn notify_svc_is_told_the_retention_that_the_relay_is_given() {
     let mut command = place.command(Engine::MariaDb);
     command.env("RETENTION", "8d");
     let up = place.up_by(command).await;
-    let file = |pid: &Pid, name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
-    let notify_svc = up.children().into_iter().find(|pid| file(pid, "comm") == "notify-svc\n").unwrap();
-    let environment = file(&notify_svc, "environ");
+    let environment = fs::read_to_string(format!("/proc/{}/environ", up.service("notify-svc"))).unwrap();
     assert!(environment.split('\0').any(|variable| variable == "OUTBOX_RETENTION=8d"), "{environment}");
     up.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_dies_is_started_again_and_told_in_one_line() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    kill(up.service("order-svc"), Signal::SIGKILL).unwrap();
+    eventually("its end is told", async || up.said().contains("order-svc ended (SIGKILL); it is started again")).await;
+    eventually("it answers again", async || up.get("/api/orders").await.is_some()).await;
+    let order = up.place().await;
+    up.until_notified(&order).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_dies_ends_a_stack_that_is_to_restart_nothing() {
+    let place = Place::new();
+    let mut command = place.command(Engine::MariaDb);
+    command.arg("--no-restart");
+    let mut up = place.up_by(command).await;
+    kill(up.service("order-svc"), Signal::SIGKILL).unwrap();
+    let status = up.process.wait().await.unwrap();
+    assert_eq!(status.code(), Some(1), "{}", up.said());
+    assert!(up.said().contains("order-svc was ended by SIGKILL"), "{}", up.said());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
-use stack::process::{Launch, Process, describe};
+use stack::process::{Launch, describe};
 use stack::server::mysql_url;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -80,9 +80,9 @@ impl Service {
         }
     }
 
-    /// Starts it.
-    pub(crate) fn spawn(&self, up: &Up<'_>) -> anyhow::Result<Process> {
-        self.launch.clone().output(up.output(self.name)?).spawn()
+    /// How to start it, with a log that holds this run.
+    pub(crate) fn launch(&self, up: &Up<'_>) -> anyhow::Result<Launch> {
+        Ok(self.launch.clone().output(up.output(self.name)?))
     }
 
     /// Waits until its `/readyz` answers 200. That its process lives is the supervisor's concern.

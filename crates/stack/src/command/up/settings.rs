@@ -10,6 +10,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "STACK_DB", value_enum, default_value_t = Engine::MySql)]
     pub(crate) db: Engine,
 
+    /// End the stack when a service dies, instead of starting it again: for scripts.
+    #[arg(long)]
+    pub(crate) no_restart: bool,
+
     /// Where clients come in.
     #[arg(long, env = "STACK_GATEWAY_PORT", default_value_t = 8080)]
     pub(crate) gateway_port: u16,

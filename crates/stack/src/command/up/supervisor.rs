@@ -1,4 +1,4 @@
-//! Who watches the children of `stack up` and ends them.
+//! Who watches the children of `stack up`, starts a service that died again, and ends them.
 
 use std::io;
 use std::process::ExitStatus;
@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::future::{pending, select_all};
-use stack::process::{Process, describe};
-
+use stack::process::{Launch, Process, describe};
 use stack::signals::Signals;
+use tokio::time::{Instant, sleep_until};
 
 /// MySQL may have to write back its buffer pool.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 const LAST_LINES: usize = 20;
+/// Before a service that died is started again; doubled each time, unless it ran for a while.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+const A_WHILE: Duration = Duration::from_secs(60);
 
 /// Why the stack ends.
 pub(crate) enum Ending {
@@ -28,9 +32,25 @@ impl From<anyhow::Error> for Ending {
     }
 }
 
-/// The children that run, in the order in which they started.
+/// A child, which may have died and wait to be started again.
+struct Child {
+    process: Process,
+    /// How to start it again; none for a server, whose end ends the stack.
+    launch: Option<Launch>,
+    started: Instant,
+    delay: Duration,
+    again_at: Option<Instant>,
+}
+
+/// What happens to a child.
+enum Event {
+    Ended(io::Result<ExitStatus>),
+    Due,
+}
+
+/// The children, in the order in which they started.
 pub(crate) struct Supervisor {
-    children: Vec<Process>,
+    children: Vec<Child>,
     signals: Signals,
 }
 
@@ -40,9 +60,19 @@ impl Supervisor {
         Ok(Supervisor { children: Vec::new(), signals: Signals::catch()? })
     }
 
-    /// Watches one more.
-    pub(crate) fn adopt(&mut self, child: Process) {
-        self.children.push(child);
+    /// Watches a server.
+    pub(crate) fn adopt(&mut self, process: Process) {
+        self.add(process, None);
+    }
+
+    /// Starts and watches a service.
+    pub(crate) fn start(&mut self, launch: Launch) -> anyhow::Result<()> {
+        self.add(launch.spawn()?, Some(launch));
+        Ok(())
+    }
+
+    fn add(&mut self, process: Process, launch: Option<Launch>) {
+        self.children.push(Child { process, launch, started: Instant::now(), delay: FIRST_DELAY, again_at: None });
     }
 
     /// Takes a step, unless the stack ends before it is done. Dropping the step ends what it has started.
@@ -57,13 +87,44 @@ impl Supervisor {
     pub(crate) async fn watch(&mut self) -> Ending {
         tokio::select! {
             () = self.signals.arrive() => Ending::Asked,
-            (index, status) = first_to_end(&mut self.children) => Ending::Failed(report(&self.children.remove(index), status)),
+            (index, event) = next_event(&mut self.children) => match event {
+                Event::Ended(status) => Ending::Failed(report(&self.children.remove(index).process, status)),
+                Event::Due => Ending::Failed(anyhow!("nothing is started again while the stack comes up")),
+            },
+        }
+    }
+
+    /// Starts services that die again, until a server ends or a signal arrives.
+    pub(crate) async fn keep(&mut self) -> Ending {
+        loop {
+            let (index, event) = tokio::select! {
+                () = self.signals.arrive() => return Ending::Asked,
+                event = next_event(&mut self.children) => event,
+            };
+            let child = &mut self.children[index];
+            let Some(launch) = &child.launch else {
+                let Event::Ended(status) = event else { continue };
+                return Ending::Failed(report(&self.children.remove(index).process, status));
+            };
+            match event {
+                Event::Ended(status) => child.wait_to_start_again(status),
+                Event::Due => match launch.spawn() {
+                    Ok(process) => {
+                        (child.process, child.started, child.again_at) = (process, Instant::now(), None);
+                    }
+                    Err(error) => return Ending::Failed(error),
+                },
+            }
         }
     }
 
     /// Stops them one by one, the last to start first, each within a bounded time.
     pub(crate) async fn stop(&mut self) {
         while let Some(mut child) = self.children.pop() {
+            if child.again_at.is_some() {
+                continue; // it has ended
+            }
+            let child = &mut child.process;
             println!("{:<12} | stopping {}", "stack", child.name());
             match child.stop(STOP_WITHIN).await {
                 Ok(status) if status.success() => {}
@@ -74,13 +135,40 @@ impl Supervisor {
     }
 }
 
-async fn first_to_end(children: &mut [Process]) -> (usize, io::Result<ExitStatus>) {
+impl Child {
+    /// Tells in one line that it died and when it is started again.
+    fn wait_to_start_again(&mut self, status: io::Result<ExitStatus>) {
+        if self.started.elapsed() > A_WHILE {
+            self.delay = FIRST_DELAY;
+        }
+        let reason = match status {
+            Ok(status) if status.code().is_some() => format!("{}: {}", describe(status), self.process.last_words()),
+            Ok(status) => describe(status),
+            Err(error) => error.to_string(),
+        };
+        let (name, seconds) = (self.process.name(), self.delay.as_secs_f64());
+        println!("{:<12} | {name} ended ({reason}); it is started again in {seconds:.1} s", "stack");
+        self.again_at = Some(Instant::now() + self.delay);
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+    }
+
+    async fn event(&mut self) -> Event {
+        match self.again_at {
+            Some(at) => {
+                sleep_until(at).await;
+                Event::Due
+            }
+            None => Event::Ended(self.process.wait().await),
+        }
+    }
+}
+
+async fn next_event(children: &mut [Child]) -> (usize, Event) {
     if children.is_empty() {
         return pending().await;
     }
-    let waits = children.iter_mut().map(|child| Box::pin(child.wait()));
-    let (status, index, _) = select_all(waits).await;
-    (index, status)
+    let (event, index, _) = select_all(children.iter_mut().map(|child| Box::pin(child.event()))).await;
+    (index, event)
 }
 
 /// Shows what the child said last. A child that exited by itself has said why; one that a signal ended has not.
