@@ -1,7 +1,7 @@
 -- Which of the newest 10,000 published events, by the index claim, are not proven yet, by type?
 -- Healthy: what was published in the last three minutes. More, with a growing oldest_seconds: no relay runs, or the broker restarts
--- again and again (relay_stream.sql). no_relay above 0: so many are marked as published and no relay published them; `outbox-relay check` says
--- more. Nothing of this is purged.
+-- again and again (relay_stream.sql). no_relay above 0: so many are marked as published and no relay published them; `outbox-relay stream check`
+-- says more.
 SELECT newest.event_type,
        COUNT(*)                                                                           AS unproven,
        SUM(newest.stream_seq = 0)                                                         AS no_relay,
