@@ -196,9 +196,10 @@ async fn a_raised_limit_is_asked_for_before_an_event_is_dead_for_its_headers() {
     world.until_all_published().await;
     broker.reload(JETSTREAM);
     // The payload alone is below the limit that the relay was told when it connected.
-    let event = world.append(Uuid::now_v7(), 1).await;
-    let enlarge = "UPDATE outbox SET headers = JSON_OBJECT('note', REPEAT('x', 3000)) WHERE event_id = ?";
-    sqlx::query(enlarge).bind(event).execute(&world.pool).await.unwrap();
+    let event = Uuid::now_v7();
+    let append = "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, subject, payload, headers)
+         VALUES (?, 'order', ?, 'order.created', 'order.created', '{}', JSON_OBJECT('note', REPEAT('x', 3000)))";
+    sqlx::query(append).bind(event).bind(Uuid::now_v7()).execute(&world.pool).await.unwrap();
     eventually_within(Duration::from_secs(60), "it is published or dead", async || {
         ["published", "dead"].contains(&world.row(event).await.state.as_str())
     })
