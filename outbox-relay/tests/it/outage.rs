@@ -119,12 +119,14 @@ async fn an_outage_that_may_have_been_told_is_not_told_when_it_is_over() {
     world.append(Uuid::now_v7(), 1).await;
     world.until_all_published().await;
 
+    let connects = || relay.log().matches("runtime::nats: connected").count();
+    eventually("the relay is connected", async || connects() >= 1).await;
     proxy.deafen_at(b"not connected to NATS");
     world.nats.kill().await;
     world.append(Uuid::now_v7(), 1).await;
     eventually("the status tells it", async || outage_since(&world).is_some()).await;
     world.nats.restart().await;
-    eventually("the relay is connected", async || relay.log().matches("runtime::nats: connected").count() >= 2).await;
+    eventually("the relay is connected again", async || connects() >= 2).await;
     proxy.cut().await;
     proxy.heal().await;
     world.until_all_published().await;

@@ -108,5 +108,5 @@ async fn a_replay_that_no_server_answers_names_its_run() {
     world.nats.stop().await;
     let broken = world.verb(&["event", "replay", "--since", "1h"]);
     assert_eq!(broken.code, Some(1));
-    assert!(broken.complained.contains("broke off after 0 events; go on with: replay --since "), "{broken:?}");
+    assert!(broken.complained.contains("broke off after 0 events; go on with: event replay --since "), "{broken:?}");
 }
