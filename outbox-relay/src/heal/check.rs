@@ -6,7 +6,7 @@
 //! when messages went missing is compared while publishing goes on ([`super::history`]).
 //!
 //! First a check whether anything is missing at all; if so, again after a pause, because a server that has just become the
-//! leader may be behind for a moment. What is missing then is healed ([`super::heal`]); nothing else is published before all of it
+//! leader may be behind for a moment. What is missing then is healed ([`super::restore`]); nothing else is published before all of it
 //! is pending, so the order of `seq` is kept. A crash in between leaves the suspicion in `relay_stream`, and the next relay
 //! goes on.
 
