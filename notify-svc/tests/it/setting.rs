@@ -1,5 +1,7 @@
 //! What every test here starts from: a database, a broker with the stream that the relay would make, and order events.
 
+use std::time::Duration;
+
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use schema::names;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::Engine;
-use stack::testing::{Cluster, Database, MySql, Nats, Service, eventually};
+use stack::testing::{Cluster, Database, MySql, Nats, Service, eventually, eventually_within};
 use tempfile::TempDir;
 
 pub(crate) struct Setting {
@@ -124,15 +126,30 @@ async fn jetstream_at(url: &str) -> jetstream::Context {
 pub(crate) async fn publish_at(url: &str, events: &[&Published]) {
     let jetstream = jetstream_at(url).await;
     for events in events.chunks(500) {
-        let mut sent = Vec::new();
-        for event in events {
-            let (subject, body) = (event.subject.clone(), event.body.clone().into());
-            sent.push(jetstream.publish_with_headers(subject, event.headers(), body).await.unwrap());
-        }
-        for stored in sent {
-            stored.await.unwrap();
+        let mut missing = events.to_vec();
+        // A cluster that has lost a leader answers some late or never; these go again, and the inbox knows them.
+        eventually_within(Duration::from_secs(60), "the stream has the events", async || {
+            missing = publish_once(&jetstream, &missing).await;
+            missing.is_empty()
+        })
+        .await;
+    }
+}
+
+/// Those of which the broker did not say that it has them.
+async fn publish_once<'a>(jetstream: &jetstream::Context, events: &[&'a Published]) -> Vec<&'a Published> {
+    let mut sent = Vec::new();
+    for event in events {
+        let (subject, body) = (event.subject.clone(), event.body.clone().into());
+        sent.push((*event, jetstream.publish_with_headers(subject, event.headers(), body).await.unwrap()));
+    }
+    let mut missing = Vec::new();
+    for (event, stored) in sent {
+        if stored.await.is_err() {
+            missing.push(event);
         }
     }
+    missing
 }
 
 fn stream_config() -> stream::Config {
