@@ -33,7 +33,8 @@ up: ## Run the pipeline in the foreground; Ctrl-C stops it
 .PHONY: reset
 reset: ## Forget all data of `make up`
 	@mkdir -p .stack
-	@flock --nonblock .stack/up.lock rm -rf .stack/data || { echo "reset: the stack is up: stop it first" >&2; exit 1; }
+	@flock --nonblock --conflict-exit-code 75 .stack/up.lock rm -rf .stack/data || \
+	    { [ $$? -ne 75 ] || echo "reset: the stack is up: stop it first" >&2; exit 1; }
 
 .PHONY: demo-downtime
 demo-downtime: ## Stop notify-svc, place orders, see them wait in NATS, start it again

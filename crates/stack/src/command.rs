@@ -3,7 +3,6 @@
 mod cargo;
 pub(crate) mod demo_downtime;
 pub(crate) mod prove;
-pub(crate) mod reset;
 pub(crate) mod sqlx_prepare;
 pub(crate) mod test;
 pub(crate) mod up;

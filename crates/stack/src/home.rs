@@ -50,12 +50,6 @@ impl Home {
         self.root.join(".stack/data").join(engine.name())
     }
 
-    /// All that `stack reset` removes.
-    #[must_use]
-    pub fn all_data(&self) -> PathBuf {
-        self.root.join(".stack/data")
-    }
-
     /// The log of one child of `stack up`.
     #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {

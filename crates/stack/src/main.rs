@@ -19,8 +19,6 @@ struct Cli {
 enum Verb {
     /// Bring up database, NATS, services and gateway, and stay in the foreground; Ctrl-C stops it all.
     Up(command::up::Settings),
-    /// Forget all data of `up`: databases, streams, mails, passwords.
-    Reset,
     /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
     DemoDowntime(command::demo_downtime::Arguments),
     /// Run a pipeline under load while servers, services and connections fail, then compare what customers were answered with
@@ -49,7 +47,6 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     match verb {
         Verb::Up(settings) => command::up::run(&home, &settings).await,
-        Verb::Reset => command::reset::run(&home),
         Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,
         Verb::Prove(arguments) => command::prove::run(&home, &arguments).await,
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,
