@@ -33,8 +33,7 @@ pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<Exit
     let _lock = home.lock()?;
     let mut supervisor = Supervisor::new()?;
     let ending = match Box::pin(bring_up(home, settings, &mut supervisor)).await {
-        Ok(()) if settings.no_restart => supervisor.watch().await,
-        Ok(()) => supervisor.keep().await,
+        Ok(()) => supervisor.watch(!settings.no_restart).await,
         Err(ending) => ending,
     };
     supervisor.stop().await;

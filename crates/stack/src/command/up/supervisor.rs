@@ -45,7 +45,7 @@ struct Child {
 /// What happens to a child.
 enum Event {
     Ended(io::Result<ExitStatus>),
-    Due,
+    Started(anyhow::Result<Box<Process>>),
 }
 
 /// The children, in the order in which they started.
@@ -79,41 +79,27 @@ impl Supervisor {
     pub(crate) async fn during<T>(&mut self, step: impl Future<Output = anyhow::Result<T>>) -> Result<T, Ending> {
         tokio::select! {
             done = step => done.map_err(Ending::Failed),
-            ending = self.watch() => Err(ending),
+            ending = self.watch(false) => Err(ending),
         }
     }
 
-    /// Waits until a child ends or a signal arrives.
-    pub(crate) async fn watch(&mut self) -> Ending {
-        tokio::select! {
-            () = self.signals.arrive() => Ending::Asked,
-            (index, event) = next_event(&mut self.children) => match event {
-                Event::Ended(status) => Ending::Failed(report(&self.children.remove(index).process, status)),
-                Event::Due => Ending::Failed(anyhow!("nothing is started again while the stack comes up")),
-            },
-        }
-    }
-
-    /// Starts services that die again, until a server ends or a signal arrives.
-    pub(crate) async fn keep(&mut self) -> Ending {
+    /// Waits until a child ends or a signal arrives; with restarts, a service that ends is started again instead.
+    pub(crate) async fn watch(&mut self, restarts: bool) -> Ending {
         loop {
             let (index, event) = tokio::select! {
                 () = self.signals.arrive() => return Ending::Asked,
                 event = next_event(&mut self.children) => event,
             };
             let child = &mut self.children[index];
-            let Some(launch) = &child.launch else {
-                let Event::Ended(status) = event else { continue };
-                return Ending::Failed(report(&self.children.remove(index).process, status));
-            };
             match event {
-                Event::Ended(status) => child.wait_to_start_again(status),
-                Event::Due => match launch.spawn() {
-                    Ok(process) => {
-                        (child.process, child.started, child.again_at) = (process, Instant::now(), None);
-                    }
-                    Err(error) => return Ending::Failed(error),
-                },
+                Event::Ended(status) if restarts && child.launch.is_some() => child.wait_to_start_again(status),
+                Event::Ended(status) => {
+                    return Ending::Failed(report(&self.children.remove(index).process, status));
+                }
+                Event::Started(Ok(process)) => {
+                    (child.process, child.started, child.again_at) = (*process, Instant::now(), None);
+                }
+                Event::Started(Err(error)) => return Ending::Failed(error),
             }
         }
     }
@@ -153,12 +139,12 @@ impl Child {
     }
 
     async fn event(&mut self) -> Event {
-        match self.again_at {
-            Some(at) => {
+        match (self.again_at, &self.launch) {
+            (Some(at), Some(launch)) => {
                 sleep_until(at).await;
-                Event::Due
+                Event::Started(launch.spawn().map(Box::new))
             }
-            None => Event::Ended(self.process.wait().await),
+            _ => Event::Ended(self.process.wait().await),
         }
     }
 }
