@@ -134,13 +134,13 @@ impl Validate for Config {
             Verb::Run(run) => run.validate(),
             Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
             Verb::Health(_) => Ok(()),
-            Verb::Status(config) => config.operator.validate(),
-            Verb::Dead(verb) => verb.operator().validate(),
-            Verb::Email(verb) => verb.operator().validate(),
-            Verb::Gaps(config) => config.operator.validate(),
-            Verb::Skip(config) => config.act.operator.validate(),
-            Verb::Reread(config) => config.act.operator.validate(),
-            Verb::Inbox(verb) => verb.operator().validate(),
+            Verb::Status(config) => config.look.validate(),
+            Verb::Dead(verb) => verb.look().validate(),
+            Verb::Email(verb) => verb.look().validate(),
+            Verb::Gaps(config) => config.look.validate(),
+            Verb::Skip(config) => config.act.look().validate(),
+            Verb::Reread(config) => config.act.look().validate(),
+            Verb::Inbox(verb) => verb.look().validate(),
         }
     }
 }

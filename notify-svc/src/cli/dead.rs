@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use runtime::operator::{LookConfig, time};
+use runtime::terminal::one_line as plain;
 use serde::Serialize;
 
-use super::{ActConfig, Operator, plain, time};
+use super::DecisionConfig;
 use crate::process::{self, Requeued};
 use crate::store::inbox_dead::{self, Dead, DeadId, DeadLine};
 
@@ -25,11 +27,11 @@ pub enum DeadVerb {
 
 impl DeadVerb {
     /// What every one of them needs.
-    pub fn operator(&self) -> &Operator {
+    pub fn look(&self) -> &LookConfig {
         match self {
-            Self::List(config) => &config.operator,
-            Self::Show(config) => &config.operator,
-            Self::Requeue(config) | Self::Discard(config) => &config.act.operator,
+            Self::List(config) => &config.look,
+            Self::Show(config) => &config.look,
+            Self::Requeue(config) | Self::Discard(config) => config.act.look(),
         }
     }
 }
@@ -37,9 +39,9 @@ impl DeadVerb {
 /// Settings of `dead list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 
     /// Lines at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -56,9 +58,9 @@ pub struct OneConfig {
     /// The id that `dead list` shows.
     pub id: DeadId,
 
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 }
 
 /// Settings of `dead requeue` and `dead discard`.
@@ -67,9 +69,9 @@ pub struct DecideConfig {
     /// The id that `dead list` shows.
     pub id: DeadId,
 
-    /// See [`ActConfig`].
+    /// See [`DecisionConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub act: DecisionConfig,
 }
 
 #[derive(Serialize)]
@@ -119,7 +121,7 @@ pub async fn dead(verb: DeadVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let found = inbox_dead::list(&pool, config.after, config.limit).await.context("reading inbox_dead")?;
     let lines: Vec<_> = found
         .into_iter()
@@ -131,9 +133,9 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
             dead_at,
         })
         .collect();
-    config.operator.print(&lines, || {
+    config.look.print(&lines, |lines| {
         let mut table = format!("{:>8} {:>10} {:<19} {:<20} reason\n", "id", "sequence", "dead at", "subject");
-        for Line { id, stream_sequence, subject, reason, dead_at } in &lines {
+        for Line { id, stream_sequence, subject, reason, dead_at } in lines {
             let (at, subject, reason) = (time(*dead_at), plain(subject), plain(reason));
             table.push_str(&format!("{id:>8} {stream_sequence:>10} {at:<19} {subject:<20} {reason}\n"));
         }
@@ -143,7 +145,7 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(config: OneConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let found = inbox_dead::show(&pool, config.id).await.context("reading inbox_dead")?;
     let Some(Dead { message, reason, dead_at, resolution, note, whole }) = found else {
         eprintln!("no dead message has the id {}", config.id);
@@ -162,7 +164,7 @@ async fn show(config: OneConfig) -> anyhow::Result<ExitCode> {
         resolution,
         note,
     };
-    config.operator.print(&whole, || table(&whole))?;
+    config.look.print(&whole, table)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,29 +194,29 @@ fn table(whole: &Whole) -> String {
 }
 
 async fn requeue(DecideConfig { id, act }: DecideConfig) -> anyhow::Result<ExitCode> {
-    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = act.look().pool()?;
     let (outcome, reason) = match process::requeue(&pool, id, act.by()).await.context("processing the message")? {
         Requeued::Applied => ("applied", None),
         Requeued::Parked => ("parked", None),
         Requeued::Refused(reason) => ("refused", Some(reason)),
         Requeued::Unknown => ("unknown", Some("no open dead message has this id".to_owned())),
     };
-    tell(&act.operator, Decided { id, outcome, reason })
+    tell(act.look(), Decided { id, outcome, reason })
 }
 
 async fn discard(DecideConfig { id, act }: DecideConfig) -> anyhow::Result<ExitCode> {
-    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = act.look().pool()?;
     let decided = match process::discard(&pool, id, act.by()).await {
         Ok(()) => Decided { id, outcome: "discarded", reason: None },
         Err(process::Failure::Database(error)) => return Err(error).context("writing the decision"),
         Err(refusal) => Decided { id, outcome: "refused", reason: Some(refusal.to_string()) },
     };
-    tell(&act.operator, decided)
+    tell(act.look(), decided)
 }
 
 /// A decision that was refused is exit 1.
-fn tell(operator: &Operator, decided: Decided) -> anyhow::Result<ExitCode> {
-    operator.print(&decided, || {
+fn tell(look: &LookConfig, decided: Decided) -> anyhow::Result<ExitCode> {
+    look.print(&decided, |decided| {
         let reason = decided.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
         format!("message {} {}{reason}\n", decided.id, decided.outcome)
     })?;

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use runtime::operator::{LookConfig, time};
+use runtime::terminal::one_line as plain;
 use schema::ids::NotificationId;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ActConfig, Operator, plain, time};
+use super::DecisionConfig;
 use crate::notification::EmailState;
 use crate::store::email_action::{self, Action, Email, Verb};
 
@@ -27,12 +29,12 @@ pub enum EmailVerb {
 
 impl EmailVerb {
     /// What every one of them needs.
-    pub fn operator(&self) -> &Operator {
+    pub fn look(&self) -> &LookConfig {
         match self {
-            Self::List(config) => &config.operator,
-            Self::Show(config) => &config.operator,
-            Self::Requeue(config) => &config.act.operator,
-            Self::Discard(config) => &config.act.operator,
+            Self::List(config) => &config.look,
+            Self::Show(config) => &config.look,
+            Self::Requeue(config) => config.act.look(),
+            Self::Discard(config) => config.act.look(),
         }
     }
 }
@@ -49,9 +51,9 @@ pub enum Listed {
 /// Settings of `email list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 
     /// Only those in this state; both without it, the dead first.
     #[arg(long, value_enum)]
@@ -72,9 +74,9 @@ pub struct ShowConfig {
     /// The id that `email list` shows; the left part of the Message-ID.
     pub id: Uuid,
 
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 }
 
 /// Settings of `email requeue`.
@@ -96,9 +98,9 @@ pub struct RequeueConfig {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
 
-    /// See [`ActConfig`].
+    /// See [`DecisionConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub act: DecisionConfig,
 }
 
 /// Settings of `email discard`.
@@ -108,9 +110,9 @@ pub struct DiscardConfig {
     #[arg(required = true)]
     pub ids: Vec<Uuid>,
 
-    /// See [`ActConfig`].
+    /// See [`DecisionConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub act: DecisionConfig,
 }
 
 /// Which emails a decision is about.
@@ -156,7 +158,7 @@ pub async fn email(verb: EmailVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let mut emails = Vec::new();
     for (listed, state) in [(Listed::Dead, EmailState::Dead), (Listed::Waiting, EmailState::Pending)] {
         if config.state.is_none_or(|wanted| wanted == listed) {
@@ -164,10 +166,10 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
             emails.extend(found.context("reading notifications")?);
         }
     }
-    config.operator.print(&emails, || {
+    config.look.print(&emails, |emails| {
         let mut table =
             format!("{:<36} {:<7} {:>8} {:>7} {:<19} reason\n", "id", "state", "attempts", "put off", "next attempt");
-        for email in &emails {
+        for email in emails {
             let (state, reason) = (email.state.as_str(), email.reason.as_deref().map(plain).unwrap_or_default());
             let next =
                 if email.state == EmailState::Pending { time(email.next_attempt_at) } else { "never".to_owned() };
@@ -180,7 +182,7 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let id = NotificationId(config.id);
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let found = email_action::by_ids(&mut tx, &[id]).await.context("reading notifications")?.pop();
@@ -192,7 +194,7 @@ async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
     let actions = email_action::actions(&mut tx, id).await.context("reading email_action")?;
     tx.rollback().await.context("ending the transaction")?;
     let whole = Whole { email, recipient, actions };
-    config.operator.print(&whole, || table(&whole))?;
+    config.look.print(&whole, table)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -218,8 +220,8 @@ fn table(Whole { email, recipient, actions }: &Whole) -> String {
     table
 }
 
-async fn decide(act: ActConfig, verb: Verb, chosen: Chosen) -> anyhow::Result<ExitCode> {
-    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+async fn decide(act: DecisionConfig, verb: Verb, chosen: Chosen) -> anyhow::Result<ExitCode> {
+    let pool = act.look().pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let emails = match chosen {
         Chosen::Ids(ids) => {
@@ -264,8 +266,8 @@ fn refusal(ids: &[NotificationId], found: &[Email]) -> Option<String> {
 }
 
 /// A decision that was refused is exit 1.
-fn tell(act: &ActConfig, decided: Decided) -> anyhow::Result<ExitCode> {
-    act.operator.print(&decided, || match &decided.reason {
+fn tell(act: &DecisionConfig, decided: Decided) -> anyhow::Result<ExitCode> {
+    act.look().print(&decided, |decided| match &decided.reason {
         Some(reason) => format!("refused: {}; nothing was changed\n", plain(reason)),
         None => format!("{} emails {}\n", decided.emails.len(), decided.outcome),
     })?;

@@ -4,18 +4,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use runtime::operator::{LookConfig, time};
+use runtime::terminal::one_line as plain;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Operator, plain, time};
 use crate::store::inbox_parked;
 
 /// Settings of `gaps`.
 #[derive(Debug, Args)]
 pub struct GapsConfig {
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 
     /// Lines at most; the longest waiting come first.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -39,7 +40,7 @@ struct Gap {
 /// # Errors
 /// If the database can't be read.
 pub async fn gaps(config: GapsConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let found = inbox_parked::gaps(&pool, config.limit).await.context("reading inbox_parked")?;
     let gaps = found.into_iter().map(|gap| Gap {
         order_id: gap.aggregate_id,
@@ -52,7 +53,7 @@ pub async fn gaps(config: GapsConfig) -> anyhow::Result<ExitCode> {
         since: gap.since,
     });
     let gaps: Vec<_> = gaps.collect();
-    config.operator.print(&gaps, || table(&gaps))?;
+    config.look.print(&gaps, |gaps| table(gaps))?;
     Ok(ExitCode::SUCCESS)
 }
 

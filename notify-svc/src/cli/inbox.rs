@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use runtime::operator::{LookConfig, time};
+use runtime::terminal::one_line as plain;
 use schema::ids::EventId;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Operator, plain, time};
 use crate::store::inbox;
 
 /// What to do with the inbox.
@@ -20,9 +21,9 @@ pub enum InboxVerb {
 
 impl InboxVerb {
     /// What it needs of every verb.
-    pub fn operator(&self) -> &Operator {
+    pub fn look(&self) -> &LookConfig {
         let Self::Show(config) = self;
-        &config.operator
+        &config.look
     }
 }
 
@@ -32,9 +33,9 @@ pub struct ShowConfig {
     /// The event: its ce-id, the outbox's event_id.
     pub event_id: Uuid,
 
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 }
 
 #[derive(Serialize)]
@@ -52,8 +53,8 @@ struct Row {
 /// # Errors
 /// If the database can't be read.
 pub async fn inbox(verb: InboxVerb) -> anyhow::Result<ExitCode> {
-    let InboxVerb::Show(ShowConfig { event_id, operator }) = verb;
-    let pool = operator.pool().context("DATABASE_URL is malformed")?;
+    let InboxVerb::Show(ShowConfig { event_id, look }) = verb;
+    let pool = look.pool()?;
     let Some(row) = inbox::show(&pool, EventId(event_id)).await.context("reading the inbox")? else {
         eprintln!("event {event_id} has had no effect here, or so long ago that its row is purged");
         return Ok(ExitCode::FAILURE);
@@ -66,7 +67,7 @@ pub async fn inbox(verb: InboxVerb) -> anyhow::Result<ExitCode> {
         stream_sequence: row.stream_sequence,
         received_at: row.received_at,
     };
-    operator.print(&row, || table(&row))?;
+    look.print(&row, table)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,7 +10,7 @@ use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::time;
 use serde::Serialize;
 
-use super::ActConfig;
+use super::DecisionConfig;
 use crate::{consumer, position};
 
 /// Settings of `reread`.
@@ -25,9 +25,9 @@ pub struct RereadConfig {
     #[arg(long, value_parser = moment, requires = "nats_url")]
     pub since: Option<DateTime<Utc>>,
 
-    /// See [`ActConfig`].
+    /// See [`DecisionConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub act: DecisionConfig,
 
     /// nats://HOST:PORT
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
@@ -58,7 +58,7 @@ struct Decided {
 /// # Errors
 /// If the database can't be written, or the stream can't be read.
 pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.act.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.act.look().pool()?;
     let from = match (config.from_seq, config.since, config.nats_url) {
         (Some(from), ..) => from,
         (None, Some(since), Some(nats_url)) => {
@@ -73,7 +73,7 @@ pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
         Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
         None => Decided { outcome: "refused", from_sequence: None },
     };
-    config.act.operator.print(&decided, || match decided.from_sequence {
+    config.act.look().print(&decided, |decided| match decided.from_sequence {
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ActConfig;
+use super::DecisionConfig;
 use crate::process::{self, Unskippable};
 
 /// Settings of `skip`.
@@ -21,9 +21,9 @@ pub struct SkipConfig {
     #[arg(long)]
     pub through: NonZeroU32,
 
-    /// See [`ActConfig`].
+    /// See [`DecisionConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub act: DecisionConfig,
 }
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ struct Decided {
 /// If the database can't be read or written.
 pub async fn skip(config: SkipConfig) -> anyhow::Result<ExitCode> {
     let SkipConfig { order_id, through, act } = config;
-    let pool = act.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = act.look().pool()?;
     let to_version = through.get();
     let decided = match process::skip(&pool, order_id, through, act.by()).await {
         Ok(step) => Decided {
@@ -56,7 +56,7 @@ pub async fn skip(config: SkipConfig) -> anyhow::Result<ExitCode> {
             Decided { order_id, outcome: "refused", from_version: None, to_version, reason: Some(refusal.to_string()) }
         }
     };
-    act.operator.print(&decided, || match (&decided.reason, decided.from_version) {
+    act.look().print(&decided, |decided| match (&decided.reason, decided.from_version) {
         (Some(reason), _) => format!("order {order_id} refused: {reason}\n"),
         (None, from) => format!("order {order_id} goes on without versions {} to {to_version}\n", from.unwrap_or(1)),
     })?;

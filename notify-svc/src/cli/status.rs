@@ -7,9 +7,9 @@ use anyhow::Context;
 use clap::Args;
 use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
+use runtime::operator::LookConfig;
 use serde::Serialize;
 
-use super::Operator;
 use crate::consumer::Monitor;
 use crate::notification::EmailState;
 use crate::store::{email_queue, inbox_dead, inbox_parked, inbox_position};
@@ -17,9 +17,9 @@ use crate::store::{email_queue, inbox_dead, inbox_parked, inbox_position};
 /// Settings of `status`.
 #[derive(Debug, Args)]
 pub struct StatusConfig {
-    /// See [`Operator`].
+    /// See [`LookConfig`].
     #[command(flatten)]
-    pub operator: Operator,
+    pub look: LookConfig,
 
     /// nats://HOST:PORT; without it the broker is not asked.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
@@ -68,7 +68,7 @@ struct Consumer {
 /// # Errors
 /// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.operator.pool().context("DATABASE_URL is malformed")?;
+    let pool = config.look.pool()?;
     let mut emails = Vec::new();
     for state in EmailState::ALL {
         let count = email_queue::count(&pool, state).await.context("counting the emails")?;
@@ -91,7 +91,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         },
     };
     status.problems = problems(&status, asks_broker);
-    config.operator.print(&status, || table(&status))?;
+    config.look.print(&status, table)?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }
 

@@ -34,7 +34,7 @@ pub struct ActConfig {
     pub look: LookConfig,
 
     /// Who you are, for the record: without it your user, or the name of this machine or pod.
-    #[arg(long, env = "USER", default_value_t = machine(), value_parser = config::actor)]
+    #[arg(long, env = "USER", default_value_t = machine(), hide_default_value = true, value_parser = config::actor)]
     pub actor: String,
 }
 
