@@ -135,17 +135,6 @@ fn stream_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Settings of `status`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct StatusConfig {
-    #[command(flatten)]
-    pub database: DatabaseConfig,
-
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    pub json: bool,
-}
-
 impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
         self.database.validate()?;

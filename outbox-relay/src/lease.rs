@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::mysql::Pool;
+use runtime::operator;
 use runtime::retry::{Retry, Stopped};
 use runtime::telemetry::chain;
 use tokio::sync::watch;
@@ -269,8 +270,7 @@ impl Lease {
 
 /// A fresh token: host and process are for people, the rest is of one tenure only.
 fn token() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().take(50).collect();
+    let host: String = operator::machine().chars().take(50).collect();
     format!("{host}:{}:{}", std::process::id(), Uuid::now_v7().simple())
 }
 

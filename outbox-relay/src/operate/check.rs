@@ -7,8 +7,8 @@ use runtime::config::{EXIT_UNHEALTHY, duration};
 use runtime::nats::{self, NatsConfig};
 use runtime::terminal::one_line;
 
+use super::preflight::{Broker, Demands, Finding, Findings, Preflight, worst_replay};
 use crate::config::StreamConfig;
-use crate::operate::preflight::{Broker, Demands, Finding, Findings, Preflight, worst_replay};
 use runtime::operator::LookConfig;
 
 /// Settings of `check`.

@@ -17,7 +17,7 @@ use super::requeue::RequeueConfig;
 use super::resume::ResumeConfig;
 use super::show::ShowConfig;
 use super::{check, discard, forget_stream, list, pause, purge, replay, requeue, resume, show};
-use crate::config::{RunConfig, StatusConfig};
+use crate::config::RunConfig;
 use runtime::operator::LookConfig;
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
@@ -39,7 +39,7 @@ pub enum Command {
     /// Show the backlog, the dead events, which relay is active and up to where the stream is proven. Exits 4 if a person
     /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
     /// answer.
-    Status(StatusConfig),
+    Status(LookConfig),
     /// Find events, and decide about them.
     #[command(subcommand)]
     Event(EventVerb),
@@ -138,9 +138,9 @@ impl Validate for Config {
         match &self.command {
             Command::Run(config) => config.validate(),
             Command::Health(_) => Ok(()),
-            Command::Status(config) => config.database.validate(),
-            Command::Event(EventVerb::List(ListConfig { look, .. }) | EventVerb::Show(ShowConfig { look, .. }))
-            | Command::Subject(SubjectVerb::List(look)) => look.database.validate(),
+            Command::Status(look)
+            | Command::Event(EventVerb::List(ListConfig { look, .. }) | EventVerb::Show(ShowConfig { look, .. }))
+            | Command::Subject(SubjectVerb::List(look)) => look.validate(),
             Command::Event(
                 EventVerb::Requeue(RequeueConfig { act, .. })
                 | EventVerb::Discard(DiscardConfig { act, .. })
@@ -149,13 +149,11 @@ impl Validate for Config {
             | Command::Subject(
                 SubjectVerb::Pause(PauseConfig { act, .. }) | SubjectVerb::Resume(ResumeConfig { act, .. }),
             )
-            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.look.database.validate(),
+            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.look.validate(),
             Command::Event(EventVerb::Replay(replay)) => {
-                replay.act.look.database.validate().and_then(|()| replay.nats.validate())
+                replay.act.look.validate().and_then(|()| replay.nats.validate())
             }
-            Command::Stream(StreamVerb::Check(check)) => {
-                check.look.database.validate().and_then(|()| check.nats.validate())
-            }
+            Command::Stream(StreamVerb::Check(check)) => check.look.validate().and_then(|()| check.nats.validate()),
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::operate::timeline;
+use super::timeline;
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
 use runtime::operator::LookConfig;

@@ -12,6 +12,7 @@ use schema::names::OUTBOX_LEASE;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::config::RunConfig;
 use crate::drain::claim::Rules;
 use crate::drain::line::Lines;
@@ -25,7 +26,6 @@ use crate::hold::pause::Pauses;
 use crate::lease::Lease;
 use crate::limits::Judge;
 use crate::metrics::Metrics;
-use crate::operate::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
 use crate::stream::Reach;
 use crate::terms::Terms;
 

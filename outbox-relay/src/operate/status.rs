@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use runtime::config::EXIT_UNHEALTHY;
-use runtime::terminal::{self, one_line};
+use runtime::operator::LookConfig;
+use runtime::terminal::one_line;
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
 
-use crate::config::StatusConfig;
 use crate::store::lease;
 use crate::store::outbox_count::{self, State};
 use crate::store::pause::{self, PauseRow};
@@ -91,8 +91,8 @@ struct StateStatus {
 ///
 /// # Errors
 /// If the database can't be read.
-pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = runtime::mysql::pool(&config.database)?.patient();
+pub async fn status(look: LookConfig) -> anyhow::Result<ExitCode> {
+    let pool = look.pool()?;
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
     // A relay that died can't say that it is over.
@@ -117,7 +117,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         status.outbox.push(StateStatus { state, events: count.events, oldest_seconds: count.oldest_seconds });
     }
     status.problems = problems(&status);
-    terminal::print(&status, config.json, table)?;
+    look.print(&status, table)?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }
 
