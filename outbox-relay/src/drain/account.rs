@@ -4,7 +4,7 @@
 //! stored any number of messages behind the last settled event, and these neither take memory nor outlive the tenure. A reading
 //! that was broken off goes on where it was, unless a database connection was lost: the next may lead to another database.
 
-use crate::drain::relay::{Relay, TurnError};
+use super::relay::{Relay, TurnError};
 use crate::lease::Tenure;
 use crate::publish::Publisher;
 use crate::publish::stored::Stored;

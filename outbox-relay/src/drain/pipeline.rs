@@ -14,11 +14,11 @@ use std::time::Instant;
 
 use runtime::telemetry::chain;
 
-use crate::drain::claim::{self, Aside, Claimed};
-use crate::drain::floor::Floor;
-use crate::drain::line::Line;
-use crate::drain::relay::{Relay, TurnError};
-use crate::drain::settler::Settled;
+use super::claim::{self, Aside, Claimed};
+use super::floor::Floor;
+use super::line::Line;
+use super::relay::{Relay, TurnError};
+use super::settler::Settled;
 use crate::lease::Tenure;
 use crate::limits::Over;
 use crate::publish::{Outage, Report};

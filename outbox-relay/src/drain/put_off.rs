@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::drain::claim::Aside;
-use crate::drain::relay::{Relay, TurnError};
+use super::claim::Aside;
+use super::relay::{Relay, TurnError};
 use crate::lease::Tenure;
 use crate::limits::{Over, Verdict};
 use crate::store::outbox_put_off;

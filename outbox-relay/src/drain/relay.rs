@@ -15,10 +15,10 @@ use runtime::telemetry::chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::drain::claim::Rules;
-use crate::drain::line::{Lines, NOT_CONNECTED};
-use crate::drain::pipeline::{Pipeline, Turn};
-use crate::drain::settler::{SettleError, Settler};
+use super::claim::Rules;
+use super::line::{Lines, NOT_CONNECTED};
+use super::pipeline::{Pipeline, Turn};
+use super::settler::{SettleError, Settler};
 use crate::heal::WatchError;
 use crate::lease::{Lease, Tenure};
 use crate::limits::Judge;

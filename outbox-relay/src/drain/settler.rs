@@ -11,8 +11,8 @@ use std::time::Duration;
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
 
-use crate::drain::claim::Aside;
-use crate::drain::settlement::{Settlement, settle};
+use super::claim::Aside;
+use super::settlement::{Settlement, settle};
 use crate::event::Event;
 use crate::heal::Acks;
 use crate::lease::Tenure;
