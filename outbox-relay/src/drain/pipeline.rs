@@ -150,6 +150,10 @@ impl Relay {
             Some(batch) => batch,
             None => self.claim(pipeline, &HashSet::new()).await.map_err(TurnError::Claim)?,
         };
+        // A relay that was frozen until now may have lost the lease meanwhile: what it claims is another's.
+        if !tenure.is_valid() {
+            return Err(TurnError::Over);
+        }
         pipeline.may_obstruct = batch.is_obstructed;
         pipeline.row_bytes = batch.row_bytes;
         if batch.claimed.is_empty() {
