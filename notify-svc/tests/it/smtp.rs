@@ -211,9 +211,12 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
     for event in &good {
         until_email_is(&service, event, "sent").await;
     }
+    // The delay before the next attempt is drawn from zero on, so a second may have followed the first at once.
     for event in &bad[..put_off.len()] {
-        eventually("its attempt is spent", async || email(&service, event).await["attempts"] == 1).await;
-        assert_eq!(email(&service, event).await["state"], "pending");
+        eventually("an attempt is spent", async || email(&service, event).await["attempts"].as_u64() >= Some(1)).await;
+    }
+    for address_for_good in [&bad[0], &bad[2]] {
+        assert_eq!(email(&service, address_for_good).await["state"], "pending");
     }
     for event in &bad[put_off.len()..] {
         until_email_is(&service, event, "dead").await;
@@ -221,7 +224,7 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
     }
     assert_eq!(metric(&service, r#"email_attempts_total{outcome="unreachable"}"#).await, 0.0);
     // Half a minute may pass until the next attempt: let it be due now.
-    sqlx::query("UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6)").execute(&setting.pool).await.unwrap();
+    sqlx::query("UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL").execute(&setting.pool).await.unwrap();
     until_email_is(&service, &bad[1], "sent").await;
     assert_eq!(server.mails().len(), 21);
 }
