@@ -19,12 +19,13 @@ ENV SQLX_OFFLINE=true CARGO_INCREMENTAL=0
 COPY Cargo.toml Cargo.lock ./
 COPY schema/Cargo.toml schema/
 COPY crates/runtime/Cargo.toml crates/runtime/
+COPY crates/outbox/Cargo.toml crates/outbox/
 COPY order-svc/Cargo.toml order-svc/
 COPY outbox-relay/Cargo.toml outbox-relay/
 COPY notify-svc/Cargo.toml notify-svc/
 COPY crates/stack/Cargo.toml crates/stack/
 COPY crates/bench/Cargo.toml crates/bench/
-RUN for crate in schema crates/runtime order-svc outbox-relay notify-svc crates/stack crates/bench; do \
+RUN for crate in schema crates/runtime crates/outbox order-svc outbox-relay notify-svc crates/stack crates/bench; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \
@@ -32,6 +33,7 @@ RUN for crate in schema crates/runtime order-svc outbox-relay notify-svc crates/
 COPY .sqlx .sqlx
 COPY schema schema
 COPY crates/runtime crates/runtime
+COPY crates/outbox crates/outbox
 COPY order-svc order-svc
 COPY outbox-relay outbox-relay
 COPY notify-svc notify-svc

@@ -7,13 +7,14 @@
 //! `a_version_that_another_writer_took_keeps_no_order_from_being_cancelled`.
 
 use chrono::Utc;
+use outbox::{TraceParent, TransactionError};
 use schema::ids::OrderId;
+use schema::names;
 
 use crate::App;
-use crate::domain::{Cancellation, Order, OrderStatus, TraceParent};
+use crate::domain::{Cancellation, Order, OrderStatus, VERSIONS_SKIPPED_MAX};
 use crate::metrics::Outcome;
-use crate::store::transaction::{Attempts, TransactionError};
-use crate::store::{orders, outbox};
+use crate::store::orders;
 
 /// What became of a request to cancel.
 #[derive(Clone, Debug)]
@@ -40,20 +41,11 @@ pub async fn cancel(
     traceparent: Option<TraceParent>,
     expects: impl Fn(&Order) -> bool,
 ) -> Result<Cancelled, TransactionError> {
-    let mut attempts = Attempts::begin();
-    let cancellation = loop {
-        match commit(app, id, traceparent.as_ref(), &expects).await {
-            Ok(cancellation) => break cancellation,
-            Err(error) => {
-                let again = attempts.next(error).await;
-                again.inspect_err(|error| app.metrics.cancelled(Outcome::of_error(error)))?;
-                app.metrics.retried();
-            }
-        }
-    };
+    let cancellation = app.outbox.transact(|| commit(app, id, traceparent.as_ref(), &expects)).await;
+    let cancellation = cancellation.inspect_err(|error| app.metrics.cancelled(Outcome::of_error(error)))?;
     let (outcome, cancelled) = match cancellation {
         Some(Cancellation::Cancelled(order, event)) => {
-            app.committed(event.event.event_type());
+            app.outbox.committed(&event);
             tracing::debug!(event.id = %event.id, "order cancelled");
             (Outcome::Done, Cancelled::Done(order))
         }
@@ -78,12 +70,14 @@ async fn commit(
         return Ok(None);
     };
     let before = order.version;
-    let version = order.next_version(&outbox::versions_after(&mut tx, id, before).await?);
+    let taken =
+        outbox::store::outbox::versions_after(&mut tx, (names::ORDER, id.0), before, VERSIONS_SKIPPED_MAX).await?;
+    let version = order.next_version(&taken);
     match order.cancel_if(Utc::now(), version, expects) {
         Cancellation::Cancelled(order, event) => {
             let event = event.traced(traceparent.cloned());
             orders::advance(&mut tx, &order, before).await?;
-            outbox::append(&mut tx, &event, app.event_bytes_max).await?;
+            app.outbox.append(&mut tx, &event).await?;
             tx.commit().await.map_err(TransactionError::AtCommit)?;
             Ok(Some(Cancellation::Cancelled(order, event)))
         }

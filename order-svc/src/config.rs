@@ -1,9 +1,9 @@
 //! The settings of order-svc: flags or environment variables.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Secret, Validate};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
@@ -21,31 +21,6 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an `Idempotency-Key` is kept: a client that repeats a request does so within hours.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Bytes that a message may have at the broker: payload, headers and envelope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventBytesMax(NonZeroUsize);
-
-impl EventBytesMax {
-    /// The number.
-    pub const fn get(self) -> usize {
-        self.0.get()
-    }
-}
-
-impl std::str::FromStr for EventBytesMax {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
-impl std::fmt::Display for EventBytesMax {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Takes orders and appends their events to the outbox.
 #[derive(Debug, clap::Parser)]
@@ -82,9 +57,9 @@ pub struct RunConfig {
     #[command(flatten)]
     pub database: DatabaseConfig,
 
-    /// The broker's max_payload in bytes: a larger event is refused with its order, because it could never be published.
-    #[arg(long, env = "EVENT_BYTES_MAX", default_value = "1048576")]
-    pub event_bytes_max: EventBytesMax,
+    /// See [`OutboxConfig`].
+    #[command(flatten)]
+    pub outbox: OutboxConfig,
 
     /// See [`NatsConfig`]; used for wake hints only.
     #[command(flatten)]

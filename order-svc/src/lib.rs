@@ -13,32 +13,19 @@ pub mod place;
 pub mod purge;
 pub mod run;
 pub mod store;
-pub mod wake;
 
+use outbox::Outbox;
 use runtime::mysql::Pool;
-use schema::event::EventType;
 
-use config::EventBytesMax;
 use metrics::Metrics;
-use wake::Wake;
 
 /// What the use cases need. Made of handles: clone it.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The database `orders`.
     pub pool: Pool,
-    /// Wakes the relay.
-    pub wake: Wake,
+    /// Its outbox.
+    pub outbox: Outbox,
     /// What is counted.
     pub metrics: Metrics,
-    /// What the broker takes.
-    pub event_bytes_max: EventBytesMax,
-}
-
-impl App {
-    /// What follows a commit that appended an event. If the process dies just before, the relay polls.
-    fn committed(&self, event_type: EventType) {
-        self.metrics.appended(event_type);
-        self.wake.hint();
-    }
 }

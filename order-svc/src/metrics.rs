@@ -1,19 +1,14 @@
 //! What order-svc counts. All label values exist at 0 from the start; requests and latency are runtime's.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use outbox::TransactionError;
+use prometheus::{IntCounterVec, Opts, Registry};
 use runtime::mysql::is_transient;
-use schema::event::EventType;
-
-use crate::store::transaction::TransactionError;
 
 /// The counters. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     place: IntCounterVec,
     cancel: IntCounterVec,
-    appended: IntCounterVec,
-    retries: IntCounter,
-    wake_hints: IntCounterVec,
 }
 
 /// What became of a request to place or to cancel.
@@ -53,30 +48,8 @@ impl Outcome {
             TransactionError::EventTooLarge { .. } => Self::Refused,
             TransactionError::BeforeCommit(_)
             | TransactionError::AtCommit(_)
-            | TransactionError::KeyContended
+            | TransactionError::Contended(_)
             | TransactionError::VersionTaken => Self::Unavailable,
-        }
-    }
-}
-
-/// What became of a wake hint, as far as we know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// Handed to the connection.
-    Sent,
-    /// Not: the relay will find the event when it polls.
-    Dropped,
-}
-
-impl Hint {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Sent, Self::Dropped];
-
-    /// The label of the metric.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Dropped => "dropped",
         }
     }
 }
@@ -88,35 +61,17 @@ impl Metrics {
     /// If they are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let outcomes = Outcome::ALL.map(Outcome::as_str);
-        let counter = |name, help, label, values: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            for value in values {
-                counter.with_label_values(&[*value]);
+        let counter = |name, help| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+            for outcome in outcomes {
+                counter.with_label_values(&[outcome]);
             }
             registry.register(Box::new(counter.clone()))?;
             prometheus::Result::Ok(counter)
         };
-        let retries = IntCounter::new(
-            "orders_transaction_retries_total",
-            "Transactions tried again as a whole after a fault that passes by itself.",
-        )?;
-        registry.register(Box::new(retries.clone()))?;
         Ok(Self {
-            place: counter("orders_place_total", "Requests to place an order, by outcome.", "outcome", &outcomes)?,
-            cancel: counter("orders_cancel_total", "Requests to cancel an order, by outcome.", "outcome", &outcomes)?,
-            appended: counter(
-                "outbox_events_appended_total",
-                "Events committed to the outbox.",
-                "event_type",
-                &EventType::ALL.map(EventType::as_str),
-            )?,
-            retries,
-            wake_hints: counter(
-                "outbox_wake_hints_total",
-                "Wake hints to the relay; it polls when they are dropped.",
-                "outcome",
-                &Hint::ALL.map(Hint::as_str),
-            )?,
+            place: counter("orders_place_total", "Requests to place an order, by outcome.")?,
+            cancel: counter("orders_cancel_total", "Requests to cancel an order, by outcome.")?,
         })
     }
 
@@ -128,21 +83,6 @@ impl Metrics {
     /// Counts a request to cancel an order.
     pub fn cancelled(&self, outcome: Outcome) {
         self.cancel.with_label_values(&[outcome.as_str()]).inc();
-    }
-
-    /// Counts a committed event.
-    pub fn appended(&self, event_type: EventType) {
-        self.appended.with_label_values(&[event_type.as_str()]).inc();
-    }
-
-    /// Counts a transaction that is tried again.
-    pub fn retried(&self) {
-        self.retries.inc();
-    }
-
-    /// Counts a wake hint.
-    pub fn wake_hint(&self, hint: Hint) {
-        self.wake_hints.with_label_values(&[hint.as_str()]).inc();
     }
 }
 
@@ -167,11 +107,6 @@ mod tests {
             r#"orders_place_total{outcome="refused"} 0"#,
             r#"orders_place_total{outcome="repeated"} 0"#,
             r#"orders_place_total{outcome="unavailable"} 0"#,
-            "orders_transaction_retries_total 0",
-            r#"outbox_events_appended_total{event_type="order.cancelled"} 0"#,
-            r#"outbox_events_appended_total{event_type="order.created"} 0"#,
-            r#"outbox_wake_hints_total{outcome="dropped"} 0"#,
-            r#"outbox_wake_hints_total{outcome="sent"} 0"#,
         ];
         assert_eq!(samples, expected);
     }

@@ -5,13 +5,13 @@
 //! order; test `two_requests_with_one_key_at_once_make_one_order`.
 
 use chrono::Utc;
+use outbox::{NewEvent, TraceParent, TransactionError};
 use schema::ids::OrderId;
 
 use crate::App;
-use crate::domain::{IdempotencyKey, NewEvent, NewOrder, Order, TraceParent};
+use crate::domain::{IdempotencyKey, NewOrder, Order};
 use crate::metrics::Outcome;
-use crate::store::transaction::{Attempts, TransactionError};
-use crate::store::{Receipt, idempotency_keys, orders, outbox};
+use crate::store::{Receipt, idempotency_keys, orders};
 
 /// A request to place an order.
 #[derive(Clone, Debug)]
@@ -37,6 +37,10 @@ pub enum Placed {
     OrderGone,
 }
 
+/// It was taken when it was tried, and free when it was looked up.
+const KEY_CONTENDED: TransactionError =
+    TransactionError::Contended("taking an idempotency key that others take and free");
+
 /// What one attempt came to.
 enum Attempted {
     /// The order is committed, by this attempt or by an earlier one whose answer was lost.
@@ -58,18 +62,8 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
     let event = event.traced(traceparent);
     tracing::Span::current().record("aggregate.id", tracing::field::display(order.id));
 
-    let mut attempts = Attempts::begin();
-    let attempted = loop {
-        match commit(app, &order, &event, key.as_ref()).await {
-            Ok(attempted) => break attempted,
-            Err(error) => {
-                let again = attempts.next(error).await;
-                again.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))?;
-                app.metrics.retried();
-            }
-        }
-    };
-    match attempted {
+    let attempted = app.outbox.transact(|| commit(app, &order, &event, key.as_ref())).await;
+    match attempted.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))? {
         Attempted::Earlier(earlier) if !earlier.asks_for_the_same(&order) => {
             app.metrics.placed(Outcome::Refused);
             Ok(Placed::KeyReused)
@@ -83,7 +77,7 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
             Ok(Placed::Repeated(earlier.as_placed()))
         }
         Attempted::Committed => {
-            app.committed(event.event.event_type());
+            app.outbox.committed(&event);
             app.metrics.placed(Outcome::Done);
             tracing::debug!(event.id = %event.id, "order placed");
             Ok(Placed::First(order))
@@ -110,7 +104,7 @@ async fn commit(
         tx.rollback().await?;
         return Ok(Attempted::Committed);
     }
-    outbox::append(&mut tx, event, app.event_bytes_max).await?;
+    app.outbox.append(&mut tx, event).await?;
     tx.commit().await.map_err(TransactionError::AtCommit)?;
     Ok(Attempted::Committed)
 }
@@ -125,8 +119,8 @@ async fn earlier(app: &App, order: &Order, key: &IdempotencyKey) -> Result<Attem
         }
         Some(_) => {
             idempotency_keys::free_expired(&app.pool, key).await?;
-            Err(TransactionError::KeyContended)
+            Err(KEY_CONTENDED)
         }
-        None => Err(TransactionError::KeyContended),
+        None => Err(KEY_CONTENDED),
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use outbox::{Outbox, wake};
 use prometheus::Registry;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
@@ -11,11 +12,12 @@ use runtime::mysql;
 use runtime::mysql::Pool;
 use runtime::pool_metrics::PoolMetrics;
 use runtime::readiness::{Latch, Readiness};
+use schema::event::EventType;
+use schema::names;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
 use crate::metrics::Metrics;
-use crate::wake::{self, Wake};
 use crate::{App, purge};
 
 /// Serves until asked to stop.
@@ -29,7 +31,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
-    let nats = wake::connect(&config.nats).await.context("NATS_URL is malformed")?;
+    let nats = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
     let app = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
@@ -37,7 +39,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
     let served = CancellationToken::new();
-    parts.spawn("wake", wake::run(nats, app.wake, app.metrics, served.clone()));
+    parts.spawn("wake", wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
     parts.spawn("purge", purge::run(app.pool, shutdown.clone()));
     parts.spawn("http", async move {
         let _served = served.drop_guard();
@@ -51,12 +53,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     registry.register(Box::new(PoolMetrics::new(pool.clone())?))?;
-    Ok(App {
-        pool,
-        wake: Wake::default(),
-        metrics: Metrics::register(registry)?,
-        event_bytes_max: config.event_bytes_max,
-    })
+    let outbox = Outbox::new(&config.outbox, &EventType::ALL.map(EventType::as_str), registry)?;
+    Ok(App { pool, outbox, metrics: Metrics::register(registry)? })
 }
 
 /// Sets the latch once the database has answered. Requests are served from the start: without it they get 503.

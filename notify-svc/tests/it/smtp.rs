@@ -224,7 +224,10 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
     }
     assert_eq!(metric(&service, r#"email_attempts_total{outcome="unreachable"}"#).await, 0.0);
     // Half a minute may pass until the next attempt: let it be due now.
-    sqlx::query("UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL").execute(&setting.pool).await.unwrap();
+    sqlx::query("UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL")
+        .execute(&setting.pool)
+        .await
+        .unwrap();
     until_email_is(&service, &bad[1], "sent").await;
     assert_eq!(server.mails().len(), 21);
 }

@@ -2,13 +2,11 @@
 
 mod email;
 mod entries;
-mod event;
 mod idempotency_key;
 mod new_order;
 mod order;
 mod order_filter;
 
-pub use event::{NewEvent, TraceParent, message_bytes_max};
 pub use idempotency_key::IdempotencyKey;
 pub use new_order::{NewOrder, ParseError, Violation, rules};
 pub use order::{Cancellation, Order, OrderStatus, UnknownStatus, VERSIONS_SKIPPED_MAX};

@@ -4,10 +4,12 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use outbox::NewEvent;
 use schema::event::{OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
-use schema::ids::OrderId;
+use schema::ids::{EventId, OrderId};
+use schema::names;
 
-use super::{NewEvent, NewOrder};
+use super::NewOrder;
 
 /// Versions that events of other writers may take before an event of ours: more, and the order is left to a person.
 pub const VERSIONS_SKIPPED_MAX: u32 = 100;
@@ -84,7 +86,7 @@ impl Order {
         });
         let status = OrderStatus::Placed;
         let order = Self { id, product, quantity, email, status, version, created_at: at, updated_at: at };
-        (order, NewEvent::new(event, version, at))
+        (order, to_append(&event, version, at))
     }
 
     /// The order as it was when it was placed: what the first answer said. No transition changes what was ordered.
@@ -142,8 +144,22 @@ impl Order {
             email: self.email.clone(),
             cancelled_at: at,
         });
-        let event = NewEvent::new(event, self.version, at);
+        let event = to_append(&event, self.version, at);
         Cancellation::Cancelled(self, event)
+    }
+}
+
+/// The event under an id of its own, of no trace yet.
+fn to_append(event: &OrderEvent, aggregate_version: NonZeroU32, occurred_at: DateTime<Utc>) -> NewEvent {
+    NewEvent {
+        id: EventId::generate(),
+        aggregate_type: names::ORDER.into(),
+        aggregate_id: event.order_id().0,
+        aggregate_version,
+        event_type: event.event_type().as_str().into(),
+        payload: event.payload().expect("these types have no map with keys that JSON can't have"),
+        occurred_at,
+        traceparent: None,
     }
 }
 
@@ -199,7 +215,7 @@ mod tests {
         let (order, event) = placed();
         assert_eq!((order.version.get(), event.aggregate_version.get()), (1, 1));
         assert_eq!(order.created_at.to_rfc3339(), "2026-11-22T11:30:00.123456+00:00");
-        assert_eq!(event.event.order_id(), order.id);
+        assert_eq!(event.aggregate_id, order.id.0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use outbox::TransactionError;
 use runtime::http::layers;
 use runtime::http::problem::{self, Problem};
 use runtime::mysql::is_transient;
@@ -14,7 +15,6 @@ use schema::ids::OrderId;
 
 use crate::config::{BODY_BYTES_MAX, BODY_TIMEOUT};
 use crate::domain::{OrderStatus, ParseError, Violation};
-use crate::store::transaction::TransactionError;
 
 /// When to try again while the database is away: pools and failovers recover in seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -196,7 +196,7 @@ impl From<TransactionError> for ApiError {
                 tracing::warn!(error = chain(&error), "an order is refused for its event");
                 Self::EventTooLarge
             }
-            TransactionError::KeyContended | TransactionError::VersionTaken => {
+            TransactionError::Contended(_) | TransactionError::VersionTaken => {
                 tracing::warn!(error = chain(&error), "giving up on what others take, too");
                 Self::DatabaseUnavailable
             }

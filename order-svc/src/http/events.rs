@@ -2,65 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use outbox::status::{self, OutboxStatus};
 use runtime::http::docs::{Responses, documented};
-use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::IntoResponses;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
 use crate::App;
-use crate::store::{outbox_status, relay_lease};
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(status))
-}
-
-/// The state of the outbox.
-#[derive(Debug, Serialize, ToSchema)]
-struct OutboxStatus {
-    /// Events to be published.
-    #[schema(example = 3)]
-    pending: u64,
-    /// Published events that are still in the outbox. Exact below `count_max`; from there on the width of their sequence
-    /// numbers, which is a few more than there are.
-    #[schema(example = 4711)]
-    published: u64,
-    /// Published events that are still in the outbox and proven: still in the stream after the broker's fsync horizon. Only
-    /// they are ever deleted. As exact as `published` while fewer than a thousand events are not proven; else it can be too
-    /// small, by what others published to the stream meanwhile.
-    #[schema(example = 4700)]
-    proven: u64,
-    /// Events that wait behind a dead event of their order.
-    #[schema(example = 0)]
-    held: u64,
-    /// Events that need a person.
-    #[schema(example = 0)]
-    dead: u64,
-    /// Where counting stops: a count of pending, held or dead events that equals it means that many or more.
-    #[schema(example = 100_000)]
-    count_max: u64,
-    /// Time since the first pending event was inserted, without those that wait for their next attempt; null when there is
-    /// none.
-    #[schema(example = 0.042, minimum = 0)]
-    oldest_pending_age_seconds: Option<f64>,
-    /// Events published a second over the last minute; at high rates, over the newest thousand.
-    #[schema(example = 12.5, minimum = 0)]
-    publish_rate_per_second: f64,
-    /// When an event was last published; null when none is left in the outbox.
-    #[schema(example = "2026-11-22T11:30:00.125123Z")]
-    last_published_at: Option<DateTime<Utc>>,
-    /// Why the broker takes no events now, else why the first pending event could not be published yet, else why the newest
-    /// dead event was given up.
-    #[schema(example = json!(null))]
-    last_error: Option<String>,
-    /// Whether an outbox-relay holds the lease now: alive, and publishing unless the broker takes no events.
-    #[schema(example = true)]
-    relay_active: bool,
-    /// Since when the broker takes no events from the active relay; null when it takes them, or when no relay is active.
-    #[schema(example = json!(null))]
-    broker_outage_since: Option<DateTime<Utc>>,
+    OpenApiRouter::new().routes(routes!(outbox_status))
 }
 
 struct Problems;
@@ -80,31 +32,6 @@ impl IntoResponses for Problems {
     tag = "operations",
     responses((status = 200, description = "The state of the outbox", body = OutboxStatus), Problems)
 )]
-async fn status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> {
-    let counts = outbox_status::counts(&app.pool).await?;
-    let oldest = outbox_status::oldest_pending(&app.pool).await?;
-    let dead_error = if counts.dead > 0 { outbox_status::youngest_dead_error(&app.pool).await? } else { None };
-    let published = if counts.published < outbox_status::COUNT_MAX {
-        counts.published
-    } else {
-        outbox_status::published_span(&app.pool).await?.max(counts.published)
-    };
-    let publishing = outbox_status::publishing(&app.pool).await?;
-    let relay = relay_lease::active(&app.pool).await?;
-    let relay_active = relay.is_some();
-    let (outage, broker_outage_since) = relay.map_or((None, None), |relay| (relay.outage, relay.outage_since));
-    Ok(Json(OutboxStatus {
-        pending: counts.pending,
-        published,
-        proven: published.saturating_sub(publishing.unproven),
-        held: counts.held,
-        dead: counts.dead,
-        count_max: outbox_status::COUNT_MAX,
-        oldest_pending_age_seconds: oldest.as_ref().map(|oldest| oldest.age.as_secs_f64()),
-        publish_rate_per_second: publishing.rate,
-        last_published_at: publishing.last_at,
-        last_error: outage.or_else(|| oldest?.last_error).or(dead_error),
-        relay_active,
-        broker_outage_since,
-    }))
+async fn outbox_status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> {
+    Ok(Json(status::read(&app.pool).await?))
 }

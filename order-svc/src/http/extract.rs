@@ -12,7 +12,8 @@ use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
 use crate::config::BODY_TIMEOUT;
-use crate::domain::{IdempotencyKey, TraceParent};
+use crate::domain::IdempotencyKey;
+use outbox::TraceParent;
 
 /// The bytes of a body that calls itself JSON and is within the limits of size and time.
 pub(super) struct JsonBody(pub(super) Bytes);

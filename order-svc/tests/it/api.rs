@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use order_svc::App;
 use order_svc::metrics::Metrics;
-use order_svc::wake::{self, Wake};
+use outbox::{Outbox, OutboxConfig, wake};
 use prometheus::{Registry, TextEncoder};
 use reqwest::{Client, RequestBuilder, Response};
 use runtime::config::Secret;
@@ -13,6 +13,8 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::{NatsAccess, NatsConfig};
+use schema::event::EventType;
+use schema::names;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::testing::{Database, Engine, MySql};
@@ -70,18 +72,18 @@ impl Api {
             database_acquire_timeout: ACQUIRE_TIMEOUT,
         };
         let registry = Registry::new();
+        let outbox = OutboxConfig { event_bytes_max: event_bytes_max.parse().unwrap() };
         let app = App {
             pool: mysql::pool(&config).unwrap(),
-            wake: Wake::default(),
+            outbox: Outbox::new(&outbox, &EventType::ALL.map(EventType::as_str), &registry).unwrap(),
             metrics: Metrics::register(&registry).unwrap(),
-            event_bytes_max: event_bytes_max.parse().unwrap(),
         };
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let broker = NatsConfig { nats_url: Secret::from(nats_url.to_owned()), nats_access: NatsAccess::default() };
-        let nats = wake::connect(&broker).await.unwrap();
-        tokio::spawn(wake::run(nats, app.wake.clone(), app.metrics.clone(), shutdown.clone()));
+        let nats = wake::connect("order-svc", &broker).await.unwrap();
+        tokio::spawn(wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), shutdown.clone()));
         let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap());
         tokio::spawn(server::serve(listener, router, shutdown.clone()));
         let pool = database.admin_pool().await;

@@ -146,6 +146,6 @@ both_engines! {
         let (cancelled, ()) = tokio::join!(api.post(&path), cut_and_release);
         assert_eq!(cancelled.status, 200, "{}", cancelled.text);
         assert_eq!((api.rows().await, api.count(CANCELLED_EVENTS).await), ((1, 2), 1));
-        assert!(!api.shows("orders_transaction_retries_total 0"));
+        assert!(!api.shows("outbox_transaction_retries_total 0"));
     }
 }

@@ -34,7 +34,7 @@ both_engines! {
             let id = api.placed().await;
             assert!(!thief.is_armed(), "the commit was stolen");
             assert_eq!(api.rows().await, (1, 1), "{theft:?}");
-            assert!(api.shows("orders_transaction_retries_total 1"));
+            assert!(api.shows("outbox_transaction_retries_total 1"));
             assert!(api.shows(r#"outbox_events_appended_total{event_type="order.created"} 1"#));
 
             thief.arm();
@@ -87,7 +87,7 @@ both_engines! {
         let (cancelled, ()) = tokio::join!(api.post(&path), deadlock);
         assert_eq!(cancelled.status, 200, "{}", cancelled.text);
         assert_eq!(api.rows().await, (1, 2));
-        assert!(api.shows("orders_transaction_retries_total 1"));
+        assert!(api.shows("outbox_transaction_retries_total 1"));
     }
 
     async fn a_lock_that_is_held_too_long_is_503_and_writes_nothing(engine: Engine) {
@@ -118,6 +118,6 @@ both_engines! {
         let (placed, ()) = tokio::join!(api.place_as(KEY, &order), kill);
         assert_eq!(placed.status, 201, "{}", placed.text);
         assert_eq!(api.rows().await, (1, 1));
-        assert!(!api.shows("orders_transaction_retries_total 0"));
+        assert!(!api.shows("outbox_transaction_retries_total 0"));
     }
 }

@@ -58,7 +58,7 @@ both_engines! {
         for _ in 0..8 {
             assert_eq!(api.get(path).await.status, 200);
         }
-        assert!(api.shows("orders_transaction_retries_total 0"));
+        assert!(api.shows("outbox_transaction_retries_total 0"));
     }
 
     async fn a_database_that_does_not_answer_is_503_within_the_bound(engine: Engine) {

@@ -25,8 +25,8 @@ use stack::scratch::Scratch;
 use stack::signals::Signals;
 
 /// Whose queries are about which database.
-static CRATES: [(&str, &Definition); 3] =
-    [("order-svc", &ORDERS), ("outbox-relay", &ORDERS), ("notify-svc", &NOTIFICATIONS)];
+static CRATES: [(&str, &Definition); 4] =
+    [("outbox", &ORDERS), ("order-svc", &ORDERS), ("outbox-relay", &ORDERS), ("notify-svc", &NOTIFICATIONS)];
 
 /// What to do with the descriptions.
 #[derive(Debug, clap::Args)]

@@ -2,16 +2,35 @@
 //!
 //! Before COMMIT is sent nothing is committed, so a fault that passes by itself (deadlock, killed connection, failover)
 //! is tried again a few times. If the answer to COMMIT is lost, the next attempt finds out: attempts keep the ids of the
-//! order and the event, so what is there is ours, and what the server is still committing makes the attempt wait. Only if
+//! rows and the event, so what is there is ours, and what the server is still committing makes the attempt wait. Only if
 //! the database stays away is the outcome unknown. Test `a_lost_answer_to_commit_is_found_out`.
 
 use std::time::Duration;
 
-use runtime::mysql::is_transient;
+use runtime::mysql::{self, is_transient};
 use runtime::retry::Retry;
+use sqlx::{MySql, MySqlConnection};
 use tokio::time::Instant;
 
 use crate::config::EventBytesMax;
+
+/// A transaction that is open: ours, or sqlx's own.
+pub trait OpenTransaction {
+    /// The connection that it is open on.
+    fn connection(&mut self) -> &mut MySqlConnection;
+}
+
+impl OpenTransaction for mysql::Transaction {
+    fn connection(&mut self) -> &mut MySqlConnection {
+        self
+    }
+}
+
+impl OpenTransaction for sqlx::Transaction<'_, MySql> {
+    fn connection(&mut self) -> &mut MySqlConnection {
+        self
+    }
+}
 
 /// Attempts of one request, the first included.
 const ATTEMPTS_MAX: u32 = 5;
@@ -37,9 +56,9 @@ pub enum TransactionError {
         /// What the broker takes.
         limit: EventBytesMax,
     },
-    /// An idempotency key was taken when it was tried and free when it was looked up: nothing is committed.
-    #[error("taking an idempotency key that others take and free")]
-    KeyContended,
+    /// The service met what passes by itself, such as a key that others take and free: nothing is committed.
+    #[error("{0}")]
+    Contended(&'static str),
     /// An event of another writer took the order's next version meanwhile: nothing is committed.
     #[error("appending an event whose version another writer took")]
     VersionTaken,
@@ -47,7 +66,7 @@ pub enum TransactionError {
 
 /// The attempts of one transaction.
 #[derive(Debug)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     made: u32,
     began: Instant,
     retry: Retry,
@@ -57,7 +76,7 @@ pub struct Attempts {
 
 impl Attempts {
     /// Starts with the first attempt.
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self { made: 1, began: Instant::now(), retry: Retry::new(FIRST_DELAY, LONGEST_DELAY), in_doubt: false }
     }
 
@@ -66,7 +85,7 @@ impl Attempts {
     /// # Errors
     /// The same error, if trying again is of no use or too late; as [`TransactionError::AtCommit`] if an attempt may have
     /// committed.
-    pub async fn next(&mut self, error: TransactionError) -> Result<(), TransactionError> {
+    pub(crate) async fn next(&mut self, error: TransactionError) -> Result<(), TransactionError> {
         self.in_doubt |= matches!(error, TransactionError::AtCommit(_));
         if self.made == ATTEMPTS_MAX || !is_worth_retrying(&error) {
             return Err(self.doubt(error));
@@ -93,7 +112,7 @@ fn is_worth_retrying(error: &TransactionError) -> bool {
     match error {
         TransactionError::BeforeCommit(sqlx::Error::PoolTimedOut) | TransactionError::EventTooLarge { .. } => false,
         TransactionError::BeforeCommit(error) | TransactionError::AtCommit(error) => is_transient(error),
-        TransactionError::KeyContended | TransactionError::VersionTaken => true,
+        TransactionError::Contended(_) | TransactionError::VersionTaken => true,
     }
 }
 

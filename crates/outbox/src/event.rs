@@ -1,28 +1,35 @@
 //! An event that is about to be appended, and the trace that it belongs to.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
-use schema::event::OrderEvent;
 use schema::ids::EventId;
+use schema::names;
+use uuid::Uuid;
+
+use crate::config::EventBytesMax;
+use crate::transaction::TransactionError;
 
 /// Bytes that a message has beside its payload and the row's own headers: the envelope, the dedup id, the protocol.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 
-/// Bytes that the message of an event may take at the broker, at most: payload, own headers and envelope.
-pub fn message_bytes_max(payload: &str, headers: Option<&str>) -> usize {
-    payload.len() + headers.map_or(0, str::len) + ENVELOPE_BYTES_MAX
-}
-
-/// An event of an order, not yet in the outbox.
+/// An event, not yet in the outbox. Make it once for all attempts of a transaction: its id tells them to be the same.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     /// Its identity, for ever.
     pub id: EventId,
-    /// What happened.
-    pub event: OrderEvent,
-    /// The order's version that it makes.
+    /// What it is about, such as `order`.
+    pub aggregate_type: Cow<'static, str>,
+    /// Which of them.
+    pub aggregate_id: Uuid,
+    /// The version of it that the event makes, from 1 without a gap.
     pub aggregate_version: NonZeroU32,
+    /// What happened; also the subject that it is published to.
+    pub event_type: Cow<'static, str>,
+    /// A JSON object.
+    pub payload: String,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
     /// The trace of the request that caused it.
@@ -30,15 +37,23 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event with a fresh id, of no trace yet.
-    pub fn new(event: OrderEvent, aggregate_version: NonZeroU32, occurred_at: DateTime<Utc>) -> Self {
-        Self { id: EventId::generate(), event, aggregate_version, occurred_at, traceparent: None }
-    }
-
     /// The event as part of a trace.
     #[must_use]
     pub fn traced(self, traceparent: Option<TraceParent>) -> Self {
         Self { traceparent, ..self }
+    }
+
+    /// The headers that the event brings along, beside those that the envelope makes of its columns.
+    pub(crate) fn headers(&self) -> sqlx::Result<Option<String>> {
+        let Some(traceparent) = &self.traceparent else { return Ok(None) };
+        let headers = BTreeMap::from([(names::TRACEPARENT_HEADER, traceparent.as_str())]);
+        serde_json::to_string(&headers).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
+    }
+
+    /// Refuses what may take more bytes as a message than the broker takes: payload, own headers and envelope.
+    pub(crate) fn check_size(&self, limit: EventBytesMax) -> Result<(), TransactionError> {
+        let bytes = self.payload.len() + self.headers()?.map_or(0, |headers| headers.len()) + ENVELOPE_BYTES_MAX;
+        if bytes > limit.get() { Err(TransactionError::EventTooLarge { bytes, limit }) } else { Ok(()) }
     }
 }
 
@@ -78,16 +93,16 @@ mod tests {
     fn the_envelope_fits_into_what_is_set_aside_for_it() {
         let envelope = schema::envelope::Envelope {
             event_id: EventId::generate(),
-            source: schema::names::ORDERS_SOURCE.to_owned(),
-            event_type: schema::event::EventType::OrderCancelled.as_str().to_owned(),
-            aggregate_type: schema::names::ORDER.to_owned(),
-            aggregate_id: uuid::Uuid::max(),
+            source: "/a-shop-with-a-long-name/and-a-service-with-a-longer-one".to_owned(),
+            event_type: "customer.address-was-changed-by-support".to_owned(),
+            aggregate_type: "customer".to_owned(),
+            aggregate_id: Uuid::max(),
             aggregate_version: NonZeroU32::new(u32::MAX),
             occurred_at: Utc::now(),
         };
         let line = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
         let headers: usize = envelope.headers().iter().map(|(name, value)| line(name, value)).sum();
-        let dedup_id = line(schema::names::MSG_ID_HEADER, &format!("{}.h{}", envelope.event_id, u32::MAX));
+        let dedup_id = line(names::MSG_ID_HEADER, &format!("{}.h{}", envelope.event_id, u32::MAX));
         let batch = line("Nats-Batch-Id", &"x".repeat(64))
             + line("Nats-Batch-Sequence", "1000")
             + line("Nats-Batch-Commit", "1");

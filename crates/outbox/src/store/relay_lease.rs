@@ -1,4 +1,4 @@
-//! The table `relay_lease`, which order-svc only reads.
+//! The table `relay_lease`, which a writer only reads.
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
@@ -7,18 +7,18 @@ use sqlx::query_as;
 
 /// A relay that holds the lease.
 #[derive(Clone, Debug)]
-pub struct ActiveRelay {
+pub(crate) struct ActiveRelay {
     /// Why the broker takes no events from it, if it takes none.
-    pub outage: Option<String>,
+    pub(crate) outage: Option<String>,
     /// Since when it takes none.
-    pub outage_since: Option<DateTime<Utc>>,
+    pub(crate) outage_since: Option<DateTime<Utc>>,
 }
 
 /// The relay that holds the lease of the outbox now, by the database clock. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn active(pool: &Pool) -> sqlx::Result<Option<ActiveRelay>> {
+pub(crate) async fn active(pool: &Pool) -> sqlx::Result<Option<ActiveRelay>> {
     query_as!(
         ActiveRelay,
         r#"SELECT outage, outage_since AS "outage_since: DateTime<Utc>"

@@ -11,9 +11,9 @@ use schema::names;
 use sqlx::query;
 
 /// Where counting stops: about what an index gives in ten milliseconds.
-pub const COUNT_MAX: u64 = 100_000;
+pub(crate) const COUNT_MAX: u64 = 100_000;
 /// The span that [`publishing`] looks back over.
-pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// Where [`publishing`] stops reading: that many events say enough about a rate.
 const RATE_EVENTS_MAX: u32 = 1000;
 
@@ -22,22 +22,22 @@ const PASSED_OVER_MAX: u32 = 10_000;
 
 /// How many events are in each state; none is counted beyond [`COUNT_MAX`].
 #[derive(Clone, Copy, Debug)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// To be published.
-    pub pending: u64,
-    /// Behind a dead event of their order.
-    pub held: u64,
+    pub(crate) pending: u64,
+    /// Behind a dead event of their aggregate.
+    pub(crate) held: u64,
     /// In need of a person.
-    pub dead: u64,
+    pub(crate) dead: u64,
     /// In the stream, as far as the relay knows.
-    pub published: u64,
+    pub(crate) published: u64,
 }
 
 /// Counts by the index `claim`, which holds nothing but state and seq. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn counts(pool: &Pool) -> sqlx::Result<Counts> {
+pub(crate) async fn counts(pool: &Pool) -> sqlx::Result<Counts> {
     let row = query!(
         r#"SELECT
              (SELECT COUNT(*) FROM (SELECT seq FROM outbox WHERE state = 'pending' LIMIT ?) AS p) AS "pending!: i64",
@@ -60,7 +60,7 @@ pub async fn counts(pool: &Pool) -> sqlx::Result<Counts> {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn published_span(pool: &Pool) -> sqlx::Result<u64> {
+pub(crate) async fn published_span(pool: &Pool) -> sqlx::Result<u64> {
     let row = query!(
         r#"SELECT
              (SELECT seq FROM outbox WHERE state = 'published' ORDER BY seq LIMIT 1) AS "first: u64",
@@ -73,21 +73,21 @@ pub async fn published_span(pool: &Pool) -> sqlx::Result<u64> {
 
 /// What was published lately.
 #[derive(Clone, Copy, Debug)]
-pub struct Publishing {
+pub(crate) struct Publishing {
     /// Events a second over the last minute; at high rates, over the newest thousand events.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// When the newest of them was settled.
-    pub last_at: Option<DateTime<Utc>>,
+    pub(crate) last_at: Option<DateTime<Utc>>,
     /// About how many published events are not proven to be in the stream yet: exact if they are fewer than a thousand,
     /// else what the stream has taken since, of others too.
-    pub unproven: u64,
+    pub(crate) unproven: u64,
 }
 
 /// Reads the newest published rows of the index `claim`, a thousand at most, with their rows. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn publishing(pool: &Pool) -> sqlx::Result<Publishing> {
+pub(crate) async fn publishing(pool: &Pool) -> sqlx::Result<Publishing> {
     let row = query!(
         r#"SELECT COUNT(CASE WHEN published_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND THEN 1 END) AS "recent!: i64",
                   COUNT(*) AS "read!: i64",
@@ -123,11 +123,11 @@ pub async fn publishing(pool: &Pool) -> sqlx::Result<Publishing> {
 
 /// The event that is claimed next.
 #[derive(Clone, Debug)]
-pub struct OldestPending {
+pub(crate) struct OldestPending {
     /// Since it was inserted, by the database clock.
-    pub age: Duration,
+    pub(crate) age: Duration,
     /// Why it could not be published, if that was tried.
-    pub last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
 }
 
 /// Reads the first pending row of the index `claim` that does not wait for its next attempt, among `PASSED_OVER_MAX`. Locks
@@ -135,7 +135,7 @@ pub struct OldestPending {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> {
+pub(crate) async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> {
     let row = query!(
         r#"SELECT TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
            FROM (SELECT seq, inserted_at, next_attempt_at, last_error
@@ -160,7 +160,7 @@ pub async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> 
 ///
 /// # Errors
 /// As the database has it.
-pub async fn youngest_dead_error(pool: &Pool) -> sqlx::Result<Option<String>> {
+pub(crate) async fn youngest_dead_error(pool: &Pool) -> sqlx::Result<Option<String>> {
     let row = query!(
         "SELECT last_error
          FROM outbox

@@ -1,0 +1,5 @@
+//! The library against real servers, as a service uses it. Run by `make test`.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
+
+mod appending;
