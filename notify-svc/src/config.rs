@@ -10,13 +10,12 @@ use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
-use crate::cli::dead::DeadVerb;
 use crate::cli::email::EmailVerb;
-use crate::cli::gaps::GapsConfig;
+use crate::cli::gap::GapVerb;
 use crate::cli::inbox::InboxVerb;
-use crate::cli::reread::RereadConfig;
-use crate::cli::skip::SkipConfig;
+use crate::cli::message::MessageVerb;
 use crate::cli::status::StatusConfig;
+use crate::cli::stream::StreamVerb;
 use crate::consumer;
 use crate::email::{self, EmailConfig};
 
@@ -49,17 +48,17 @@ pub enum Verb {
     Status(StatusConfig),
     /// List dead messages, and decide about them.
     #[command(subcommand)]
-    Dead(DeadVerb),
+    Message(MessageVerb),
     /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EmailVerb),
-    /// List the events that are parked, because an earlier version of their order is missing.
-    Gaps(GapsConfig),
-    /// Let an order go on without versions that never came.
-    Skip(SkipConfig),
-    /// Read a part of the stream again; what had its effect has none again.
-    Reread(RereadConfig),
-    /// Read the inbox.
+    /// List the events that wait for an earlier version of their order, and let an order go on without it.
+    #[command(subcommand)]
+    Gap(GapVerb),
+    /// Have a part of the stream read again.
+    #[command(subcommand)]
+    Stream(StreamVerb),
+    /// Find out whether an event has had its effect.
     #[command(subcommand)]
     Inbox(InboxVerb),
 }
@@ -135,11 +134,10 @@ impl Validate for Config {
             Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
             Verb::Health(_) => Ok(()),
             Verb::Status(config) => config.look.validate(),
-            Verb::Dead(verb) => verb.look().validate(),
+            Verb::Message(verb) => verb.look().validate(),
             Verb::Email(verb) => verb.look().validate(),
-            Verb::Gaps(config) => config.look.validate(),
-            Verb::Skip(config) => config.act.look().validate(),
-            Verb::Reread(config) => config.act.look().validate(),
+            Verb::Gap(verb) => verb.look().validate(),
+            Verb::Stream(verb) => verb.look().validate(),
             Verb::Inbox(verb) => verb.look().validate(),
         }
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use schema::ids::EventId;
 use schema::{envelope, names};
+use serde::Serialize;
 
 /// One delivery of a message.
 #[derive(Clone, Debug)]
@@ -22,10 +23,40 @@ pub struct Message {
     pub deliveries: u32,
 }
 
+/// What a message says that it is, as its headers have it: nobody has checked it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Claimed {
+    /// `ce-id`
+    pub event_id: Option<String>,
+    /// `ce-type`
+    pub event_type: Option<String>,
+    /// `ce-subject`
+    pub order_id: Option<String>,
+    /// `ce-aggregateversion`
+    pub version: Option<String>,
+}
+
+impl Claimed {
+    /// What these headers say.
+    pub fn by(headers: &[(String, String)]) -> Self {
+        let header = |name| header(headers, name).map(str::to_owned);
+        Self {
+            event_id: header(envelope::ID),
+            event_type: header(envelope::TYPE),
+            order_id: header(envelope::SUBJECT),
+            version: header(envelope::AGGREGATEVERSION),
+        }
+    }
+}
+
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
 impl Message {
     /// A header's first value, by its exact name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        header(&self.headers, name)
     }
 
     /// What the writer called it, at most 255 characters: its event id, or else the id by which the broker deduplicates.

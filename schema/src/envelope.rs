@@ -14,12 +14,15 @@ const SPECVERSION: &str = "ce-specversion";
 /// The header that names the event.
 pub const ID: &str = "ce-id";
 const SOURCE: &str = "ce-source";
-const TYPE: &str = "ce-type";
-const SUBJECT: &str = "ce-subject";
+/// The header that says what happened.
+pub const TYPE: &str = "ce-type";
+/// The header that names the aggregate.
+pub const SUBJECT: &str = "ce-subject";
 const TIME: &str = "ce-time";
 const DATACONTENTTYPE: &str = "ce-datacontenttype";
 const AGGREGATETYPE: &str = "ce-aggregatetype";
-const AGGREGATEVERSION: &str = "ce-aggregateversion";
+/// The header that says which version of the aggregate the event made.
+pub const AGGREGATEVERSION: &str = "ce-aggregateversion";
 
 /// The attributes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]

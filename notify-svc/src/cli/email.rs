@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use runtime::operator::table::{Table, fields, or_dash};
 use runtime::operator::{LookConfig, time};
-use runtime::terminal::one_line as plain;
+use runtime::terminal::one_line;
 use schema::ids::NotificationId;
 use serde::Serialize;
 use uuid::Uuid;
@@ -166,19 +167,25 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
             emails.extend(found.context("reading notifications")?);
         }
     }
-    config.look.print(&emails, |emails| {
-        let mut table =
-            format!("{:<36} {:<7} {:>8} {:>7} {:<19} reason\n", "id", "state", "attempts", "put off", "next attempt");
-        for email in emails {
-            let (state, reason) = (email.state.as_str(), email.reason.as_deref().map(plain).unwrap_or_default());
-            let next =
-                if email.state == EmailState::Pending { time(email.next_attempt_at) } else { "never".to_owned() };
-            let (id, attempts, put_off) = (email.id, email.attempts, email.put_off);
-            table.push_str(&format!("{id:<36} {state:<7} {attempts:>8} {put_off:>7} {next:<19} {reason}\n"));
-        }
-        table
-    })?;
+    config.look.print(&emails, |emails| table(emails))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn table(emails: &[Email]) -> String {
+    let mut table = Table::new(&["id", "order", "type", "state", "attempts", "put off", "next attempt", "reason"]);
+    for email in emails {
+        table.row([
+            email.id.to_string(),
+            email.order_id.to_string(),
+            email.event_type.clone(),
+            email.state.as_str().to_owned(),
+            email.attempts.to_string(),
+            email.put_off.to_string(),
+            or_dash((email.state == EmailState::Pending).then(|| time(email.next_attempt_at))),
+            or_dash(email.reason.as_deref()),
+        ]);
+    }
+    table.to_string()
 }
 
 async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
@@ -187,37 +194,33 @@ async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let found = email_action::by_ids(&mut tx, &[id]).await.context("reading notifications")?.pop();
     let recipient = email_action::recipient(&mut tx, id).await.context("reading notifications")?;
-    let (Some(email), Some(recipient)) = (found, recipient) else {
-        eprintln!("no email has the id {id}");
-        return Ok(ExitCode::FAILURE);
-    };
+    let (email, recipient) = found.zip(recipient).with_context(|| format!("no email has the id {id}"))?;
     let actions = email_action::actions(&mut tx, id).await.context("reading email_action")?;
     tx.rollback().await.context("ending the transaction")?;
     let whole = Whole { email, recipient, actions };
-    config.look.print(&whole, table)?;
+    config.look.print(&whole, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(Whole { email, recipient, actions }: &Whole) -> String {
-    let mut table = format!(
-        "id          {}\norder       {}\nevent type  {}\nrecipient   {}\nstate       {}\nattempts    {}\nput off     {}\nreason      {}\n",
-        email.id,
-        email.order_id,
-        plain(&email.event_type),
-        plain(recipient),
-        email.state.as_str(),
-        email.attempts,
-        email.put_off,
-        email.reason.as_deref().map(plain).unwrap_or_default(),
-    );
+fn text(Whole { email, recipient, actions }: &Whole) -> String {
+    let mut lines = vec![
+        ("id", email.id.to_string()),
+        ("order", email.order_id.to_string()),
+        ("event type", email.event_type.clone()),
+        ("recipient", recipient.clone()),
+        ("state", email.state.as_str().to_owned()),
+        ("attempts", email.attempts.to_string()),
+        ("put off", email.put_off.to_string()),
+        ("reason", or_dash(email.reason.as_deref())),
+    ];
     if email.state == EmailState::Pending {
         let under_way = if email.is_under_way { ", under way" } else { "" };
-        table.push_str(&format!("next try    {}{under_way}\n", time(email.next_attempt_at)));
+        lines.push(("next try", format!("{}{under_way}", time(email.next_attempt_at))));
     }
-    for Action { acted_at, actor, action, reason, .. } in actions {
-        table.push_str(&format!("{action:<11} {} by {}: {}\n", time(*acted_at), plain(actor), plain(reason)));
-    }
-    table
+    lines.extend(actions.iter().map(|Action { acted_at, actor, action, reason, .. }| {
+        (action.as_str(), format!("{} by {actor}: {reason}", time(*acted_at)))
+    }));
+    fields(&lines)
 }
 
 async fn decide(act: DecisionConfig, verb: Verb, chosen: Chosen) -> anyhow::Result<ExitCode> {
@@ -240,19 +243,18 @@ async fn decide(act: DecisionConfig, verb: Verb, chosen: Chosen) -> anyhow::Resu
         }
     };
     email_action::record(&mut tx, act.by(), verb, &emails).await.context("recording the action")?;
-    for email in &emails {
-        match verb {
-            Verb::Requeue => email_action::requeue(&mut tx, email.id).await,
-            Verb::Discard => email_action::discard(&mut tx, email.id).await,
-        }
-        .context("writing the decision")?;
+    let ids: Vec<_> = emails.iter().map(|email| email.id).collect();
+    match verb {
+        Verb::Requeue => email_action::requeue(&mut tx, &ids).await,
+        Verb::Discard => email_action::discard(&mut tx, &ids).await,
     }
+    .context("writing the decision")?;
     tx.commit().await.context("committing")?;
     let outcome = match verb {
         Verb::Requeue => "requeued",
         Verb::Discard => "discarded",
     };
-    tell(&act, Decided { outcome, emails: emails.iter().map(|email| email.id).collect(), reason: None })
+    tell(&act, Decided { outcome, emails: ids, reason: None })
 }
 
 /// Why nothing may be decided about one of them.
@@ -265,11 +267,10 @@ fn refusal(ids: &[NotificationId], found: &[Email]) -> Option<String> {
     })
 }
 
-/// A decision that was refused is exit 1.
 fn tell(act: &DecisionConfig, decided: Decided) -> anyhow::Result<ExitCode> {
     act.look().print(&decided, |decided| match &decided.reason {
-        Some(reason) => format!("refused: {}; nothing was changed\n", plain(reason)),
+        Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
         None => format!("{} emails {}\n", decided.emails.len(), decided.outcome),
     })?;
-    Ok(if decided.reason.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(super::decided(decided.reason.is_none()))
 }

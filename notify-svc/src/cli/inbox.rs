@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use runtime::operator::table::{fields, or_dash};
 use runtime::operator::{LookConfig, time};
-use runtime::terminal::one_line as plain;
 use schema::ids::EventId;
 use serde::Serialize;
 use uuid::Uuid;
@@ -55,10 +55,9 @@ struct Row {
 pub async fn inbox(verb: InboxVerb) -> anyhow::Result<ExitCode> {
     let InboxVerb::Show(ShowConfig { event_id, look }) = verb;
     let pool = look.pool()?;
-    let Some(row) = inbox::show(&pool, EventId(event_id)).await.context("reading the inbox")? else {
-        eprintln!("event {event_id} has had no effect here, or so long ago that its row is purged");
-        return Ok(ExitCode::FAILURE);
-    };
+    let row = inbox::show(&pool, EventId(event_id)).await.context("reading the inbox")?;
+    let row =
+        row.with_context(|| format!("event {event_id} has had no effect here, or so long ago that its row is purged"))?;
     let row = Row {
         event_id,
         event_type: row.event_type,
@@ -67,18 +66,17 @@ pub async fn inbox(verb: InboxVerb) -> anyhow::Result<ExitCode> {
         stream_sequence: row.stream_sequence,
         received_at: row.received_at,
     };
-    look.print(&row, table)?;
+    look.print(&row, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(row: &Row) -> String {
-    let version = row.version.map_or("-".to_owned(), |version| version.to_string());
-    format!(
-        "event     {}\ntype      {}\norder     {}\nversion   {version}\nsequence  {}\nreceived  {}\n",
-        row.event_id,
-        plain(&row.event_type),
-        row.order_id,
-        row.stream_sequence,
-        time(row.received_at),
-    )
+fn text(row: &Row) -> String {
+    fields(&[
+        ("event", row.event_id.to_string()),
+        ("type", row.event_type.clone()),
+        ("order", row.order_id.to_string()),
+        ("version", or_dash(row.version)),
+        ("sequence", row.stream_sequence.to_string()),
+        ("received", time(row.received_at)),
+    ])
 }

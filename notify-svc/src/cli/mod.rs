@@ -1,12 +1,13 @@
 //! The verbs for operators: each opens the database, says what it found and ends. Tables for people, `--json` for programs.
 
-pub mod dead;
 pub mod email;
-pub mod gaps;
+pub mod gap;
 pub mod inbox;
-pub mod reread;
-pub mod skip;
+pub mod message;
 pub mod status;
+pub mod stream;
+
+use std::process::ExitCode;
 
 use clap::Args;
 use runtime::operator::{self, LookConfig};
@@ -34,4 +35,9 @@ impl DecisionConfig {
     fn by(&self) -> By<'_> {
         By { actor: &self.act.actor, reason: &self.reason }
     }
+}
+
+/// A decision that was refused is exit 1.
+fn decided(is_carried_out: bool) -> ExitCode {
+    if is_carried_out { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

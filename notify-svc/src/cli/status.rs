@@ -8,6 +8,7 @@ use clap::Args;
 use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::operator::LookConfig;
+use runtime::operator::table::{fields, or_dash};
 use serde::Serialize;
 
 use crate::consumer::Monitor;
@@ -91,7 +92,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         },
     };
     status.problems = problems(&status, asks_broker);
-    config.look.print(&status, table)?;
+    config.look.print(&status, text)?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }
 
@@ -120,25 +121,24 @@ async fn ask(config: NatsConfig) -> anyhow::Result<Option<Consumer>> {
     }))
 }
 
-fn table(status: &Status) -> String {
-    let mut table = format!("parked events    {:>10}\n", status.parked_events);
-    table.push_str(&format!("dead messages    {:>10}\n", status.dead_messages));
-    for Emails { state, emails } in &status.emails {
-        table.push_str(&format!("emails {state:<9} {emails:>10}\n"));
-    }
+fn text(status: &Status) -> String {
+    let names: Vec<_> = status.emails.iter().map(|emails| format!("emails {}", emails.state)).collect();
+    let mut lines =
+        vec![("parked events", status.parked_events.to_string()), ("dead messages", status.dead_messages.to_string())];
+    lines.extend(names.iter().map(String::as_str).zip(status.emails.iter().map(|emails| emails.emails.to_string())));
     if let Some(position) = &status.position {
-        table.push_str(&format!("read up to       {:>10}\n", position.floor));
-        table.push_str(&format!("gone unread      {:>10}\n", position.gone));
+        lines.push(("read up to", position.floor.to_string()));
+        lines.push(("gone unread", position.gone.to_string()));
     }
     match &status.consumer {
         Some(consumer) => {
-            let lag = consumer.lag_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
-            table.push_str(&format!("pending          {:>10}\n", consumer.pending));
-            table.push_str(&format!("ack pending      {:>10}\n", consumer.ack_pending));
-            table.push_str(&format!("lag              {lag:>10}\n"));
+            let lag = or_dash(consumer.lag_seconds.map(|seconds| format!("{seconds:.1} s")));
+            lines.push(("pending", consumer.pending.to_string()));
+            lines.push(("ack pending", consumer.ack_pending.to_string()));
+            lines.push(("lag", lag));
         }
-        None => table.push_str("consumer         does not answer, or NATS_URL is not set\n"),
+        None => lines.push(("consumer", "does not answer, or NATS_URL is not set".to_owned())),
     }
-    table.extend(status.problems.iter().map(|problem| format!("problem          {problem}\n")));
-    table
+    lines.extend(status.problems.iter().map(|problem| ("problem", problem.clone())));
+    fields(&lines)
 }

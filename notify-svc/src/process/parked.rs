@@ -164,6 +164,6 @@ async fn resume_in(tx: &mut Transaction, due: Due, room: usize) -> sqlx::Result<
 async fn never(tx: &mut Transaction, parked: &Parked, reason: &str) -> sqlx::Result<()> {
     inbox_dead::keep(tx, &parked.message, reason).await?;
     inbox_parked::remove_all(tx, &[parked.event_id]).await?;
-    tracing::error!(event.id = %parked.event_id, "parked event is dead; see `notify-svc dead list`");
+    tracing::error!(event.id = %parked.event_id, "parked event is dead; see `notify-svc message list`");
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Process {
 async fn keep(tx: &mut Transaction, message: &Message, reason: &str) -> sqlx::Result<()> {
     if inbox_dead::keep(tx, message, reason).await? == Receipt::First {
         // The reason may quote the message: it stays in the row.
-        tracing::error!("message is dead; see `notify-svc dead list`");
+        tracing::error!("message is dead; see `notify-svc message list`");
     }
     Ok(())
 }

@@ -150,31 +150,36 @@ pub async fn record(tx: &mut Transaction, by: By<'_>, verb: Verb, emails: &[Emai
     Ok(())
 }
 
-/// Gives an email whose row is locked all its attempts again, from now on.
+/// Gives emails whose rows are locked all their attempts again, from now on.
 ///
 /// # Errors
 /// Any fault.
-pub async fn requeue(tx: &mut Transaction, id: NotificationId) -> sqlx::Result<()> {
+pub async fn requeue(tx: &mut Transaction, ids: &[NotificationId]) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE notifications
-         SET state = 'pending', attempts = 0, put_off = 0, next_attempt_at = UTC_TIMESTAMP(6), last_error = NULL,
-             discarded_at = NULL
-         WHERE id = ?",
-        id,
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(36) PATH '$')) AS list
+         STRAIGHT_JOIN notifications AS n ON n.id = UNHEX(REPLACE(list.id, '-', ''))
+         SET n.state = 'pending', n.attempts = 0, n.put_off = 0, n.next_attempt_at = UTC_TIMESTAMP(6), n.last_error = NULL,
+             n.discarded_at = NULL",
+        Json(ids),
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Gives up an email whose row is locked.
+/// Gives up emails whose rows are locked.
 ///
 /// # Errors
 /// Any fault.
-pub async fn discard(tx: &mut Transaction, id: NotificationId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE notifications SET state = 'dead', discarded_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
-        .execute(&mut **tx)
-        .await?;
+pub async fn discard(tx: &mut Transaction, ids: &[NotificationId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(36) PATH '$')) AS list
+         STRAIGHT_JOIN notifications AS n ON n.id = UNHEX(REPLACE(list.id, '-', ''))
+         SET n.state = 'dead', n.discarded_at = UTC_TIMESTAMP(6)",
+        Json(ids),
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

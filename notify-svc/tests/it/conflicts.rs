@@ -19,7 +19,7 @@ both_engines! {
         assert_eq!(setting.count("notifications").await, 1);
         assert_eq!((stat(&service, "conflicts").await, stat(&service, "duplicates").await), (1, 1));
         assert_eq!(metric(&service, r#"inbox_messages_total{outcome="conflict"}"#).await, 1.0);
-        let (_, dead) = verb_json(&setting, &["dead", "list"]);
+        let (_, dead) = verb_json(&setting, &["message", "list"]);
         assert!(dead[0]["reason"].as_str().unwrap().starts_with("conflict: "), "{dead}");
         eventually("the alarm's gauge says so", async || metric(&service, "inbox_dead_messages").await == 1.0).await;
     }

@@ -57,8 +57,8 @@ both_engines! {
         assert!(kept.iter().any(|(payload, _)| payload == other.body.as_bytes()), "{kept:?}");
         assert!(kept.iter().all(|(_, reason)| reason.starts_with("conflict: version ")), "{kept:?}");
         assert_eq!(stat(&service, "conflicts").await, 4);
-        let (is_requeued, said) = verb(&setting, &["dead", "requeue", "1", "--reason", "x"]);
+        let (is_requeued, said) = verb(&setting, &["message", "requeue", "1", "--reason", "x"]);
         assert!(!is_requeued && said.contains("conflict"), "{said}");
-        assert!(verb(&setting, &["dead", "discard", "1", "--reason", "x"]).0);
+        assert!(verb(&setting, &["message", "discard", "1", "--reason", "x"]).0);
     }
 }

@@ -104,7 +104,7 @@ both_engines! {
         setting.until_count("inbox_dead", 20).await;
         setting.until_all_answered().await;
         assert_eq!((setting.count("inbox_parked").await, stat(&service, "naks").await), (0, 0));
-        let (_, dead) = verb_json(&setting, &["dead", "list"]);
+        let (_, dead) = verb_json(&setting, &["message", "list"]);
         assert!(dead[0]["reason"].as_str().unwrap().starts_with("failed at attempt 3: "), "{dead}");
     }
 }

@@ -296,7 +296,7 @@ async fn an_operator_has_a_part_of_the_stream_read_again() {
     let rest = "(SELECT aggregate_id FROM inbox)";
     execute(&setting, &format!("DELETE FROM notifications WHERE order_id NOT IN {rest}")).await;
     execute(&setting, &format!("DELETE FROM inbox_gate WHERE aggregate_id NOT IN {rest}")).await;
-    let (is_success, said) = verb(&setting, &["reread", "--from-seq", "2", "--reason", "rows were deleted"]);
+    let (is_success, said) = verb(&setting, &["stream", "reread", "--from-seq", "2", "--reason", "rows were deleted"]);
     assert!(is_success && said == "the stream is read again from sequence 2\n", "{said}");
     until_noticed(&setting, 5).await;
     until_read(&service, 5).await;
@@ -307,9 +307,9 @@ async fn an_operator_has_a_part_of_the_stream_read_again() {
             .await
             .unwrap();
     assert_eq!(noted, (2, "operator".to_owned(), Some("rows were deleted".to_owned())));
-    let (is_success, said) = verb_json(&setting, &["reread", "--since", "1h", "--reason", "a test"]);
+    let (is_success, said) = verb_json(&setting, &["stream", "reread", "--since", "1h", "--reason", "a test"]);
     assert!(is_success && said["from_sequence"] == 1, "{said}");
-    let (is_success, said) = verb(&setting, &["reread", "--reason", "a test"]);
+    let (is_success, said) = verb(&setting, &["stream", "reread", "--reason", "a test"]);
     assert!(!is_success && said.contains("--from-seq"), "{said}");
     assert_eq!(until_repaired_never(&service).await, 0.0);
 }

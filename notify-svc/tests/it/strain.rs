@@ -63,12 +63,12 @@ both_engines! {
         setting.until_count("notifications", 1).await;
         setting.until_count("inbox_dead", 2).await;
         setting.until_all_answered().await;
-        let (_, dead) = verb_json(&setting, &["dead", "show", "1"]);
+        let (_, dead) = verb_json(&setting, &["message", "show", "1"]);
         assert_eq!(dead["whole_bytes"], spoilt.body.len());
         assert_eq!(dead["whole_sha256"].as_str().unwrap().len(), 64);
         assert!(dead["body"].as_str().unwrap().len() > 400_000);
-        let (is_requeued, said) = verb_json(&setting, &["dead", "requeue", "1", "--reason", "x"]);
-        assert!(!is_requeued && said["reason"].as_str().unwrap().contains("only the beginning"), "{said}");
+        let (is_requeued, said) = verb_json(&setting, &["message", "requeue", "1", "--reason", "x"]);
+        assert!(!is_requeued && said[0]["reason"].as_str().unwrap().contains("only the beginning"), "{said}");
     }
 
     async fn an_order_that_somebody_has_locked_holds_up_no_other(engine: Engine) {

@@ -46,7 +46,7 @@ both_engines! {
         }
         setting.until_count("inbox_dead", 5).await;
         setting.until_all_answered().await;
-        let (_, dead) = verb_json(&setting, &["dead", "show", "1"]);
+        let (_, dead) = verb_json(&setting, &["message", "show", "1"]);
         assert!(dead["reason"].as_str().unwrap().starts_with("unreadable headers: not UTF-8"), "{dead}");
         assert!(dead["headers"].to_string().contains("whole-headers-base64"), "{dead}");
         assert_eq!((&dead["body"], stat(&service, "terms").await), (&"{}".into(), 5));

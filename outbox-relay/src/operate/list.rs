@@ -6,7 +6,6 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::timeline;
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
 use runtime::operator::LookConfig;
@@ -33,11 +32,11 @@ pub struct ListConfig {
     pub event_type: Option<String>,
 
     /// Only events with an occurred_at of this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m.
-    #[arg(long, value_parser = timeline::moment)]
+    #[arg(long, value_parser = runtime::time::moment)]
     pub since: Option<DateTime<Utc>>,
 
     /// Only events with an occurred_at before this time.
-    #[arg(long, value_parser = timeline::moment)]
+    #[arg(long, value_parser = runtime::time::moment)]
     pub until: Option<DateTime<Utc>>,
 
     /// Only events before this seq: the last one of the page before.

@@ -15,4 +15,3 @@ pub mod resume;
 pub mod run;
 pub mod show;
 pub mod status;
-mod timeline;

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::chosen::each_once;
 use super::list::aggregate;
-use super::timeline;
 use crate::config::header_text;
 use crate::publish::replayer::Replayer;
 use crate::store::action::{self, Action, Verb};
@@ -47,11 +46,11 @@ pub struct ReplayConfig {
 
     /// Events with an occurred_at of this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m. It is the writer's
     /// time: of an import that kept the times of its source, those.
-    #[arg(long, value_parser = timeline::moment)]
+    #[arg(long, value_parser = runtime::time::moment)]
     pub since: Option<DateTime<Utc>>,
 
     /// With --since: events with an occurred_at before this time; all, if not given.
-    #[arg(long, requires = "since", value_parser = timeline::moment)]
+    #[arg(long, requires = "since", value_parser = runtime::time::moment)]
     pub until: Option<DateTime<Utc>>,
 
     /// Publish to this subject instead of each event's own, for example for a consumer of its own.

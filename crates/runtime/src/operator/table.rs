@@ -44,6 +44,12 @@ impl fmt::Display for Table {
     }
 }
 
+/// One thing in all its fields, a line each.
+pub fn fields(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    lines.iter().map(|(name, value)| format!("{name:<width$}  {}\n", one_line(value))).collect()
+}
+
 /// What stands in a cell for a value that is absent.
 const NONE: &str = "-";
 

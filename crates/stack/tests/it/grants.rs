@@ -168,7 +168,7 @@ both_engines! {
         }
         let findings = pipeline.verb("outbox-relay", &["stream", "check"]);
         assert!(!findings.contains("grants"), "{findings}");
-        for arguments in [&["status"][..], &["dead", "list"], &["gaps"], &["inbox", "show", &event]] {
+        for arguments in [&["status"][..], &["message", "list"], &["gap", "list"], &["inbox", "show", &event]] {
             pipeline.verb("notify-svc", arguments);
         }
         let logs = services.logs();

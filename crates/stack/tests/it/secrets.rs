@@ -17,7 +17,7 @@ const MARK: &str = "hunter2";
 const PROGRAMS: [(&str, &[&str]); 3] = [
     ("order-svc", &["", "run", "migrate"]),
     ("outbox-relay", &["", "run", "status", "event", "subject", "stream"]),
-    ("notify-svc", &["", "run", "migrate", "status", "dead", "gaps", "inbox"]),
+    ("notify-svc", &["", "run", "migrate", "status", "message", "gap", "inbox"]),
 ];
 
 fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
@@ -94,8 +94,8 @@ fn a_secret_that_can_not_be_read_stops_no_verb_that_does_not_need_it() {
         ("order-svc", &["migrate"]),
         ("outbox-relay", &["status"]),
         ("outbox-relay", &["event", "list"]),
-        ("notify-svc", &["gaps"]),
-        ("notify-svc", &["dead", "list"]),
+        ("notify-svc", &["gap", "list"]),
+        ("notify-svc", &["message", "list"]),
         ("notify-svc", &["inbox", "show", "0198b4e6-5c3a-7d52-9e1f-3f2b8c6d4a10"]),
     ];
     for (program, verb) in verbs {

@@ -1,19 +1,35 @@
-//! `notify-svc reread`: a part of the stream is read again. What had its effect has none again.
+//! `notify-svc stream`: a part of the stream is read again. What had its effect has none again.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use clap::{ArgGroup, Args};
-use runtime::config::{Secret, duration};
+use clap::{ArgGroup, Args, Subcommand};
+use runtime::config::Secret;
 use runtime::nats::{self, NatsAccess, NatsConfig};
-use runtime::time;
+use runtime::operator::LookConfig;
+use runtime::time::moment;
 use serde::Serialize;
 
-use super::DecisionConfig;
+use super::{DecisionConfig, decided};
 use crate::{consumer, position};
 
-/// Settings of `reread`.
+/// What to do with the stream.
+#[derive(Debug, Subcommand)]
+pub enum StreamVerb {
+    /// Have a part of the stream read again; what had its effect has none again. Exits 1 if nothing was read yet.
+    Reread(RereadConfig),
+}
+
+impl StreamVerb {
+    /// What every one of them needs.
+    pub fn look(&self) -> &LookConfig {
+        let Self::Reread(config) = self;
+        config.act.look()
+    }
+}
+
+/// Settings of `stream reread`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("start").required(true).args(["from_seq", "since"]))]
 pub struct RereadConfig {
@@ -38,44 +54,35 @@ pub struct RereadConfig {
     pub nats_access: NatsAccess,
 }
 
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    match duration(text) {
-        Ok(ago) => Utc::now()
-            .checked_sub_signed(chrono::TimeDelta::from_std(ago).map_err(|error| error.to_string())?)
-            .ok_or_else(|| "too long ago".to_owned()),
-        Err(_) => time::parse(text).map_err(|error| error.to_string()),
-    }
-}
-
 #[derive(Serialize)]
 struct Decided {
     outcome: &'static str,
     from_sequence: Option<u64>,
 }
 
-/// Notes from where to read again; the service that runs does it. Exit 1 if nothing was read yet.
+/// Notes from where to read again; the service that runs does it.
 ///
 /// # Errors
 /// If the database can't be written, or the stream can't be read.
-pub async fn reread(config: RereadConfig) -> anyhow::Result<ExitCode> {
+pub async fn stream(StreamVerb::Reread(config): StreamVerb) -> anyhow::Result<ExitCode> {
     let pool = config.act.look().pool()?;
     let from = match (config.from_seq, config.since, config.nats_url) {
         (Some(from), ..) => from,
         (None, Some(since), Some(nats_url)) => {
             let nats = NatsConfig { nats_url, nats_access: config.nats_access };
-            let client = nats::connect("notify-svc reread", &nats).await.context("NATS_URL is malformed")?;
+            let client = nats::connect("notify-svc stream reread", &nats).await.context("NATS_URL is malformed")?;
             consumer::sequence_since(&client, since).await.context("finding the time in the stream")?
         }
         _ => anyhow::bail!("--since needs NATS_URL"),
     };
     let stepped = position::step_back(&pool, from, "operator", Some(config.act.by())).await;
-    let decided = match stepped.context("writing the position")? {
+    let answer = match stepped.context("writing the position")? {
         Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
         None => Decided { outcome: "refused", from_sequence: None },
     };
-    config.act.look().print(&decided, |decided| match decided.from_sequence {
+    config.act.look().print(&answer, |answer| match answer.from_sequence {
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;
-    Ok(if decided.from_sequence.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(decided(answer.from_sequence.is_some()))
 }
