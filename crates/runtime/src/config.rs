@@ -15,11 +15,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 
 use crate::telemetry::{LogFormat, chain};
-use crate::terminal::one_line;
+use crate::terminal::{complain, one_line};
 
 pub use crate::misconfigured::{EXIT_CONFIG, Misconfigured};
 
@@ -29,7 +29,7 @@ pub const EXIT_UNHEALTHY: u8 = 4;
 /// How a process ends after what it was asked to do: an error goes to standard error in one line.
 pub fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
-        eprintln!("error: {}", one_line(&chain(error.as_ref())));
+        complain(&format!("error: {}", chain(error.as_ref())));
         if error.is::<Misconfigured>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     })
 }
@@ -67,7 +67,7 @@ pub trait Validate {
 /// The status to exit with: success for `--help` and `--version`, else [`EXIT_CONFIG`], after saying why.
 pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     let refuse = |reason: String| {
-        eprintln!("error: {}", one_line(&reason));
+        complain(&format!("error: {reason}"));
         ExitCode::from(EXIT_CONFIG)
     };
     let words: Vec<OsString> = env::args_os().skip(1).collect();
@@ -77,14 +77,14 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     if let Some(reason) = unread.filter(|_| !parsed.as_ref().is_err_and(is_question)) {
         return Err(refuse(reason));
     }
-    let config = parsed.map_err(|error| {
+    let config = parsed.map_err(|mut error| {
         if error.kind() == ErrorKind::ValueValidation {
             // What follows is a hint at --help; the value may have line breaks of its own.
             let said = error.to_string();
-            eprintln!("{}", one_line(said.split("\n\nFor more").next().unwrap_or_default().trim_end()));
+            complain(said.split("\n\nFor more").next().unwrap_or_default().trim_end());
         } else {
             // Nothing useful is left to do if standard error is closed.
-            error.print().ok();
+            shortened(&mut error).print().ok();
         }
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
@@ -93,6 +93,20 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     })?;
     config.validate().map_err(refuse)?;
     Ok(config)
+}
+
+/// Cuts and escapes what was typed, which may be of any length and hold anything; no suggestion repeats it then.
+fn shortened(error: &mut clap::Error) -> &clap::Error {
+    let typed = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, text.clone(), one_line(text).chars().take(200).collect())),
+        _ => None,
+    });
+    let changed: Vec<(_, String, String)> = typed.filter(|(_, text, shown)| text != shown).collect();
+    for (kind, _, shown) in changed {
+        error.insert(kind, ContextValue::String(shown));
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 /// Lets each secret of the command and its verbs come from a file, and says so in its help. Only what is asked for, by
@@ -181,6 +195,11 @@ pub fn reason(text: &str) -> Result<String, String> {
 /// What is wrong with the text.
 pub fn actor(text: &str) -> Result<String, String> {
     for_the_record("a name", ACTOR_CHARS_MAX, text)
+}
+
+/// Who the environment says that the person is.
+pub(crate) fn user() -> Option<String> {
+    env::var("USER").ok().and_then(|name| actor(&name).ok())
 }
 
 fn for_the_record(what: &str, chars_max: usize, text: &str) -> Result<String, String> {

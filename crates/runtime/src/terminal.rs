@@ -3,19 +3,33 @@
 //! Everything that a verb prints goes through [`print()`], what others wrote through [`one_line`] before, and each error through
 //! [`crate::config::exit`]: a holder's name, a reason, a header or a broker's answer is whatever somebody wrote.
 
+use std::io::{self, ErrorKind, Write};
+
 use serde::Serialize;
 
-/// Prints an answer on standard output: as JSON for programs, or as the text that `text` makes of it for people.
+/// Characters of a line that tells why a process ends.
+const COMPLAINT_CHARS_MAX: usize = 4000;
+
+/// Prints an answer on standard output: as JSON for programs, or as the text that `text` makes of it for people. Whoever
+/// closes the pipe, as `head` does, has read enough.
 ///
 /// # Errors
-/// If it can't be written as JSON.
-pub fn print<T: Serialize>(answer: &T, is_json: bool, text: impl FnOnce(&T) -> String) -> serde_json::Result<()> {
-    if is_json {
-        println!("{}", json(&serde_json::to_string(answer)?));
-    } else {
-        print!("{}", lines(&text(answer)));
+/// If it can't be made JSON, or can't be written, as when the disk is full.
+pub fn print<T: Serialize>(answer: &T, is_json: bool, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    let text = if is_json { json(&serde_json::to_string(answer)?) + "\n" } else { lines(&text(answer)) };
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
-    Ok(())
+}
+
+/// Prints one line on standard error, where it is told why a process ends: all that a text of others says, but no more than
+/// fits on a screen.
+pub fn complain(text: &str) {
+    let line: String = one_line(text).chars().take(COMPLAINT_CHARS_MAX).collect();
+    // Nothing useful is left to do if standard error is closed.
+    writeln!(io::stderr(), "{line}").ok();
 }
 
 /// The text as one line: line breaks, escape sequences, and what is invisible or turns the direction of writing, escaped.

@@ -11,6 +11,7 @@ mod email_verbs;
 mod email_verdicts;
 mod emails;
 mod fuzzing;
+mod hostile;
 mod leading;
 mod mail_server;
 mod metrics;

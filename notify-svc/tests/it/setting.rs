@@ -259,13 +259,18 @@ pub(crate) async fn metric(service: &Service, series: &str) -> f64 {
 
 /// The program with another verb, under the service's own user: its status, and what it printed.
 pub(crate) fn verb(setting: &Setting, arguments: &[&str]) -> (bool, String) {
+    let output = verb_command(setting, arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// The process of [`verb`], not yet started.
+pub(crate) fn verb_command(setting: &Setting, arguments: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_notify-svc"));
     // As in a pod.
     command.env_remove("USER");
     command.args(arguments).env("DATABASE_URL", setting.database.url("notify_svc")).env("NATS_URL", setting.nats.url());
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    command
 }
 
 /// As [`verb`], with `--json`.

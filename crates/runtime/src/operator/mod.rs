@@ -33,8 +33,8 @@ pub struct ActConfig {
     #[command(flatten)]
     pub look: LookConfig,
 
-    /// Who you are, for the record: without it your user, or the name of this machine or pod.
-    #[arg(long, env = "USER", default_value_t = machine(), hide_default_value = true, value_parser = config::actor)]
+    /// Who you are, for the record: without it $USER, or the name of this machine or pod.
+    #[arg(long, default_value_t = config::user().unwrap_or_else(machine), hide_default_value = true, value_parser = config::actor)]
     pub actor: String,
 }
 
@@ -57,9 +57,9 @@ impl LookConfig {
     /// which the caller keeps in its line by [`crate::terminal::one_line`].
     ///
     /// # Errors
-    /// If it can't be written as JSON.
+    /// If it can't be written.
     pub fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        Ok(terminal::print(answer, self.json, text)?)
+        terminal::print(answer, self.json, text).context("writing the answer")
     }
 }
 
