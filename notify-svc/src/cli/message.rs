@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::{DecisionConfig, decided};
 use crate::message::Claimed;
 use crate::process::{self, Requeued};
-use crate::store::inbox_dead::{self, Dead, DeadId, DeadLine, Wanted};
+use crate::store::inbox_dead::{self, Dead, DeadId};
+use crate::store::inbox_dead_list::{self, DeadLine, Wanted};
 
 /// What to do with dead messages.
 #[derive(Debug, Subcommand)]
@@ -143,7 +144,7 @@ pub async fn message(verb: MessageVerb) -> anyhow::Result<ExitCode> {
 
 async fn list(ListConfig { look, reason_part, limit, after }: ListConfig) -> anyhow::Result<ExitCode> {
     let wanted = Wanted { after, reason_part: reason_part.as_deref(), lines_max: limit };
-    let lines = inbox_dead::list(&look.pool()?, wanted).await.context("reading inbox_dead")?;
+    let lines = inbox_dead_list::list(&look.pool()?, wanted).await.context("reading inbox_dead")?;
     look.print(&lines, |lines| table(lines))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -216,7 +217,7 @@ async fn decide(config: DecideConfig, decision: Decision) -> anyhow::Result<Exit
     let pool = act.look().pool()?;
     if dead {
         let wanted = Wanted { after: 0, reason_part: reason_part.as_deref(), lines_max: limit };
-        let lines = inbox_dead::list(&pool, wanted).await.context("reading inbox_dead")?;
+        let lines = inbox_dead_list::list(&pool, wanted).await.context("reading inbox_dead")?;
         ids = lines.iter().map(|line| line.id).collect();
     }
     let progress = Progress::new("deciding", ids.len() as u64);

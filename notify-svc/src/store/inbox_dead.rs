@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::names;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::kept::cut;
 use super::{Receipt, kept};
-use crate::message::{Claimed, Message};
+use crate::message::Message;
 
 const REASON_CHARS_MAX: usize = 1000;
 /// Bytes of a message that fit into a packet whatever the server's settings are worth.
@@ -23,9 +22,6 @@ const HEADERS_SHARE: usize = 16;
 /// Where counting stops.
 pub const COUNT_MAX: u32 = 10_000;
 
-/// Bytes of headers that a list reads; of a message with longer ones it does not say which event it is.
-const LISTED_HEADERS_BYTES_MAX: u32 = 4096;
-
 /// Names a dead message.
 pub type DeadId = u64;
 
@@ -36,24 +32,6 @@ pub enum Resolution {
     Requeued,
     /// It never will be.
     Discarded,
-}
-
-/// A dead message without its body.
-#[derive(Clone, Debug, Serialize)]
-pub struct DeadLine {
-    /// Its id.
-    pub id: DeadId,
-    /// Its place in the stream.
-    pub stream_sequence: u64,
-    /// The subject it was published to.
-    pub subject: String,
-    /// Which event it says it is.
-    #[serde(flatten)]
-    pub claimed: Claimed,
-    /// Why it can't be processed.
-    pub reason: String,
-    /// When that was found.
-    pub dead_at: DateTime<Utc>,
 }
 
 /// A dead message that nobody has decided about.
@@ -212,49 +190,6 @@ pub async fn resolve(tx: &mut Transaction, id: DeadId, resolution: Resolution, n
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Which open ones are wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// Only ids above this one.
-    pub after: DeadId,
-    /// Only those whose reason has this in it.
-    pub reason_part: Option<&'a str>,
-    /// At most so many.
-    pub lines_max: u32,
-}
-
-/// The open ones that are wanted, oldest first. Locks nothing.
-///
-/// # Errors
-/// Any fault.
-pub async fn list(pool: &Pool, wanted: Wanted<'_>) -> sqlx::Result<Vec<DeadLine>> {
-    let rows = sqlx::query!(
-        r#"SELECT id, stream_seq, subject, reason, dead_at AS "dead_at: DateTime<Utc>",
-                  IF(OCTET_LENGTH(headers) <= ?, headers, '[]') AS "headers!: Json<Vec<(String, String)>>"
-           FROM inbox_dead
-           WHERE consumer = ? AND resolution IS NULL AND id > ? AND (? IS NULL OR LOCATE(?, reason) > 0)
-           ORDER BY id
-           LIMIT ?"#,
-        LISTED_HEADERS_BYTES_MAX,
-        names::NOTIFY_DURABLE,
-        wanted.after,
-        wanted.reason_part,
-        wanted.reason_part,
-        wanted.lines_max,
-    )
-    .fetch_all(pool)
-    .await?;
-    let lines = rows.into_iter().map(|row| DeadLine {
-        id: row.id,
-        stream_sequence: row.stream_seq,
-        subject: row.subject,
-        claimed: Claimed::by(&row.headers.0),
-        reason: row.reason,
-        dead_at: row.dead_at,
-    });
-    Ok(lines.collect())
 }
 
 /// One of them, whole. Locks nothing.

@@ -6,6 +6,7 @@ pub mod email_settlement;
 pub mod inbox;
 pub mod inbox_action;
 pub mod inbox_dead;
+pub mod inbox_dead_list;
 pub mod inbox_due;
 pub mod inbox_gate;
 pub mod inbox_parked;
