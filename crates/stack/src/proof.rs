@@ -4,10 +4,12 @@
 //! Guarantees nothing about the moment: the pipeline has to be drained, or the claims say what is missing. Trusts no
 //! service: the only answers that count are those that the customers got at the time.
 
+mod claim;
 mod claims;
 mod customers;
 mod evidence;
 
-pub use claims::{Claim, Sender, check, check_emails};
+pub use claim::Claim;
+pub use claims::{Sender, check, check_emails};
 pub use customers::{Asked, Cancel, Customers};
 pub use evidence::{Evidence, Key, Message, Notification, Order, OutboxEvent, Received};

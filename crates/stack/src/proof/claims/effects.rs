@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Claim, by_id, named, out_of_order};
+use crate::proof::claim::{Claim, by_id, named, out_of_order};
 use crate::proof::{Evidence, OutboxEvent};
 
 pub(super) fn claims(evidence: &Evidence) -> [Claim; 4] {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::{Claim, list};
+use crate::proof::claim::{Claim, list};
 use crate::proof::{Evidence, Notification};
 use crate::smtp::Mail;
 

@@ -11,7 +11,7 @@ use schema::names;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Claim, by_id, list, named, out_of_order};
+use crate::proof::claim::{Claim, by_id, list, named, out_of_order};
 use crate::proof::{Evidence, Order, OutboxEvent};
 
 pub(super) fn claims(evidence: &Evidence) -> [Claim; 6] {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Claim, by_id, list, repeated};
+use crate::proof::claim::{Claim, by_id, list, repeated};
 use crate::proof::{Asked, Cancel, Evidence};
 
 pub(super) fn claims(asked: &[Asked], evidence: &Evidence) -> [Claim; 4] {

@@ -8,9 +8,10 @@ use schema::envelope::Envelope;
 use schema::ids::EventId;
 use serde_json::{Value, json};
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::*;
-use crate::proof::{Cancel, Key, Message, Notification, Received};
+use crate::proof::{Cancel, Key, Message, Notification, Order, OutboxEvent, Received};
 
 /// Two orders, the second one cancelled, and all that comes of them.
 pub(super) fn sound() -> (Vec<Asked>, Evidence) {
