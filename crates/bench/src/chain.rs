@@ -16,7 +16,7 @@ use stack::pipeline::Pipeline;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::events;
+use crate::{events, order};
 
 const NAME: &str = "CHAIN";
 const SUBJECT: &str = "chain.created";
@@ -86,7 +86,7 @@ where
     /// One order; how long after its commit it was acknowledged by the broker, and its effect by the database.
     async fn order(&mut self, number: usize) -> anyhow::Result<(Duration, Duration)> {
         let event_id = Uuid::now_v7();
-        let seq = place(&self.orders, event_id).await?;
+        let seq = order::place(&self.orders, Uuid::now_v7(), event_id, PAYLOAD).await?;
         let committed = Instant::now();
         self.client.publish(HINT, "".into()).await?;
         self.hints.next().await.context("NATS closed the connection")?;
@@ -117,27 +117,3 @@ where
 }
 
 const PAYLOAD: &str = r#"{"product": "Espresso machine", "quantity": 2}"#;
-
-/// Commits an order and its event; the event's key.
-async fn place(pool: &MySqlPool, event_id: Uuid) -> anyhow::Result<u64> {
-    let order_id = Uuid::now_v7();
-    let mut tx = pool.begin().await?;
-    sqlx::query(
-        "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
-         VALUES (?, 'Espresso machine', 2, 'ada@example.com', 'placed', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
-    )
-    .bind(order_id)
-    .execute(&mut *tx)
-    .await?;
-    let appended = sqlx::query(
-        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
-         VALUES (?, 'order', ?, 1, 'order.created', 'order.created', ?)",
-    )
-    .bind(event_id)
-    .bind(order_id)
-    .bind(PAYLOAD)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(appended.last_insert_id())
-}

@@ -11,12 +11,12 @@ use anyhow::{Context, bail};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use futures::StreamExt;
-use schema::database::NOTIFICATIONS;
 use schema::names;
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::time::{Instant, sleep};
 
 use crate::events::{self, Event};
@@ -49,7 +49,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
     let events = events::make(arguments.events);
     events::publish(&jetstream, &events).await?;
 
-    let pool = pipeline.database("notifications", &NOTIFICATIONS).await?;
+    let pool = pipeline.database(Program::NotifySvc).await?;
     let mut figures = Vec::new();
     for (name, batch_size) in [("inbox", 256), ("inbox_1000", 1000)] {
         let mut rounds = Vec::new();
@@ -109,15 +109,14 @@ async fn consume_bare(
 }
 
 async fn consume_by_service(pipeline: &Pipeline, stream: &stream::Stream, batch_size: usize) -> anyhow::Result<()> {
-    let (url, batch_size) = (pipeline.url("notify_svc", "notifications"), batch_size.to_string());
+    let batch_size = batch_size.to_string();
     let settings = [
-        ("DATABASE_URL", url.as_str()),
-        ("BATCH_SIZE_MAX", &batch_size),
+        ("BATCH_SIZE_MAX", batch_size.as_str()),
         ("EMAIL_TRANSPORT", "smtp"),
         ("SMTP_URL", "smtp://127.0.0.1:1"),
         ("EMAIL_FROM", "shop@example.com"),
     ];
-    let service = pipeline.service("notify-svc", &settings).await?;
+    let mut service = pipeline.service(Program::NotifySvc, &settings).await?;
     let deadline = Instant::now() + WITHIN;
     loop {
         let info = stream.consumer_info(names::NOTIFY_DURABLE).await?;
@@ -129,7 +128,7 @@ async fn consume_by_service(pipeline: &Pipeline, stream: &stream::Stream, batch_
         }
         sleep(Duration::from_millis(20)).await;
     }
-    service.kill().await?;
+    service.running.kill().await?;
     stream.delete_consumer(names::NOTIFY_DURABLE).await?;
     Ok(())
 }

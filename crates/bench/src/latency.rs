@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
-use schema::database::{NOTIFICATIONS, ORDERS};
 use schema::event::{OrderCreated, OrderEvent, SCHEMA_VERSION};
 use schema::ids::{EventId, OrderId};
 use schema::names;
@@ -18,11 +17,12 @@ use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::chain;
 use crate::figure::{Figure, percentile};
+use crate::{chain, order};
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// Orders at the beginning that don't count: connections open, plans and caches fill.
@@ -45,17 +45,15 @@ pub(crate) struct Arguments {
 /// Measures.
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
     let pipeline = Pipeline::start(home, arguments.db, true).await?;
-    let orders = pipeline.database("orders", &ORDERS).await?;
-    let notifications = pipeline.database("notifications", &NOTIFICATIONS).await?;
+    let orders = pipeline.database(Program::OrderSvc).await?;
+    let notifications = pipeline.database(Program::NotifySvc).await?;
     let count = usize::try_from(arguments.orders)?;
     let limit = chain::measure(&pipeline, &orders, &notifications, count, arguments.rate).await?.to_effect;
     let client = async_nats::connect(pipeline.nats.url()).await.context("cannot connect to NATS")?;
     let mut acknowledgements = client.subscribe(format!("$JS.ACK.{}.>", names::STREAM)).await?;
 
-    let _relay = pipeline.service("outbox-relay", &[("DATABASE_URL", &pipeline.url("outbox_relay", "orders"))]).await?;
-    let url = pipeline.url("notify_svc", "notifications");
-    let settings = [("DATABASE_URL", url.as_str()), ("EMAIL_TRANSPORT", "log")];
-    let _notify_svc = pipeline.service("notify-svc", &settings).await?;
+    let _relay = pipeline.service(Program::OutboxRelay, &[]).await?;
+    let _notify_svc = pipeline.service(Program::NotifySvc, &[("EMAIL_TRANSPORT", "log")]).await?;
 
     let count = WARM_UP + count;
     let placing = tokio::spawn(place_all(orders.clone(), client, count, arguments.rate));
@@ -130,24 +128,7 @@ async fn place(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result<
         email: "ada@example.com".to_owned(),
         placed_at: chrono::Utc::now(),
     });
-    let mut tx = pool.begin().await?;
-    sqlx::query(
-        "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
-         VALUES (?, 'Espresso machine', 2, 'ada@example.com', 'placed', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
-    )
-    .bind(order_id)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
-         VALUES (?, 'order', ?, 1, 'order.created', 'order.created', ?)",
-    )
-    .bind(event_id)
-    .bind(order_id)
-    .bind(event.payload()?)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
+    order::place(pool, order_id.0, event_id.0, &event.payload()?).await?;
     let start = Instant::now();
     client.publish(names::ORDERS_WAKE_SUBJECT, Vec::new().into()).await?;
     client.flush().await?;

@@ -10,6 +10,7 @@ mod figure;
 mod inbox;
 mod latency;
 mod load;
+mod order;
 mod relay;
 mod round;
 mod write;

@@ -11,10 +11,10 @@ mod looks;
 mod outbox;
 mod scale;
 
-use schema::database::{NOTIFICATIONS, ORDERS};
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 
 use crate::chain;
 use crate::figure::{Figure, percentile};
@@ -94,7 +94,7 @@ async fn rounds(
     bare: impl AsyncFn(&str, u64) -> anyhow::Result<f64>,
     settings: &[(&str, &str)],
 ) -> anyhow::Result<Vec<(f64, f64)>> {
-    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+    let pool = pipeline.database(Program::OrderSvc).await?;
     let url = pipeline.nats.url();
     let mut rounds = Vec::new();
     let mut before = bare(&url, arguments.events).await?;
@@ -110,8 +110,8 @@ async fn rounds(
 
 async fn commit_to_puback(home: &Home, arguments: &Arguments) -> anyhow::Result<[Figure; 2]> {
     let pipeline = Pipeline::start(home, arguments.db, true).await?;
-    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
-    let notifications = pipeline.database(NOTIFICATIONS.name, &NOTIFICATIONS).await?;
+    let pool = pipeline.database(Program::OrderSvc).await?;
+    let notifications = pipeline.database(Program::NotifySvc).await?;
     let orders = usize::try_from(arguments.seconds)? * 100;
     let limit = chain::measure(&pipeline, &pool, &notifications, orders, 100).await?.to_puback;
     let times = latency::commit_to_puback(&pipeline, &pool, arguments.seconds).await?;

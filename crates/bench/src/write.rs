@@ -11,6 +11,7 @@ use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::{Pipeline, Service};
+use stack::service::Program;
 
 use crate::bare::Bare;
 use crate::figure::Figure;
@@ -59,11 +60,11 @@ struct Bench {
 impl Bench {
     async fn start(home: &Home, arguments: &Arguments) -> anyhow::Result<Bench> {
         let pipeline = Pipeline::start(home, arguments.db, false).await?;
-        let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+        let pool = pipeline.database(Program::OrderSvc).await?;
         let url = pipeline.url("order_svc", ORDERS.name);
         let connections = arguments.connections.to_string();
-        let settings = [("DATABASE_URL", url.as_str()), ("DATABASE_CONNECTIONS_MAX", &connections)];
-        let service = pipeline.service("order-svc", &settings).await?;
+        let settings = [("DATABASE_CONNECTIONS_MAX", connections.as_str())];
+        let service = pipeline.service(Program::OrderSvc, &settings).await?;
         Ok(Bench { service, bare: Bare::new(&url, arguments.connections)?, pool, _pipeline: pipeline })
     }
 
@@ -104,7 +105,7 @@ impl Bench {
 
     async fn stop(mut self) -> anyhow::Result<()> {
         self.bare.close();
-        self.service.stop().await
+        self.service.running.stop().await.map(drop)
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod account;
 mod engine;
 pub mod home;
+pub mod passwords;
 pub mod pipeline;
 pub mod port;
 pub mod process;
@@ -15,6 +16,7 @@ pub mod proof;
 pub mod proxy;
 pub mod scratch;
 pub mod server;
+pub mod service;
 pub mod signals;
 pub mod smtp;
 pub mod testing;

@@ -1,4 +1,5 @@
-//! The passwords of database and NATS users, made at the first start and kept in a file that only its owner may read.
+//! The passwords of database and NATS users: made at the first start and kept in a file that only its owner may read, or one
+//! for all where nothing is kept.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,20 +9,24 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use schema::database::{NOTIFICATIONS, ORDERS};
 
-/// By user. Not `Debug`: it would print them.
-pub(crate) struct Passwords(BTreeMap<String, String>);
+use crate::server::NATS_USERS;
+
+/// Not `Debug`: it would print them.
+pub enum Passwords {
+    /// By user.
+    Kept(BTreeMap<String, String>),
+    /// Everybody's.
+    Same(&'static str),
+}
 
 impl Passwords {
     /// Reads the file, and makes it, or what it lacks, at a first start.
     ///
     /// # Errors
     /// If the file can't be read or written, or is gone although the database that it opens is there.
-    pub(crate) fn open(
-        path: &Path,
-        database_exists: bool,
-        users: impl Iterator<Item = String>,
-    ) -> anyhow::Result<Passwords> {
+    pub fn open(path: &Path, database_exists: bool) -> anyhow::Result<Passwords> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -38,33 +43,56 @@ impl Passwords {
             bail!("the password of {user} in {} has to be letters and digits", path.display());
         }
         let known = passwords.len();
-        for user in std::iter::once("root".to_owned()).chain(users) {
+        let users = ["root"].iter().chain(ORDERS.users).chain(NOTIFICATIONS.users).map(|user| (*user).to_owned());
+        for user in users.chain(NATS_USERS.iter().map(|user| nats(user.name))) {
             if let Entry::Vacant(place) = passwords.entry(user) {
                 place.insert(random().context("cannot read /dev/urandom")?);
             }
         }
-        let passwords = Passwords(passwords);
-        if passwords.0.len() > known {
-            passwords.write(path).with_context(|| format!("cannot write {}", path.display()))?;
+        if passwords.len() > known {
+            write(path, &passwords).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        Ok(passwords)
+        Ok(Passwords::Kept(passwords))
     }
 
-    /// A user's password.
-    pub(crate) fn of(&self, user: &str) -> String {
-        self.0.get(user).cloned().expect("every user was given one when the file was opened")
+    /// The password of a database user.
+    ///
+    /// # Panics
+    /// If the user was not among those for whom the file was opened.
+    #[must_use]
+    pub fn of(&self, user: &str) -> String {
+        match self {
+            Passwords::Kept(passwords) => {
+                passwords.get(user).cloned().expect("every user has one since the file was opened")
+            }
+            Passwords::Same(password) => (*password).to_owned(),
+        }
     }
 
-    /// By way of a new file, so that a full disk can't leave half of it.
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        for (user, password) in &self.0 {
-            writeln!(file, "{user}={password}")?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, path)
+    /// The password of a NATS user, who is kept apart from a database user of the same name.
+    ///
+    /// # Panics
+    /// As [`Passwords::of`].
+    #[must_use]
+    pub fn of_nats(&self, user: &str) -> String {
+        self.of(&nats(user))
     }
+}
+
+/// The name under which the password of a NATS user is kept.
+fn nats(user: &str) -> String {
+    format!("nats:{user}")
+}
+
+/// By way of a new file, so that a full disk can't leave half of it.
+fn write(path: &Path, passwords: &BTreeMap<String, String>) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    for (user, password) in passwords {
+        writeln!(file, "{user}={password}")?;
+    }
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 /// 128 random bits.
@@ -80,6 +108,7 @@ fn is_plain(password: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::Passwords;
@@ -88,17 +117,21 @@ mod tests {
     fn passwords_are_found_again_and_only_their_owner_may_read_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passwords");
-        let first = Passwords::open(&path, false, ["order_svc".to_owned()].into_iter()).unwrap();
-        let second = Passwords::open(&path, true, ["order_svc", "notify_svc"].into_iter().map(str::to_owned)).unwrap();
+        let first = Passwords::open(&path, false).unwrap();
+        let known = fs::read_to_string(&path).unwrap();
+        fs::write(&path, known.lines().filter(|line| !line.starts_with("notify_svc=")).collect::<Vec<_>>().join("\n"))
+            .unwrap();
+        let second = Passwords::open(&path, true).unwrap();
         assert_eq!(first.of("root"), second.of("root"));
         assert_eq!(first.of("order_svc"), second.of("order_svc"));
-        assert_ne!(second.of("notify_svc"), second.of("order_svc"));
+        assert_eq!(first.of_nats("operator"), second.of_nats("operator"));
+        assert_ne!(first.of("notify_svc"), second.of("notify_svc"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn no_new_password_is_made_for_a_database_that_has_one() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Passwords::open(&folder.path().join("passwords"), true, [].into_iter()).is_err());
+        assert!(Passwords::open(&folder.path().join("passwords"), true).is_err());
     }
 }

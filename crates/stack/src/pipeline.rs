@@ -1,161 +1,217 @@
-//! What a measurement or a demonstration stands on: a database server, a broker and the services beside this program, all
-//! of one run's own and gone after it. The database server has memory for all that a measurement writes.
+//! One pipeline of real processes, for whoever runs one: a database server, nats-servers with the accounts of production or
+//! open ones, databases that the services migrate, and services under their own users.
+//!
+//! Guarantees that `up`, `prove`, the demonstration and the benchmarks differ in what the [`Plan`] says and in who watches
+//! the processes. Ports of a temporary pipeline are its own while the plan lives.
 
-use std::path::PathBuf;
+mod temporary;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::home::Home;
-use crate::port::Port;
-use crate::process::{Launch, Output, Probe, Process};
-use crate::server::{MySql, MySqlOptions, Nats, NatsOptions};
-use crate::{Engine, account};
 use anyhow::{Context, bail};
+use futures::future::try_join_all;
 use nix::sys::signal::Signal;
-use schema::database::Definition;
-use sqlx::MySqlPool;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use sqlx::Connection;
+use tokio::time::timeout;
 
-use crate::scratch::Scratch;
+use crate::home::Home;
+use crate::passwords::Passwords;
+use crate::port::Port;
+use crate::process::{Launch, Output, describe, rotate};
+use crate::server::{MySql, MySqlOptions, NATS_USERS, Nats, NatsOptions, NatsPeer, NatsSetup, NatsUser, mysql_url};
+use crate::service::{self, Program};
+use crate::{Engine, account};
 
-const PASSWORD: &str = "bench";
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
-/// Longer than a machine is suspended for: a long measurement outlasts that.
-const ACQUIRE_WITHIN: Duration = Duration::from_secs(600);
+pub use temporary::{Pipeline, Service};
 
-/// The servers of one run.
-pub struct Pipeline {
-    /// The database server.
-    pub mysql: MySql,
-    /// The broker.
-    pub nats: Nats,
-    programs: PathBuf,
-    scratch: Scratch,
-    _ports: Vec<Port>,
+const PASSWORD: &str = "test";
+const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
+
+/// What a pipeline is made of. Every port is one of 127.0.0.1.
+pub struct Plan {
+    /// Where the programs of servers are.
+    pub home: Home,
+    /// Which database server.
+    pub engine: Engine,
+    /// Folder of all data.
+    pub folder: PathBuf,
+    /// Whether the data is to outlive the run: logs then go to the terminal, too, and a server whose launcher dies stops in an
+    /// orderly way.
+    pub is_kept: bool,
+    /// The InnoDB buffer pool, in MiB.
+    pub buffer_pool_mib: u32,
+    /// Whether a nats-server flushes before it acknowledges a message.
+    pub sync_always: bool,
+    /// Whether NATS has the accounts of production; otherwise everybody may do everything.
+    pub has_accounts: bool,
+    /// Of all users.
+    pub passwords: Passwords,
+    /// Of the database server.
+    pub database_port: u16,
+    /// Of each nats-server: for clients, for its monitor and for the others.
+    pub nats_ports: Vec<[u16; 3]>,
+    /// Of what is temporary.
+    pub reserved: Vec<Port>,
 }
 
-impl Pipeline {
-    /// Starts both servers, empty. `sync_always`: the broker flushes before it acknowledges a message.
-    pub async fn start(home: &Home, engine: Engine, sync_always: bool) -> anyhow::Result<Self> {
-        let programs = std::env::current_exe().context("cannot tell where this program is")?;
-        let programs = programs.parent().context("a program lies in a folder")?.to_owned();
-        let scratch = Scratch::new(home)?;
-        let ports: Vec<Port> = (0..3).map(|_| Port::reserve()).collect();
-        let database = MySqlOptions {
+impl Plan {
+    /// Of a pipeline whose data and logs are in `folder` and that nobody will miss.
+    #[must_use]
+    pub fn temporary(home: &Home, folder: &Path, engine: Engine, nats_nodes: u16) -> Plan {
+        let reserved: Vec<Port> = (0..=3 * nats_nodes).map(|_| Port::reserve()).collect();
+        let (nats_ports, _) = reserved[1..].as_chunks::<3>();
+        Plan {
+            home: home.clone(),
             engine,
-            data: scratch.path().join("database"),
-            port: ports[0].number(),
-            password: PASSWORD.to_owned(),
-            buffer_pool_mib: 1024,
-            output: Output::File(scratch.path().join("database.log")),
-            on_launcher_death: Signal::SIGKILL,
-        };
-        let broker = NatsOptions {
-            data: scratch.path().join("nats"),
-            port: ports[1].number(),
-            monitor_port: ports[2].number(),
-            sync_always,
-            output: Output::File(scratch.path().join("nats.log")),
-            on_launcher_death: Signal::SIGKILL,
-        };
-        let mysql = MySql::start(home, database).await?;
-        let nats = Nats::start(home, broker).await?;
-        Ok(Self { mysql, nats, programs, scratch, _ports: ports })
-    }
-
-    /// A fresh database `name` with the schema and the users of a definition, and a pool of its administrator.
-    pub async fn database(&self, name: &str, definition: &Definition) -> anyhow::Result<MySqlPool> {
-        account::set_up(&self.mysql.admin_url(""), name, definition, |_| PASSWORD.to_owned()).await?;
-        let url = self.mysql.admin_url(name);
-        let options: MySqlConnectOptions = url.parse().context("the URL is ours")?;
-        // As the services connect: what is measured by this pool is not to be encryption.
-        let options = options.ssl_mode(MySqlSslMode::Disabled);
-        let pool = MySqlPoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_WITHIN);
-        pool.connect_with(options).await.context("cannot connect")
-    }
-
-    /// URL of a database for one of its users.
-    pub fn url(&self, user: &str, database: &str) -> String {
-        self.mysql.url(user, PASSWORD, database)
-    }
-
-    /// Starts a service, with further settings, and waits until it is ready.
-    pub async fn service(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-        let mut service = self.launch(name, settings)?;
-        service.until_ready().await?;
-        Ok(service)
-    }
-
-    /// Starts a service that lies beside this program, with further settings.
-    pub fn launch(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-        let program = self.programs.join(name);
-        if !program.is_file() {
-            bail!("{name} is not built: it belongs beside {}", self.programs.join("stack").display());
+            folder: folder.to_owned(),
+            is_kept: false,
+            buffer_pool_mib: 64,
+            sync_always: true,
+            has_accounts: true,
+            passwords: Passwords::Same(PASSWORD),
+            database_port: reserved[0].number(),
+            nats_ports: nats_ports.iter().map(|ports| ports.each_ref().map(Port::number)).collect(),
+            reserved,
         }
-        let (http, admin) = (Port::reserve(), Port::reserve());
-        let mut launch = Launch::new(name, program)
-            .arg("run")
-            .env("HTTP_ADDR", format!("127.0.0.1:{}", http.number()))
-            .env("ADMIN_ADDR", format!("127.0.0.1:{}", admin.number()))
-            .env("NATS_URL", self.nats.url())
-            .output(Output::File(self.scratch.path().join(format!("{name}.log"))))
-            .on_launcher_death(Signal::SIGKILL);
-        for (variable, value) in settings {
-            launch = launch.env(*variable, value);
+    }
+
+    /// The file of a program of ours, beside this one.
+    ///
+    /// # Errors
+    /// If it is not built.
+    pub fn program(program: Program) -> anyhow::Result<PathBuf> {
+        let this = std::env::current_exe().context("cannot tell where this program is")?;
+        let file = this.with_file_name(program.name());
+        if !file.is_file() {
+            bail!("{} is not built: it belongs beside {}", program.name(), this.display());
         }
-        Ok(Service { process: launch.spawn()?, http, admin })
+        Ok(file)
     }
-}
 
-/// A service that runs.
-pub struct Service {
-    process: Process,
-    http: Port,
-    admin: Port,
-}
+    /// The names of so many nats-servers.
+    pub fn nats_names(nodes: usize) -> impl Iterator<Item = String> {
+        (1..=nodes).map(move |number| if nodes == 1 { "nats".to_owned() } else { format!("nats-{number}") })
+    }
 
-impl Service {
-    async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let ready = format!("http://127.0.0.1:{}/readyz", self.admin.number());
-        let probe = async || match reqwest::get(&ready).await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-            Err(error) => Probe::NotYet(error.to_string()),
+    /// Where the output of a process goes: to a log that holds this run.
+    ///
+    /// # Errors
+    /// If the log of an earlier run can't be moved aside.
+    pub fn output(&self, name: &str) -> anyhow::Result<Output> {
+        if !self.is_kept {
+            return Ok(Output::File(self.folder.join(format!("{name}.log"))));
+        }
+        let log = self.home.log(name);
+        rotate(&log)?;
+        Ok(Output::Prefixed(log))
+    }
+
+    /// `mysql://` URL of a database for one of its users.
+    #[must_use]
+    pub fn database_url(&self, user: &str, database: &str) -> String {
+        mysql_url(self.database_port, user, &self.passwords.of(user), database)
+    }
+
+    /// `nats://` URLs of all nats-servers.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        let urls = self.nats_ports.iter().map(|[port, ..]| format!("nats://127.0.0.1:{port}"));
+        urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// Starts the database server.
+    ///
+    /// # Errors
+    /// As [`MySql::start`].
+    pub async fn start_database(&self) -> anyhow::Result<MySql> {
+        let temporary = MySqlOptions::temporary(self.engine, &self.folder, self.database_port);
+        let buffer_pool_mib = self.buffer_pool_mib;
+        if !self.is_kept {
+            return MySql::start_temporary(&self.home, MySqlOptions { buffer_pool_mib, ..temporary }).await;
+        }
+        let options = MySqlOptions {
+            data: self.folder.join("database"),
+            password: self.passwords.of("root"),
+            buffer_pool_mib,
+            output: self.output(self.engine.name())?,
+            on_launcher_death: Signal::SIGTERM,
+            ..temporary
         };
-        self.process.until_ready(READY_WITHIN, probe).await
+        MySql::start(&self.home, options).await
     }
 
-    /// HOST:PORT of its API.
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.http.number())
+    /// Starts the nats-servers. Those of a cluster have a store of their own: a server that was alone takes no stream with it
+    /// into one.
+    ///
+    /// # Errors
+    /// As [`Nats::start`].
+    pub async fn start_nats(&self) -> anyhow::Result<Vec<Nats>> {
+        let (nodes, names) = (self.nats_ports.len(), Plan::nats_names(self.nats_ports.len()));
+        let routes: Vec<u16> = self.nats_ports.iter().map(|[.., peers]| *peers).collect();
+        let user = |user: &NatsUser| (*user, self.passwords.of_nats(user.name));
+        let accounts = if self.has_accounts { NATS_USERS.iter().map(user).collect() } else { Vec::new() };
+        let starting = names.zip(&self.nats_ports).map(async |(name, [port, monitor_port, peers])| {
+            let folder = if nodes == 1 { self.folder.clone() } else { self.folder.join("nats-cluster") };
+            let options = NatsOptions {
+                data: folder.join(&name),
+                port: *port,
+                monitor_port: *monitor_port,
+                sync_always: self.sync_always,
+                output: self.output(&name)?,
+                on_launcher_death: if self.is_kept { Signal::SIGTERM } else { Signal::SIGKILL },
+            };
+            let cluster = (nodes > 1).then(|| NatsPeer { name, port: *peers, routes: routes.clone() });
+            let setup = NatsSetup { accounts: accounts.clone(), cluster, ..NatsSetup::default() };
+            Nats::start(&self.home, options, &setup).await
+        });
+        try_join_all(starting).await
     }
 
-    /// The last lines of its log.
-    pub fn tail(&self, lines: usize) -> Vec<String> {
-        self.process.tail(lines)
+    /// Creates the database of a service, has the service migrate it, as it does in production, and creates its users.
+    ///
+    /// # Errors
+    /// The step that failed, and why.
+    pub async fn set_up_database(&self, service: Program) -> anyhow::Result<()> {
+        let definition = service.database();
+        let server_url = self.database_url("root", "");
+        let mut connection = account::connect(&server_url).await.context("cannot connect to the database server")?;
+        let created = account::create_database(&mut connection, definition.name).await;
+        created.with_context(|| format!("cannot create the database {}", definition.name))?;
+        connection.close().await.context("cannot disconnect from the database server")?;
+        let url = self.database_url("root", definition.name);
+        self.migrate(service, &url).await?;
+        let mut connection = account::connect(&url).await.context("cannot connect to the database server")?;
+        account::grant(&mut connection, definition, |user| self.passwords.of(user)).await?;
+        connection.close().await.context("cannot disconnect from the database server")
     }
 
-    /// The last it wrote, for an error.
-    pub fn last_words(&self) -> String {
-        self.process.last_words()
+    /// Runs a service's verb `migrate` to its end.
+    async fn migrate(&self, service: Program, admin_url: &str) -> anyhow::Result<()> {
+        let name = service.name();
+        let output = self.output(&format!("{name}-migrate"))?;
+        let launch = Launch::new(name, Plan::program(service)?).arg("migrate").env("DATABASE_URL", admin_url);
+        let mut process = launch.output(output).spawn()?;
+        let status = timeout(MIGRATE_WITHIN, process.wait()).await;
+        let status = status.with_context(|| format!("{name} took too long to migrate"))??;
+        if !status.success() {
+            bail!("{name} could not migrate its database ({}): {}", describe(status), process.last_words());
+        }
+        Ok(())
     }
 
-    /// The most memory that it has held, as the kernel says it, in megabytes.
-    pub fn peak_memory(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
-        let status = status.context("cannot read how much memory a service has held")?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        let kib: f64 = peak.trim().trim_end_matches(" kB").parse().context("VmHWM is a number")?;
-        Ok(kib * 1024.0 / 1e6)
-    }
-
-    /// Asks it to stop, and waits.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.process.stop(STOP_WITHIN).await.context("cannot stop a service").map(drop)
-    }
-
-    /// Ends it.
-    pub async fn kill(mut self) -> anyhow::Result<()> {
-        self.process.kill().await.context("cannot kill a service").map(drop)
+    /// How to run a service, under a name for logs and messages, on a port for its API and one for `/readyz`.
+    ///
+    /// # Errors
+    /// If it is not built, or the log of an earlier run can't be moved aside.
+    pub fn launch(&self, name: &str, service: Program, ports: [u16; 2]) -> anyhow::Result<Launch> {
+        let launch = service::launch(name, &Plan::program(service)?, ports)
+            .env("DATABASE_URL", self.database_url(service.user(), service.database().name))
+            .env("NATS_URL", self.nats_url())
+            .output(self.output(name)?);
+        if !self.has_accounts {
+            return Ok(launch);
+        }
+        Ok(launch.env("NATS_USER", service.name()).env("NATS_PASSWORD", self.passwords.of_nats(service.name())))
     }
 }

@@ -5,6 +5,7 @@
 //! watches the thread that spawned, so spawn from a thread that stays: not from `spawn_blocking`.
 
 mod output;
+mod ready;
 mod running;
 
 use std::ffi::{OsStr, OsString};
@@ -20,9 +21,10 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 pub use output::{Output, rotate};
+pub use ready::{Probe, until_ready};
 pub use running::Running;
 
 /// What to start, kept so that it can be started again.
@@ -71,6 +73,12 @@ impl Launch {
     pub fn env(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Launch {
         self.environment.push((name.into(), value.as_ref().to_owned()));
         self
+    }
+
+    /// Sets an environment variable unless our own environment has it, which is then inherited.
+    #[must_use]
+    pub fn env_default(self, name: &str, value: impl AsRef<OsStr>) -> Launch {
+        if std::env::var_os(name).is_some() { self } else { self.env(name, value) }
     }
 
     /// Says where its output goes.
@@ -142,12 +150,6 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
-    }
-
-    /// The file that its output goes to, if any.
-    #[must_use]
-    pub fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
     }
 
     /// Waits until it has exited and its output is written. May be dropped and called again.
@@ -237,23 +239,13 @@ impl Process {
     }
 
     async fn probe_until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Probe) -> anyhow::Result<()> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait().context("cannot tell whether it runs")? {
-                self.wait().await.context("cannot collect its output")?;
-                bail!("{} did not start ({}): {}", self.name, describe(status), self.last_words());
-            }
-            let why = match timeout(Duration::from_secs(5), probe()).await {
-                Ok(Probe::Ready) => return Ok(()),
-                Ok(Probe::NotYet(why)) => why,
-                Ok(Probe::Never(why)) => bail!("{} can't be used: {why}", self.name),
-                Err(_) => "it did not answer within 5 s".to_owned(),
-            };
-            if Instant::now() >= deadline {
-                bail!("{} was not ready within {} s: {why}", self.name, limit.as_secs());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+        let name = self.name.clone();
+        let status = tokio::select! {
+            biased;
+            status = self.wait() => status.context("cannot tell whether it runs")?,
+            ready = until_ready(&name, limit, probe) => return ready,
+        };
+        bail!("{name} did not start ({}): {}", describe(status), self.last_words());
     }
 
     fn sweep(&self) {
@@ -272,17 +264,6 @@ impl Drop for Process {
             self.sweep();
         }
     }
-}
-
-/// What asking a starting server gave.
-#[derive(Debug)]
-pub enum Probe {
-    /// It serves.
-    Ready,
-    /// It does not serve yet, with the reason.
-    NotYet(String),
-    /// Asking again is of no use, with the reason.
-    Never(String),
 }
 
 /// An exit status in words: `exit 1`, `SIGKILL`.

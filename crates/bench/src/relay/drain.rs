@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sqlx::MySqlPool;
-use stack::pipeline::{Pipeline, Service};
+use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::time::{Instant, sleep};
 
 use super::outbox;
@@ -24,27 +25,21 @@ pub(super) struct Drained {
     pub(super) memory: f64,
 }
 
-/// Starts a relay with least privileges, with further settings.
-pub(super) fn start_relay(pipeline: &Pipeline, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-    let url = pipeline.url("outbox_relay", schema::database::ORDERS.name);
-    pipeline.launch("outbox-relay", &[&[("DATABASE_URL", &*url)], settings].concat())
-}
-
 /// Has a relay drain what is pending.
 pub(super) async fn drain(pipeline: &Pipeline, pool: &MySqlPool, settings: &[(&str, &str)]) -> anyhow::Result<Drained> {
     let (first, last) = outbox::pending_range(pool).await?.context("nothing is pending")?;
     let pending = outbox::count_pending(pool).await?;
-    let relay = start_relay(pipeline, settings)?;
+    let mut relay = pipeline.launch(Program::OutboxRelay, settings)?;
     let deadline = Instant::now() + DRAIN_WITHIN;
     // Published one by one, the last need not be settled last.
     while !outbox::is_published(pool, last).await? || outbox::oldest_pending(pool).await?.is_some() {
         if Instant::now() > deadline {
-            bail!("the relay is not done: {}", relay.last_words());
+            bail!("the relay is not done: {}", relay.running.process.last_words());
         }
         sleep(STEP).await;
     }
     let memory = relay.peak_memory()?;
-    relay.stop().await?;
+    relay.running.stop().await?;
     // The first settle begins the time: what the process takes to start is not counted, nor the first claim.
     let rate = outbox::settled_rate(pool, first, last).await?;
     let pauses = outbox::pauses(pool, first, last).await?;

@@ -12,11 +12,12 @@ use futures::StreamExt;
 use schema::names::ORDERS_WAKE_SUBJECT;
 use sqlx::MySqlPool;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
-use super::{drain, outbox};
+use super::outbox;
 
 const PERIOD: Duration = Duration::from_millis(10);
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
@@ -29,9 +30,9 @@ pub(super) async fn commit_to_puback(pipeline: &Pipeline, pool: &MySqlPool, seco
     let client = async_nats::connect(pipeline.nats.url()).await?;
     let (stop, stopped) = oneshot::channel();
     let listening = tokio::spawn(listen(client.subscribe(INBOX).await?, stopped));
-    let relay = drain::start_relay(pipeline, &[])?;
+    let mut relay = pipeline.launch(Program::OutboxRelay, &[])?;
     append(pool, &client).await?;
-    until_published(pool).await.with_context(|| relay.last_words())?;
+    until_published(pool).await.with_context(|| relay.running.process.last_words())?;
 
     let mut committed: HashMap<Uuid, Instant> = HashMap::new();
     let mut timer = interval(PERIOD);
@@ -42,7 +43,7 @@ pub(super) async fn commit_to_puback(pipeline: &Pipeline, pool: &MySqlPool, seco
         committed.insert(event, at);
     }
     until_published(pool).await?;
-    relay.stop().await?;
+    relay.running.stop().await?;
     drop(stop);
     let pubacks = listening.await?;
 

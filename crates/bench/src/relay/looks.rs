@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, MySqlPool};
 use stack::account;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::time::Instant;
 
 use crate::figure::Figure;
@@ -59,8 +60,7 @@ async fn ask(connection: &mut MySqlConnection, sql: &str) -> sqlx::Result<Vec<f6
 }
 
 async fn status(pipeline: &Pipeline) -> anyhow::Result<f64> {
-    let url = pipeline.url("order_svc", ORDERS.name);
-    let service = pipeline.service("order-svc", &[("DATABASE_URL", &url)]).await?;
+    let mut service = pipeline.service(Program::OrderSvc, &[]).await?;
     let url = format!("http://{}/api/orders/events/status", service.address());
     let mut times = Vec::with_capacity(LOOKS);
     for _ in 0..LOOKS {
@@ -68,7 +68,7 @@ async fn status(pipeline: &Pipeline) -> anyhow::Result<f64> {
         reqwest::get(&url).await?.error_for_status()?.bytes().await?;
         times.push(begin.elapsed().as_secs_f64() * 1_000.0);
     }
-    service.stop().await?;
+    service.running.stop().await?;
     Ok(report("status", &times))
 }
 

@@ -1,11 +1,11 @@
 //! Whether a long history and a large backlog slow the relay, and whether purging the history does.
 
 use anyhow::Context;
-use schema::database::ORDERS;
 use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
+use stack::service::Program;
 use tokio::time::Instant;
 
 use super::drain::drain;
@@ -22,7 +22,7 @@ const OLD_DAYS: u32 = 8;
 /// filling takes minutes, and the machine is not the same after them.
 pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::Result<Vec<Figure>> {
     let pipeline = Pipeline::start(home, db, true).await?;
-    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+    let pool = pipeline.database(Program::OrderSvc).await?;
     let pending = published / 10;
     let filling = Instant::now();
     outbox::append_published(&pool, published / 2, OLD_DAYS).await?;
@@ -44,7 +44,7 @@ pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::
 /// The rate with few events, on servers of its own. The median of some: a drain of so few has but two or three settles.
 async fn few(home: &Home, db: Engine) -> anyhow::Result<f64> {
     let pipeline = Pipeline::start(home, db, true).await?;
-    let pool = pipeline.database(ORDERS.name, &ORDERS).await?;
+    let pool = pipeline.database(Program::OrderSvc).await?;
     outbox::append_published(&pool, FEW, 0).await?;
     let mut rates = Vec::new();
     for _ in 0..5 {

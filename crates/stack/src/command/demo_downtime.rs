@@ -7,14 +7,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use schema::database::{NOTIFICATIONS, ORDERS};
 use schema::names::{NOTIFY_DURABLE, STREAM};
 use serde_json::{Value, json};
 use stack::Engine;
 use stack::home::Home;
-use tokio::time::{Instant, sleep};
-
 use stack::pipeline::{Pipeline, Service};
+use stack::service::Program;
+use tokio::time::{Instant, sleep};
 
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -34,14 +33,12 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { db, orders } = *arguments;
     let pipeline = Pipeline::start(home, db, true).await?;
-    pipeline.database("orders", &ORDERS).await?.close().await;
-    pipeline.database("notifications", &NOTIFICATIONS).await?.close().await;
-    let database = |user, name| pipeline.url(user, name);
-    let _relay = pipeline.service("outbox-relay", &[("DATABASE_URL", &*database("outbox_relay", "orders"))]).await?;
-    let order_svc = pipeline.service("order-svc", &[("DATABASE_URL", &*database("order_svc", "orders"))]).await?;
-    let notifications = database("notify_svc", "notifications");
-    let settings = [("DATABASE_URL", &*notifications), ("EMAIL_TRANSPORT", "log")];
-    let notify_svc = pipeline.service("notify-svc", &settings).await?;
+    pipeline.database(Program::OrderSvc).await?.close().await;
+    pipeline.database(Program::NotifySvc).await?.close().await;
+    let _relay = pipeline.service(Program::OutboxRelay, &[]).await?;
+    let order_svc = pipeline.service(Program::OrderSvc, &[]).await?;
+    let settings = [("EMAIL_TRANSPORT", "log")];
+    let mut notify_svc = pipeline.service(Program::NotifySvc, &settings).await?;
     let monitor = format!("{}/jsz?streams=true&consumers=true", pipeline.nats.monitor_url());
 
     say(&format!("The pipeline runs on {}. One order, to see that it works:", db.name()));
@@ -49,7 +46,7 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
     until_notified(&notify_svc, &placed).await?;
 
     say("kubectl -n web-notification scale deployment/notification-service --replicas=0");
-    notify_svc.stop().await?;
+    notify_svc.running.stop().await?;
     println!("notify-svc has stopped");
 
     say(&format!("{orders} orders, although nobody reads their events:"));
@@ -64,11 +61,11 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
 
     say("kubectl -n web-notification scale deployment/notification-service --replicas=1");
     let started = Instant::now();
-    let notify_svc = pipeline.service("notify-svc", &settings).await?;
+    let notify_svc = pipeline.service(Program::NotifySvc, &settings).await?;
     until_notified(&notify_svc, &placed).await?;
     until_waiting(&monitor, 0).await?;
     println!("caught up {:.1} s after its start; nothing waits in {STREAM}. Its log:", started.elapsed().as_secs_f64());
-    for line in notify_svc.tail(6) {
+    for line in notify_svc.running.process.tail(6) {
         println!("  {line}");
     }
     println!("\n{} orders, {} notifications: nothing was lost and nothing came twice.", placed.len(), placed.len());

@@ -118,7 +118,7 @@ async fn prove(
 async fn put_to_the_proof(trial: &Trial<'_>, folder: &Path, faults: &[Fault], seed: u64) -> anyhow::Result<Vec<Claim>> {
     let Trial { pipeline, journal, .. } = *trial;
     journal.note("", "everything runs; customers begin to order");
-    let customers = Customers::start(&pipeline.order_svc, CUSTOMERS, PACE, seed);
+    let customers = Customers::start(&pipeline.order_svc(), CUSTOMERS, PACE, seed);
     trial.inflict(faults).await?;
     journal.note("", "no more faults; everything has to recover and drain");
     let asked = customers.stop(ANSWERED_WITHIN).await;

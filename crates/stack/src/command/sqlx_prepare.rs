@@ -16,7 +16,7 @@ use schema::database::{Definition, NOTIFICATIONS, ORDERS};
 use sqlx::Connection;
 use stack::home::{Home, create_folder};
 use stack::port::Port;
-use stack::server::MySql;
+use stack::server::{MySql, MySqlOptions};
 use stack::{Engine, account};
 use tokio::task::spawn_blocking;
 
@@ -77,7 +77,8 @@ async fn alone(home: &Home) -> anyhow::Result<File> {
 /// Compiles each crate against a database of its own.
 async fn describe(home: &Home, scratch: &Scratch, folder: &Path) -> anyhow::Result<()> {
     let port = Port::reserve();
-    let mut server = MySql::start_from_template(home, Engine::MySql, scratch.path(), port.number()).await?;
+    let mut server =
+        MySql::start_temporary(home, MySqlOptions::temporary(Engine::MySql, scratch.path(), port.number())).await?;
     let metadata = Metadata::read(home).await?;
     for definition in [&ORDERS, &NOTIFICATIONS] {
         let mut admin = account::connect(&server.admin_url("")).await.context("cannot connect")?;
@@ -101,7 +102,7 @@ async fn describe(home: &Home, scratch: &Scratch, folder: &Path) -> anyhow::Resu
         }
         cargo::run(&check).await?;
     }
-    server.running_mut().kill().await.map(drop)
+    server.running.kill().await.map(drop)
 }
 
 /// File names and contents. A folder that does not exist is empty.

@@ -12,7 +12,7 @@ use stack::Engine;
 use stack::home::Home;
 use stack::port::Port;
 use stack::process::Launch;
-use stack::server::MySql;
+use stack::server::{MySql, MySqlOptions};
 use stack::testing::{BINARIES_VARIABLE, FOLDER_VARIABLE};
 
 use super::cargo::{self, Metadata, cargo};
@@ -96,8 +96,9 @@ impl Servers {
     async fn start(home: &Home, scratch: &Scratch) -> anyhow::Result<Servers> {
         let ports: Vec<Port> = Engine::ALL.iter().map(|_| Port::reserve()).collect();
         let starting = Engine::ALL.iter().zip(&ports);
-        let starting =
-            starting.map(|(engine, port)| MySql::start_from_template(home, *engine, scratch.path(), port.number()));
+        let starting = starting.map(|(engine, port)| {
+            MySql::start_temporary(home, MySqlOptions::temporary(*engine, scratch.path(), port.number()))
+        });
         Ok(Servers { running: try_join_all(starting).await?, _ports: ports })
     }
 
@@ -111,7 +112,7 @@ impl Servers {
 
     async fn kill(&mut self) -> anyhow::Result<()> {
         for server in &mut self.running {
-            server.running_mut().kill().await?;
+            server.running.kill().await?;
         }
         Ok(())
     }

@@ -3,30 +3,31 @@
 //! Guarantees that nothing is started before everything that can be checked has been, that a service that dies later is
 //! started again and the end of a server ends the stack, that children stop in the reverse of the order in which they started, and that data is found again.
 
-mod passwords;
-mod services;
 mod settings;
 mod supervisor;
 
+use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures::future::try_join_all;
-use nix::sys::signal::Signal;
-use schema::database::{Definition, NOTIFICATIONS, ORDERS};
-use sqlx::Connection;
 use stack::home::{Home, create_folder};
-use stack::process::{Output, rotate};
-use stack::server::{Gateway, MySql, MySqlOptions, NATS_USERS, Nats, NatsOptions, NatsPeer, NatsSetup, Nginx};
-use stack::{account, port};
+use stack::passwords::Passwords;
+use stack::pipeline::Plan;
+use stack::port;
+use stack::process::{Launch, until_ready};
+use stack::server::{Gateway, Nginx};
+use stack::service::{Program, readiness};
 
-use passwords::Passwords;
-use services::{Service, migration, services};
 pub(crate) use settings::{Settings, nats_nodes};
 use supervisor::{Ending, Supervisor};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// In the order in which they start. None is waited for before all run: notify-svc is ready when the relay has made the
+/// stream.
+const SERVICES: [Program; 3] = [Program::NotifySvc, Program::OutboxRelay, Program::OrderSvc];
 
 /// Brings it up, waits for its end, and stops what is left.
 pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -43,74 +44,77 @@ pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<Exit
     }
 }
 
-/// What the steps share.
-struct Up<'a> {
-    home: &'a Home,
-    settings: &'a Settings,
-    passwords: Passwords,
-    /// Where this engine's data is kept.
-    data: PathBuf,
-    /// Where the services' programs are.
-    programs: PathBuf,
-}
-
 async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor) -> Result<(), Ending> {
-    let up = prepare(home, settings)?;
-    let database = supervisor.during(announced(settings.db.name(), Box::pin(start_database(&up)))).await?;
-    let server_url = database.admin_url("");
-    supervisor.adopt(database.into_running().into_process());
-    let servers = (0..settings.nats_nodes).map(|index| start_nats(&up, index));
-    for nats in supervisor.during(announced("nats", Box::pin(try_join_all(servers)))).await? {
-        supervisor.adopt(nats.into_running().into_process());
+    let plan = prepare(home, settings)?;
+    let database = supervisor.during(announced(plan.engine.name(), Box::pin(plan.start_database()))).await?;
+    supervisor.adopt(database.running);
+    for nats in supervisor.during(announced("nats", Box::pin(plan.start_nats()))).await? {
+        supervisor.adopt(nats.running);
     }
-    for (service, definition) in [("order-svc", &ORDERS), ("notify-svc", &NOTIFICATIONS)] {
-        let step = Box::pin(set_up_database(&up, &server_url, service, definition));
-        supervisor.during(announced(&format!("database {}", definition.name), step)).await?;
+    for service in [Program::OrderSvc, Program::NotifySvc] {
+        let step = Box::pin(plan.set_up_database(service));
+        supervisor.during(announced(&format!("database {}", service.database().name), step)).await?;
     }
-    let services = services(&up);
-    for service in &services {
-        supervisor.start(service.launch(&up)?)?;
+    for service in SERVICES {
+        supervisor.start(launch(&plan, settings, service)?)?;
     }
-    for service in &services {
-        supervisor.during(announced(service.name, service.until_ready())).await?;
+    for service in SERVICES {
+        let [_, admin] = settings.ports_of(service);
+        // That its process lives is the supervisor's concern.
+        let step = until_ready(service.name(), READY_WITHIN, async || readiness(admin).await);
+        supervisor.during(announced(service.name(), step)).await?;
     }
-    let nginx = supervisor.during(announced("nginx", start_gateway(&up))).await?;
-    supervisor.adopt(nginx.into_process());
-    print_table(&up).context("cannot write to the terminal")?;
+    let nginx = supervisor.during(announced("nginx", start_gateway(&plan, settings))).await?;
+    supervisor.adopt(nginx.running);
+    print_table(&plan, settings).context("cannot write to the terminal")?;
     Ok(())
 }
 
 /// Everything that can go wrong before anything runs.
-fn prepare<'a>(home: &'a Home, settings: &'a Settings) -> anyhow::Result<Up<'a>> {
+fn prepare(home: &Home, settings: &Settings) -> anyhow::Result<Plan> {
     for program in [settings.db.program(), "nats-server", "nginx"] {
         home.program(program)?;
     }
-    let programs = std::env::current_exe().context("cannot tell where this program is")?;
-    let programs = programs.parent().context("a program lies in a folder")?.to_owned();
-    Service::check_programs(&programs)?;
+    for service in SERVICES {
+        Plan::program(service)?;
+    }
     port::check(&settings.ports())?;
-    let data = home.data(settings.db);
-    for folder in [&data, &data.join("mail")] {
-        create_folder(folder)?;
-    }
-    let users = ORDERS.users.iter().chain(NOTIFICATIONS.users).map(|user| (*user).to_owned());
-    let users = users.chain(NATS_USERS.iter().map(|user| nats_password(user.name)));
-    let passwords = Passwords::open(&data.join("passwords"), data.join("database").exists(), users)?;
-    Ok(Up { home, settings, passwords, data, programs })
+    let folder = home.data(settings.db);
+    create_folder(&folder.join("mail"))?;
+    let passwords = Passwords::open(&folder.join("passwords"), folder.join("database").exists())?;
+    Ok(Plan {
+        home: home.clone(),
+        engine: settings.db,
+        folder,
+        is_kept: true,
+        buffer_pool_mib: 128,
+        sync_always: true,
+        has_accounts: true,
+        passwords,
+        database_port: settings.mysql_port,
+        nats_ports: settings.nats_ports(),
+        reserved: Vec::new(),
+    })
 }
 
-impl Up<'_> {
-    /// To the terminal and to a log that holds this run.
-    fn output(&self, name: &str) -> anyhow::Result<Output> {
-        let log = self.home.log(name);
-        rotate(&log)?;
-        Ok(Output::Prefixed(log))
-    }
-}
-
-/// The name under which a NATS user's password is kept, apart from that of a database user.
-fn nats_password(user: &str) -> String {
-    format!("nats:{user}")
+/// How to run a service. What the caller of `stack up` has set otherwise goes before what is a default here.
+fn launch(plan: &Plan, settings: &Settings, service: Program) -> anyhow::Result<Launch> {
+    let launch = plan.launch(service.name(), service, settings.ports_of(service))?;
+    Ok(match service {
+        Program::OrderSvc => launch,
+        Program::OutboxRelay => launch.env_default("STREAM_REPLICAS", plan.nats_ports.len().to_string()),
+        Program::NotifySvc => {
+            let launch = launch
+                .env_default("EMAIL_TRANSPORT", "file")
+                .env_default("EMAIL_DIR", plan.folder.join("mail"))
+                .env_default("EMAIL_FROM", "orders@example.com");
+            // Both have to know how long an event is kept.
+            match env::var("RETENTION") {
+                Ok(retention) => launch.env_default("OUTBOX_RETENTION", retention),
+                Err(_) => launch,
+            }
+        }
+    })
 }
 
 /// Says what is being waited for, and for how long it was.
@@ -122,81 +126,24 @@ async fn announced<T>(what: &str, step: impl Future<Output = anyhow::Result<T>>)
     Ok(result)
 }
 
-async fn start_database(up: &Up<'_>) -> anyhow::Result<MySql> {
-    let engine = up.settings.db;
-    let options = MySqlOptions {
-        engine,
-        data: up.data.join("database"),
-        port: up.settings.mysql_port,
-        password: up.passwords.of("root"),
-        buffer_pool_mib: 128,
-        output: up.output(engine.name())?,
-        on_launcher_death: Signal::SIGTERM,
-    };
-    MySql::start(up.home, options).await
-}
-
-/// One of them. Those of a cluster have a store of their own: a server that was alone takes no stream with it into one.
-async fn start_nats(up: &Up<'_>, index: u16) -> anyhow::Result<Nats> {
-    let Settings { nats_nodes, nats_port, nats_monitor_port, nats_cluster_port, .. } = *up.settings;
-    let (name, data, cluster) = if nats_nodes == 1 {
-        ("nats".to_owned(), up.data.join("nats"), None)
-    } else {
-        let name = format!("nats-{}", index + 1);
-        let routes = up.settings.of_each_node(nats_cluster_port).collect();
-        let peer = NatsPeer { name: name.clone(), port: nats_cluster_port.saturating_add(index), routes };
-        (name.clone(), up.data.join("nats-cluster").join(name), Some(peer))
-    };
-    let options = NatsOptions {
-        data,
-        port: nats_port.saturating_add(index),
-        monitor_port: nats_monitor_port.saturating_add(index),
-        sync_always: true,
-        output: up.output(&name)?,
-        on_launcher_death: Signal::SIGTERM,
-    };
-    let accounts = NATS_USERS.iter().map(|user| (*user, up.passwords.of(&nats_password(user.name)))).collect();
-    Nats::start_with(up.home, options, &NatsSetup { accounts, cluster, ..NatsSetup::default() }).await
-}
-
-/// The service migrates its database itself, as it does in production, with the administrator's URL.
-async fn set_up_database(
-    up: &Up<'_>,
-    server_url: &str,
-    service: &'static str,
-    definition: &Definition,
-) -> anyhow::Result<()> {
-    let mut connection = account::connect(server_url).await.context("cannot connect to the database server")?;
-    let created = account::create_database(&mut connection, definition.name).await;
-    created.with_context(|| format!("cannot create the database {}", definition.name))?;
-    connection.close().await.context("cannot disconnect from the database server")?;
-    let url = format!("{server_url}{}", definition.name);
-    migration(up, service, &url).await?;
-    let mut connection = account::connect(&url).await.context("cannot connect to the database server")?;
-    account::grant(&mut connection, definition, |user| up.passwords.of(user)).await?;
-    connection.close().await.context("cannot disconnect from the database server")
-}
-
-async fn start_gateway(up: &Up<'_>) -> anyhow::Result<Nginx> {
+async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx> {
     let gateway = Gateway {
-        listen: Settings::address(up.settings.gateway_port),
+        listen: Settings::address(settings.gateway_port),
         tls: None,
-        order_svc: Settings::address(up.settings.order_svc_port),
-        notify_svc: Settings::address(up.settings.notify_svc_port),
-        folder: up.data.join("nginx"),
-        output: up.output("nginx")?,
+        order_svc: Settings::address(settings.order_svc_port),
+        notify_svc: Settings::address(settings.notify_svc_port),
+        folder: plan.folder.join("nginx"),
+        output: plan.output("nginx")?,
     };
-    let starting = tokio::time::timeout(Duration::from_secs(30), Nginx::start(up.home, &gateway));
+    let starting = tokio::time::timeout(Duration::from_secs(30), Nginx::start(&plan.home, &gateway));
     starting.await.context("nginx took too long to start")?
 }
 
-fn print_table(up: &Up<'_>) -> io::Result<()> {
-    let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = up.settings;
-    let nats_url = up.settings.nats_url();
-    let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = up.settings;
+fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
+    let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = settings;
+    let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = settings;
     let gateway = format!("http://127.0.0.1:{gateway_port}");
-    let data = up.data.display();
-    let logs = up.home.log("*");
+    let (nats_url, data, logs) = (plan.nats_url(), plan.folder.display(), plan.home.log("*"));
     let mut out = io::stdout().lock();
     writeln!(
         out,

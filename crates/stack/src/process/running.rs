@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::sys::signal::Signal;
 
-use super::{Launch, Probe, Process};
+use super::{Launch, Process};
 
 /// A process and what it takes to start it again.
 #[derive(Debug)]
 pub struct Running {
     launch: Launch,
-    process: Process,
+    /// The process as it is now.
+    pub process: Process,
     stop_within: Duration,
 }
 
@@ -78,25 +79,5 @@ impl Running {
     /// If it does not run.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         self.process.signal(signal).with_context(|| format!("cannot send {signal} to {}", self.process.name()))
-    }
-
-    /// As [`Process::until_ready`].
-    ///
-    /// # Errors
-    /// As [`Process::until_ready`].
-    pub async fn until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Probe) -> anyhow::Result<()> {
-        self.process.until_ready(limit, probe).await
-    }
-
-    /// The process as it is now.
-    #[must_use]
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
-
-    /// The process, for whoever watches it from now on.
-    #[must_use]
-    pub fn into_process(self) -> Process {
-        self.process
     }
 }

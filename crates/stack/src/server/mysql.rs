@@ -36,13 +36,33 @@ pub struct MySqlOptions {
     pub output: Output,
     /// Which signal it gets when the launcher dies: SIGTERM for data to keep, SIGKILL for a test's.
     pub on_launcher_death: Signal,
+    /// Further arguments.
+    pub further: Vec<String>,
+}
+
+impl MySqlOptions {
+    /// Of a server in `folder` for a test, with data that nobody will miss.
+    #[must_use]
+    pub fn temporary(engine: Engine, folder: &Path, port: u16) -> MySqlOptions {
+        MySqlOptions {
+            engine,
+            data: folder.join(engine.name()),
+            port,
+            password: mysql_data::TEST_PASSWORD.to_owned(),
+            buffer_pool_mib: 64,
+            output: Output::File(folder.join(format!("{engine}.log"))),
+            on_launcher_death: Signal::SIGKILL,
+            further: Vec::new(),
+        }
+    }
 }
 
 /// A running server.
 #[derive(Debug)]
 pub struct MySql {
     options: MySqlOptions,
-    running: Running,
+    /// Its process. What was committed survives a kill.
+    pub running: Running,
 }
 
 impl MySql {
@@ -51,17 +71,9 @@ impl MySql {
     /// # Errors
     /// One line: its program is missing, its folder can't be written, it did not start, or `root` has another password.
     pub async fn start(home: &Home, options: MySqlOptions) -> anyhow::Result<MySql> {
-        MySql::start_with(home, options, &[]).await
-    }
-
-    /// As [`MySql::start`], with further arguments, which go before ours.
-    ///
-    /// # Errors
-    /// As [`MySql::start`].
-    pub async fn start_with(home: &Home, options: MySqlOptions, further: &[String]) -> anyhow::Result<MySql> {
         let program = home.program(options.engine.program())?;
         if !options.data.exists() {
-            mysql_data::initialise(&program, &options).await?;
+            mysql_data::initialise(&program, options.engine, &options.data, &options.password).await?;
         }
         let launch = Launch::new(options.engine.name(), program)
             .args(arguments(options.engine))
@@ -69,7 +81,7 @@ impl MySql {
             .arg(format!("--port={}", options.port))
             .arg(format!("--innodb-buffer-pool-size={}M", options.buffer_pool_mib))
             .arg(redo_log(&options))
-            .args(further)
+            .args(&options.further)
             .output(options.output.clone())
             .on_launcher_death(options.on_launcher_death);
         let first_start = mysql_data::first_start_script(&options.data);
@@ -81,36 +93,13 @@ impl MySql {
         Ok(server)
     }
 
-    /// Starts one for tests in `folder`, on a copy of the template: data that nobody will miss.
+    /// As [`MySql::start`], on a copy of the template, which has the password [`MySqlOptions::temporary`] names.
     ///
     /// # Errors
     /// As [`MySql::start`].
-    pub async fn start_from_template(home: &Home, engine: Engine, folder: &Path, port: u16) -> anyhow::Result<MySql> {
-        MySql::start_from_template_with(home, engine, (folder, port), &[]).await
-    }
-
-    /// As [`MySql::start_from_template`], with further arguments, which go before ours.
-    ///
-    /// # Errors
-    /// As [`MySql::start`].
-    pub async fn start_from_template_with(
-        home: &Home,
-        engine: Engine,
-        (folder, port): (&Path, u16),
-        further: &[String],
-    ) -> anyhow::Result<MySql> {
-        let data = folder.join(engine.name());
-        mysql_data::copy(&mysql_data::template(home, engine).await?, &data).await?;
-        let options = MySqlOptions {
-            engine,
-            data,
-            port,
-            password: mysql_data::TEST_PASSWORD.to_owned(),
-            buffer_pool_mib: 64,
-            output: Output::File(folder.join(format!("{engine}.log"))),
-            on_launcher_death: Signal::SIGKILL,
-        };
-        MySql::start_with(home, options, further).await
+    pub async fn start_temporary(home: &Home, options: MySqlOptions) -> anyhow::Result<MySql> {
+        mysql_data::copy(&mysql_data::template(home, options.engine).await?, &options.data).await?;
+        MySql::start(home, options).await
     }
 
     /// Its data folder.
@@ -146,24 +135,6 @@ impl MySql {
         self.until_ready().await
     }
 
-    /// Its process, to end it. What was committed survives a kill.
-    #[must_use]
-    pub fn running_mut(&mut self) -> &mut Running {
-        &mut self.running
-    }
-
-    /// Its process, to freeze or thaw it.
-    #[must_use]
-    pub fn running(&self) -> &Running {
-        &self.running
-    }
-
-    /// Its process, for whoever cares for it from now on.
-    #[must_use]
-    pub fn into_running(self) -> Running {
-        self.running
-    }
-
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let (url, data) = (self.admin_url(""), self.options.data.clone());
         let probe = async || match account::connect(&url).await {
@@ -178,7 +149,7 @@ impl MySql {
             )),
             Err(error) => Probe::NotYet(error.to_string()),
         };
-        self.running.until_ready(READY_WITHIN, probe).await
+        self.running.process.until_ready(READY_WITHIN, probe).await
     }
 }
 

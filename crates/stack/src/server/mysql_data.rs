@@ -17,7 +17,6 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::mysql::MySqlOptions;
 use crate::Engine;
 use crate::home::{Home, create_folder};
 use crate::process::{Launch, Output, describe};
@@ -38,21 +37,21 @@ pub(super) fn basic_arguments(engine: Engine) -> Vec<String> {
     arguments
 }
 
-/// Makes the data folder of a new server.
-pub(super) async fn initialise(program: &Path, options: &MySqlOptions) -> anyhow::Result<()> {
-    let parent = options.data.parent().context("a data folder has a parent")?;
+/// Makes the data folder of a new server, where `root` will have this password.
+pub(super) async fn initialise(program: &Path, engine: Engine, data: &Path, password: &str) -> anyhow::Result<()> {
+    let parent = data.parent().context("a data folder has a parent")?;
     create_folder(parent)?;
-    let name = options.data.file_name().context("a data folder has a name")?.to_string_lossy();
+    let name = data.file_name().context("a data folder has a name")?.to_string_lossy();
     let unfinished = parent.join(format!("{name}.unfinished"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
-    match options.engine {
+    match engine {
         Engine::MySql => initialise_mysql(program, &unfinished).await?,
         Engine::MariaDb => initialise_mariadb(program, &unfinished).await?,
     }
-    write_first_start_script(&unfinished, &options.password)?;
-    fs::rename(&unfinished, &options.data).with_context(|| format!("cannot create {}", options.data.display()))
+    write_first_start_script(&unfinished, password)?;
+    fs::rename(&unfinished, data).with_context(|| format!("cannot create {}", data.display()))
 }
 
 async fn initialise_mysql(program: &Path, folder: &Path) -> anyhow::Result<()> {
@@ -161,17 +160,7 @@ pub(super) async fn template(home: &Home, engine: Engine) -> anyhow::Result<Path
     let lock = spawn_blocking(move || lock.lock().map(|()| lock)).await.context("cannot wait for a template")?;
     let _lock = lock.context("cannot lock a template")?; // whoever waited for it finds the template made
     if !data.exists() {
-        let (output, password) = (Output::Inherit, TEST_PASSWORD.to_owned());
-        let options = MySqlOptions {
-            engine,
-            data: data.clone(),
-            port: 0,
-            password,
-            buffer_pool_mib: 64,
-            output,
-            on_launcher_death: Signal::SIGKILL,
-        };
-        initialise(&program, &options).await?;
+        initialise(&program, engine, &data, TEST_PASSWORD).await?;
     }
     Ok(data)
 }

@@ -14,7 +14,7 @@ use crate::home::{Home, create_folder};
 use crate::process::{Launch, Output, Probe, Running};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// How to run a nats-server.
 #[derive(Clone, Debug)]
@@ -93,24 +93,17 @@ const ACCOUNTS: &str = include_str!("../../../../k8s/base/nats/accounts.conf");
 #[derive(Debug)]
 pub struct Nats {
     options: NatsOptions,
-    running: Running,
+    /// Its process. What it acknowledged survives a kill: the operating system has it.
+    pub running: Running,
 }
 
 impl Nats {
-    /// Starts it. When this returns, JetStream answers.
-    ///
-    /// # Errors
-    /// One line: its program is missing, its folder can't be written, or it did not start.
-    pub async fn start(home: &Home, options: NatsOptions) -> anyhow::Result<Nats> {
-        Nats::start_with(home, options, &NatsSetup::default()).await
-    }
-
-    /// As [`Nats::start`], for one with more to it. One of a cluster is ready when most of the cluster is: start them
+    /// Starts it. When this returns, JetStream answers. One of a cluster is ready when most of the cluster is: start them
     /// together.
     ///
     /// # Errors
-    /// As [`Nats::start`].
-    pub async fn start_with(home: &Home, options: NatsOptions, setup: &NatsSetup) -> anyhow::Result<Nats> {
+    /// One line: its program is missing, its folder can't be written, or it did not start.
+    pub async fn start(home: &Home, options: NatsOptions, setup: &NatsSetup) -> anyhow::Result<Nats> {
         let program = home.program("nats-server")?;
         create_folder(&options.data)?;
         let path = options.data.join("nats.conf");
@@ -174,24 +167,6 @@ impl Nats {
         self.running.signal(Signal::SIGHUP)
     }
 
-    /// Its process, to end it. What it acknowledged survives a kill: the operating system has it.
-    #[must_use]
-    pub fn running_mut(&mut self) -> &mut Running {
-        &mut self.running
-    }
-
-    /// Its process, to freeze or thaw it.
-    #[must_use]
-    pub fn running(&self) -> &Running {
-        &self.running
-    }
-
-    /// Its process, for whoever cares for it from now on.
-    #[must_use]
-    pub fn into_running(self) -> Running {
-        self.running
-    }
-
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let (health, port) = (format!("{}/healthz", self.monitor_url()), self.options.port);
         let probe = async || match reqwest::get(&health).await {
@@ -204,7 +179,7 @@ impl Nats {
             },
             Err(error) => Probe::NotYet(error.to_string()),
         };
-        self.running.until_ready(READY_WITHIN, probe).await
+        self.running.process.until_ready(READY_WITHIN, probe).await
     }
 }
 

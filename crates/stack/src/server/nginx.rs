@@ -12,9 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::home::{Home, create_folder};
-use crate::process::{Launch, Output, Probe, Process};
+use crate::process::{Launch, Output, Probe, Running};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// What stands beside the configuration, and where nginx lives.
 #[derive(Clone, Debug)]
@@ -36,7 +37,8 @@ pub struct Gateway {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Nginx {
-    process: Process,
+    /// Its process.
+    pub running: Running,
 }
 
 impl Nginx {
@@ -51,7 +53,7 @@ impl Nginx {
         let path = gateway.folder.join("nginx.conf");
         // Started as root it would hand the work to `nobody`, who may not be able to read the workspace.
         let user = if Uid::effective().is_root() { " user root;" } else { "" };
-        let mut process = Launch::new("nginx", program)
+        let launch = Launch::new("nginx", program)
             .arg("-p")
             .arg(&gateway.folder)
             .arg("-c")
@@ -59,8 +61,9 @@ impl Nginx {
             .args(["-e", "stderr", "-g"])
             .arg(format!("daemon off;{user}"))
             .output(gateway.output.clone())
-            .stop_signal(Signal::SIGQUIT) // lets requests in flight finish
-            .spawn()?;
+            .stop_signal(Signal::SIGQUIT); // lets requests in flight finish
+        let mut running = Running::start(launch, STOP_WITHIN)?;
+
         // With TLS the refusal of plain HTTP shows as much: it listens, with this configuration.
         let ready = if gateway.tls.is_some() { "HTTP/1.1 400" } else { "HTTP/1.1 200" };
         let probe = async || match health(gateway).await {
@@ -68,14 +71,8 @@ impl Nginx {
             Ok(answer) => Probe::NotYet(format!("/health answered {answer:?}")),
             Err(error) => Probe::NotYet(error.to_string()),
         };
-        process.until_ready(READY_WITHIN, probe).await?;
-        Ok(Nginx { process })
-    }
-
-    /// The process, for whoever watches it from now on.
-    #[must_use]
-    pub fn into_process(self) -> Process {
-        self.process
+        running.process.until_ready(READY_WITHIN, probe).await?;
+        Ok(Nginx { running })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::home::Home;
 use crate::process::Output;
 use crate::proxy::TcpProxy;
-use crate::server::{self, NATS_USERS, NatsPeer, NatsSetup, NatsUser};
+use crate::server::{self, MySqlOptions, NATS_USERS, NatsPeer, NatsSetup, NatsUser};
 
 fn home() -> Home {
     Home::find().expect("tests run inside the workspace")
@@ -103,7 +103,7 @@ impl Nats {
             output: Output::File(folder.path().join("nats.log")),
             on_launcher_death: Signal::SIGKILL,
         };
-        let server = server::Nats::start_with(&home, options, &setup).await;
+        let server = server::Nats::start(&home, options, &setup).await;
         let server = server.unwrap_or_else(|error| panic!("{error:#}"));
         Nats { server, ports, _folder: folder }
     }
@@ -164,46 +164,6 @@ impl Nats {
     pub fn set_passwords(&self, passwords: &[(NatsUser, &str)]) {
         self.server.set_passwords(passwords).unwrap_or_else(|error| panic!("{error:#}"));
     }
-
-    /// Stops it in an orderly way.
-    ///
-    /// # Panics
-    /// If it can't be stopped.
-    pub async fn stop(&mut self) {
-        self.server.running_mut().stop().await.expect("nats-server stops");
-    }
-
-    /// Kills it with SIGKILL.
-    ///
-    /// # Panics
-    /// If it can't be killed.
-    pub async fn kill(&mut self) {
-        self.server.running_mut().kill().await.expect("nats-server can be killed");
-    }
-
-    /// Starts it again on the same store and ports.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub async fn restart(&mut self) {
-        self.server.restart().await.unwrap_or_else(|error| panic!("{error:#}"));
-    }
-
-    /// Freezes it (SIGSTOP): connections stay open and nothing answers. [`Nats::thaw`] ends it.
-    ///
-    /// # Panics
-    /// If it can't be signalled.
-    pub fn freeze(&self) {
-        self.server.running().freeze().expect("nats-server can be signalled");
-    }
-
-    /// Lets it go on after [`Nats::freeze`].
-    ///
-    /// # Panics
-    /// If it can't be signalled.
-    pub fn thaw(&self) {
-        self.server.running().thaw().expect("nats-server can be signalled");
-    }
 }
 
 /// A database server with nothing in it. Dropping it kills it and removes its data.
@@ -230,8 +190,9 @@ impl MySql {
     pub async fn start_with(engine: Engine, further: &[String]) -> MySql {
         let (home, port) = (home(), Port::reserve());
         let folder = folder();
-        let place = (folder.path(), port.number());
-        let server = server::MySql::start_from_template_with(&home, engine, place, further).await;
+        let options = MySqlOptions::temporary(engine, folder.path(), port.number());
+        let options = MySqlOptions { further: further.to_vec(), ..options };
+        let server = server::MySql::start_temporary(&home, options).await;
         let server = server.unwrap_or_else(|error| panic!("{error:#}"));
         MySql { server, port, _folder: folder }
     }
@@ -253,44 +214,53 @@ impl MySql {
     pub fn port(&self) -> u16 {
         self.port.number()
     }
-
-    /// Stops it in an orderly way.
-    ///
-    /// # Panics
-    /// If it can't be stopped.
-    pub async fn stop(&mut self) {
-        self.server.running_mut().stop().await.expect("the database stops");
-    }
-
-    /// Kills it with SIGKILL. What was committed survives.
-    ///
-    /// # Panics
-    /// If it can't be killed.
-    pub async fn kill(&mut self) {
-        self.server.running_mut().kill().await.expect("the database can be killed");
-    }
-
-    /// Starts it again on the same data and port.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub async fn restart(&mut self) {
-        self.server.restart().await.unwrap_or_else(|error| panic!("{error:#}"));
-    }
-
-    /// Freezes it (SIGSTOP): connections stay open and nothing answers. [`MySql::thaw`] ends it.
-    ///
-    /// # Panics
-    /// If it can't be signalled.
-    pub fn freeze(&self) {
-        self.server.running().freeze().expect("the database can be signalled");
-    }
-
-    /// Lets it go on after [`MySql::freeze`].
-    ///
-    /// # Panics
-    /// If it can't be signalled.
-    pub fn thaw(&self) {
-        self.server.running().thaw().expect("the database can be signalled");
-    }
 }
+
+/// What a test does to a server's process.
+macro_rules! harmed {
+    ($($server:ident)*) => {$(
+        impl $server {
+            /// Stops it in an orderly way.
+            ///
+            /// # Panics
+            /// If it can't be stopped.
+            pub async fn stop(&mut self) {
+                self.server.running.stop().await.expect("a server stops");
+            }
+
+            /// Kills it with SIGKILL. What it said to have stored survives.
+            ///
+            /// # Panics
+            /// If it can't be killed.
+            pub async fn kill(&mut self) {
+                self.server.running.kill().await.expect("a server can be killed");
+            }
+
+            /// Starts it again on the same data and ports.
+            ///
+            /// # Panics
+            /// If it does not start.
+            pub async fn restart(&mut self) {
+                self.server.restart().await.unwrap_or_else(|error| panic!("{error:#}"));
+            }
+
+            /// Freezes it (SIGSTOP): connections stay open and nothing answers. `thaw` ends it.
+            ///
+            /// # Panics
+            /// If it can't be signalled.
+            pub fn freeze(&self) {
+                self.server.running.freeze().expect("a server can be signalled");
+            }
+
+            /// Lets it go on after `freeze`.
+            ///
+            /// # Panics
+            /// If it can't be signalled.
+            pub fn thaw(&self) {
+                self.server.running.thaw().expect("a server can be signalled");
+            }
+        }
+    )*};
+}
+
+harmed!(Nats MySql);

@@ -10,7 +10,8 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::{BINARIES_VARIABLE, HOW, Port};
-use crate::process::{Launch, Output, Probe, Process};
+use crate::process::{Launch, Output, Process};
+use crate::service;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
@@ -50,13 +51,7 @@ impl Service {
         let program = program.as_ref();
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let log = folder.path().join(format!("{name}.log"));
-        let launch = Launch::new(name, program)
-            .arg("run")
-            .env("HTTP_ADDR", format!("127.0.0.1:{}", http.number()))
-            .env("ADMIN_ADDR", format!("127.0.0.1:{}", admin.number()))
-            .env("LOG_FORMAT", "text")
-            .output(Output::File(log.clone()))
-            .on_launcher_death(Signal::SIGKILL);
+        let launch = service::launch(&name, program, [http.number(), admin.number()]).output(Output::File(log.clone()));
         Service { launch, process: None, http, admin, log, _folder: folder }
     }
 
@@ -91,14 +86,8 @@ impl Service {
     /// # Panics
     /// If it does not within 30 seconds; with what it said.
     pub async fn until_ready(&mut self) {
-        let url = self.admin_url("/readyz");
-        let client = reqwest::Client::new();
-        let probe = async || match client.get(&url).send().await {
-            Ok(answer) if answer.status().is_success() => Probe::Ready,
-            Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
-            Err(error) => Probe::NotYet(error.to_string()),
-        };
-        let ready = self.running().until_ready(READY_WITHIN, probe).await;
+        let admin = self.admin.number();
+        let ready = self.running().until_ready(READY_WITHIN, async || service::readiness(admin).await).await;
         ready.unwrap_or_else(|error| panic!("{error:#}"));
     }
 

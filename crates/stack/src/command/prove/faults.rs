@@ -107,7 +107,7 @@ impl<'a> Trial<'a> {
         let status = running.stop().await?;
         *self.stops.borrow_mut() += 1;
         if !status.success() {
-            let words = running.process().last_words();
+            let words = running.process.last_words();
             self.accuse(name, format!("{name} was asked to stop and ended with {}: {words}", describe(status)));
         }
         Ok(())
@@ -133,8 +133,8 @@ impl<'a> Trial<'a> {
     }
 
     fn look(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
-        let Some(status) = running.process().wait().now_or_never() else { return Ok(()) };
-        let (status, words) = (describe(status?), running.process().last_words());
+        let Some(status) = running.process.wait().now_or_never() else { return Ok(()) };
+        let (status, words) = (describe(status?), running.process.last_words());
         self.accuse(name, format!("{name} ended by itself with {status}: {words}"));
         if self.misdeeds.borrow().len() > 100 {
             bail!("{name} ends again and again: {words}");

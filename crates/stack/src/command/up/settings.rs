@@ -2,6 +2,7 @@
 
 use stack::Engine;
 use stack::port::Wanted;
+use stack::service::Program;
 
 /// Every port is one of 127.0.0.1.
 #[derive(Debug, clap::Args)]
@@ -69,15 +70,19 @@ pub(crate) fn nats_nodes(text: &str) -> Result<u16, &'static str> {
 }
 
 impl Settings {
-    /// The ports of the nats-servers, from the first one on.
-    pub(crate) fn of_each_node(&self, first: u16) -> impl Iterator<Item = u16> {
-        (0..self.nats_nodes).map(move |index| first.saturating_add(index))
+    /// Of each nats-server: for clients, for its monitor and for the others.
+    pub(crate) fn nats_ports(&self) -> Vec<[u16; 3]> {
+        let first = [self.nats_port, self.nats_monitor_port, self.nats_cluster_port];
+        (0..self.nats_nodes).map(|index| first.map(|port| port.saturating_add(index))).collect()
     }
 
-    /// The nats-servers, for clients.
-    pub(crate) fn nats_url(&self) -> String {
-        let urls = self.of_each_node(self.nats_port).map(|port| format!("nats://127.0.0.1:{port}"));
-        urls.collect::<Vec<_>>().join(",")
+    /// The port of a service's API, if it has one, and of its `/readyz`.
+    pub(crate) fn ports_of(&self, service: Program) -> [u16; 2] {
+        match service {
+            Program::OrderSvc => [self.order_svc_port, self.order_svc_admin_port],
+            Program::OutboxRelay => [0, self.outbox_relay_admin_port],
+            Program::NotifySvc => [self.notify_svc_port, self.notify_svc_admin_port],
+        }
     }
 
     /// `host:port` of one of these ports.
@@ -97,13 +102,12 @@ impl Settings {
             want("notify-svc's admin port", self.notify_svc_admin_port, "STACK_NOTIFY_SVC_ADMIN_PORT"),
             want("outbox-relay's admin port", self.outbox_relay_admin_port, "STACK_OUTBOX_RELAY_ADMIN_PORT"),
         ];
-        let mut each = |owner, first, setting| {
-            ports.extend(self.of_each_node(first).map(|number| want(owner, number, setting)));
-        };
-        each("NATS", self.nats_port, "STACK_NATS_PORT");
-        each("the NATS monitor", self.nats_monitor_port, "STACK_NATS_MONITOR_PORT");
-        if self.nats_nodes > 1 {
-            each("the NATS cluster", self.nats_cluster_port, "STACK_NATS_CLUSTER_PORT");
+        for [port, monitor, cluster] in self.nats_ports() {
+            ports.push(want("NATS", port, "STACK_NATS_PORT"));
+            ports.push(want("the NATS monitor", monitor, "STACK_NATS_MONITOR_PORT"));
+            if self.nats_nodes > 1 {
+                ports.push(want("the NATS cluster", cluster, "STACK_NATS_CLUSTER_PORT"));
+            }
         }
         ports
     }

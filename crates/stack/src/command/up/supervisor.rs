@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::future::{pending, select_all};
-use stack::process::{Launch, Process, describe};
+use stack::process::{Launch, Process, Running, describe};
 use stack::signals::Signals;
 use tokio::time::{Instant, sleep_until};
 
@@ -34,9 +34,9 @@ impl From<anyhow::Error> for Ending {
 
 /// A child, which may have died and wait to be started again.
 struct Child {
-    process: Process,
-    /// How to start it again; none for a server, whose end ends the stack.
-    launch: Option<Launch>,
+    running: Running,
+    /// Not a server, whose end ends the stack.
+    is_service: bool,
     started: Instant,
     delay: Duration,
     again_at: Option<Instant>,
@@ -45,7 +45,7 @@ struct Child {
 /// What happens to a child.
 enum Event {
     Ended(io::Result<ExitStatus>),
-    Started(anyhow::Result<Box<Process>>),
+    Started(anyhow::Result<()>),
 }
 
 /// The children, in the order in which they started.
@@ -61,18 +61,18 @@ impl Supervisor {
     }
 
     /// Watches a server.
-    pub(crate) fn adopt(&mut self, process: Process) {
-        self.add(process, None);
+    pub(crate) fn adopt(&mut self, running: Running) {
+        self.add(running, false);
     }
 
     /// Starts and watches a service.
     pub(crate) fn start(&mut self, launch: Launch) -> anyhow::Result<()> {
-        self.add(launch.spawn()?, Some(launch));
+        self.add(Running::start(launch, STOP_WITHIN)?, true);
         Ok(())
     }
 
-    fn add(&mut self, process: Process, launch: Option<Launch>) {
-        self.children.push(Child { process, launch, started: Instant::now(), delay: FIRST_DELAY, again_at: None });
+    fn add(&mut self, running: Running, is_service: bool) {
+        self.children.push(Child { running, is_service, started: Instant::now(), delay: FIRST_DELAY, again_at: None });
     }
 
     /// Takes a step, unless the stack ends before it is done. Dropping the step ends what it has started.
@@ -92,13 +92,11 @@ impl Supervisor {
             };
             let child = &mut self.children[index];
             match event {
-                Event::Ended(status) if restarts && child.launch.is_some() => child.wait_to_start_again(status),
+                Event::Ended(status) if restarts && child.is_service => child.wait_to_start_again(status),
                 Event::Ended(status) => {
-                    return Ending::Failed(report(&self.children.remove(index).process, status));
+                    return Ending::Failed(report(&self.children.remove(index).running.process, status));
                 }
-                Event::Started(Ok(process)) => {
-                    (child.process, child.started, child.again_at) = (*process, Instant::now(), None);
-                }
+                Event::Started(Ok(())) => (child.started, child.again_at) = (Instant::now(), None),
                 Event::Started(Err(error)) => return Ending::Failed(error),
             }
         }
@@ -110,12 +108,12 @@ impl Supervisor {
             if child.again_at.is_some() {
                 continue; // it has ended
             }
-            let child = &mut child.process;
-            println!("{:<12} | stopping {}", "stack", child.name());
-            match child.stop(STOP_WITHIN).await {
+            let name = child.running.process.name().to_owned();
+            println!("{:<12} | stopping {name}", "stack");
+            match child.running.stop().await {
                 Ok(status) if status.success() => {}
-                Ok(status) => println!("{:<12} | {} stopped with {}", "stack", child.name(), describe(status)),
-                Err(error) => println!("{:<12} | cannot stop {}: {error}", "stack", child.name()),
+                Ok(status) => println!("{:<12} | {name} stopped with {}", "stack", describe(status)),
+                Err(error) => println!("{:<12} | {error:#}", "stack"),
             }
         }
     }
@@ -127,24 +125,25 @@ impl Child {
         if self.started.elapsed() > A_WHILE {
             self.delay = FIRST_DELAY;
         }
+        let process = &self.running.process;
         let reason = match status {
-            Ok(status) if status.code().is_some() => format!("{}: {}", describe(status), self.process.last_words()),
+            Ok(status) if status.code().is_some() => format!("{}: {}", describe(status), process.last_words()),
             Ok(status) => describe(status),
             Err(error) => error.to_string(),
         };
-        let (name, seconds) = (self.process.name(), self.delay.as_secs_f64());
+        let (name, seconds) = (process.name(), self.delay.as_secs_f64());
         println!("{:<12} | {name} ended ({reason}); it is started again in {seconds:.1} s", "stack");
         self.again_at = Some(Instant::now() + self.delay);
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
     }
 
     async fn event(&mut self) -> Event {
-        match (self.again_at, &self.launch) {
-            (Some(at), Some(launch)) => {
+        match self.again_at {
+            Some(at) => {
                 sleep_until(at).await;
-                Event::Started(launch.spawn().map(Box::new))
+                Event::Started(self.running.start_again())
             }
-            _ => Event::Ended(self.process.wait().await),
+            None => Event::Ended(self.running.process.wait().await),
         }
     }
 }

@@ -1,0 +1,93 @@
+//! The three programs: what each is called, what it works on and what it is told, whoever starts it.
+//!
+//! Guarantees that `up`, `prove`, the benchmarks and the tests start a service the same way and wait for it the same way.
+
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use schema::database::{Definition, NOTIFICATIONS, ORDERS};
+use schema::names;
+
+use crate::process::{Launch, Probe};
+
+/// A program of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Takes orders.
+    OrderSvc,
+    /// Publishes their events.
+    OutboxRelay,
+    /// Notifies customers.
+    NotifySvc,
+}
+
+impl Program {
+    /// All of them, in the order in which events pass them.
+    pub const ALL: [Program; 3] = [Program::OrderSvc, Program::OutboxRelay, Program::NotifySvc];
+
+    /// Its file, and its user at NATS.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::OrderSvc => "order-svc",
+            Program::OutboxRelay => "outbox-relay",
+            Program::NotifySvc => "notify-svc",
+        }
+    }
+
+    /// Its user at the database.
+    #[must_use]
+    pub fn user(self) -> &'static str {
+        match self {
+            Program::OrderSvc => "order_svc",
+            Program::OutboxRelay => "outbox_relay",
+            Program::NotifySvc => "notify_svc",
+        }
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(self) -> &'static Definition {
+        match self {
+            Program::OrderSvc | Program::OutboxRelay => &ORDERS,
+            Program::NotifySvc => &NOTIFICATIONS,
+        }
+    }
+
+    /// What it is told about the web store. A caller's own environment goes before it, and so does [`Launch::env`].
+    #[must_use]
+    pub fn settings(self) -> Vec<(&'static str, String)> {
+        match self {
+            Program::OutboxRelay => vec![
+                ("STREAM", names::STREAM.to_owned()),
+                ("STREAM_SUBJECTS", names::STREAM_SUBJECTS.join(",")),
+                ("EVENT_SOURCE", names::ORDERS_SOURCE.to_owned()),
+                ("WAKE_SUBJECT", names::ORDERS_WAKE_SUBJECT.to_owned()),
+            ],
+            Program::OrderSvc | Program::NotifySvc => Vec::new(),
+        }
+    }
+}
+
+/// How to run a service under a name, from its file, on a port for its API and one for `/readyz`. It still has to be told
+/// where its database and NATS are.
+#[must_use]
+pub fn launch(name: &str, file: &Path, [http, admin]: [u16; 2]) -> Launch {
+    let launch = Launch::new(name, file)
+        .arg("run")
+        .env("HTTP_ADDR", format!("127.0.0.1:{http}"))
+        .env("ADMIN_ADDR", format!("127.0.0.1:{admin}"))
+        .on_launcher_death(Signal::SIGKILL); // with nobody left to read its logs, a drain could get stuck on them
+    let program = Program::ALL.into_iter().find(|program| file.ends_with(program.name()));
+    let settings = program.map(Program::settings).unwrap_or_default();
+    settings.into_iter().fold(launch, |launch, (name, value)| launch.env_default(name, value))
+}
+
+/// Whether a service says that it is ready.
+pub async fn readiness(admin_port: u16) -> Probe {
+    match reqwest::get(format!("http://127.0.0.1:{admin_port}/readyz")).await {
+        Ok(answer) if answer.status().is_success() => Probe::Ready,
+        Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+        Err(error) => Probe::NotYet(error.to_string()),
+    }
+}
