@@ -7,7 +7,7 @@ use anyhow::Context;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
-use runtime::readiness::{Latch, Readiness};
+use runtime::readiness::{Latch, Readiness, Weight};
 use runtime::{mysql, nats};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let client = nats::connect_ready("notify-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
 
     let monitor = Monitor::new(client.clone());
+    readiness.report(Weight::Told, monitor.troubles());
     let metrics = Metrics::register(&registry)?;
     let email_wake = Arc::new(Notify::new());
     let app = App { pool: pool.clone(), monitor: monitor.clone(), metrics: metrics.clone() };

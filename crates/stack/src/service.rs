@@ -83,11 +83,14 @@ pub fn launch(name: &str, file: &Path, [http, admin]: [u16; 2]) -> Launch {
     settings.into_iter().fold(launch, |launch, (name, value)| launch.env_default(name, value))
 }
 
+/// What is said before what a service says of why it is not ready.
+pub const UNREADY: &str = "/readyz says: ";
+
 /// Whether a service says that it is ready.
 pub async fn readiness(admin_port: u16) -> Probe {
     match reqwest::get(format!("http://127.0.0.1:{admin_port}/readyz")).await {
         Ok(answer) if answer.status().is_success() => Probe::Ready,
-        Ok(answer) => Probe::NotYet(format!("/readyz answered {}", answer.status())),
+        Ok(answer) => Probe::NotYet(format!("{UNREADY}{}", answer.text().await.unwrap_or_default().trim_end())),
         Err(error) => Probe::NotYet(error.to_string()),
     }
 }

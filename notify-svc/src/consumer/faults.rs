@@ -63,4 +63,25 @@ impl Fault {
             Self::DatabaseRefuses => "the database refuses to store effects; messages are held",
         }
     }
+
+    /// What follows from it, and what to do.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::BrokerUnreachable => "no event has an effect until it answers; see to NATS and the network",
+            Self::StreamMissing => "no event has an effect until then; see to the outbox relay",
+            Self::ConsumerRefused => {
+                "no event has an effect until it takes them; compare this user's rights with accounts.conf, and the stream's \
+                 max_consumers and consumer_limits with `outbox-relay stream check`"
+            }
+            Self::ConsumerAstray | Self::PullLost => "nothing is lost, it is attached to again",
+            Self::StreamDoubted => {
+                "nothing is lost, no event has an effect until then; see to the servers that can't reach each other"
+            }
+            Self::DatabaseUnavailable => "nothing is lost; see to the database",
+            Self::DatabaseRefuses => {
+                "nothing is lost, no event has an effect until it takes them; apply schema/migrations/notifications and \
+                 schema/grants/notifications.sql"
+            }
+        }
+    }
 }

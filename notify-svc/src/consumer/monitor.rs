@@ -8,6 +8,7 @@ use async_nats::jetstream;
 use async_nats::{Client, jetstream::consumer};
 use chrono::{DateTime, Utc};
 use schema::names;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 pub struct Monitor {
     client: Client,
     seen: Arc<Mutex<Seen>>,
+    told: watch::Sender<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +104,7 @@ pub struct ConsumerState {
 impl Monitor {
     /// Nothing has been seen yet.
     pub fn new(client: Client) -> Self {
-        Self { client, seen: Arc::default() }
+        Self { client, seen: Arc::default(), told: watch::Sender::new(Vec::new()) }
     }
 
     /// Notes a fault, and logs it if it is news.
@@ -112,18 +114,27 @@ impl Monitor {
             tracing::warn!(fault = fault.code(), "{}", fault.describe());
         }
         seen.troubled = true;
+        self.told.send_replace(vec![format!("{}: {}; {}", fault.code(), fault.describe(), fault.advice())]);
         seen.last_fault = Some(LastFault { fault, at: Utc::now() });
     }
 
     /// Notes that the broker answers.
     pub fn attached(&self) {
         self.seen().troubled = false;
+        self.told.send_replace(Vec::new());
+    }
+
+    /// The fault that lasts, for readiness to tell. The API goes on: all replicas share what is at fault, and what they have
+    /// stored can still be read.
+    pub fn troubles(&self) -> watch::Receiver<Vec<String>> {
+        self.told.subscribe()
     }
 
     /// Notes that a batch was committed.
     pub fn processed(&self) {
         let mut seen = self.seen();
         seen.troubled = false;
+        self.told.send_replace(Vec::new());
         seen.last_processed_at = Some(Utc::now());
     }
 

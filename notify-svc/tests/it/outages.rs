@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use runtime::mysql::STATEMENT_TIME_MAX;
-use stack::testing::{Service, TcpProxy, eventually, eventually_within};
+use stack::testing::{MySql, Service, TcpProxy, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
 use crate::setting::{Published, Setting, get, stat};
@@ -20,7 +20,29 @@ async fn until_last_error(service: &Service, code: &str) {
     .await;
 }
 
+async fn readyz(service: &Service) -> (u16, String) {
+    let answer = reqwest::get(service.admin_url("/readyz")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
 both_engines! {
+    async fn a_database_that_refuses_effects_is_told_by_readiness_and_the_api_goes_on(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let setting = Setting::on(&server).await;
+        let service = setting.service().start().await;
+        sqlx::query("REVOKE INSERT ON notifications FROM 'notify_svc'@'%'").execute(&setting.pool).await.unwrap();
+        setting.publish(&[&Published::created()]).await;
+        eventually("it is told", async || {
+            let (status, said) = readyz(&service).await;
+            status == 200 && said.contains("\ndatabase-refuses: ") && said.contains("schema/grants/notifications.sql")
+        })
+        .await;
+        get(&service, "/api/events/status").await;
+        sqlx::query("GRANT INSERT ON notifications TO 'notify_svc'@'%'").execute(&setting.pool).await.unwrap();
+        setting.until_count("notifications", 1).await;
+        eventually("it is told no more", async || readyz(&service).await == (200, "ready\n".to_owned())).await;
+    }
+
     async fn a_database_outage_burns_no_message(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut to_database = TcpProxy::start(setting.database.port()).await;

@@ -12,7 +12,7 @@ use schema::names::OUTBOX_LEASE;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::preflight::{Broker, Demands, FindingsGauge, Preflight, worst_replay};
+use super::preflight::{Board, Broker, Demands, Preflight, worst_replay};
 use crate::config::RunConfig;
 use crate::drain::claim::Rules;
 use crate::drain::line::Lines;
@@ -41,9 +41,9 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::register(&registry)?;
     let housekeeping_metrics = HousekeepingMetrics::register(&registry)?;
     let losses = LossMetrics::register(&registry)?;
-    let findings = FindingsGauge::register(&registry)?;
     let shutdown = CancellationToken::new();
     let readiness = Readiness::new(shutdown.clone());
+    let board = Board::register(&registry, &readiness)?;
     let mut lifecycle = Lifecycle::new(shutdown.clone());
 
     let admin = server::bind(config.process.admin_addr).await?;
@@ -71,7 +71,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));
     lifecycle.spawn(
         "preflight",
-        preflight.clone().run(findings, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
+        preflight.clone().run(board, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
     );
 
     let relay = Relay {

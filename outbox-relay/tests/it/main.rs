@@ -28,6 +28,7 @@ mod pausing;
 mod plans;
 mod proving;
 mod purging;
+mod readiness;
 mod recognising;
 mod replaying;
 mod rubbish;

@@ -140,3 +140,9 @@ pub async fn metric(relay: &Service, name: &str) -> f64 {
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
     line.unwrap_or_else(|| panic!("{name} is not in {text}")).split(' ').next_back().unwrap().parse().unwrap()
 }
+
+/// The status and the body of `/readyz`.
+pub async fn readyz(relay: &Service) -> (u16, String) {
+    let answer = reqwest::get(relay.admin_url("/readyz")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}

@@ -17,13 +17,12 @@ pub fn router(registry: Registry, readiness: Readiness) -> Router {
         .route("/metrics", get(metrics).with_state(registry))
 }
 
-/// 200 when ready, else 503 with the names of the parts that the process waits for, one a line.
+/// 200 when ready, else 503 with what the process waits for; both with what a person must act on, one a line.
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
-    let waiting = readiness.waiting();
-    if waiting.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, waiting.iter().map(|part| format!("waiting for {part}\n")).collect())
+    let state = readiness.state();
+    let (status, head) =
+        if state.is_ready { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "") };
+    (status, state.lines.iter().fold(head.to_owned(), |body, line| body + line + "\n"))
 }
 
 async fn metrics(State(registry): State<Registry>) -> impl IntoResponse {

@@ -51,7 +51,11 @@ async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
 /// Rows that somebody with more rights than a writer's has made or changed.
 fn foreign(rows: &Foreign) -> Vec<Finding> {
     let kinds = [
-        (rows.unsettled, "are published and were never settled", "they were never in the stream, and are not purged"),
+        (
+            rows.unsettled,
+            "are marked as published, and no relay published them",
+            "no consumer gets them, and they are never purged",
+        ),
         (
             rows.far_ahead,
             "wait for longer than an hour",
@@ -59,8 +63,8 @@ fn foreign(rows: &Foreign) -> Vec<Finding> {
         ),
         (rows.undiscarded, "are tombstones that nobody discarded", "consumers step over what is in them"),
     ];
-    let mend =
-        "find who writes more than the columns of the contract, grant INSERT on these only, and correct the rows";
+    let mend = "find who writes more than the columns of the contract, grant INSERT on these only, and correct the rows: \
+                `outbox-relay event requeue` publishes those that no relay did";
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
     found
         .map(|(count, what, why)| Finding::new(Error, "outbox", format!("{count} events or more {what}"), why, mend))

@@ -3,6 +3,7 @@
 //! Guarantees to change nothing. What can't be asked, because the database or the broker is away, is a note and never a
 //! reason not to start: a relay waits for both. Each finding says what is, why it matters and how to mend it.
 
+mod board;
 mod database;
 mod difference;
 mod stream;
@@ -11,7 +12,6 @@ mod variables;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use prometheus::{IntGaugeVec, Opts, Registry};
 use runtime::mysql::Pool;
 use runtime::retry::Retry;
 use serde::Serialize;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::StreamConfig;
 
+pub use board::Board;
 pub use stream::Broker;
 
 const REFUSED: &str = "the preflight found what must be mended, and --strict is set";
@@ -98,6 +99,12 @@ pub struct Preflight {
     pub demands: Demands,
 }
 
+/// What each server has, or that it could not be asked.
+struct Looked {
+    database: Result<Vec<Finding>, Finding>,
+    stream: Result<Vec<Finding>, Finding>,
+}
+
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Findings {
@@ -122,12 +129,12 @@ impl Findings {
 impl Preflight {
     /// Looks once; each of the two servers is given a few seconds.
     pub async fn look(&self) -> Findings {
+        self.ask().await.into()
+    }
+
+    async fn ask(&self) -> Looked {
         let (database, stream) = tokio::join!(database::look(&self.pool), self.broker.look(&self.demands));
-        let is_complete = database.is_ok() && stream.is_ok();
-        let mut findings: Vec<Finding> =
-            [database, stream].into_iter().flat_map(|looked| looked.unwrap_or_else(|unasked| vec![unasked])).collect();
-        findings.sort_by_key(|finding| finding.severity);
-        Findings { findings, is_complete }
+        Looked { database, stream }
     }
 
     /// Looks once if the relay is strict.
@@ -144,13 +151,13 @@ impl Preflight {
     }
 
     /// Looks until both servers answered once, and then again and again, `every` so often: somebody may edit the stream or
-    /// the server at any time. What is new is logged; only the first look refuses.
+    /// the server at any time. What is new is logged, and what is found stands on the board; only the first look refuses.
     ///
     /// # Errors
     /// If `is_strict` and something must be mended.
     pub async fn run(
         self,
-        gauge: FindingsGauge,
+        board: Board,
         is_strict: bool,
         every: Duration,
         shutdown: CancellationToken,
@@ -158,8 +165,10 @@ impl Preflight {
         let mut retry = Retry::new(Duration::from_secs(1), Duration::from_secs(60));
         let mut before: Option<Findings> = None;
         loop {
-            let found = self.look().await;
-            gauge.set(&found);
+            let looked = self.ask().await;
+            board.tell(&looked);
+            let found = Findings::from(looked);
+            board.count(&found);
             if found.is_complete {
                 found.log_new(before.as_ref());
                 anyhow::ensure!(!(is_strict && before.is_none() && found.refuse()), "{REFUSED}");
@@ -172,6 +181,16 @@ impl Preflight {
                 return Ok(());
             }
         }
+    }
+}
+
+impl From<Looked> for Findings {
+    fn from(Looked { database, stream }: Looked) -> Self {
+        let is_complete = database.is_ok() && stream.is_ok();
+        let mut findings: Vec<Finding> =
+            [database, stream].into_iter().flat_map(|looked| looked.unwrap_or_else(|unasked| vec![unasked])).collect();
+        findings.sort_by_key(|finding| finding.severity);
+        Self { findings, is_complete }
     }
 }
 
@@ -196,36 +215,6 @@ impl Findings {
         }
         for finding in before.iter().flat_map(|before| &before.findings).filter(|one| lacks(self, one)) {
             tracing::info!(setting = &*finding.setting, what = finding.what, "preflight: is no longer so");
-        }
-    }
-}
-
-/// The number of findings by severity.
-#[derive(Clone, Debug)]
-pub struct FindingsGauge(IntGaugeVec);
-
-impl FindingsGauge {
-    /// Registers it.
-    ///
-    /// # Errors
-    /// If it is registered already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let opts = Opts::new(
-            "relay_preflight_findings",
-            "What the preflight found at its last look, by severity: at the start, and then once a minute.",
-        );
-        let gauge = IntGaugeVec::new(opts, &["severity"])?;
-        for severity in Severity::ALL {
-            gauge.with_label_values(&[severity.as_str()]);
-        }
-        registry.register(Box::new(gauge.clone()))?;
-        Ok(Self(gauge))
-    }
-
-    fn set(&self, found: &Findings) {
-        for severity in Severity::ALL {
-            let count = found.findings.iter().filter(|finding| finding.severity == severity).count();
-            self.0.with_label_values(&[severity.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 }
