@@ -138,6 +138,11 @@ impl Event {
     }
 }
 
+/// The heal epoch after this one: never 0, which is that of an event that was never lost, and never too large.
+pub fn next_epoch(heal_epoch: u32) -> u32 {
+    heal_epoch % u32::MAX + 1
+}
+
 /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message; so has
 /// a tombstone, because the broker may have stored the event before it was given up.
 pub fn msg_id(event_id: EventId, is_tombstone: bool, heal_epoch: u32) -> String {

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use super::check::Check;
 use super::{WatchError, Watcher};
-use crate::event::{Aggregate, Event};
+use crate::event::{Aggregate, Event, next_epoch};
 use crate::publish::Outage;
 use crate::publish::look::StreamNow;
 use crate::publish::probe::Probe;
@@ -121,7 +121,7 @@ impl Check<'_> {
             return Ok(Shown::Unfit(aggregate));
         };
         let lost_id = event.msg_id();
-        event.heal_epoch = event.heal_epoch.saturating_add(1);
+        event.heal_epoch = next_epoch(event.heal_epoch);
         let end = publisher.look().await?.last_seq;
         if let Some(place) = publisher.earlier_probe(&event, end).await? {
             return self.settle_again(lost, (event.heal_epoch, place)).await.map(|()| Shown::Nothing);
@@ -143,7 +143,7 @@ impl Check<'_> {
                     return Ok(Shown::Unfit(aggregate));
                 }
                 Probe::Forgotten => {
-                    event.heal_epoch = event.heal_epoch.saturating_add(1);
+                    event.heal_epoch = next_epoch(event.heal_epoch);
                     continue;
                 }
                 Probe::Refused => continue,

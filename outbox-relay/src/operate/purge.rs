@@ -7,7 +7,7 @@ use anyhow::Context;
 use runtime::config::duration;
 use serde::Serialize;
 
-use crate::hold::retention::{Walk, rest_after};
+use crate::hold::retention::{Step, Walk, rest_after};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_view;
 use runtime::operator::ActConfig;
@@ -47,11 +47,12 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     let mut walk = Walk::new(config.older_than, config.dry_run);
     loop {
         let started = Instant::now();
-        if !walk.step(&pool).await.context("purging")? {
+        let step = walk.step(&pool).await.context("purging")?;
+        if step == Step::End {
             break;
         }
         progress.at(walk.position());
-        if !config.dry_run {
+        if step == Step::Old && !config.dry_run {
             tokio::time::sleep(rest_after(started.elapsed())).await;
         }
     }

@@ -1,4 +1,5 @@
-//! `outbox-relay event requeue`: dead events get their attempts again, and what was held behind them goes on.
+//! `outbox-relay event requeue`: dead events get their attempts again, and what was held behind them goes on. So do events that
+//! somebody else than a relay marked as published.
 //!
 //! What still breaks the contract would be dead again at once, so it is refused with the reason, by the check that a claim
 //! makes. Named events are requeued all or none; of those that a filter finds, the ones that break it are left dead and named.
@@ -25,7 +26,7 @@ pub struct RequeueConfig {
     #[command(flatten)]
     pub act: ActConfig,
 
-    /// Ids of dead events.
+    /// Ids of events that are dead, or marked as published though no relay published them.
     pub events: Vec<Uuid>,
 
     /// Requeue dead events, narrowed by --type and --error.
@@ -85,7 +86,7 @@ async fn refused(tx: &mut Transaction, seqs: &[u64]) -> anyhow::Result<Vec<Refus
 /// Requeues in one transaction: all or none.
 ///
 /// # Errors
-/// If one of the events is not dead or still breaks the contract, or the database refuses; nothing was changed then.
+/// If one of the events is neither dead nor unsettled, or still breaks the contract, or the database refuses; nothing was changed then.
 pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     let pool = config.act.look.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
@@ -95,7 +96,7 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
         outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await
     };
     let chosen = chosen.context("reading the outbox")?;
-    check_chosen(&config.events, &chosen, &["dead"])?;
+    check_chosen(&config.events, &chosen, &["dead", "unsettled"])?;
 
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let refused = refused(&mut tx, &seqs).await?;

@@ -8,7 +8,7 @@ const ROWS_MAX: u32 = 10_000;
 /// How many there are among the first ten thousand rows of each kind.
 #[derive(Debug)]
 pub struct Foreign {
-    /// Published, and never settled.
+    /// Published, and never settled: without a place in the stream, or a time.
     pub unsettled: i64,
     /// Waiting for longer than the relay has any event wait.
     pub far_ahead: i64,
@@ -20,12 +20,13 @@ pub struct Foreign {
 pub async fn count(pool: &Pool) -> sqlx::Result<Foreign> {
     let unsettled = sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "rows!: i64"
-           FROM (SELECT published_at
+           FROM (SELECT published_at, stream_seq, heal_epoch
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'
                  ORDER BY seq
                  LIMIT ?) AS oldest
-           WHERE published_at = '1970-01-01'"#,
+           WHERE published_at = '1970-01-01'
+              OR (stream_seq = 0 AND heal_epoch = 0)"#,
         ROWS_MAX
     )
     .fetch_one(pool)

@@ -2,6 +2,8 @@
 //!
 //! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million. An event is changed only
 //! if its id and its place in the stream are those that were compared: a number alone may be another event's after a failover.
+//! After the largest heal epoch comes 1 again: no addition overflows, whatever somebody wrote there
+//! (`the_largest_heal_epoch_is_followed_by_one_again`).
 
 use std::time::Duration;
 
@@ -175,7 +177,7 @@ pub async fn heal(pool: &Pool, token: &str, lost: &[Lost]) -> sqlx::Result<u64> 
                                             stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
               ON list.seq = outbox.seq
          SET outbox.state        = 'pending',
-             outbox.heal_epoch   = outbox.heal_epoch + 1,
+             outbox.heal_epoch   = outbox.heal_epoch % 4294967295 + 1,
              outbox.published_at = '1970-01-01',
              outbox.stream_seq   = 0
          WHERE outbox.state = 'published'
@@ -191,8 +193,8 @@ pub async fn heal(pool: &Pool, token: &str, lost: &[Lost]) -> sqlx::Result<u64> 
     Ok(healed.rows_affected())
 }
 
-/// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another.
-/// Locks their rows.
+/// Takes the place in the stream from events that expired in a stream that is gone: its numbers mean nothing in another. The
+/// heal epoch tells such an event from one that no relay ever settled. Locks their rows.
 pub async fn displace(pool: &Pool, token: &str, displaced: &[Lost]) -> sqlx::Result<u64> {
     let displaced = sqlx::query!(
         "UPDATE outbox
@@ -200,7 +202,8 @@ pub async fn displace(pool: &Pool, token: &str, displaced: &[Lost]) -> sqlx::Res
                                             event_id   CHAR(32) PATH '$[1]',
                                             stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
               ON list.seq = outbox.seq
-         SET outbox.stream_seq = 0
+         SET outbox.heal_epoch = outbox.heal_epoch % 4294967295 + 1,
+             outbox.stream_seq = 0
          WHERE outbox.state = 'published'
            AND outbox.event_id = UNHEX(list.event_id)
            AND outbox.stream_seq = list.stream_seq

@@ -18,12 +18,13 @@ pub struct ChosenRow {
     pub state: String,
 }
 
-/// Finds events by their ids. Locks nothing.
+/// Finds events by their ids. A published one that no relay settled is `unsettled`. Locks nothing.
 pub async fn by_ids(tx: &mut Transaction, ids: &[Uuid]) -> sqlx::Result<Vec<ChosenRow>> {
     sqlx::query_as!(
         ChosenRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_version, outbox.subject,
-                  outbox.state AS "state: String"
+                  IF(outbox.state = 'published' AND outbox.stream_seq = 0 AND outbox.heal_epoch = 0,
+                     'unsettled', outbox.state) AS "state!: String"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(36) PATH '$')) AS list
            JOIN outbox ON outbox.event_id = UNHEX(REPLACE(list.event_id, '-', ''))
            ORDER BY outbox.seq"#,
@@ -92,7 +93,8 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
     .await
 }
 
-/// Makes dead events pending, with all their attempts before them. Locks their rows until the transaction ends.
+/// Makes events pending, with all their attempts before them, that are dead or that say that they are published though no relay
+/// settled them. Locks their rows until the transaction ends.
 pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let requeued = sqlx::query!(
         "UPDATE outbox
@@ -100,8 +102,10 @@ pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
          SET outbox.state           = 'pending',
              outbox.attempts        = 0,
              outbox.next_attempt_at = NULL,
-             outbox.last_error      = NULL
-         WHERE outbox.state = 'dead'",
+             outbox.last_error      = NULL,
+             outbox.published_at    = '1970-01-01'
+         WHERE outbox.state = 'dead'
+            OR (outbox.state = 'published' AND outbox.stream_seq = 0 AND outbox.heal_epoch = 0)",
         Json(seqs)
     )
     .execute(&mut **tx)

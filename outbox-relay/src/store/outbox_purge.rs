@@ -1,8 +1,12 @@
 //! The table `outbox`: deleting published events whose retention is over and that are proven, a window of keys at a time.
 //!
 //! A window is the next published rows by the index `claim`, so its cost is the same at ten thousand rows and at ten
-//! million. Only published rows are locked, never one that a claim or a settle wants. What says that it is published and was
-//! never settled is no relay's work and stays; `check` tells of it.
+//! million. Only published rows are locked, never one that a claim or a settle wants.
+//!
+//! The proof covers an event only by its place in the stream. A published row without one was never settled, whatever its
+//! `published_at` says: no relay wrote it, it stays, and `check` tells of it
+//! (`what_no_relay_published_is_never_purged_and_a_person_can_requeue_it`). An event that expired in a stream that is gone has no
+//! place either, but a heal epoch: see `displace` in [`super::outbox_heal`].
 //!
 //! The rows are locked first, which may wait for somebody, then the proof is read, then they are deleted, in one transaction: a
 //! proof that was taken back meanwhile deletes nothing (`a_purge_that_waits_for_a_row_goes_by_the_proof_of_after_the_wait`).
@@ -27,9 +31,10 @@ pub struct Window {
 /// deleted, and none is while a loss is looked into. Locks nothing.
 pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
-        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
+        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND is_settled AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
            FROM (SELECT seq, stream_seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
                                      AND published_at > '1970-01-01' AS is_old,
+                        (stream_seq > 0 OR heal_epoch > 0) AS is_settled,
                         (SELECT proven_seq
                          FROM relay_stream
                          WHERE name = ?
@@ -99,6 +104,7 @@ pub async fn delete(
            AND state = 'published'
            AND published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
            AND published_at > '1970-01-01'
+           AND (stream_seq > 0 OR heal_epoch > 0)
            AND stream_seq <= ?",
         after,
         last,

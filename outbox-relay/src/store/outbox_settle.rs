@@ -144,7 +144,7 @@ pub async fn settle_retry(pool: &Pool, token: &str, key: Key, delay_micros: u64,
 pub async fn settle_forgotten(pool: &Pool, token: &str, key: Key) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
-         SET heal_epoch = heal_epoch + 1
+         SET heal_epoch = heal_epoch % 4294967295 + 1
          WHERE seq = ?
            AND event_id = ?
            AND state = 'pending'

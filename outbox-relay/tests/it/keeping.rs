@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use crate::support::{World, metric};
 
-/// Published events of which every second was published ten days ago: (old, young).
+/// Published events of which every second was published ten days ago: (old, young). As after their stream is gone: without a
+/// place in a stream, and with a heal epoch.
 async fn published(world: &World, pairs: u32) -> (Vec<Uuid>, Vec<Uuid>) {
     let (mut old, mut young) = (Vec::new(), Vec::new());
     for _ in 0..pairs {
         for (ids, days) in [(&mut old, 10), (&mut young, 0)] {
             let event = world.append(Uuid::now_v7(), 1).await;
-            let age = "UPDATE outbox SET state = 'published', published_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY
+            let age = "UPDATE outbox SET state = 'published', heal_epoch = 1, published_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY
                        WHERE event_id = ?";
             sqlx::query(age).bind(days).bind(event).execute(&world.pool).await.unwrap();
             ids.push(event);
@@ -26,8 +27,8 @@ async fn published(world: &World, pairs: u32) -> (Vec<Uuid>, Vec<Uuid>) {
 /// As many events published so many days ago.
 async fn many_published(world: &World, events: u32, days: u32) {
     sqlx::query(
-        "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state, published_at)
-         SELECT 'order', UNHEX(REPLACE(UUID(), '-', '')), 1, 'order.created', 'order.created', '{}', 'published',
+        "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state, heal_epoch, published_at)
+         SELECT 'order', UNHEX(REPLACE(UUID(), '-', '')), 1, 'order.created', 'order.created', '{}', 'published', 1,
                 UTC_TIMESTAMP(6) - INTERVAL ? DAY
          FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
     )
@@ -95,6 +96,21 @@ both_engines! {
         eventually("all that is old is gone", async || metric(&active, PURGED).await == 3_500.0).await;
         assert_eq!(world.count("published").await, 501);
         assert_eq!(metric(&standby, PURGED).await, 0.0);
+    }
+
+    async fn events_that_stay_in_front_keep_no_older_one_from_being_purged(engine: Engine) {
+        let world = World::new(engine).await;
+        many_published(&world, 2_500, 0).await;
+        many_published(&world, 20, 10).await;
+        many_published(&world, 1_500, 0).await;
+        many_published(&world, 30, 10).await;
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "7d", "--dry-run"])["events"], 50);
+        let relay = world.relay().env("RETENTION", "7d").start().await;
+        eventually("all that is old is gone", async || metric(&relay, PURGED).await == 50.0).await;
+        assert_eq!(world.count("published").await, 4_000);
+        drop(relay);
+        many_published(&world, 10, 10).await;
+        assert_eq!(world.ask(&["event", "purge", "--older-than", "7d"])["events"], 10);
     }
 
     async fn a_long_verb_shows_its_progress_to_people_and_not_to_programs(engine: Engine) {

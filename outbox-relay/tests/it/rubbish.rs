@@ -104,6 +104,36 @@ both_engines! {
         drop(relay);
     }
 
+    async fn the_largest_heal_epoch_is_followed_by_one_again(engine: Engine) {
+        let mut world = World::new(engine).await;
+        let relay = world.watchful().start().await;
+        let mut events = Vec::new();
+        for _ in 0..3 {
+            let event = Uuid::now_v7();
+            sqlx::query(
+                "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
+                                     heal_epoch)
+                 VALUES (?, 'order', ?, 1, 'order.created', 'order.created', '{}', 4294967295)",
+            )
+            .bind(event).bind(Uuid::now_v7())
+            .execute(&world.pool)
+            .await
+            .unwrap();
+            events.push(event);
+        }
+        world.until_all_published().await;
+        let last_seq = "SELECT last_seq FROM relay_stream";
+        let remembered = async || sqlx::query_scalar::<_, u64>(last_seq).fetch_one(&world.pool).await.unwrap() == 3;
+        eventually("the stream is remembered", remembered).await;
+        world.rewind(None).await;
+        world.until_healed(3).await;
+        let stored = world.messages().await;
+        for event in events {
+            assert!(stored.iter().any(|message| message.msg_id == format!("{event}.h1")), "{event}");
+        }
+        drop(relay);
+    }
+
     async fn events_behind_a_dead_one_are_held_and_other_orders_flow(engine: Engine) {
         let world = World::new(engine).await;
         let _relay = world.relay().start().await;

@@ -41,11 +41,11 @@ async fn hurry(connection: &mut MySqlConnection, is_hurried: bool) -> sqlx::Resu
 }
 
 /// Ids are UUIDv7, as order-svc makes them: the secondary indexes grow at their end. A chunk takes longer than the
-/// millisecond that sets it apart from the next.
+/// millisecond that sets it apart from the next. A published one is like one whose stream is gone: settled, and without a place.
 async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Option<u32>) -> sqlx::Result<()> {
     sqlx::query(
         r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
-                               occurred_at, state, published_at)
+                               occurred_at, state, published_at, heal_epoch)
            SELECT UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
                   'order',
                   UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
@@ -55,9 +55,11 @@ async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Opt
                   '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "email": "ada.lovelace@example.com", "created_at": "2026-11-22T11:30:00.123456Z"}',
                   UTC_TIMESTAMP(6) - INTERVAL COALESCE(?, 0) DAY,
                   IF(? IS NULL, 'pending', 'published'),
-                  COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? DAY, '1970-01-01')
+                  COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? DAY, '1970-01-01'),
+                  IF(? IS NULL, 0, 1)
            FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list"#,
     )
+    .bind(days_ago)
     .bind(days_ago)
     .bind(days_ago)
     .bind(days_ago)
