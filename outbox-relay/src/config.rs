@@ -21,12 +21,12 @@ pub struct RunConfig {
     #[command(flatten)]
     pub stream: StreamConfig,
 
-    /// Core-NATS subject of the writers' wake hints. Without hints the poll finds everything.
-    #[arg(long, env = "WAKE_SUBJECT", default_value = schema::names::ORDERS_WAKE_SUBJECT, value_parser = wake_subject)]
+    /// Core-NATS subject of the writers' wake hints, such as outbox.wake.orders. Without hints the poll finds everything.
+    #[arg(long, env = "WAKE_SUBJECT", value_parser = wake_subject)]
     pub wake_subject: String,
 
-    /// `ce-source` of the published events.
-    #[arg(long, env = "EVENT_SOURCE", default_value = schema::names::ORDERS_SOURCE, value_parser = header_text)]
+    /// `ce-source` of the published events: a URI reference, such as /web-store/orders.
+    #[arg(long, env = "EVENT_SOURCE", value_parser = header_text)]
     pub event_source: String,
 
     /// How long a relay that died or hangs keeps the others waiting.
@@ -84,11 +84,11 @@ pub enum PublishPath {
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamConfig {
     /// Name of the stream. Another one than before is refused: see `outbox-relay stream forget`.
-    #[arg(long = "stream", env = "STREAM", default_value = schema::names::STREAM, value_parser = stream_name)]
+    #[arg(long = "stream", env = "STREAM", value_name = "STREAM", value_parser = stream_name)]
     pub name: String,
 
-    /// Subjects of the stream when the relay makes it, separated by commas. What a stream that is there takes is up to the stream; an event for another subject waits.
-    #[arg(long = "stream-subjects", env = "STREAM_SUBJECTS", default_value = "order.>", value_delimiter = ',', value_parser = subject::pattern)]
+    /// Subjects of the stream when the relay makes it, such as order.>, separated by commas. What a stream that is there takes is up to the stream; an event for another subject waits.
+    #[arg(long = "stream-subjects", env = "STREAM_SUBJECTS", value_name = "STREAM_SUBJECTS", required = true, value_delimiter = ',', value_parser = subject::pattern)]
     pub subjects: Vec<Pattern>,
 
     /// Copies of each message in a cluster: 1, 3 or 5.

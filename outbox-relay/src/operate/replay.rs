@@ -9,7 +9,6 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
 use runtime::mysql::Pool;
 use runtime::nats::{self, NatsConfig};
-use schema::names;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -57,8 +56,8 @@ pub struct ReplayConfig {
     #[arg(long)]
     pub subject: Option<String>,
 
-    /// `ce-source` of the events.
-    #[arg(long, env = "EVENT_SOURCE", default_value = names::ORDERS_SOURCE, value_parser = header_text)]
+    /// `ce-source` of the events, as the relay has it.
+    #[arg(long, env = "EVENT_SOURCE", value_parser = header_text)]
     pub event_source: String,
 
     /// Id of an earlier run that broke off: what it stored within the dedup window is not stored again.

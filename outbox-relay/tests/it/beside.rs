@@ -7,6 +7,7 @@ use async_nats::HeaderMap;
 use futures::StreamExt;
 use schema::names::{MSG_ID_HEADER, STREAM};
 use stack::Engine;
+use stack::service::Program;
 use stack::testing::{eventually, eventually_within};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -130,6 +131,7 @@ async fn a_replay_beside_a_drain_costs_it_no_event_and_no_order() {
         .env("DATABASE_URL", world.database.url("outbox_relay"))
         .env("NATS_URL", world.nats.url())
         .env("USER", "ada")
+        .envs(Program::OutboxRelay.settings())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use stack::service::Program;
 
 use crate::support::World;
 
@@ -41,6 +42,7 @@ impl World {
             .env("DATABASE_URL", self.database.url("outbox_relay"))
             .env("NATS_URL", self.nats.url())
             .env("USER", "ada")
+            .envs(Program::OutboxRelay.settings())
             .envs(environment.iter().copied())
             .output()
             .unwrap();

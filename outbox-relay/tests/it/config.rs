@@ -13,7 +13,11 @@ fn relay(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command.args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
 }
 
-const SOUND: [(&str, &str); 3] = [
+const SOUND: [(&str, &str); 7] = [
+    ("STREAM", "SHOP"),
+    ("STREAM_SUBJECTS", "shop.>"),
+    ("EVENT_SOURCE", "/shop"),
+    ("WAKE_SUBJECT", "shop.wake"),
     ("DATABASE_URL", "mysql://outbox_relay:hunter2@127.0.0.1:1/orders"),
     ("NATS_URL", "nats://127.0.0.1:1"),
     ("ADMIN_ADDR", "127.0.0.1:0"),
@@ -55,6 +59,19 @@ fn settings_that_can_not_work_exit_64_and_say_which() {
         assert!(!said.contains("hunter2"), "{said}");
         assert_eq!(said.lines().count(), 1, "{name}: {said}");
     }
+}
+
+#[test]
+fn what_a_relay_publishes_where_is_a_setting_without_a_default() {
+    for needed in ["STREAM", "STREAM_SUBJECTS", "EVENT_SOURCE", "WAKE_SUBJECT"] {
+        let environment: Vec<_> = SOUND.into_iter().filter(|(name, _)| *name != needed).collect();
+        let output = relay(&["run"], &environment);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{needed}: {said}");
+        assert!(said.contains(&format!("<{needed}>")), "{needed}: {said}");
+    }
+    let help = String::from_utf8(relay(&["run", "--help"], &[]).stdout).unwrap();
+    assert!(!help.contains("default: ORDERS") && !help.contains("default: /web-store"), "{help}");
 }
 
 both_engines! {
@@ -112,7 +129,8 @@ fn a_verb_with_a_url_that_can_not_work_exits_64_and_says_so() {
         &["event", "purge", "--older-than", "1d"],
         &["event", "replay", "--since", "1h"],
     ] {
-        let output = relay(verb, &[("DATABASE_URL", "nonsense"), ("NATS_URL", "nats://127.0.0.1:1")]);
+        let output =
+            relay(verb, &[("DATABASE_URL", "nonsense"), ("NATS_URL", "nats://127.0.0.1:1"), ("EVENT_SOURCE", "/shop")]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{verb:?}: {said}");
         assert!(said.starts_with("error: DATABASE_URL is malformed"), "{said}");

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stack::service::Program;
 use stack::testing::{Nats, Service, binary, eventually};
 use tempfile::TempDir;
 
@@ -114,7 +115,9 @@ impl Services {
 
 /// A service's program with another verb, or the same in vain, to its end.
 pub(crate) fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(binary(program)).args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
+    let settings = Program::ALL.into_iter().filter(|known| known.name() == program).flat_map(Program::settings);
+    let command = &mut Command::new(binary(program));
+    command.args(arguments).env_clear().envs(settings).envs(environment.iter().copied()).output().unwrap()
 }
 
 /// The value of a metric, with the labels given in its name.

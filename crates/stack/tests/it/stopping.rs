@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use stack::service::Program;
 use stack::testing::{Port, binary, eventually};
 
 #[tokio::test]
@@ -14,6 +15,7 @@ async fn a_service_that_nobody_reads_and_that_reaches_nothing_still_stops_when_a
         .env("ADMIN_ADDR", format!("127.0.0.1:{}", admin.number()))
         .env("DATABASE_URL", "mysql://nobody@127.0.0.1:1/nothing")
         .env("NATS_URL", "nats://127.0.0.1:1")
+        .envs(Program::OutboxRelay.settings())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
