@@ -2,5 +2,7 @@
 
 fn main() {
     // `sqlx::migrate!` embeds the files; cargo does not see new ones by itself.
-    println!("cargo:rerun-if-changed=migrations");
+    for part in ["outbox", "inbox", "orders", "notifications"] {
+        println!("cargo:rerun-if-changed={part}");
+    }
 }

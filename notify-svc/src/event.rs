@@ -1,10 +1,11 @@
 //! From message to event. Pure: what fails here fails for ever, so a message that is no event is dead.
 
 use runtime::telemetry::chain;
+use schema::aggregate::AggregateId;
 use schema::envelope::{Envelope, EnvelopeError};
 use schema::event::{DecodeError, OrderEvent};
+use schema::ids::OrderId;
 use schema::{content, names};
-use uuid::Uuid;
 
 use crate::message::Message;
 
@@ -47,9 +48,9 @@ pub enum Undecodable {
     #[error("the payload is about order {payload}, the envelope about {envelope}")]
     Order {
         /// `order_id` of the payload.
-        payload: Uuid,
+        payload: OrderId,
         /// `ce-subject`.
-        envelope: Uuid,
+        envelope: AggregateId,
     },
 }
 
@@ -68,8 +69,8 @@ impl Event {
             return Ok(Self { envelope, content: Content::Tombstone, payload_sha256 });
         }
         let order_event = OrderEvent::decode(&envelope.event_type, &message.payload)?;
-        let order_id = order_event.order_id().0;
-        if order_id != envelope.aggregate_id {
+        let order_id = order_event.order_id();
+        if AggregateId::from(order_id) != envelope.aggregate_id {
             return Err(Undecodable::Order { payload: order_id, envelope: envelope.aggregate_id });
         }
         Ok(Self { envelope, content: Content::Order(order_event), payload_sha256 })
@@ -162,7 +163,7 @@ mod tests {
     fn an_event_of_another_aggregate_is_refused() {
         let invoice = message(CREATED, |envelope| envelope.aggregate_type = "invoice".to_owned());
         assert_eq!(reason(&invoice), r#"aggregate type "invoice" is not "order""#);
-        let another = message(CREATED, |envelope| envelope.aggregate_id = Uuid::nil());
-        assert!(reason(&another).contains("the envelope about 00000000-"));
+        let another = message(CREATED, |envelope| envelope.aggregate_id = "4711".parse().unwrap());
+        assert!(reason(&another).contains("the envelope about 4711"));
     }
 }

@@ -23,11 +23,8 @@ pub async fn migrate(config: &MigrateConfig) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("{place} did not answer within {CONNECT_TIMEOUT:?}"))?
         .with_context(|| format!("connecting to the database at {place}"))?;
-    schema::database::NOTIFICATIONS
-        .migrator
-        .run(&mut connection)
-        .await
-        .context("migrating the database of DATABASE_URL")?;
+    let migrated = schema::database::NOTIFICATIONS.migrate(&mut connection).await;
+    migrated.context("migrating the database of DATABASE_URL")?;
     connection.close().await.context("closing the connection")?;
     println!("the database is at the newest schema");
     Ok(())

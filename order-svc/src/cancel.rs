@@ -71,7 +71,7 @@ async fn commit(
     };
     let before = order.version;
     let taken =
-        outbox::store::outbox::versions_after(&mut tx, (names::ORDER, id.0), before, VERSIONS_SKIPPED_MAX).await?;
+        outbox::store::outbox::versions_after(&mut tx, (names::ORDER, id.into()), before, VERSIONS_SKIPPED_MAX).await?;
     let version = order.next_version(&taken);
     match order.cancel_if(Utc::now(), version, expects) {
         Cancellation::Cancelled(order, event) => {

@@ -12,7 +12,6 @@ use chrono::DateTime;
 use schema::envelope::{Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
-use uuid::Uuid;
 
 use crate::reason::reason;
 use crate::store::column::{HEADERS_BYTES_MAX, moment};
@@ -21,7 +20,7 @@ use crate::store::outbox_settle::Key;
 use crate::subject;
 
 /// What events are kept in order by.
-pub type Aggregate = (String, Uuid);
+pub type Aggregate = (String, String);
 
 /// A claimed event that is fit to be published.
 #[derive(Clone, Debug)]
@@ -52,9 +51,12 @@ impl Event {
     }
 
     fn read(row: PendingRow, source: &str) -> Result<Self, String> {
-        if row.event_id.is_nil() || row.aggregate_id.is_nil() {
-            return Err("event_id and aggregate_id must not be the nil UUID".to_owned());
+        if row.event_id.is_nil() {
+            return Err("event_id must not be the nil UUID".to_owned());
         }
+        // The table refuses such a row, unless its CHECK was switched off.
+        let aggregate_id =
+            row.aggregate_id.parse().map_err(|error| format!("aggregate_id {:?}: {error}", row.aggregate_id))?;
         subject::check(&row.subject)?;
         let version = row.aggregate_version.map(|version| {
             NonZeroU32::new(version).ok_or_else(|| "aggregate_version must be at least 1, or NULL".to_owned())
@@ -109,7 +111,7 @@ impl Event {
                 source: source.to_owned(),
                 event_type: row.event_type,
                 aggregate_type: row.aggregate_type,
-                aggregate_id: row.aggregate_id,
+                aggregate_id,
                 aggregate_version: version.transpose()?,
                 occurred_at,
             },
@@ -134,7 +136,7 @@ impl Event {
 
     /// The aggregate it belongs to.
     pub fn aggregate(&self) -> Aggregate {
-        (self.envelope.aggregate_type.clone(), self.envelope.aggregate_id)
+        (self.envelope.aggregate_type.clone(), self.envelope.aggregate_id.to_string())
     }
 }
 
@@ -182,6 +184,8 @@ fn check_header_text(name: &str, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::store::column::{JsonText, Moment};
 
@@ -194,7 +198,7 @@ mod tests {
             seq: 1,
             event_id: Uuid::now_v7(),
             aggregate_type: "order".to_owned(),
-            aggregate_id: Uuid::now_v7(),
+            aggregate_id: "4711".to_owned(),
             aggregate_version: Some(1),
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),
@@ -220,6 +224,7 @@ mod tests {
     #[test]
     fn a_reason_tells_what_to_fix() {
         assert!(fault(|row| row.event_id = Uuid::nil()).contains("event_id"));
+        assert!(fault(|row| row.aggregate_id = "4711 ".to_owned()).contains("aggregate_id"));
         assert!(fault(|row| row.aggregate_version = Some(0)).contains("aggregate_version"));
         assert!(fault(|row| row.subject = "order.*".to_owned()).contains("wildcard"));
         assert!(fault(|row| row.event_type = "a\r\nb".to_owned()).contains("event_type"));

@@ -166,7 +166,7 @@ mod tests {
     fn over(aggregate: u128) -> Over {
         let id = Uuid::from_u128(aggregate);
         let key = Key { seq: 1, event_id: id };
-        Over { key, aggregate: ("order".to_owned(), id), reason: String::new(), is_hopeless: false }
+        Over { key, aggregate: ("order".to_owned(), id.to_string()), reason: String::new(), is_hopeless: false }
     }
 
     /// By limits that were asked for just now.

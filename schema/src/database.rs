@@ -1,14 +1,24 @@
 //! The two databases: their migrations, forward only, and the grants of their users.
+//!
+//! A database is composed: what any service with an outbox or an inbox has, and what is its own. Each part numbers its
+//! migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from 2001), so that any of them
+//! can go on without the others. A file that was released is not changed.
 
-use sqlx::migrate::Migrator;
+use sqlx::MySqlConnection;
+use sqlx::migrate::{MigrateError, Migrator};
+
+static OUTBOX: Migrator = sqlx::migrate!("./outbox");
+static INBOX: Migrator = sqlx::migrate!("./inbox");
+static ORDERS_OWN: Migrator = sqlx::migrate!("./orders");
+static NOTIFICATIONS_OWN: Migrator = sqlx::migrate!("./notifications");
 
 /// What makes an empty database ours.
 #[derive(Debug)]
 pub struct Definition {
     /// Its customary name. Nothing in the SQL depends on it.
     pub name: &'static str,
-    /// Brings it to the newest schema.
-    pub migrator: Migrator,
+    /// Whose migrations it has.
+    parts: &'static [&'static Migrator],
     /// Creates its users, locked, and grants them what they need; tables are unqualified, so it applies to the
     /// current database. Statements end with `;` at a line's end.
     pub grants: &'static str,
@@ -16,10 +26,10 @@ pub struct Definition {
     pub users: &'static [&'static str],
 }
 
-/// Orders, the outbox and the relay's lease.
+/// Orders, the outbox and what its relay keeps.
 pub static ORDERS: Definition = Definition {
     name: "orders",
-    migrator: sqlx::migrate!("./migrations/orders"),
+    parts: &[&ORDERS_OWN, &OUTBOX],
     grants: include_str!("../grants/orders.sql"),
     users: &["order_svc", "outbox_relay", "orders_inspector"],
 };
@@ -27,7 +37,37 @@ pub static ORDERS: Definition = Definition {
 /// The inbox and the notifications.
 pub static NOTIFICATIONS: Definition = Definition {
     name: "notifications",
-    migrator: sqlx::migrate!("./migrations/notifications"),
+    parts: &[&NOTIFICATIONS_OWN, &INBOX],
     grants: include_str!("../grants/notifications.sql"),
     users: &["notify_svc", "notifications_inspector"],
 };
+
+/// Why a database could not be brought to the newest schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It has tables of other migrations than these. Nothing was changed.
+    #[error(
+        "the database was made by another version of these programs (its migration {0} is not one of ours), and there is no way \
+         from there to here: on a developer's machine `make reset` starts over; anywhere else give it an empty database"
+    )]
+    AnotherHistory(i64),
+    /// As sqlx has it.
+    #[error(transparent)]
+    Migrate(MigrateError),
+}
+
+impl Definition {
+    /// Applies the migrations that the database lacks. Safe to run again, and by several at once: they wait for each other.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub async fn migrate(&self, connection: &mut MySqlConnection) -> Result<(), SchemaError> {
+        let migrations = self.parts.iter().flat_map(|part| part.iter().cloned()).collect();
+        Migrator::with_migrations(migrations).run(connection).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => {
+                SchemaError::AnotherHistory(version)
+            }
+            error => SchemaError::Migrate(error),
+        })
+    }
+}

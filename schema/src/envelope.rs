@@ -6,8 +6,8 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use uuid::Uuid;
 
+use crate::aggregate::AggregateId;
 use crate::ids::EventId;
 
 const SPECVERSION: &str = "ce-specversion";
@@ -36,7 +36,7 @@ pub struct Envelope {
     /// `ce-aggregatetype`, for example `order`.
     pub aggregate_type: String,
     /// `ce-subject`.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// `ce-aggregateversion`: consecutive from 1 within the aggregate; none if the writer keeps none.
     pub aggregate_version: Option<NonZeroU32>,
     /// `ce-time`, to the microsecond.
@@ -121,7 +121,7 @@ mod tests {
             source: "/web-store/orders".to_owned(),
             event_type: "order.created".to_owned(),
             aggregate_type: "order".to_owned(),
-            aggregate_id: Uuid::now_v7(),
+            aggregate_id: "4711".parse().unwrap(),
             aggregate_version: NonZeroU32::new(1),
             occurred_at: "2026-11-22T11:30:00.123456Z".parse().unwrap(),
         }

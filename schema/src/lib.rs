@@ -3,6 +3,7 @@
 //! Guarantees that a writer and a reader of an event see the same thing. Relies on nothing that runs: no tokio
 //! runtime, no HTTP, no NATS client. Leaves out how rows and messages move; that belongs to the services.
 
+pub mod aggregate;
 pub mod content;
 pub mod database;
 pub mod envelope;

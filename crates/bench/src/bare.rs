@@ -94,7 +94,7 @@ async fn place(pool: &Pool) -> sqlx::Result<()> {
     )
     .bind(event_id)
     .bind("order")
-    .bind(id)
+    .bind(id.to_string())
     .bind(1)
     .bind("order.created")
     .bind("order.created")

@@ -65,7 +65,7 @@ impl Event {
             source: names::ORDERS_SOURCE.to_owned(),
             event_type: event.event_type().to_string(),
             aggregate_type: names::ORDER.to_owned(),
-            aggregate_id: event.order_id().0,
+            aggregate_id: event.order_id().into(),
             aggregate_version: NonZeroU32::new(version),
             occurred_at: Utc::now(),
         };
@@ -104,13 +104,13 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
             .to_owned();
     for (index, Event { envelope, event }) in events.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
-        let (id, order) = (hex(envelope.event_id.0), hex(envelope.aggregate_id));
+        let (id, order, aggregate) = (hex(envelope.event_id.0), hex(event.order_id().0), envelope.aggregate_id);
         let (kind, version) = (event.event_type(), envelope.aggregate_version.map_or(0, NonZeroU32::get));
         let (digest, sequence) = (id.repeat(2), first + index + 1);
         let notification = hex(NotificationId::generate().0);
         let written =
-            write!(inbox, "{comma}('b',x'{id}','{kind}','order',x'{order}',{version},x'{digest}',{sequence})")
-                .and_then(|()| write!(gates, "{comma}('b','order',x'{order}',{version},UTC_TIMESTAMP(6))"))
+            write!(inbox, "{comma}('b',x'{id}','{kind}','order','{aggregate}',{version},x'{digest}',{sequence})")
+                .and_then(|()| write!(gates, "{comma}('b','order','{aggregate}',{version},UTC_TIMESTAMP(6))"))
                 .and_then(|()| {
                     write!(
                         notifications,

@@ -18,7 +18,7 @@ pub(super) async fn place(pool: &MySqlPool, order_id: Uuid, event_id: Uuid, payl
          VALUES (?, 'order', ?, 1, 'order.created', 'order.created', ?)",
     )
     .bind(event_id)
-    .bind(order_id)
+    .bind(order_id.to_string())
     .bind(payload)
     .execute(&mut *tx)
     .await?;

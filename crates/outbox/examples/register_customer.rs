@@ -24,7 +24,7 @@ async fn register(pool: &Pool, outbox: &Outbox, email: &str) -> Result<Uuid, Tra
     let event = NewEvent {
         id: EventId::generate(),
         aggregate_type: "customer".into(),
-        aggregate_id: id,
+        aggregate_id: id.into(),
         aggregate_version: NonZeroU32::MIN,
         event_type: "customer.registered".into(),
         payload: serde_json::json!({ "email": email }).to_string(),

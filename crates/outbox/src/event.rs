@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use schema::names;
-use uuid::Uuid;
 
 use crate::config::EventBytesMax;
 use crate::transaction::TransactionError;
@@ -23,7 +23,7 @@ pub struct NewEvent {
     /// What it is about, such as `order`.
     pub aggregate_type: Cow<'static, str>,
     /// Which of them.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// The version of it that the event makes, from 1 without a gap.
     pub aggregate_version: NonZeroU32,
     /// What happened; also the subject that it is published to.
@@ -96,7 +96,7 @@ mod tests {
             source: "/a-shop-with-a-long-name/and-a-service-with-a-longer-one".to_owned(),
             event_type: "customer.address-was-changed-by-support".to_owned(),
             aggregate_type: "customer".to_owned(),
-            aggregate_id: Uuid::max(),
+            aggregate_id: "x".repeat(64).parse().unwrap(),
             aggregate_version: NonZeroU32::new(u32::MAX),
             occurred_at: Utc::now(),
         };

@@ -30,7 +30,7 @@ pub async fn create_database(connection: &mut MySqlConnection, name: &str) -> sq
 /// # Errors
 /// The migration that failed, and why.
 pub async fn migrate(connection: &mut MySqlConnection, definition: &Definition) -> anyhow::Result<()> {
-    let migrated = definition.migrator.run(connection).await;
+    let migrated = definition.migrate(connection).await;
     migrated.with_context(|| format!("cannot migrate the database {}", definition.name))
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use runtime::operator::table::{Table, or_dash};
 use runtime::operator::{LookConfig, time};
+use schema::aggregate::AggregateId;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -50,7 +51,7 @@ pub struct ListConfig {
 #[derive(Debug, Args)]
 pub struct SkipConfig {
     /// The order that `gap list` shows.
-    pub order_id: Uuid,
+    pub order_id: AggregateId,
 
     /// The last version to go without, below the one that waits. Should it come after all, it is kept in `inbox_dead`, without effect.
     #[arg(long)]
@@ -63,7 +64,7 @@ pub struct SkipConfig {
 
 #[derive(Serialize)]
 struct Gap {
-    order_id: Uuid,
+    order_id: AggregateId,
     missing_version: u32,
     waiting_version: Option<u32>,
     event_id: Uuid,
@@ -75,7 +76,7 @@ struct Gap {
 
 #[derive(Serialize)]
 struct Decided {
-    order_id: Uuid,
+    order_id: AggregateId,
     outcome: &'static str,
     from_version: Option<u32>,
     to_version: u32,

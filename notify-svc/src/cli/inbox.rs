@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use runtime::operator::table::{fields, or_dash};
 use runtime::operator::{LookConfig, time};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use serde::Serialize;
 use uuid::Uuid;
@@ -42,7 +43,7 @@ pub struct ShowConfig {
 struct Row {
     event_id: Uuid,
     event_type: String,
-    order_id: Uuid,
+    order_id: AggregateId,
     version: Option<u32>,
     stream_sequence: u64,
     received_at: chrono::DateTime<chrono::Utc>,

@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
-use uuid::Uuid;
 
 use super::Work;
 use super::turn::place;
@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// The gates that this moves.
     pub(super) moves: Vec<Move>,
     /// The orders of those to be parked, and where their gates stand when all is applied.
-    pub(super) waits: HashMap<Uuid, u32>,
+    pub(super) waits: HashMap<AggregateId, u32>,
 }
 
 /// What the database knows of the events of a batch.
@@ -53,7 +53,12 @@ impl Plan {
     }
 
     /// Goes by what the database says.
-    pub(super) fn informed(works: &[Work], recorded: &[Recorded], gates: &[(Uuid, u32)], parked: &[Standing]) -> Self {
+    pub(super) fn informed(
+        works: &[Work],
+        recorded: &[Recorded],
+        gates: &[(AggregateId, u32)],
+        parked: &[Standing],
+    ) -> Self {
         let recorded = recorded.iter().map(|row| (row.event_id, row.payload_sha256)).collect();
         let parked = parked.iter().map(|standing| (standing.place, *standing)).collect();
         Self::make(works, Some(&Known { recorded, parked }), gates.iter().copied().collect())
@@ -68,11 +73,11 @@ impl Plan {
             .collect()
     }
 
-    fn make(works: &[Work], known: Option<&Known>, gates: HashMap<Uuid, u32>) -> Self {
+    fn make(works: &[Work], known: Option<&Known>, gates: HashMap<AggregateId, u32>) -> Self {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
         let mut seen_places = HashSet::new();
-        let mut moves: HashMap<Uuid, Move> = HashMap::new();
+        let mut moves: HashMap<AggregateId, Move> = HashMap::new();
         for (index, Work { event, .. }) in works.iter().enumerate() {
             if !seen.insert(event.envelope.event_id) {
                 continue;
@@ -126,13 +131,17 @@ mod tests {
     use super::*;
     use crate::event::{Content, Event};
 
+    fn order_id(order: u128) -> AggregateId {
+        order.to_string().parse().unwrap()
+    }
+
     fn work(order: u128, version: Option<u32>) -> Work {
         let envelope = Envelope {
             event_id: EventId::generate(),
             source: String::new(),
             event_type: String::new(),
             aggregate_type: "order".to_owned(),
-            aggregate_id: Uuid::from_u128(order),
+            aggregate_id: order_id(order),
             aggregate_version: version.and_then(NonZeroU32::new),
             occurred_at: Utc::now(),
         };
@@ -155,11 +164,11 @@ mod tests {
         let works = [work(1, Some(2)), work(1, Some(3)), work(2, Some(1)), work(2, Some(3)), work(2, Some(2))];
         let plan = Plan::informed(&works, &[], &[], &[]);
         assert_eq!((&plan.next[..], &plan.early[..]), (&[2, 4][..], &[0, 1, 3][..]));
-        assert_eq!((plan.waits[&Uuid::from_u128(1)], plan.waits[&Uuid::from_u128(2)]), (0, 2));
+        assert_eq!((plan.waits[&order_id(1)], plan.waits[&order_id(2)]), (0, 2));
         // The gate of order 2 is new, but something is parked behind it now.
-        assert_eq!(plan.passed(), [Passed { order: Uuid::from_u128(2), from: 0, to: 2 }]);
+        assert_eq!(plan.passed(), [Passed { order: order_id(2), from: 0, to: 2 }]);
         assert!(Plan::hopeful(&works).early.is_empty());
-        assert_eq!(Plan::informed(&works, &[], &[(Uuid::from_u128(1), 1)], &[]).next, [0, 1, 2, 4]);
+        assert_eq!(Plan::informed(&works, &[], &[(order_id(1), 1)], &[]).next, [0, 1, 2, 4]);
     }
 
     #[test]
@@ -181,7 +190,7 @@ mod tests {
         let repeated = [works[0].clone(), works[0].clone(), works[1].clone()];
         assert_eq!(Plan::hopeful(&repeated).next, [0, 2]);
         let recorded = Recorded { event_id: works[0].event.envelope.event_id, payload_sha256: [1; 32] };
-        let plan = Plan::informed(&works, &[recorded], &[(Uuid::from_u128(1), 1)], &[]);
+        let plan = Plan::informed(&works, &[recorded], &[(order_id(1), 1)], &[]);
         assert_eq!((plan.duplicates, plan.next), (vec![0], vec![1]));
     }
 }

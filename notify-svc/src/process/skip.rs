@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use runtime::mysql::{Pool, Transaction};
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
-use uuid::Uuid;
 
 use super::decide::ROOM;
 use super::single::is_own_fault;
@@ -35,9 +35,10 @@ pub enum Unskippable {
     Database(#[from] sqlx::Error),
 }
 
-/// Which version of its order a dead message is, if it is known.
-fn version_of(message: &Message) -> Option<u32> {
-    Envelope::from_headers(|name| message.header(name)).ok()?.aggregate_version.map(NonZeroU32::get)
+/// Which version of this order a dead message is, if it is one and that is known.
+fn version_of(order: AggregateId, message: &Message) -> Option<u32> {
+    let envelope = Envelope::from_headers(|name| message.header(name)).ok()?;
+    envelope.aggregate_version.filter(|_| envelope.aggregate_id == order).map(NonZeroU32::get)
 }
 
 /// Moves the gate of an order on to a version, without effects, and records why; what is parked behind it goes on. Returns
@@ -45,7 +46,7 @@ fn version_of(message: &Message) -> Option<u32> {
 ///
 /// # Errors
 /// See [`Unskippable`].
-pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, by: By<'_>) -> Result<Move, Unskippable> {
+pub async fn skip(pool: &Pool, order: AggregateId, through: NonZeroU32, by: By<'_>) -> Result<Move, Unskippable> {
     let through = through.get();
     for room in [ROOM, 0] {
         let mut tx = pool.begin().await?;
@@ -70,12 +71,12 @@ pub async fn skip(pool: &Pool, order: Uuid, through: NonZeroU32, by: By<'_>) -> 
 }
 
 /// Whether the versions are missing, and somebody waits for them. The caller holds the gate.
-async fn check(tx: &mut Transaction, order: Uuid, stands_at: u32, through: u32) -> Result<(), Unskippable> {
+async fn check(tx: &mut Transaction, order: AggregateId, stands_at: u32, through: u32) -> Result<(), Unskippable> {
     if through <= stands_at {
         return Err(Unskippable::Passed(through));
     }
     let dead = inbox_dead::open_of(tx, order).await?;
-    let dead = dead.iter().filter_map(|(id, message)| Some((version_of(message)?, *id)));
+    let dead = dead.iter().filter_map(|(id, message)| Some((version_of(order, message)?, *id)));
     let dead: Vec<_> = dead.filter(|(version, _)| *version > stands_at).collect();
     if let Some((_, id)) = dead.iter().find(|(version, _)| *version <= through) {
         return Err(Unskippable::IsDead(*id));

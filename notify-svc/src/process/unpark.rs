@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Transaction;
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
-use uuid::Uuid;
 
 use super::{Outcome, Work, applied, decode};
 use crate::store::inbox_gate::{self, Move};
@@ -20,7 +20,7 @@ use crate::store::{Receipt, inbox, inbox_due, notifications};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passed {
     /// The order.
-    pub(super) order: Uuid,
+    pub(super) order: AggregateId,
     /// Where its gate stood.
     pub(super) from: u32,
     /// Where it stands.
@@ -42,7 +42,7 @@ struct Line {
     works: Vec<(Work, u64)>,
     stored_at: Vec<DateTime<Utc>>,
     event_ids: Vec<EventId>,
-    moves: HashMap<Uuid, Move>,
+    moves: HashMap<AggregateId, Move>,
     due: Vec<Place>,
 }
 
@@ -91,7 +91,7 @@ async fn line(tx: &mut Transaction, passed: &[Passed], found: Vec<(Place, Parked
         line.due
             .extend((gate.from + 1..=gate.to).map(|version| (gate.order, version)).filter(|at| found.contains_key(at)));
     }
-    let mut heads: Vec<(Uuid, u32)> = passed.iter().map(|gate| (gate.order, gate.to)).collect();
+    let mut heads: Vec<(AggregateId, u32)> = passed.iter().map(|gate| (gate.order, gate.to)).collect();
     let mut width = 1;
     loop {
         heads.retain_mut(|(order, stands_at)| {

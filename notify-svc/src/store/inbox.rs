@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
-use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::Receipt;
@@ -44,12 +44,12 @@ pub async fn record_all(tx: &mut Transaction, events: &[(&Event, u64)]) -> sqlx:
     let inserted = sqlx::query!(
         "INSERT INTO inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, aggregate_version,
                             payload_sha256, stream_seq)
-         SELECT ?, UNHEX(event_id), event_type, aggregate_type, UNHEX(aggregate_id), aggregate_version,
+         SELECT ?, UNHEX(event_id), event_type, aggregate_type, aggregate_id, aggregate_version,
                 UNHEX(payload_sha256), stream_seq
          FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id          CHAR(32)        PATH '$[0]',
                                             event_type        VARCHAR(100)    PATH '$[1]',
                                             aggregate_type    VARCHAR(64)     PATH '$[2]',
-                                            aggregate_id      CHAR(32)        PATH '$[3]',
+                                            aggregate_id      VARCHAR(64)     PATH '$[3]',
                                             aggregate_version INT UNSIGNED    PATH '$[4]',
                                             payload_sha256    CHAR(64)        PATH '$[5]',
                                             stream_seq        BIGINT UNSIGNED PATH '$[6]')) AS list",
@@ -120,7 +120,7 @@ pub async fn lowest_of_latest(pool: &Pool, highest: u64) -> sqlx::Result<Option<
 ///
 /// # Errors
 /// Any fault.
-pub async fn event_of(tx: &mut Transaction, order_id: Uuid, version: u32) -> sqlx::Result<Option<EventId>> {
+pub async fn event_of(tx: &mut Transaction, order_id: AggregateId, version: u32) -> sqlx::Result<Option<EventId>> {
     sqlx::query_scalar!(
         r#"SELECT event_id AS "event_id: EventId"
            FROM inbox FORCE INDEX (version)
@@ -141,7 +141,7 @@ pub struct InboxRow {
     /// For example `order.created`.
     pub event_type: String,
     /// The order.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// None from a writer that keeps none.
     pub aggregate_version: Option<u32>,
     /// Its place in the stream when it was first received.
@@ -157,7 +157,7 @@ pub struct InboxRow {
 pub async fn show(pool: &Pool, event_id: EventId) -> sqlx::Result<Option<InboxRow>> {
     sqlx::query_as!(
         InboxRow,
-        r#"SELECT event_type, aggregate_id AS "aggregate_id: Uuid", aggregate_version, stream_seq AS stream_sequence,
+        r#"SELECT event_type, aggregate_id AS "aggregate_id: AggregateId", aggregate_version, stream_seq AS stream_sequence,
                   received_at AS "received_at: DateTime<Utc>"
            FROM inbox
            WHERE consumer = ? AND event_id = ?"#,
@@ -189,7 +189,7 @@ pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Resul
 
 /// One row, in the order of the columns of [`record_all`].
 #[derive(Serialize)]
-struct Row<'a>(Simple, &'a str, &'a str, Simple, Option<u32>, String, u64);
+struct Row<'a>(Simple, &'a str, &'a str, AggregateId, Option<u32>, String, u64);
 
 impl<'a> Row<'a> {
     fn of(event: &'a Event, stream_sequence: u64) -> Self {
@@ -198,7 +198,7 @@ impl<'a> Row<'a> {
             envelope.event_id.0.simple(),
             &envelope.event_type,
             &envelope.aggregate_type,
-            envelope.aggregate_id.simple(),
+            envelope.aggregate_id,
             envelope.aggregate_version.map(NonZeroU32::get),
             hex(&event.payload_sha256),
             stream_sequence,

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
-use schema::names;
+use schema::aggregate::AggregateId;
+use schema::{envelope, names};
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::kept::cut;
 use super::{Receipt, kept};
@@ -152,19 +152,20 @@ pub async fn open(tx: &mut Transaction, id: DeadId) -> sqlx::Result<Option<Open>
     }))
 }
 
-/// The open ones that name an order in a header. Reads all that are open; locks nothing.
+/// The open ones about an aggregate, as their headers say. Reads all that are open; locks nothing.
 ///
 /// # Errors
 /// Any fault.
-pub async fn open_of(tx: &mut Transaction, order_id: Uuid) -> sqlx::Result<Vec<(DeadId, Message)>> {
+pub async fn open_of(tx: &mut Transaction, aggregate_id: AggregateId) -> sqlx::Result<Vec<(DeadId, Message)>> {
     let rows = sqlx::query!(
         r#"SELECT id, stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload
            FROM inbox_dead
-           WHERE consumer = ? AND resolution IS NULL AND JSON_SEARCH(headers, 'one', ?) IS NOT NULL
+           WHERE consumer = ? AND resolution IS NULL AND JSON_CONTAINS(headers, JSON_ARRAY(JSON_ARRAY(?, ?)))
            ORDER BY id"#,
         names::NOTIFY_DURABLE,
-        order_id.hyphenated().to_string(),
+        envelope::SUBJECT,
+        aggregate_id,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use schema::names;
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::inbox_parked::{Parked, Place, list};
 use super::{Receipt, kept};
@@ -21,7 +21,7 @@ pub struct Due {
     /// The event.
     pub event_id: EventId,
     /// The order whose gate is to be held.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
 }
 
 /// Parks one event, of any size: it is tried again after a pause, or when its turn comes. A duplicate if the event or its
@@ -67,7 +67,7 @@ pub async fn park(
 pub async fn due(pool: &Pool, rows_max: u32) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
-        r#"SELECT event_id AS "event_id: EventId", aggregate_id AS "aggregate_id: Uuid"
+        r#"SELECT event_id AS "event_id: EventId", aggregate_id AS "aggregate_id: AggregateId"
            FROM inbox_parked FORCE INDEX (due)
            WHERE consumer = ? AND due_at <= UTC_TIMESTAMP(6)
            ORDER BY due_at
@@ -109,10 +109,10 @@ pub async fn open(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Optio
 /// Any fault.
 pub async fn mark(tx: &mut Transaction, places: &[Place]) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
-                                              version      INT UNSIGNED PATH '$[1]')) AS list
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$[0]',
+                                              version      INT UNSIGNED                    PATH '$[1]')) AS list
          STRAIGHT_JOIN inbox_parked AS p FORCE INDEX (version)
-              ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = UNHEX(list.aggregate_id)
+              ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = list.aggregate_id
                  AND p.aggregate_version = list.version
          SET p.due_at = UTC_TIMESTAMP(6)",
         Json(list(places)),

@@ -2,11 +2,10 @@
 //! later ones are parked. Its row's lock is the lock of the order: of its effects and of its rows in `inbox_parked`.
 
 use runtime::mysql::Transaction;
+use schema::aggregate::AggregateId;
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
-use uuid::Uuid;
-use uuid::fmt::Simple;
 
 use super::Receipt;
 
@@ -14,7 +13,7 @@ use super::Receipt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
     /// The order.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// Where it stands; none if there is no gate yet, and so nothing parked behind it.
     pub from: Option<u32>,
     /// Where it shall stand.
@@ -23,7 +22,7 @@ pub struct Move {
 
 /// A row, in the order of the columns of the statements below.
 #[derive(Serialize)]
-struct Row(Simple, u32, u32);
+struct Row(AggregateId, u32, u32);
 
 /// Opens the gates of new orders; none of them if one is open already. Locks their keys in order.
 ///
@@ -32,8 +31,8 @@ struct Row(Simple, u32, u32);
 pub async fn open_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<Receipt> {
     let inserted = sqlx::query!(
         "INSERT INTO inbox_gate (consumer, aggregate_type, aggregate_id, version, updated_at)
-         SELECT ?, ?, UNHEX(aggregate_id), version, UTC_TIMESTAMP(6)
-         FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
+         SELECT ?, ?, aggregate_id, version, UTC_TIMESTAMP(6)
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64)  PATH '$[0]',
                                             version      INT UNSIGNED PATH '$[2]')) AS list",
         names::NOTIFY_DURABLE,
         names::ORDER,
@@ -51,12 +50,12 @@ pub async fn open_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<Rece
 pub async fn advance_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<u64> {
     let moved = sqlx::query!(
         // The list first and each gate by its key: a scan would wait for every order that anybody has locked.
-        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
-                                              stands_at    INT UNSIGNED PATH '$[1]',
-                                              version      INT UNSIGNED PATH '$[2]')) AS list
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$[0]',
+                                              stands_at    INT UNSIGNED                    PATH '$[1]',
+                                              version      INT UNSIGNED                    PATH '$[2]')) AS list
          STRAIGHT_JOIN inbox_gate FORCE INDEX (PRIMARY)
               ON inbox_gate.consumer = ? AND inbox_gate.aggregate_type = ?
-                 AND inbox_gate.aggregate_id = UNHEX(list.aggregate_id) AND inbox_gate.version = list.stands_at
+                 AND inbox_gate.aggregate_id = list.aggregate_id AND inbox_gate.version = list.stands_at
          SET inbox_gate.version = list.version, inbox_gate.updated_at = UTC_TIMESTAMP(6)",
         Json(rows(moves)),
         names::NOTIFY_DURABLE,
@@ -71,11 +70,11 @@ pub async fn advance_all(tx: &mut Transaction, moves: &[Move]) -> sqlx::Result<u
 ///
 /// # Errors
 /// Any fault.
-pub async fn hold_all(tx: &mut Transaction, orders: &[Uuid]) -> sqlx::Result<()> {
+pub async fn hold_all(tx: &mut Transaction, orders: &[AggregateId]) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO inbox_gate (consumer, aggregate_type, aggregate_id, version, updated_at)
-         SELECT ?, ?, UNHEX(list.aggregate_id), 0, UTC_TIMESTAMP(6)
-         FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32) PATH '$')) AS list
+         SELECT ?, ?, list.aggregate_id, 0, UTC_TIMESTAMP(6)
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$')) AS list
          ON DUPLICATE KEY UPDATE inbox_gate.version = inbox_gate.version",
         names::NOTIFY_DURABLE,
         names::ORDER,
@@ -90,7 +89,7 @@ pub async fn hold_all(tx: &mut Transaction, orders: &[Uuid]) -> sqlx::Result<()>
 ///
 /// # Errors
 /// Any fault.
-pub async fn hold(tx: &mut Transaction, order: Uuid) -> sqlx::Result<u32> {
+pub async fn hold(tx: &mut Transaction, order: AggregateId) -> sqlx::Result<u32> {
     hold_all(tx, &[order]).await?;
     let found = versions(&mut **tx, &[order]).await?;
     found.first().map(|(_, version)| *version).ok_or(sqlx::Error::RowNotFound)
@@ -100,12 +99,15 @@ pub async fn hold(tx: &mut Transaction, order: Uuid) -> sqlx::Result<u32> {
 ///
 /// # Errors
 /// Any fault.
-pub async fn versions(executor: impl sqlx::MySqlExecutor<'_>, orders: &[Uuid]) -> sqlx::Result<Vec<(Uuid, u32)>> {
+pub async fn versions(
+    executor: impl sqlx::MySqlExecutor<'_>,
+    orders: &[AggregateId],
+) -> sqlx::Result<Vec<(AggregateId, u32)>> {
     let rows = sqlx::query!(
-        r#"SELECT inbox_gate.aggregate_id AS "aggregate_id: Uuid", inbox_gate.version
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32) PATH '$')) AS list
+        r#"SELECT inbox_gate.aggregate_id AS "aggregate_id: AggregateId", inbox_gate.version
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$')) AS list
            JOIN inbox_gate ON inbox_gate.consumer = ? AND inbox_gate.aggregate_type = ?
-                          AND inbox_gate.aggregate_id = UNHEX(list.aggregate_id)"#,
+                          AND inbox_gate.aggregate_id = list.aggregate_id"#,
         Json(ids(orders)),
         names::NOTIFY_DURABLE,
         names::ORDER,
@@ -116,16 +118,16 @@ pub async fn versions(executor: impl sqlx::MySqlExecutor<'_>, orders: &[Uuid]) -
 }
 
 /// Sorted, so that replicas lock in the same order.
-fn ids(orders: &[Uuid]) -> Vec<Simple> {
-    let mut ids: Vec<_> = orders.iter().map(|id| id.simple()).collect();
-    ids.sort_unstable_by_key(|id| id.into_uuid());
+fn ids(orders: &[AggregateId]) -> Vec<AggregateId> {
+    let mut ids = orders.to_vec();
+    ids.sort_unstable();
     ids
 }
 
 /// Sorted, too.
 fn rows(moves: &[Move]) -> Vec<Row> {
     let mut rows: Vec<_> =
-        moves.iter().map(|step| Row(step.aggregate_id.simple(), step.from.unwrap_or_default(), step.to)).collect();
-    rows.sort_unstable_by_key(|row| row.0.into_uuid());
+        moves.iter().map(|step| Row(step.aggregate_id, step.from.unwrap_or_default(), step.to)).collect();
+    rows.sort_unstable_by_key(|row| row.0);
     rows
 }

@@ -6,11 +6,11 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use schema::names;
 use serde::Serialize;
 use sqlx::types::Json;
-use uuid::Uuid;
 use uuid::fmt::Simple;
 
 use super::inbox::{digest, hex};
@@ -22,7 +22,7 @@ use crate::message::Message;
 pub const COUNT_MAX: u32 = 10_000;
 
 /// A version of an order.
-pub type Place = (Uuid, u32);
+pub type Place = (AggregateId, u32);
 
 /// An event that is parked, without its message.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ pub struct Parked {
 #[derive(Clone, Debug)]
 pub struct Gap {
     /// The order.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// The version that has to come first; the event's own if the database refuses its effect.
     pub missing_version: u32,
     /// The version that waits; none from a writer that keeps none.
@@ -88,11 +88,11 @@ pub async fn park_all(tx: &mut Transaction, events: &[(&Event, &Message)]) -> sq
     let inserted = sqlx::query!(
         "INSERT INTO inbox_parked (consumer, event_id, event_type, aggregate_type, aggregate_id, aggregate_version,
                                    payload_sha256, stream_seq, stored_at, subject, headers, payload)
-         SELECT ?, UNHEX(event_id), event_type, ?, UNHEX(aggregate_id), aggregate_version, UNHEX(payload_sha256),
+         SELECT ?, UNHEX(event_id), event_type, ?, aggregate_id, aggregate_version, UNHEX(payload_sha256),
                 stream_seq, stored_at, subject, headers, UNHEX(payload)
          FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id          CHAR(32)                           PATH '$[0]',
                                             event_type        VARCHAR(100)                       PATH '$[1]',
-                                            aggregate_id      CHAR(32)                           PATH '$[2]',
+                                            aggregate_id      VARCHAR(64)                        PATH '$[2]',
                                             aggregate_version INT UNSIGNED                       PATH '$[3]',
                                             payload_sha256    CHAR(64)                           PATH '$[4]',
                                             stream_seq        BIGINT UNSIGNED                    PATH '$[5]',
@@ -115,12 +115,12 @@ pub async fn park_all(tx: &mut Transaction, events: &[(&Event, &Message)]) -> sq
 /// Any fault.
 pub async fn standing(executor: impl sqlx::MySqlExecutor<'_>, places: &[Place]) -> sqlx::Result<Vec<Standing>> {
     let rows = sqlx::query!(
-        r#"SELECT p.aggregate_id AS "aggregate_id: Uuid", list.version AS "version!: u32",
+        r#"SELECT p.aggregate_id AS "aggregate_id: AggregateId", list.version AS "version!: u32",
                   p.event_id AS "event_id: EventId", p.payload_sha256 AS "payload_sha256: Vec<u8>"
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
-                                              version      INT UNSIGNED PATH '$[1]')) AS list
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$[0]',
+                                              version      INT UNSIGNED                    PATH '$[1]')) AS list
            STRAIGHT_JOIN inbox_parked AS p FORCE INDEX (version)
-                ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = UNHEX(list.aggregate_id)
+                ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = list.aggregate_id
                    AND p.aggregate_version = list.version"#,
         Json(list(places)),
         names::NOTIFY_DURABLE,
@@ -141,7 +141,7 @@ pub async fn standing(executor: impl sqlx::MySqlExecutor<'_>, places: &[Place]) 
 /// Any fault.
 pub async fn with_id(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
-        r#"SELECT aggregate_id AS "aggregate_id: Uuid", aggregate_version, payload_sha256 AS "payload_sha256: Vec<u8>"
+        r#"SELECT aggregate_id AS "aggregate_id: AggregateId", aggregate_version, payload_sha256 AS "payload_sha256: Vec<u8>"
            FROM inbox_parked
            WHERE consumer = ? AND event_id = ?"#,
         names::NOTIFY_DURABLE,
@@ -162,13 +162,13 @@ pub async fn with_id(tx: &mut Transaction, event_id: EventId) -> sqlx::Result<Op
 /// Any fault.
 pub async fn at(tx: &mut Transaction, places: &[Place]) -> sqlx::Result<Vec<(Place, Parked)>> {
     let rows = sqlx::query!(
-        r#"SELECT p.aggregate_id AS "aggregate_id: Uuid", list.version AS "version!: u32",
+        r#"SELECT p.aggregate_id AS "aggregate_id: AggregateId", list.version AS "version!: u32",
                   p.event_id AS "event_id: EventId", p.stream_seq, p.stored_at AS "stored_at: DateTime<Utc>", p.subject,
                   p.headers AS "headers: Json<Vec<(String, String)>>", p.payload, p.attempts
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id CHAR(32)     PATH '$[0]',
-                                              version      INT UNSIGNED PATH '$[1]')) AS list
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (aggregate_id VARCHAR(64) CHARACTER SET ascii PATH '$[0]',
+                                              version      INT UNSIGNED                    PATH '$[1]')) AS list
            STRAIGHT_JOIN inbox_parked AS p FORCE INDEX (version)
-                ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = UNHEX(list.aggregate_id)
+                ON p.consumer = ? AND p.aggregate_type = ? AND p.aggregate_id = list.aggregate_id
                    AND p.aggregate_version = list.version"#,
         Json(list(places)),
         names::NOTIFY_DURABLE,
@@ -206,7 +206,7 @@ pub async fn remove_all(tx: &mut Transaction, event_ids: &[EventId]) -> sqlx::Re
 ///
 /// # Errors
 /// Any fault.
-pub async fn first(tx: &mut Transaction, order_id: Uuid, stands_at: u32) -> sqlx::Result<Option<u32>> {
+pub async fn first(tx: &mut Transaction, order_id: AggregateId, stands_at: u32) -> sqlx::Result<Option<u32>> {
     sqlx::query_scalar!(
         r#"SELECT aggregate_version AS "version!: u32"
            FROM inbox_parked
@@ -229,7 +229,7 @@ pub async fn first(tx: &mut Transaction, order_id: Uuid, stands_at: u32) -> sqlx
 pub async fn gaps(pool: &Pool, gaps_max: u32) -> sqlx::Result<Vec<Gap>> {
     sqlx::query_as!(
         Gap,
-        r#"SELECT p.aggregate_id AS "aggregate_id: Uuid",
+        r#"SELECT p.aggregate_id AS "aggregate_id: AggregateId",
                   CAST(COALESCE(g.version, 0) + 1 AS UNSIGNED) AS "missing_version!: u32",
                   p.aggregate_version AS waiting_version, p.event_id AS "event_id: EventId", p.event_type,
                   p.stream_seq AS stream_sequence, p.attempts, p.parked_at AS "since: DateTime<Utc>"
@@ -262,15 +262,15 @@ pub async fn count(pool: &Pool) -> sqlx::Result<i64> {
 }
 
 /// Sorted, so that replicas lock in the same order.
-pub(super) fn list(places: &[Place]) -> Vec<(Simple, u32)> {
-    let mut rows: Vec<_> = places.iter().map(|(order, version)| (order.simple(), *version)).collect();
-    rows.sort_unstable_by_key(|(order, version)| (order.into_uuid(), *version));
+pub(super) fn list(places: &[Place]) -> Vec<Place> {
+    let mut rows = places.to_vec();
+    rows.sort_unstable();
     rows
 }
 
 /// One row, in the order of the columns of [`park_all`].
 #[derive(Serialize)]
-struct Row<'a>(Simple, &'a str, Simple, Option<u32>, String, u64, String, String, String, String);
+struct Row<'a>(Simple, &'a str, AggregateId, Option<u32>, String, u64, String, String, String, String);
 
 impl<'a> Row<'a> {
     fn of(event: &'a Event, message: &Message) -> Self {
@@ -279,7 +279,7 @@ impl<'a> Row<'a> {
         Self(
             envelope.event_id.0.simple(),
             &envelope.event_type,
-            envelope.aggregate_id.simple(),
+            envelope.aggregate_id,
             envelope.aggregate_version.map(std::num::NonZeroU32::get),
             hex(&event.payload_sha256),
             message.stream_sequence,

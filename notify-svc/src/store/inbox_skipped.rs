@@ -1,8 +1,8 @@
 //! `inbox_skipped`: versions that never came and that a person gave up.
 
 use runtime::mysql::Transaction;
+use schema::aggregate::AggregateId;
 use schema::names;
-use uuid::Uuid;
 
 use super::inbox_gate::Move;
 
@@ -32,7 +32,7 @@ pub async fn record(tx: &mut Transaction, step: Move, reason: &str) -> sqlx::Res
 ///
 /// # Errors
 /// Any fault.
-pub async fn covers(tx: &mut Transaction, order_id: Uuid, version: u32) -> sqlx::Result<bool> {
+pub async fn covers(tx: &mut Transaction, order_id: AggregateId, version: u32) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "SELECT id
          FROM inbox_skipped

@@ -13,10 +13,9 @@ async fn hold_inbox_key(setting: &Setting, event_id: EventId) -> Transaction<'st
     let mut holder = setting.pool.begin().await.unwrap();
     sqlx::query(
         "INSERT INTO inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq)
-         VALUES (?, ?, 'held', 'held', ?, REPEAT('h', 32), 0)",
+         VALUES (?, ?, 'held', 'held', 'held', REPEAT('h', 32), 0)",
     )
     .bind(names::NOTIFY_DURABLE)
-    .bind(event_id)
     .bind(event_id)
     .execute(&mut *holder)
     .await

@@ -12,6 +12,7 @@ mod email_verdicts;
 mod emails;
 mod fuzzing;
 mod hostile;
+mod keys;
 mod leading;
 mod mail_server;
 mod metrics;

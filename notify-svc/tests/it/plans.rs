@@ -6,6 +6,7 @@ use notify_svc::notification::EmailState;
 use notify_svc::store::notifications::Page;
 use notify_svc::store::{email_queue, inbox, inbox_due, inbox_parked, notifications};
 use runtime::mysql::Pool;
+use schema::aggregate::AggregateId;
 use schema::ids::{EventId, NotificationId, OrderId};
 use schema::names;
 use sqlx::MySqlPool;
@@ -40,7 +41,7 @@ async fn insert(admin: &MySqlPool, into: &str, select: &str) {
 /// One row a minute for 70 days, the oldest first.
 async fn fill_inbox(admin: &MySqlPool) {
     let select = format!(
-        "'{}', UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', 'order', REPEAT('o', 16), REPEAT('h', 32), i,
+        "'{}', UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', 'order', 'o', REPEAT('h', 32), i,
          UTC_TIMESTAMP(6) - INTERVAL (100000 - i) MINUTE",
         names::NOTIFY_DURABLE
     );
@@ -68,7 +69,7 @@ async fn fill_notifications(admin: &MySqlPool) {
 async fn fill_parked(admin: &MySqlPool) {
     let select = format!(
         "'{}', UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order.cancelled', 'order',
-         UNHEX(LPAD(HEX(IF(i % 2 = 0, 1000000, i)), 32, '0')), IF(i % 2 = 0, i DIV 2 + 3, 2), REPEAT('h', 32), i,
+         IF(i % 2 = 0, 1000000, i), IF(i % 2 = 0, i DIV 2 + 3, 2), REPEAT('h', 32), i,
          UTC_TIMESTAMP(6), 'order.cancelled', '[]', '{{}}', UTC_TIMESTAMP(6) - INTERVAL (100000 - i) SECOND,
          IF(i % 10000 = 5, UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, NULL)",
         names::NOTIFY_DURABLE
@@ -84,8 +85,9 @@ both_engines! {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_parked(&database.admin_pool().await).await;
         let pool = pool(&database);
-        let many = Uuid::from_u128(1_000_000);
-        let news: Vec<_> = (0..256).map(|order| (Uuid::from_u128(2_000_000 + order), 2)).collect();
+        let order = |number: u32| number.to_string().parse().unwrap();
+        let many: AggregateId = order(1_000_000);
+        let news: Vec<_> = (0..256).map(|number| (order(2_000_000 + number), 2)).collect();
         let chain: Vec<_> = (3..103).map(|version| (many, version)).collect();
         let before = rows_read(&pool).await;
         assert_eq!(inbox_parked::standing(&pool, &news).await.unwrap().len(), 0);

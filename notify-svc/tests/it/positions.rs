@@ -97,8 +97,8 @@ both_engines! {
         setting.until_all_answered().await;
         assert!(service.terminate().await.success());
         execute(&setting, "DELETE FROM inbox ORDER BY stream_seq DESC LIMIT 5").await;
-        for (table, column) in [("inbox_gate", "aggregate_id"), ("notifications", "order_id")] {
-            let rest = "(SELECT aggregate_id FROM inbox)";
+        for (table, column) in [("inbox_gate", "aggregate_id"), ("notifications", "event_id")] {
+            let rest = format!("(SELECT {column} FROM inbox)");
             execute(&setting, &format!("DELETE FROM {table} WHERE {column} NOT IN {rest}")).await;
         }
         assert_eq!(setting.count("notifications").await, 5);
@@ -293,9 +293,9 @@ async fn an_operator_has_a_part_of_the_stream_read_again() {
     until_read(&service, 5).await;
     // Rows that no check looks at.
     execute(&setting, "DELETE FROM inbox WHERE stream_seq IN (2, 3)").await;
-    let rest = "(SELECT aggregate_id FROM inbox)";
-    execute(&setting, &format!("DELETE FROM notifications WHERE order_id NOT IN {rest}")).await;
-    execute(&setting, &format!("DELETE FROM inbox_gate WHERE aggregate_id NOT IN {rest}")).await;
+    let rest = "(SELECT event_id FROM inbox)";
+    execute(&setting, &format!("DELETE FROM notifications WHERE event_id NOT IN {rest}")).await;
+    execute(&setting, "DELETE FROM inbox_gate WHERE aggregate_id NOT IN (SELECT aggregate_id FROM inbox)").await;
     let (is_success, said) = verb(&setting, &["stream", "reread", "--from-seq", "2", "--reason", "rows were deleted"]);
     assert!(is_success && said == "the stream is read again from sequence 2\n", "{said}");
     until_noticed(&setting, 5).await;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
+use schema::aggregate::AggregateId;
 use schema::ids::{EventId, OrderId};
 use schema::names;
 use stack::testing::{Service, eventually_within};
@@ -45,7 +46,7 @@ impl Dice {
 struct World {
     messages: Vec<Published>,
     /// The last version that passes each order's gate.
-    gates: BTreeMap<Uuid, u32>,
+    gates: BTreeMap<AggregateId, u32>,
     effects: HashMap<EventId, (Uuid, u32)>,
 }
 
@@ -70,7 +71,7 @@ impl World {
         event.envelope.aggregate_version = NonZeroU32::new(version);
         let is_tombstone = dice.one_in(10);
         if passes {
-            self.gates.insert(order_id.0, version);
+            self.gates.insert(order_id.into(), version);
         }
         if passes && !is_tombstone {
             self.effects.insert(event.envelope.event_id, (order_id.0, version));
@@ -123,11 +124,12 @@ async fn effects(setting: &Setting) -> HashMap<EventId, usize> {
     effects
 }
 
-async fn gates(setting: &Setting) -> BTreeMap<Uuid, u32> {
-    let rows: Vec<(Uuid, u32)> = sqlx::query_as("SELECT aggregate_id, version FROM inbox_gate WHERE version > 0")
-        .fetch_all(&setting.pool)
-        .await
-        .unwrap();
+async fn gates(setting: &Setting) -> BTreeMap<AggregateId, u32> {
+    let rows: Vec<(AggregateId, u32)> =
+        sqlx::query_as("SELECT aggregate_id, version FROM inbox_gate WHERE version > 0")
+            .fetch_all(&setting.pool)
+            .await
+            .unwrap();
     rows.into_iter().collect()
 }
 

@@ -17,7 +17,7 @@ async fn fill_with_old_rows(setting: &Setting) {
             "INSERT INTO inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq,
                                 received_at)
              WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 900)
-             SELECT ?, UNHEX(REPLACE(UUID(), '-', '')), 'order.created', 'order', REPEAT('o', 16), REPEAT('h', 32), n,
+             SELECT ?, UNHEX(REPLACE(UUID(), '-', '')), 'order.created', 'order', 'o', REPEAT('h', 32), n,
                     UTC_TIMESTAMP(6) - INTERVAL ? DAY
              FROM numbers",
         )

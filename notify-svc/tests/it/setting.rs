@@ -204,7 +204,7 @@ impl Published {
             source: names::ORDERS_SOURCE.to_owned(),
             event_type: event.event_type().to_string(),
             aggregate_type: names::ORDER.to_owned(),
-            aggregate_id: event.order_id().0,
+            aggregate_id: event.order_id().into(),
             aggregate_version: NonZeroU32::new(version),
             occurred_at: Utc::now(),
         };
@@ -217,7 +217,7 @@ impl Published {
     }
 
     pub(crate) fn order_id(&self) -> OrderId {
-        OrderId(self.envelope.aggregate_id)
+        self.envelope.aggregate_id.as_str().parse().unwrap()
     }
 
     fn headers(&self) -> HeaderMap {

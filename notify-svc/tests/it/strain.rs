@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schema::aggregate::AggregateId;
 use schema::ids::OrderId;
 use schema::names;
 use sqlx::{AssertSqlSafe, Transaction};
@@ -22,7 +23,7 @@ async fn lock_gate(setting: &Setting, order: OrderId) -> Transaction<'static, sq
     let mut holder = setting.pool.begin().await.unwrap();
     let gate =
         "SELECT version FROM inbox_gate WHERE consumer = ? AND aggregate_type = ? AND aggregate_id = ? FOR UPDATE";
-    let lock = sqlx::query(gate).bind(names::NOTIFY_DURABLE).bind(names::ORDER).bind(order);
+    let lock = sqlx::query(gate).bind(names::NOTIFY_DURABLE).bind(names::ORDER).bind(AggregateId::from(order));
     lock.fetch_one(&mut *holder).await.unwrap();
     holder
 }
@@ -103,7 +104,7 @@ both_engines! {
         setting.until_count("inbox_parked", 5).await;
         let holder = lock_gate(&setting, orders[0]).await;
         let first = "UPDATE inbox_parked SET due_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR WHERE aggregate_id = ?";
-        sqlx::query(first).bind(orders[0]).execute(&setting.pool).await.unwrap();
+        sqlx::query(first).bind(AggregateId::from(orders[0])).execute(&setting.pool).await.unwrap();
         let check = "ALTER TABLE notifications DROP CONSTRAINT none";
         sqlx::query(AssertSqlSafe(check.to_owned())).execute(&setting.pool).await.unwrap();
         until_notified(&setting, 4, WITHIN).await;

@@ -154,7 +154,7 @@ fn to_append(event: &OrderEvent, aggregate_version: NonZeroU32, occurred_at: Dat
     NewEvent {
         id: EventId::generate(),
         aggregate_type: names::ORDER.into(),
-        aggregate_id: event.order_id().0,
+        aggregate_id: event.order_id().into(),
         aggregate_version,
         event_type: event.event_type().as_str().into(),
         payload: event.payload().expect("these types have no map with keys that JSON can't have"),
@@ -215,7 +215,7 @@ mod tests {
         let (order, event) = placed();
         assert_eq!((order.version.get(), event.aggregate_version.get()), (1, 1));
         assert_eq!(order.created_at.to_rfc3339(), "2026-11-22T11:30:00.123456+00:00");
-        assert_eq!(event.aggregate_id, order.id.0);
+        assert_eq!(event.aggregate_id, order.id.into());
     }
 
     #[test]

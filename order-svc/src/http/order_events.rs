@@ -44,7 +44,7 @@ impl IntoResponses for Problems {
     responses((status = 200, description = "The order's events", body = OrderStory), Problems)
 )]
 async fn order_events(State(app): State<App>, OrderIdInPath(id): OrderIdInPath) -> Result<Json<OrderStory>, ApiError> {
-    let events = story(&app.pool, names::ORDER, id.0).await?;
+    let events = story(&app.pool, names::ORDER, id.into()).await?;
     if events.is_empty() && orders::find(&app.pool, id).await?.is_none() {
         return Err(ApiError::OrderNotFound(id));
     }

@@ -76,7 +76,7 @@ both_engines! {
             .execute(&mut *other).await.unwrap();
         sqlx::query("INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
                      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
-                     SELECT 'weight', UNHEX(REPEAT('0', 32)), 'x', 'x', '{}' FROM n")
+                     SELECT 'weight', '1', 'x', 'x', '{}' FROM n")
             .execute(&mut *other).await.unwrap();
         let path = format!("/api/orders/{id}/cancel");
         let deadlock = async {

@@ -10,7 +10,7 @@ const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-
 async fn outbox_row(api: &Api) -> (u32, Value, Option<Value>) {
     let row = sqlx::query(
         "SELECT o.aggregate_version, o.payload, o.headers
-         FROM outbox o JOIN orders ON orders.id = o.aggregate_id AND orders.version = o.aggregate_version
+         FROM outbox o JOIN orders ON orders.id = UNHEX(REPLACE(o.aggregate_id, '-', '')) AND orders.version = o.aggregate_version
          WHERE o.aggregate_type = 'order' AND o.event_type = 'order.created' AND o.subject = 'order.created'
            AND o.state = 'pending' AND o.attempts = 0 AND o.occurred_at = orders.created_at",
     )

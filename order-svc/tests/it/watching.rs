@@ -101,7 +101,7 @@ async fn publish(api: &Api, events: u32, ago: &str) {
         "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload, state, published_at)
          WITH RECURSIVE a (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM a WHERE i < 500),
                         n (i) AS (SELECT (x.i - 1) * 500 + y.i FROM a x JOIN a y)
-         SELECT 'x', UNHEX(REPEAT('0', 32)), 'x', 'x', '{{}}', 'published', UTC_TIMESTAMP(6) - {ago}
+         SELECT 'x', 'x', 'x', 'x', '{{}}', 'published', UTC_TIMESTAMP(6) - {ago}
          FROM n WHERE i <= {events}"
     ))
     .await;

@@ -54,7 +54,7 @@ impl Claimed {
         let mut stopped: HashSet<Aggregate> = HashSet::new();
         let paused = rules.pauses.now();
         for row in rows {
-            let aggregate = (row.aggregate_type.clone(), row.aggregate_id);
+            let aggregate = (row.aggregate_type.clone(), row.aggregate_id.clone());
             if behind.contains(&row.seq) || stopped.contains(&aggregate) || paused.include(&row.subject) {
                 sorted.aside.held.push(row.key());
                 stopped.insert(aggregate);
@@ -116,7 +116,7 @@ impl Aside {
 /// The first row of each aggregate, of rows in `seq` order; what stops it stops those behind it.
 pub fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
     let mut seen = HashSet::new();
-    let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
+    let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, &row.aggregate_id)));
     oldest.map(|row| row.seq).collect()
 }
 
@@ -145,7 +145,7 @@ mod tests {
             seq,
             event_id: Uuid::now_v7(),
             aggregate_type: "order".to_owned(),
-            aggregate_id: Uuid::from_u128(aggregate),
+            aggregate_id: aggregate.to_string(),
             aggregate_version: None,
             event_type: "order.created".to_owned(),
             subject: "order.created".to_owned(),

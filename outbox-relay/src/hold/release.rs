@@ -87,7 +87,7 @@ struct Swept {
 /// The first row of each aggregate, of rows in `seq` order.
 fn first_of_each(rows: &[HeldRow]) -> Vec<u64> {
     let mut seen = HashSet::new();
-    let first = rows.iter().filter(|row| seen.insert((&row.aggregate_type, row.aggregate_id)));
+    let first = rows.iter().filter(|row| seen.insert((&row.aggregate_type, &row.aggregate_id)));
     first.map(|row| row.seq).collect()
 }
 

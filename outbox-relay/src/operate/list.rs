@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
+use schema::aggregate::AggregateId;
 
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
@@ -22,9 +22,9 @@ pub struct ListConfig {
     #[arg(long)]
     pub state: Option<ListedState>,
 
-    /// Only events of this aggregate, as TYPE/ID.
+    /// Only events of this aggregate, as TYPE/ID, such as invoice/4711; TYPE ends at the first slash.
     #[arg(long, value_parser = aggregate)]
-    pub aggregate: Option<(String, Uuid)>,
+    pub aggregate: Option<(String, AggregateId)>,
 
     /// Only events of this type. With no index on it, nor on the times, a list of few events may read the whole outbox,
     /// newest first: some seconds at ten million events.
@@ -72,9 +72,9 @@ impl ListedState {
 ///
 /// # Errors
 /// What is wrong with the text.
-pub fn aggregate(text: &str) -> Result<(String, Uuid), String> {
-    let (aggregate_type, id) = text.split_once('/').ok_or("expected TYPE/ID, such as order/<uuid>")?;
-    Ok((aggregate_type.to_owned(), id.parse().map_err(|error| format!("{id:?} is no UUID: {error}"))?))
+pub fn aggregate(text: &str) -> Result<(String, AggregateId), String> {
+    let (aggregate_type, id) = text.split_once('/').ok_or("expected TYPE/ID, such as invoice/4711")?;
+    Ok((aggregate_type.to_owned(), id.parse().map_err(|error| format!("{id:?}: {error}"))?))
 }
 
 /// Prints the list.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
 use runtime::mysql::Pool;
 use runtime::nats::{self, NatsConfig};
+use schema::aggregate::AggregateId;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -39,9 +40,9 @@ pub struct ReplayConfig {
     /// Ids of published events.
     pub events: Vec<Uuid>,
 
-    /// All events of this aggregate, as TYPE/ID.
+    /// All events of this aggregate, as TYPE/ID, such as invoice/4711; TYPE ends at the first slash.
     #[arg(long, value_parser = aggregate)]
-    pub aggregate: Option<(String, Uuid)>,
+    pub aggregate: Option<(String, AggregateId)>,
 
     /// Events with an occurred_at of this time or later: 2026-11-22T11:30:00Z, or how long ago, such as 90m. It is the writer's
     /// time: of an import that kept the times of its source, those.

@@ -57,7 +57,7 @@ fn text(shown: &Shown) -> String {
             one_line(&record.reason),
             one_line(&record.event_type),
             one_line(&record.aggregate_type),
-            record.aggregate_id,
+            one_line(&record.aggregate_id),
             or_dash(record.aggregate_version),
             one_line(&record.subject),
             one_line(&or_dash(record.last_error.as_deref())),

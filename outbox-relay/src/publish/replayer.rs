@@ -12,10 +12,10 @@ use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{self, message::PublishMessage};
 use async_nats::{Client, HeaderMap};
 use futures::{StreamExt, TryStreamExt, stream};
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::ids::EventId;
 use schema::names::{MSG_ID_HEADER, TOMBSTONE, TOMBSTONE_HEADER};
-use uuid::Uuid;
 
 use crate::store::outbox_replay::ReplayRow;
 
@@ -119,7 +119,7 @@ impl Replayer {
 
 /// Groups rows by aggregate, keeping the order within each.
 fn by_aggregate(rows: Vec<ReplayRow>) -> Vec<Vec<ReplayRow>> {
-    let mut groups: HashMap<(String, Uuid), Vec<ReplayRow>> = HashMap::new();
+    let mut groups: HashMap<(String, AggregateId), Vec<ReplayRow>> = HashMap::new();
     for row in rows {
         groups.entry((row.aggregate_type.clone(), row.aggregate_id)).or_default().push(row);
     }

@@ -117,7 +117,7 @@ pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Resu
         r#"SELECT seq,
                   event_id AS "event_id: Uuid",
                   aggregate_type,
-                  aggregate_id AS "aggregate_id: Uuid",
+                  aggregate_id,
                   aggregate_version,
                   event_type,
                   subject,

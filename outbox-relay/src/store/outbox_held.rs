@@ -2,14 +2,13 @@
 
 use runtime::mysql::{Pool, Transaction};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 /// A held row, as far as it matters whether it must stay.
 #[derive(Debug)]
 pub struct HeldRow {
     pub seq: u64,
     pub aggregate_type: String,
-    pub aggregate_id: Uuid,
+    pub aggregate_id: String,
     pub subject: String,
     /// Whether it waits for a limit itself.
     pub is_put_off: bool,
@@ -29,7 +28,7 @@ pub struct Obstacle {
 pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
     sqlx::query_as!(
         HeldRow,
-        r#"SELECT seq, aggregate_type, aggregate_id AS "aggregate_id: Uuid", subject,
+        r#"SELECT seq, aggregate_type, aggregate_id, subject,
                   (next_attempt_at IS NOT NULL) AS "is_put_off!: bool",
                   COALESCE(next_attempt_at > UTC_TIMESTAMP(6)
                            AND next_attempt_at <= UTC_TIMESTAMP(6) + INTERVAL 2 HOUR, FALSE) AS "waits!: bool"

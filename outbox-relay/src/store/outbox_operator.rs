@@ -68,7 +68,7 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
         r#"SELECT outbox.seq,
                   outbox.event_id AS "event_id: Uuid",
                   outbox.aggregate_type,
-                  outbox.aggregate_id AS "aggregate_id: Uuid",
+                  outbox.aggregate_id,
                   outbox.aggregate_version,
                   outbox.event_type,
                   outbox.subject,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
+use schema::aggregate::AggregateId;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ pub struct ReplayRow {
     pub seq: u64,
     pub event_id: Uuid,
     pub aggregate_type: String,
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     pub aggregate_version: Option<u32>,
     pub event_type: String,
     pub subject: String,
@@ -39,7 +40,7 @@ pub async fn by_ids(pool: &Pool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
 }
 
 /// The keys of the published events of an aggregate, in its order.
-pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: Uuid) -> sqlx::Result<Vec<u64>> {
+pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: AggregateId) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         "SELECT seq
          FROM outbox
@@ -105,7 +106,7 @@ pub async fn load(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
         r#"SELECT outbox.seq,
                   outbox.event_id AS "event_id: Uuid",
                   outbox.aggregate_type,
-                  outbox.aggregate_id AS "aggregate_id: Uuid",
+                  outbox.aggregate_id AS "aggregate_id: AggregateId",
                   outbox.aggregate_version,
                   outbox.event_type,
                   outbox.subject,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
+use schema::aggregate::AggregateId;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub struct ListedRow {
     pub seq: u64,
     pub event_id: Uuid,
     pub aggregate_type: String,
-    pub aggregate_id: Uuid,
+    pub aggregate_id: String,
     pub aggregate_version: Option<u32>,
     pub event_type: String,
     pub state: String,
@@ -35,7 +36,7 @@ pub struct ShownRow {
     pub seq: u64,
     pub event_id: Uuid,
     pub aggregate_type: String,
-    pub aggregate_id: Uuid,
+    pub aggregate_id: String,
     pub aggregate_version: Option<u32>,
     pub event_type: String,
     pub subject: String,
@@ -56,7 +57,7 @@ pub struct ShownRow {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub state: Option<&'static str>,
-    pub aggregate: Option<(String, Uuid)>,
+    pub aggregate: Option<(String, AggregateId)>,
     pub event_type: Option<String>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
@@ -124,14 +125,14 @@ async fn first_below(pool: &Pool, before: u64) -> sqlx::Result<Option<u64>> {
 /// The keys are sorted first, and then the rows are read: rows are wider than what a server sorts in memory.
 async fn of_aggregate(
     pool: &Pool,
-    (aggregate_type, aggregate_id): &(String, Uuid),
+    (aggregate_type, aggregate_id): &(String, AggregateId),
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Vec<ListedRow>> {
     let mut rows = sqlx::query_as!(
         ListedRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
-                  outbox.aggregate_id AS "aggregate_id: Uuid", outbox.aggregate_version, outbox.event_type,
+                  outbox.aggregate_id, outbox.aggregate_version, outbox.event_type,
                   outbox.state AS "state: String", outbox.attempts,
                   outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
                   outbox.last_error
@@ -175,7 +176,7 @@ async fn in_state(
 ) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
         ListedRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
                   aggregate_version, event_type, state AS "state: String", attempts,
                   occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
            FROM outbox FORCE INDEX (claim)
@@ -205,7 +206,7 @@ async fn in_state(
 async fn newest(pool: &Pool, filter: &Filter, (first, before): (u64, u64), limit: u32) -> sqlx::Result<Vec<ListedRow>> {
     sqlx::query_as!(
         ListedRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
                   aggregate_version, event_type, state AS "state: String", attempts,
                   occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
            FROM outbox FORCE INDEX (PRIMARY)
@@ -234,7 +235,7 @@ async fn newest(pool: &Pool, filter: &Filter, (first, before): (u64, u64), limit
 pub async fn show(pool: &Pool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>> {
     sqlx::query_as!(
         ShownRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id AS "aggregate_id: Uuid",
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
                   aggregate_version, event_type, subject,
                   payload AS "payload: JsonText",
                   headers AS "headers: JsonText",

@@ -19,7 +19,7 @@ pub async fn append_at_once(world: &World, events: &[(Uuid, u32)]) -> Vec<Uuid> 
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload) ",
     );
     insert.push_values(events.iter().zip(&ids), |mut row, ((aggregate, version), id)| {
-        row.push_bind(id).push_bind("order").push_bind(aggregate).push_bind(version);
+        row.push_bind(id).push_bind("order").push_bind(aggregate.to_string()).push_bind(version);
         row.push_bind("order.created").push_bind("order.created").push_bind("{}");
     });
     insert.build().execute(&world.pool).await.unwrap();

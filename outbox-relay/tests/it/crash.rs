@@ -86,7 +86,7 @@ both_engines! {
         sqlx::query(
             "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
              VALUES (?, 'order', ?, 1, 'order.created', 'order.created', '{}')",
-        ).bind(event).bind(Uuid::now_v7()).execute(&world.pool).await.unwrap();
+        ).bind(event).bind(Uuid::now_v7().to_string()).execute(&world.pool).await.unwrap();
         let _relay = world.relay().start().await;
         world.until_all_published().await;
         let messages = world.messages().await;

@@ -149,7 +149,7 @@ async fn a_payload_above_the_brokers_limit_is_dead_and_not_even_read() {
     for _ in 0..8 {
         sqlx::query(
             "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-             VALUES ('order', UNHEX(REPLACE(UUID(), '-', '')), 'order.created', 'order.created',
+             VALUES ('order', UUID(), 'order.created', 'order.created',
                      CONCAT('{\"text\":\"', REPEAT('x', 10000000), '\"}'))",
         )
         .execute(&world.pool)
@@ -199,7 +199,7 @@ async fn a_raised_limit_is_asked_for_before_an_event_is_dead_for_its_headers() {
     let event = Uuid::now_v7();
     let append = "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, subject, payload, headers)
          VALUES (?, 'order', ?, 'order.created', 'order.created', '{}', JSON_OBJECT('note', REPEAT('x', 3000)))";
-    sqlx::query(append).bind(event).bind(Uuid::now_v7()).execute(&world.pool).await.unwrap();
+    sqlx::query(append).bind(event).bind(Uuid::now_v7().to_string()).execute(&world.pool).await.unwrap();
     eventually_within(Duration::from_secs(60), "it is published or dead", async || {
         ["published", "dead"].contains(&world.row(event).await.state.as_str())
     })
@@ -228,7 +228,7 @@ async fn an_event_that_waited_for_another_reason_is_not_dead_at_once_for_a_limit
 /// Appends events of an order each, with so many bytes of text in each payload.
 async fn append_large(world: &World, events: u32, bytes: u32) {
     let append = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-         SELECT 'order', UNHEX(LEFT(SHA2(n, 256), 32)), 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', ?), '\"}')
+         SELECT 'order', n, 'order.created', 'order.created', CONCAT('{\"text\":\"', REPEAT('x', ?), '\"}')
          FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list";
     sqlx::query(append).bind(bytes).bind(events).execute(&world.pool).await.unwrap();
 }

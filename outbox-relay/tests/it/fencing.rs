@@ -133,7 +133,7 @@ both_engines! {
             let first = append_at_once(&world, &events(batch as usize, 1)).await;
             eventually("it has claimed", async || metric(&relay, "relay_claimed_events_total").await == claimed).await;
             // As on a replica that did not have these yet and was promoted: it gives out the numbers again.
-            let renumbered = "UPDATE outbox SET event_id = UNHEX(REPLACE(UUID(), '-', '')), aggregate_id = event_id
+            let renumbered = "UPDATE outbox SET event_id = UNHEX(REPLACE(UUID(), '-', '')), aggregate_id = HEX(event_id)
                               WHERE state = 'pending'";
             sqlx::query(renumbered).execute(&world.pool).await.unwrap();
             let second: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM outbox WHERE state = 'pending' ORDER BY seq")

@@ -221,7 +221,7 @@ both_engines! {
         let mut world = World::new(engine).await;
         let relay = world.watchful().env("PROOF_HORIZON", "0s").start().await;
         let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-                      VALUES ('order', UNHEX(REPLACE(UUID(), '-', '')), 'order.created', 'order.created',
+                      VALUES ('order', UUID(), 'order.created', 'order.created',
                               JSON_OBJECT('text', REPEAT('x', 500000)))";
         for _ in 0..40 {
             sqlx::query(insert).execute(&world.pool).await.unwrap();

@@ -22,7 +22,7 @@ impl World {
             .collect();
         let insert =
             "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
-             SELECT UNHEX(event_id), 'order', UNHEX(order_id), ?, 'order.created', 'order.created', '{}'
+             SELECT UNHEX(event_id), 'order', order_id, ?, 'order.created', 'order.created', '{}'
              FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(32) PATH '$[0]', order_id CHAR(32) PATH '$[1]')) AS list";
         let rows = sqlx::types::Json(rows);
         sqlx::query(insert).bind(version).bind(rows).execute(&self.pool).await.unwrap();

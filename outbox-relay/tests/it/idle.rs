@@ -11,18 +11,19 @@ use crate::support::World;
 
 /// 100,000 events that wait for an hour, as many dead ones, and one that is held behind one of them.
 async fn fill(pool: &MySqlPool) {
-    let insert = "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
+    let insert =
+        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
                                       state, next_attempt_at)
                   WITH RECURSIVE a (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM a WHERE i < 447), n (i) AS
                     (SELECT a.i * 448 + b.i FROM a JOIN a AS b)
-                  SELECT UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order', UNHEX(LPAD(HEX(i + 1), 32, '0')), 1, 'order.created',
+                  SELECT UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order', i + 1, 1, 'order.created',
                          'order.created', '{}', IF(i % 2 = 0, 'pending', 'dead'),
                          IF(i % 2 = 0, UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, NULL)
                   FROM n WHERE i < 200000 ORDER BY i";
     assert_eq!(sqlx::query(insert).execute(pool).await.unwrap().rows_affected(), 200_000);
     let held =
         "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state)
-                VALUES ('order', UNHEX(LPAD(HEX(2), 32, '0')), 2, 'order.created', 'order.created', '{}', 'held')";
+                VALUES ('order', '2', 2, 'order.created', 'order.created', '{}', 'held')";
     sqlx::query(held).execute(pool).await.unwrap();
 }
 

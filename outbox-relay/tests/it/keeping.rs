@@ -28,7 +28,7 @@ async fn published(world: &World, pairs: u32) -> (Vec<Uuid>, Vec<Uuid>) {
 async fn many_published(world: &World, events: u32, days: u32) {
     sqlx::query(
         "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, state, heal_epoch, published_at)
-         SELECT 'order', UNHEX(REPLACE(UUID(), '-', '')), 1, 'order.created', 'order.created', '{}', 'published', 1,
+         SELECT 'order', UUID(), 1, 'order.created', 'order.created', '{}', 'published', 1,
                 UTC_TIMESTAMP(6) - INTERVAL ? DAY
          FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
     )

@@ -22,7 +22,7 @@ impl World {
     /// The first event of so many orders, at once.
     async fn append_many(&self, events: u32) {
         let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-                      SELECT 'order', UNHEX(LPAD(HEX(n), 32, '1')), 'order.created', 'order.created', '{}'
+                      SELECT 'order', n, 'order.created', 'order.created', '{}'
                       FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list";
         sqlx::query(insert).bind(events).execute(&self.pool).await.unwrap();
     }

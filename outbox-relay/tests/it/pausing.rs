@@ -13,7 +13,7 @@ async fn append_to(world: &World, aggregate: Uuid, version: u32, subject: &str) 
          VALUES (?, 'order', ?, ?, ?, ?, '{}')",
     )
     .bind(event_id)
-    .bind(aggregate)
+    .bind(aggregate.to_string())
     .bind(version)
     .bind(subject)
     .bind(subject)

@@ -21,7 +21,7 @@ async fn fill(admin: &MySqlPool) {
          WITH RECURSIVE a (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM a WHERE i < 315), n (i) AS
            (SELECT a.i * 317 + b.i FROM a JOIN (SELECT i FROM a UNION ALL SELECT 316) b)
          SELECT UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order',
-                UNHEX(LPAD(HEX(IF(i BETWEEN 90000 AND 90999, 7, i DIV 3)), 32, '0')), 'order.created', 'order.created', '{}',
+                IF(i BETWEEN 90000 AND 90999, 7, i DIV 3), 'order.created', 'order.created', '{}',
                 CASE WHEN i >= 91000 THEN 'pending' WHEN i >= 90000 THEN 'held' WHEN i % 180 = 0 THEN 'dead' ELSE 'published' END,
                 UTC_TIMESTAMP(6)
          FROM n WHERE i < 100000 ORDER BY i";
@@ -65,11 +65,12 @@ fn filled_in(query: &str) -> String {
 }
 
 /// What stands for a parameter, by what is before it. Keys are of the middle of the table, a single one of its end.
-const LITERALS: [(&str, &str); 19] = [
+const LITERALS: [(&str, &str); 20] = [
     ("LIMIT ", "1000"),
     ("state = ", "'pending'"),
     ("event_type = ", "'order.created'"),
     ("aggregate_type = ", "'order'"),
+    ("aggregate_id = ", "'7'"),
     ("_id = ", "UNHEX(LPAD('7', 32, '0'))"),
     ("name = ", "'outbox'"),
     ("epoch = ", "0"),

@@ -34,7 +34,7 @@ impl World {
     async fn append_published_elsewhere(&self, events: u32) {
         let insert =
             "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload, state, published_at)
-             SELECT 'order', UNHEX(LPAD(HEX(n), 32, '0')), 'order.created', 'order.created', '{}', 'published', UTC_TIMESTAMP(6)
+             SELECT 'order', n, 'order.created', 'order.created', '{}', 'published', UTC_TIMESTAMP(6)
              FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', ? - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list";
         sqlx::query(insert).bind(events).execute(&self.pool).await.unwrap();
     }

@@ -62,7 +62,7 @@ both_engines! {
                                      state, published_at)
                  VALUES (?, 'order', ?, 1, 'order.created', 'order.created', '{}', 'published', ?)",
             )
-            .bind(event).bind(Uuid::now_v7()).bind(published_at)
+            .bind(event).bind(Uuid::now_v7().to_string()).bind(published_at)
             .execute(&world.pool)
             .await
             .unwrap();

@@ -12,7 +12,7 @@ async fn published(world: &World, count: u32, seconds: i64, bytes: u32) {
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload,
                                       occurred_at, state, published_at)
                   WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
-                  SELECT UNHEX(REPLACE(UUID(), '-', '')), 'order', UNHEX(REPLACE(UUID(), '-', '')), 1, 'order.created',
+                  SELECT UNHEX(REPLACE(UUID(), '-', '')), 'order', UUID(), 1, 'order.created',
                          'order.created', JSON_OBJECT('text', REPEAT('x', ?)), UTC_TIMESTAMP(6) + INTERVAL ? SECOND,
                          'published', UTC_TIMESTAMP(6)
                   FROM n AS a JOIN n AS b

@@ -1,6 +1,7 @@
 //! An outbox, a stream and relays between them.
 
 use std::error::Error;
+use std::fmt::Display;
 
 use async_nats::jetstream::consumer::Consumer;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
@@ -58,14 +59,14 @@ impl World {
     }
 
     /// Appends an event as an order service would; returns its event id.
-    pub async fn append(&self, aggregate: Uuid, version: u32) -> Uuid {
+    pub async fn append(&self, aggregate: impl Display, version: u32) -> Uuid {
         let event_id = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
              VALUES (?, 'order', ?, ?, 'order.created', 'order.created', ?)",
         )
         .bind(event_id)
-        .bind(aggregate)
+        .bind(aggregate.to_string())
         .bind(version)
         .bind(json!({ "version": version }))
         .execute(&self.pool)

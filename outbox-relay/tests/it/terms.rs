@@ -24,7 +24,7 @@ async fn append_to(world: &World, aggregate: Uuid, version: u32, subject: &str) 
          VALUES (?, 'order', ?, ?, 'order.created', ?, '{}')",
     )
     .bind(event_id)
-    .bind(aggregate)
+    .bind(aggregate.to_string())
     .bind(version)
     .bind(subject)
     .execute(&world.pool)
@@ -108,7 +108,7 @@ both_engines! {
                  VALUES (?, 'order', ?, 'order.created', 'order.created', '{}',
                          CONCAT('{\"a\":\"', REPEAT(CONVERT(UNHEX('C280') USING utf8mb4), ?), '\"}'))",
             )
-            .bind(event).bind(Uuid::now_v7()).bind(chars)
+            .bind(event).bind(Uuid::now_v7().to_string()).bind(chars)
             .execute(&world.pool)
             .await
             .unwrap();
@@ -188,7 +188,7 @@ both_engines! {
         for occurred_at in ["0001-01-01", "2019-01-01", "9000-01-01"] {
             let event = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload, occurred_at)
                          VALUES ('order', ?, 'order.created', 'order.created', '{}', ?)";
-            sqlx::query(event).bind(Uuid::now_v7()).bind(occurred_at).execute(&world.pool).await.unwrap();
+            sqlx::query(event).bind(Uuid::now_v7().to_string()).bind(occurred_at).execute(&world.pool).await.unwrap();
         }
         eventually("all are published", async || world.count("published").await == 3).await;
         eventually("they are counted", async || metric(&relay, "relay_event_duration_seconds_count").await == 3.0).await;
@@ -221,7 +221,7 @@ both_engines! {
             "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, subject, payload)
              VALUES (?, 'order', ?, 'order.created', 'order.created', ?)",
         )
-        .bind(event).bind(Uuid::now_v7()).bind(payload)
+        .bind(event).bind(Uuid::now_v7().to_string()).bind(payload)
         .execute(&world.pool)
         .await
         .unwrap();
@@ -243,7 +243,7 @@ both_engines! {
         let _relay = world.relay().start().await;
         sqlx::query(
             "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
-             VALUES ('order', UNHEX(REPEAT('1', 32)), 'order.created', 'order.created', JSON_OBJECT('id', UNHEX('414243')))",
+             VALUES ('order', '1', 'order.created', 'order.created', JSON_OBJECT('id', UNHEX('414243')))",
         )
         .execute(&world.pool)
         .await

@@ -40,7 +40,7 @@ both_engines! {
         let mut late = world.pool.begin().await.unwrap();
         let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload)
                       VALUES ('order', ?, 'order.created', 'order.created', '{}')";
-        sqlx::query(insert).bind(Uuid::now_v7()).execute(&mut *late).await.unwrap();
+        sqlx::query(insert).bind(Uuid::now_v7().to_string()).execute(&mut *late).await.unwrap();
         for version in 4..=6 {
             world.append(order, version).await;
         }

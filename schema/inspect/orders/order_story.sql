@@ -5,5 +5,8 @@ SELECT aggregate_version, event_type, state, attempts, heal_epoch, discarded_at,
        NULLIF(published_at, '1970-01-01') AS published_at, NULLIF(stream_seq, 0) AS stream_seq, last_error
 FROM outbox
 WHERE aggregate_type = 'order'
-  AND aggregate_id = (SELECT id FROM orders ORDER BY id DESC LIMIT 1)
+  AND aggregate_id = (SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(id, 1, 4)), HEX(SUBSTR(id, 5, 2)), HEX(SUBSTR(id, 7, 2)), HEX(SUBSTR(id, 9, 2)), HEX(SUBSTR(id, 11, 6))))
+                      FROM orders
+                      ORDER BY orders.id DESC
+                      LIMIT 1)
 ORDER BY aggregate_version;

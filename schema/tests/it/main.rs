@@ -70,7 +70,7 @@ fn the_asyncapi_document_names_every_event_and_header() {
         source: schema::names::ORDERS_SOURCE.to_owned(),
         event_type: EventType::OrderCreated.to_string(),
         aggregate_type: schema::names::ORDER.to_owned(),
-        aggregate_id: schema::ids::OrderId::generate().0,
+        aggregate_id: schema::ids::OrderId::generate().into(),
         aggregate_version: std::num::NonZeroU32::new(1),
         occurred_at: chrono::Utc::now(),
     };

@@ -79,7 +79,7 @@ async fn append(pool: &MySqlPool, client: &Client) -> anyhow::Result<(Uuid, Inst
            VALUES (?, 'order', ?, 1, 'order.created', 'order.created', '{"product": "Espresso machine", "quantity": 2}')"#,
     )
     .bind(event)
-    .bind(Uuid::now_v7())
+    .bind(Uuid::now_v7().to_string())
     .execute(pool)
     .await?;
     let at = Instant::now();

@@ -102,7 +102,7 @@ async fn stop_some(pool: &MySqlPool, stride: u64, is_stopped: bool) -> sqlx::Res
 async fn add_newest_order(pool: &MySqlPool) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
-         SELECT aggregate_id, 'Espresso machine', 2, 'ada@example.com', 'placed', 1, occurred_at, occurred_at
+         SELECT UNHEX(REPLACE(aggregate_id, '-', '')), 'Espresso machine', 2, 'ada@example.com', 'placed', 1, occurred_at, occurred_at
          FROM outbox
          ORDER BY seq DESC
          LIMIT 1",

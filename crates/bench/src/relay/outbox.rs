@@ -48,7 +48,7 @@ async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Opt
                                occurred_at, state, published_at, heal_epoch)
            SELECT UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
                   'order',
-                  UNHEX(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000), 12, '0'), '70008000', LPAD(HEX(n), 12, '0'))),
+                  LOWER(CONCAT(LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) DIV 65.536), 8, '0'), '-', LPAD(HEX(UNIX_TIMESTAMP(NOW(3)) * 1000 MOD 65536), 4, '0'), '-7000-8000-', LPAD(HEX(n), 12, '0'))),
                   1,
                   'order.created',
                   'order.created',

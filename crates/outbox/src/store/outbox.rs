@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Receipt};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use serde::Serialize;
 use sqlx::{MySqlConnection, query, query_as, query_scalar};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::event::NewEvent;
 use crate::transaction::OpenTransaction;
@@ -58,7 +58,7 @@ pub(crate) async fn exists(connection: &mut MySqlConnection, id: EventId) -> sql
 /// As the database has it.
 pub async fn versions_after(
     tx: &mut impl OpenTransaction,
-    (aggregate_type, aggregate_id): (&str, Uuid),
+    (aggregate_type, aggregate_id): (&str, AggregateId),
     version: NonZeroU32,
     limit: u32,
 ) -> sqlx::Result<Vec<u32>> {
@@ -120,7 +120,7 @@ pub struct StoredEvent {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn story(pool: &Pool, aggregate_type: &str, aggregate_id: Uuid) -> sqlx::Result<Vec<StoredEvent>> {
+pub async fn story(pool: &Pool, aggregate_type: &str, aggregate_id: AggregateId) -> sqlx::Result<Vec<StoredEvent>> {
     query_as!(
         StoredEvent,
         r#"SELECT event_id AS "event_id: EventId", aggregate_version AS version, event_type, state, attempts, last_error,

@@ -9,6 +9,7 @@ use outbox::{NewEvent, Outbox, OutboxConfig, TransactionError};
 use prometheus::Registry;
 use runtime::config::Secret;
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool, Receipt};
+use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use sqlx::MySqlPool;
 use stack::both_engines;
@@ -43,11 +44,11 @@ impl Service {
     }
 }
 
-fn event(aggregate_id: Uuid, version: u32) -> NewEvent {
+fn event(aggregate_id: impl Into<AggregateId>, version: u32) -> NewEvent {
     NewEvent {
         id: EventId::generate(),
         aggregate_type: "customer".into(),
-        aggregate_id,
+        aggregate_id: aggregate_id.into(),
         aggregate_version: NonZeroU32::new(version).unwrap(),
         event_type: "customer.registered".into(),
         payload: r#"{"email":"ada@example.com"}"#.to_owned(),

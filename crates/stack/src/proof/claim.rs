@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use schema::aggregate::AggregateId;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -44,8 +45,8 @@ impl Claim {
 
 /// Of things in the order in which they happened, each with its order, its version and what it is: those that come after
 /// one of the same or a later version.
-pub(super) fn out_of_order(things: impl Iterator<Item = (Uuid, u32, String)>) -> Vec<String> {
-    let mut last: BTreeMap<Uuid, (u32, String)> = BTreeMap::new();
+pub(super) fn out_of_order(things: impl Iterator<Item = (AggregateId, u32, String)>) -> Vec<String> {
+    let mut last: BTreeMap<AggregateId, (u32, String)> = BTreeMap::new();
     let late = things.filter_map(|(order, version, what)| match last.insert(order, (version, what.clone())) {
         Some((before, elder)) if before >= version => Some(format!("order {order}: {elder}, and then {what}")),
         _ => None,
@@ -55,6 +56,10 @@ pub(super) fn out_of_order(things: impl Iterator<Item = (Uuid, u32, String)>) ->
 
 pub(super) fn by_id(orders: &[Order]) -> BTreeMap<Uuid, &Order> {
     orders.iter().map(|order| (order.id, order)).collect()
+}
+
+pub(super) fn by_aggregate(orders: &[Order]) -> BTreeMap<AggregateId, &Order> {
+    orders.iter().map(|order| (order.aggregate_id(), order)).collect()
 }
 
 pub(super) fn repeated<T: Ord>(things: impl Iterator<Item = T>) -> impl Iterator<Item = (T, usize)> {

@@ -7,7 +7,9 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::{self, stream::Stream};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
+use schema::ids::OrderId;
 use schema::names::{NOTIFY_DURABLE, STREAM};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +63,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// As its events name it.
+    pub(super) fn aggregate_id(&self) -> AggregateId {
+        OrderId(self.id).into()
+    }
+
     /// As it was when it was placed, which each answer 201 says.
     pub(super) fn as_placed(&self) -> Order {
         Order { status: "placed".to_owned(), version: 1, updated_at: self.created_at, ..self.clone() }
@@ -82,7 +89,7 @@ pub struct OutboxEvent {
     /// The event.
     pub event_id: Uuid,
     /// The order.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: AggregateId,
     /// None for a writer that keeps none.
     pub aggregate_version: Option<u32>,
     /// Such as `order.created`.
@@ -142,6 +149,13 @@ pub struct Notification {
     pub state: String,
     /// When the effect was written.
     pub created_at: DateTime<Utc>,
+}
+
+impl Notification {
+    /// As the events name its order.
+    pub(super) fn aggregate_id(&self) -> AggregateId {
+        OrderId(self.order_id).into()
+    }
 }
 
 impl Evidence {

@@ -95,7 +95,7 @@ async fn a_tombstone_is_published(pipeline: &Pipeline) {
          VALUES (?, 'order', ?, 1, 'order.created', 'order.*', '{}')",
     )
     .bind(event_id)
-    .bind(Uuid::now_v7())
+    .bind(Uuid::now_v7().to_string())
     .execute(&pipeline.orders.admin_pool().await)
     .await
     .unwrap();

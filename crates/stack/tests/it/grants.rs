@@ -141,7 +141,7 @@ both_engines! {
                  VALUES (?, 'order', ?, 1, 'order.created', 'order.*', '{}')",
             )
             .bind(event_id)
-            .bind(Uuid::now_v7())
+            .bind(Uuid::now_v7().to_string())
             .execute(&admin)
             .await
             .unwrap();

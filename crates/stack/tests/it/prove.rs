@@ -54,7 +54,7 @@ both_engines! {
             (true, format!("UPDATE outbox SET state = 'dead' WHERE event_id = x'{event}'"), &first, &["settled"]),
             (true, format!("UPDATE outbox SET attempts = 1 WHERE event_id = x'{event}'"), &first, &["unspent"]),
             (true, format!("UPDATE outbox SET aggregate_version = aggregate_version + 1 \
-                            WHERE aggregate_id = x'{order}' ORDER BY aggregate_version DESC"), &cancelled, &["appended", "stored"]),
+                            WHERE aggregate_id = '{cancelled}' ORDER BY aggregate_version DESC"), &cancelled, &["appended", "stored"]),
             (true, format!("UPDATE orders SET status = 'placed' WHERE id = x'{order}'"), &cancelled, &["cancelled", "appended"]),
             (true, format!("UPDATE orders SET quantity = quantity + 1 WHERE id = x'{order}'"), &cancelled,
              &["placed", "cancelled", "truthful", "notified"]),

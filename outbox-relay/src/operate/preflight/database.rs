@@ -93,7 +93,7 @@ fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
     let (setting, mend) = if number == NO_INDEX {
         ("claim", INDEX.to_owned())
     } else if BY_GRANTS_OR_SCHEMA.contains(&number) {
-        ("grants", "apply schema/migrations/orders and schema/grants/orders.sql".to_owned())
+        ("grants", "apply the migrations and the grants of the database, for orders: order-svc migrate and schema/grants/orders.sql".to_owned())
     } else {
         ("statements", format!("see what the server's manual says of error {number}"))
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::proof::claim::{Claim, by_id, named, out_of_order};
+use crate::proof::claim::{Claim, by_aggregate, named, out_of_order};
 use crate::proof::{Evidence, OutboxEvent};
 
 pub(super) fn claims(evidence: &Evidence) -> [Claim; 4] {
@@ -23,10 +23,11 @@ fn received(evidence: &Evidence) -> Claim {
 fn notified(evidence: &Evidence) -> Claim {
     let text = "each event has one notification, of its own type, to whom and of what its order says";
     let events: BTreeMap<Uuid, &OutboxEvent> = evidence.outbox.iter().map(|event| (event.event_id, event)).collect();
-    let orders = by_id(&evidence.orders);
+    let orders = by_aggregate(&evidence.orders);
     let wrong = evidence.notifications.iter().filter_map(|notification| {
         let event = events.get(&notification.event_id)?;
-        let is_of_event = event.aggregate_id == notification.order_id && event.event_type == notification.event_type;
+        let is_of_event =
+            event.aggregate_id == notification.aggregate_id() && event.event_type == notification.event_type;
         let is_of_order = orders.get(&event.aggregate_id).is_none_or(|order| {
             let told = (&notification.recipient, &notification.product, notification.quantity);
             told == (&order.email, &order.product, order.quantity)
@@ -45,7 +46,7 @@ fn notified_in_order(evidence: &Evidence) -> Claim {
     let notifications = evidence.notifications.iter().filter_map(|notification| {
         let version = *versions.get(&notification.event_id)?;
         let what = format!("version {version} is notification {} of {}", notification.id, notification.created_at);
-        Some((notification.order_id, version, what))
+        Some((notification.aggregate_id(), version, what))
     });
     Claim::new("notified_in_order", text, evidence.notifications.len()).except(out_of_order(notifications))
 }

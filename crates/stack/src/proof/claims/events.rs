@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::event::{EventType, OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
 use schema::ids::{EventId, OrderId};
@@ -11,7 +12,7 @@ use schema::names;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::proof::claim::{Claim, by_id, list, named, out_of_order};
+use crate::proof::claim::{Claim, by_aggregate, list, named, out_of_order};
 use crate::proof::{Evidence, Order, OutboxEvent};
 
 pub(super) fn claims(evidence: &Evidence) -> [Claim; 6] {
@@ -28,12 +29,12 @@ pub(super) fn claims(evidence: &Evidence) -> [Claim; 6] {
 fn appended(evidence: &Evidence) -> Claim {
     let text = "each order has its events in the outbox, versions 1, 2 and so on, and there are no others";
     let claim = Claim::new("appended", text, evidence.orders.len());
-    let mut events: BTreeMap<Uuid, Vec<(Option<u32>, &str)>> = BTreeMap::new();
+    let mut events: BTreeMap<AggregateId, Vec<(Option<u32>, &str)>> = BTreeMap::new();
     for event in &evidence.outbox {
         events.entry(event.aggregate_id).or_default().push((event.aggregate_version, &event.event_type));
     }
     let wrong = evidence.orders.iter().filter_map(|order| {
-        let mut found = events.remove(&order.id).unwrap_or_default();
+        let mut found = events.remove(&order.aggregate_id()).unwrap_or_default();
         found.sort_unstable();
         let types: &[&str] = match order.status.as_str() {
             "cancelled" => &["order.created", "order.cancelled"],
@@ -53,7 +54,7 @@ fn appended(evidence: &Evidence) -> Claim {
 fn truthful(evidence: &Evidence) -> Claim {
     let claim =
         Claim::new("truthful", "each event says what its order says, and when it happened", evidence.outbox.len());
-    let orders = by_id(&evidence.orders);
+    let orders = by_aggregate(&evidence.orders);
     claim.except(evidence.outbox.iter().filter_map(|event| {
         let order = orders.get(&event.aggregate_id)?;
         let (payload, occurred_at) = truth(order, event.event_type.parse().ok()?);

@@ -63,7 +63,7 @@ fn add_event(evidence: &mut Evidence, order: &Order, version: u32, event_type: &
     let stream_seq = evidence.stream.len() as u64 + 1;
     evidence.outbox.push(OutboxEvent {
         event_id,
-        aggregate_id: order.id,
+        aggregate_id: order.aggregate_id(),
         aggregate_version: Some(version),
         event_type: event_type.into(),
         payload: Json(payload.clone()),
@@ -77,7 +77,7 @@ fn add_event(evidence: &mut Evidence, order: &Order, version: u32, event_type: &
         source: "/web-store/orders".into(),
         event_type: event_type.into(),
         aggregate_type: "order".into(),
-        aggregate_id: order.id,
+        aggregate_id: order.aggregate_id(),
         aggregate_version: NonZeroU32::new(version),
         occurred_at,
     };

@@ -1,0 +1,38 @@
+-- The orders themselves. Written by order-svc only, but for the status `shipped`: whoever ships writes that, and such an order
+-- can't be cancelled. Lists go by id, newest first; UUIDv7 makes that the order of time.
+CREATE TABLE orders (
+    id         BINARY(16)                              NOT NULL COMMENT 'UUIDv7; see the view orders_text',
+    product    VARCHAR(200)                            NOT NULL,
+    quantity   INT UNSIGNED                            NOT NULL,
+    email      VARCHAR(254)                            NOT NULL COMMENT 'RFC 5321 mailbox of the customer',
+    status     ENUM ('placed', 'cancelled', 'shipped') NOT NULL,
+    version    INT UNSIGNED                            NOT NULL COMMENT 'of the last event appended for this order; assigned under the row lock',
+    created_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
+    updated_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
+    PRIMARY KEY (id),
+    -- a list of one status: WHERE status = ? AND id < ? ORDER BY id DESC
+    KEY by_status (status, id),
+    -- a customer's orders: WHERE email = ? AND id < ? ORDER BY id DESC
+    KEY by_email (email, id)
+) ENGINE = InnoDB
+  DEFAULT CHARACTER SET = utf8mb4
+  COLLATE = utf8mb4_bin;
+
+-- The orders with their ids as text, for people. BIN_TO_UUID would be shorter, but MariaDB has none.
+CREATE SQL SECURITY INVOKER VIEW orders_text AS
+SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(id, 1, 4)), HEX(SUBSTR(id, 5, 2)), HEX(SUBSTR(id, 7, 2)), HEX(SUBSTR(id, 9, 2)), HEX(SUBSTR(id, 11, 6)))) AS id,
+       product, quantity, email, status, version, created_at, updated_at
+FROM orders;
+
+-- What makes a repeated POST one order: one row for each Idempotency-Key, inserted in the transaction of its order; deleted
+-- some time after it expired.
+CREATE TABLE idempotency_keys (
+    idempotency_key VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'as the client sent it',
+    order_id        BINARY(16)                                         NOT NULL COMMENT 'what it placed; the first answer is made of that row',
+    expires_at      DATETIME(6)                                        NOT NULL COMMENT 'UTC, by the database clock',
+    PRIMARY KEY (idempotency_key),
+    -- the purge: WHERE expires_at <= now ORDER BY expires_at LIMIT n
+    KEY expiry (expires_at)
+) ENGINE = InnoDB
+  DEFAULT CHARACTER SET = utf8mb4
+  COLLATE = utf8mb4_bin;
