@@ -4,10 +4,8 @@
 -- order-svc writes orders and appends events; what happens to an event afterwards it may see but not change.
 CREATE USER IF NOT EXISTS 'order_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, UPDATE ON orders TO 'order_svc'@'%';
--- It may write an event, and not its outcome, such as `state` or `stream_seq`. Earlier versions granted INSERT on the whole
--- table: granting and revoking it here removes that right in any case.
-GRANT SELECT, INSERT ON outbox TO 'order_svc'@'%';
-REVOKE INSERT ON outbox FROM 'order_svc'@'%';
+-- It may write an event, and not its outcome, such as `state` or `stream_seq`.
+GRANT SELECT ON outbox TO 'order_svc'@'%';
 GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
     ON outbox TO 'order_svc'@'%';
 GRANT SELECT ON relay_lease TO 'order_svc'@'%';

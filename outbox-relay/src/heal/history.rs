@@ -1,7 +1,7 @@
 //! What is compared while publishing goes on, a piece at each check, newest first.
 //!
-//! Before the first check of all, nothing is remembered that a sign could be compared with: what was published until then is compared
-//! once. And a sign that messages went missing does not say which: what was not proven is compared at once, and the rest,
+//! Before the first check, and after `stream forget`, nothing is remembered that a sign could be compared with: what was published
+//! until then is compared once, so another stream gets what it lacks. And a sign that messages went missing does not say which: what was not proven is compared at once, and the rest,
 //! which may be a week's events, here. What is missing there is a sign like any other, and has what was published before it
 //! compared at once. Nothing is proven or purged meanwhile.
 

@@ -11,7 +11,7 @@ use schema::names::OUTBOX_LEASE;
 /// The row as it is now.
 #[derive(Clone, Debug, Default)]
 pub struct StreamRow {
-    /// Its name; none if no relay has checked a stream yet, or only one of an older version.
+    /// Its name; none if no relay has checked a stream yet, or it was forgotten.
     pub stream: Option<String>,
     /// None if no relay has checked a stream yet.
     pub created_at: Option<DateTime<Utc>>,

@@ -47,7 +47,7 @@ both_engines! {
         relay.terminate().await;
         let said = world.verb(&["status"]).said;
         assert!(!said.contains("TAKES NO EVENTS"), "nobody is active who would know: {said}");
-        // A relay of an older version that takes over would not clear it.
+        // Whoever takes over has nothing to clear.
         let is_cleared = "SELECT outage IS NULL AND outage_since IS NULL FROM relay_lease";
         assert!(sqlx::query_scalar::<_, bool>(is_cleared).fetch_one(&world.pool).await.unwrap());
     }
