@@ -9,8 +9,6 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use runtime::http::docs::{Responses, documented};
-
 use crate::App;
 
 #[derive(utoipa::OpenApi)]

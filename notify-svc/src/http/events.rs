@@ -3,20 +3,20 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use crate::App;
 use crate::consumer::{Connection, LastFault, Status};
 use crate::metrics::{Answer, Metrics};
 use crate::notification::EmailState;
 use crate::process::Outcome;
-use crate::store::{Receipt, email_queue};
+use crate::store::{Receipt, email_count};
 use schema::names;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -97,7 +97,7 @@ struct Position {
     gone: u64,
 }
 
-/// A fault that passes, or that an operator must mend; the log has its particulars.
+/// A fault that passes, or that an operator must fix; the log has its particulars.
 #[derive(Debug, Serialize, ToSchema)]
 struct LastError {
     #[schema(example = "broker-unreachable")]
@@ -222,10 +222,10 @@ async fn status(State(app): State<App>) -> Json<EventsStatus> {
 async fn stats(State(app): State<App>) -> Result<Json<EventsStats>, ApiError> {
     let metrics = &app.metrics;
     let emails = EmailCounts {
-        pending: email_queue::count(&app.pool, EmailState::Pending).await?,
-        sent: email_queue::count(&app.pool, EmailState::Sent).await?,
-        dead: email_queue::count(&app.pool, EmailState::Dead).await?,
-        count_max: email_queue::COUNT_MAX,
+        pending: email_count::count(&app.pool, EmailState::Pending).await?,
+        sent: email_count::count(&app.pool, EmailState::Sent).await?,
+        dead: email_count::count(&app.pool, EmailState::Dead).await?,
+        count_max: email_count::COUNT_MAX,
     };
     Ok(Json(EventsStats {
         processed: metrics.messages(Outcome::Applied(Receipt::First)),

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use runtime::http::docs::{Responses, documented};
 use runtime::http::health::{self, Health};
 use utoipa::IntoResponses;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use crate::App;
 

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use chrono::{DateTime, Utc};
+use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
@@ -13,7 +14,6 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::docs::{Responses, documented};
 use super::error::ApiError;
 use crate::App;
 use crate::notification::EmailState;
