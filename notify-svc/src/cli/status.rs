@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::consumer::Monitor;
 use crate::notification::EmailState;
-use crate::store::{email_queue, inbox_dead, inbox_parked, inbox_position};
+use crate::store::{email_count, inbox_dead, inbox_parked, inbox_position};
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -38,6 +38,8 @@ struct Status {
     parked_events: i64,
     dead_messages: i64,
     emails: Vec<Emails>,
+    /// Pending emails that were tried, and are older than an hour.
+    emails_overdue: i64,
     position: Option<Position>,
     consumer: Option<Consumer>,
 }
@@ -72,7 +74,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
     let mut emails = Vec::new();
     for state in EmailState::ALL {
-        let count = email_queue::count(&pool, state).await.context("counting the emails")?;
+        let count = email_count::count(&pool, state).await.context("counting the emails")?;
         emails.push(Emails { state: state.as_str(), emails: count });
     }
     let asks_broker = config.nats_url.is_some();
@@ -81,6 +83,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         parked_events: inbox_parked::count(&pool).await.context("counting the parked events")?,
         dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
         emails,
+        emails_overdue: email_count::count_overdue(&pool).await.context("counting the emails")?,
         position: inbox_position::show(&pool).await.context("reading the position")?.map(|shown| Position {
             floor: shown.floor,
             highest: shown.highest,
@@ -103,6 +106,11 @@ fn problems(status: &Status, asks_broker: bool) -> Vec<String> {
     }
     let dead = status.emails.iter().filter(|emails| emails.state == EmailState::Dead.as_str() && emails.emails > 0);
     problems.extend(dead.map(|dead| format!("{} emails are dead", dead.emails)));
+    if status.emails_overdue > 0 {
+        let emails = status.emails_overdue;
+        problems
+            .push(format!("{emails} emails wait for more than an hour, see `notify-svc email list --state waiting`"));
+    }
     if asks_broker && status.consumer.is_none() {
         problems.push("the broker tells of no consumer".to_owned());
     }

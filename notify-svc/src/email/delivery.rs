@@ -1,6 +1,6 @@
 //! One email under way: its turn, the dialogue, what the answer means, the settlement.
 //!
-//! The lease is prolonged while the dialogue runs; whoever lost it hangs up and settles nothing. A crash between the
+//! The lease is kept while the dialogue runs; whoever lost it hangs up and settles nothing, unless the transport took the email. A crash between the
 //! transport's yes and the settlement leaves the email to the lease's end: it is sent again, with the same Message-ID
 //! (`a_kill_repeats_no_more_emails_than_were_under_way_each_with_its_message_id`).
 
@@ -11,11 +11,12 @@ use runtime::mysql::Pool;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
-use super::queue::{LEASE, REFUSED_DELAY, Sender, UNDER_WAY_MAX};
+use super::hold::{Hold, LEASE};
+use super::send_error::SendError;
+use super::sender::{REFUSED_DELAY, Sender, UNDER_WAY_MAX};
 use super::standing::PAUSE;
-use super::{Hold, SendError};
 use crate::metrics::EmailAttempt;
-use crate::store::email_queue::{self, Claim, DueEmail, Settled};
+use crate::store::email_queue::{self, DueEmail, Held, Settled};
 use crate::store::email_settlement::{self, Again};
 
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -32,7 +33,6 @@ const _: () = assert!(
 pub(super) struct Delivery {
     pub(super) sender: Arc<Sender>,
     pub(super) email: DueEmail,
-    pub(super) claim: Claim,
     pub(super) hold: Hold,
 }
 
@@ -65,28 +65,36 @@ impl Delivery {
             return self.settle(&Settlement::Release(Duration::ZERO, None)).await;
         }
         let begun = Begun { at: Instant::now(), has_witness: self.sender.standing.has_witness(&self.email.recipient) };
-        let (attempt, settlement) = tokio::select! {
-            sent = queue.mailer.send(&self.email, &self.hold) => self.judge(sent, begun),
-            () = self.keep_lease() => {
-                return tracing::warn!("email's lease was lost, another sender has it");
-            }
-            () = self.stopped() => self.give_up(),
+        let ended = tokio::select! {
+            sent = queue.mailer.send(&self.email, &self.hold) => Some(sent),
+            () = self.hold.keep() => None,
+            () = self.stopped() => None,
+        };
+        let (attempt, settlement) = match ended {
+            Some(Ok(())) => self.judge(Ok(()), begun),
+            _ if self.hold.is_lost() => return tracing::warn!("email's lease was lost, another sender has it"),
+            Some(sent) => self.judge(sent, begun),
+            None => self.give_up(),
         };
         queue.metrics.emailed(attempt);
         queue.metrics.email_transport_up.set(i64::from(self.sender.standing.is_up()));
         self.settle(&settlement).await;
+        if attempt == EmailAttempt::Sent {
+            self.hasten_others(begun.at).await;
+        }
     }
 
-    /// Returns when the lease is lost.
-    async fn keep_lease(&self) {
-        loop {
-            tokio::time::sleep(LEASE / 3).await;
-            let since = Instant::now();
-            match email_queue::prolong(&self.sender.queue.pool, self.email.id, &self.claim, LEASE).await {
-                Ok(Settled::Yes) => self.hold.prolong(since, LEASE),
-                Ok(Settled::LeaseLost) => return,
-                Err(error) => tracing::warn!(error = chain(&error), "email's lease can't be prolonged, trying again"),
-            }
+    /// The server takes emails: what it refused before is told from what it refuses now while that is certain.
+    async fn hasten_others(&self, taken_at: Instant) {
+        let queue = &self.sender.queue;
+        let waiting = self.sender.standing.waiting(taken_at);
+        if waiting.is_empty() {
+            return;
+        }
+        match email_queue::hasten(&queue.pool, &waiting).await {
+            Ok(()) => queue.wake.notify_one(),
+            // They are tried again in their time.
+            Err(error) => tracing::warn!(error = chain(&error), "emails that were put off can't be tried at once"),
         }
     }
 
@@ -131,25 +139,17 @@ impl Delivery {
                 mailer.forget_connections();
                 // Dead by its last attempt in any case: the recipient may have as many copies.
                 let (attempt, settlement) = self.spend(EmailAttempt::Unknown, reason);
-                standing.unclear(recipient, settlement.delay());
+                standing.unclear(recipient, settlement.delay(), None);
                 (attempt, settlement)
             }
-            SendError::Refused(_) if self.is_last_attempt() => self.put_off_or_pay(reason, begun),
-            SendError::Refused(_) => {
-                standing.refused(recipient);
-                self.spend(EmailAttempt::Refused, reason)
-            }
+            SendError::Refused(_) if begun.has_witness => self.pay(EmailAttempt::Refused, reason),
+            SendError::Refused(_) if !self.is_last_attempt() => self.spend(EmailAttempt::Refused, reason),
             SendError::Rejected(_) if begun.has_witness => self.dead(reason),
-            SendError::Rejected(_) => self.put_off_or_pay(reason, begun),
+            // What several are refused for is the server's fault, and so may be what one is refused for while there is no other:
+            // it waits until another one goes through, or a person decides.
+            SendError::Refused(_) | SendError::Rejected(_) => self.put_off(EmailAttempt::Refused, reason),
             SendError::Invalid(_) => self.dead(reason),
         }
-    }
-
-    /// Before an email is dead that the server refused, another one has gone through since it was refused before, or nobody
-    /// else has anything to send: what several are refused for is the server's fault, and kills none of them.
-    fn put_off_or_pay(&self, reason: String, begun: Begun) -> (EmailAttempt, Settlement) {
-        let is_its_fault = begun.has_witness || self.sender.standing.fails_alone(&self.email.recipient);
-        if is_its_fault { self.pay(EmailAttempt::Refused, reason) } else { self.put_off(EmailAttempt::Refused, reason) }
     }
 
     /// Spends an attempt, or the email's last one; its recipient is passed over meanwhile.
@@ -166,7 +166,7 @@ impl Delivery {
         let (first, longest) = PUT_OFF_DELAY;
         // A second at least, so that others are tried first.
         let delay = first + Retry::delay_after(first, longest, self.email.put_off + 1);
-        self.sender.standing.unclear(&self.email.recipient, delay);
+        self.sender.standing.unclear(&self.email.recipient, delay, Some(self.email.id));
         tracing::warn!(
             put_off = self.email.put_off + 1,
             "email server failed at an email, it is put off; see notifications.last_error"
@@ -200,7 +200,7 @@ impl Delivery {
         let written = async {
             let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
             loop {
-                match settlement.write(pool, &self.email, &self.claim).await {
+                match settlement.write(pool, &self.email, self.hold.held()).await {
                     Ok(settled) => return settled,
                     Err(error) => tracing::warn!(error = chain(&error), "settling an email failed, trying again"),
                 }
@@ -216,18 +216,18 @@ impl Delivery {
 }
 
 impl Settlement {
-    async fn write(&self, pool: &Pool, email: &DueEmail, claim: &Claim) -> sqlx::Result<Settled> {
+    async fn write(&self, pool: &Pool, email: &DueEmail, held: &Held) -> sqlx::Result<Settled> {
         let (attempts, put_off) = (email.attempts, email.put_off);
         let again = match self {
-            Self::Sent => return email_settlement::sent(pool, email.id, claim).await,
-            Self::Dead(error) => return email_settlement::dead(pool, email.id, claim, error).await,
+            Self::Sent => return email_settlement::sent(pool, email.id).await,
+            Self::Dead(error) => return email_settlement::dead(pool, held, error).await,
             Self::Refused(delay, error) => {
                 Again { delay: *delay, attempts: attempts + 1, put_off: 0, error: Some(error) }
             }
             Self::PutOff(delay, error) => Again { delay: *delay, attempts, put_off: put_off + 1, error: Some(error) },
             Self::Release(delay, error) => Again { delay: *delay, attempts, put_off, error: error.as_deref() },
         };
-        email_settlement::again(pool, email.id, claim, again).await
+        email_settlement::again(pool, held, again).await
     }
 
     fn delay(&self) -> Duration {

@@ -9,7 +9,7 @@ use tokio::fs::{self, DirBuilder, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use super::SendError;
+use super::send_error::SendError;
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;

@@ -1,37 +1,77 @@
-//! The lease of one email, as its sender knows it while the dialogue runs.
+//! The lease of one email, while its dialogue runs. The database decides whose the email is, by the token of the claim: no
+//! clock of this process has a say in it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Until when nobody else sends this email, by this process's own clock.
+use runtime::mysql::Pool;
+use runtime::retry::Retry;
+use runtime::telemetry::chain;
+
+use crate::store::email_queue::{self, Held, Settled};
+
+/// How long an email is kept from other senders if this one dies; it is prolonged while the email is under way.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+/// An email that this process has claimed.
 #[derive(Debug)]
 pub struct Hold {
-    until: Mutex<Instant>,
+    pool: Pool,
+    held: Held,
     has_left: AtomicBool,
+    is_lost: AtomicBool,
 }
 
 impl Hold {
-    /// A lease that was asked for at `since`.
-    pub fn new(since: Instant, lease: Duration) -> Self {
-        Self { until: Mutex::new(since + lease), has_left: AtomicBool::new(false) }
+    pub(super) fn new(pool: Pool, held: Held) -> Self {
+        Self { pool, held, has_left: AtomicBool::new(false), is_lost: AtomicBool::new(false) }
     }
 
-    /// It was prolonged by a statement that began at `since`.
-    pub fn prolong(&self, since: Instant, lease: Duration) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = since + lease;
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
-    /// Asked right before the content goes out: whether the email is still this sender's. A process that was frozen
-    /// in the dialogue for longer than the lease must not send what another has sent meanwhile.
-    pub fn let_go(&self) -> bool {
-        let is_held = Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        self.has_left.fetch_or(is_held, Ordering::SeqCst);
+    /// Keeps the lease for as long as it is polled; returns when the email is another's.
+    pub(super) async fn keep(&self) {
+        loop {
+            tokio::time::sleep(LEASE / 3).await;
+            match email_queue::prolong(&self.pool, &self.held, LEASE).await {
+                Ok(Settled::Yes) => {}
+                Ok(Settled::LeaseLost) => return self.is_lost.store(true, Ordering::SeqCst),
+                Err(error) => tracing::warn!(error = chain(&error), "email's lease can't be prolonged, trying again"),
+            }
+        }
+    }
+
+    /// Asked right before the content goes out: whether the email is still this sender's. A process that was frozen in the
+    /// dialogue for longer than the lease must not send what another has sent meanwhile.
+    pub(super) async fn let_go(&self) -> bool {
+        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
+        let is_held = loop {
+            match self.is_held().await {
+                Ok(is_held) => break is_held,
+                Err(error) => tracing::warn!(error = chain(&error), "email's lease can't be read, trying again"),
+            }
+            tokio::time::sleep(retry.next_delay()).await;
+        };
+        let outcome = if is_held { &self.has_left } else { &self.is_lost };
+        outcome.store(true, Ordering::SeqCst);
         is_held
     }
 
+    /// A lease that has ended is taken back, if nobody else has begun.
+    async fn is_held(&self) -> sqlx::Result<bool> {
+        let holds = email_queue::is_held(&self.pool, &self.held).await?;
+        Ok(holds || email_queue::prolong(&self.pool, &self.held, LEASE).await? == Settled::Yes)
+    }
+
     /// Whether the content went out: the transport may have taken the email, whatever it said.
-    pub fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         self.has_left.load(Ordering::SeqCst)
+    }
+
+    /// Whether the email is known to be another's.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
     }
 }

@@ -10,7 +10,7 @@ use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use schema::event::EventType;
 
-use super::SendError;
+use super::send_error::SendError;
 use crate::store::email_queue::DueEmail;
 
 const TEXT: &str = include_str!("templates/order.txt");
@@ -116,6 +116,7 @@ mod tests {
             created_at: Utc::now(),
             attempts: 0,
             put_off: 0,
+            is_claimed: false,
         }
     }
 

@@ -4,73 +4,39 @@
 //! email only if one lost its lease. Each email under way is a task of its own that keeps its lease for as long as its
 //! dialogue takes, and those that hang leave room for others. A crash between the transport's yes and the settlement repeats
 //! the emails under way, [`UNDER_WAY_MAX`] at most and [`SLOW_MAX`] more while some hang, with the same Message-ID, when
-//! their leases end.
+//! their leases have ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::mysql::{Pool, Transaction};
+use runtime::mysql::Transaction;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 use schema::ids::NotificationId;
-use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::delivery::Delivery;
+use super::hold::{Hold, LEASE};
+use super::sender::{Queue, REFUSED_DELAY, Sender, UNDER_WAY_MAX};
 use super::standing::{Pace, Standing};
-use super::{Hold, Mailer, Rate};
-use crate::metrics::Metrics;
-use crate::store::email_queue::{self, Claim, DueEmail};
+use crate::store::email_queue::{self, Claim, DueEmail, Held};
 
-/// Emails on their way at once: what a killed process may send twice.
-pub const UNDER_WAY_MAX: usize = 8;
 /// Emails on their way beside them while as many hang: minutes may pass until those are given up.
 pub const SLOW_MAX: usize = 4;
 /// An email that is under way for so long hangs; others for its recipient are passed over.
 const SLOW: Duration = Duration::from_secs(5);
 /// Of them, emails that were put off before: those that hang leave room for the others.
 const RETRIES_MAX: usize = 4;
-/// How long an email is kept from other senders if this one dies; it is prolonged while the email is under way.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// Between attempts of one email that the server refuses: the eighth comes after about an hour.
-pub(super) const REFUSED_DELAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 const POLL: Duration = Duration::from_secs(1);
 /// Emails that come, or are done, this close together are claimed together: a claim is a commit, and takes the disk from
 /// the next order.
 const GATHER: Duration = Duration::from_millis(50);
-/// Between looks for emails that a stepped clock left far in the future.
+/// Between searches for emails that a stepped clock left far in the future.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// Emails that one claim puts aside for their recipient.
 const PASSED_OVER_MAX: u32 = 100;
-
-/// The sender of this process.
-#[derive(Debug)]
-pub struct Queue {
-    /// The database `notifications`.
-    pub pool: Pool,
-    /// Takes the emails away.
-    pub mailer: Mailer,
-    /// Attempts before an email is dead.
-    pub attempts_max: u32,
-    /// How fast they go.
-    pub rate: Rate,
-    /// Woken after a commit that made emails; carries nothing and may be lost, for the queue polls too.
-    pub wake: Arc<Notify>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// The stop of the process.
-    pub shutdown: CancellationToken,
-}
-
-/// What the deliveries share.
-#[derive(Debug)]
-pub(super) struct Sender {
-    pub(super) queue: Queue,
-    pub(super) standing: Standing,
-}
 
 /// Since when, to whom, and whether alone, to tell how the server is.
 type Dialogues = HashMap<NotificationId, (Instant, String, bool)>;
@@ -109,7 +75,7 @@ struct Claiming<'a> {
 #[derive(Default)]
 struct Claimed {
     emails: Vec<DueEmail>,
-    /// Emails put off because their recipient is passed over, or because they are under way here.
+    /// Emails put off because their recipient is passed over, or because their lease has just ended.
     passed_over: usize,
 }
 
@@ -190,7 +156,7 @@ impl Sender {
         }
         let retries = RETRIES_MAX.saturating_sub(under_way.retries).min(free);
         let room = Room { free, retries, is_probe: pace == Pace::Probe };
-        let (claim, begun_at) = (Claim::new(), Instant::now());
+        let claim = Claim::new();
         let mut claimed = self.queue.pool.in_time(self.claim(&claim, room, &under_way.dialogues)).await?;
         let emails = std::mem::take(&mut claimed.emails);
         claimed.passed_over = if emails.is_empty() { claimed.passed_over } else { 0 };
@@ -198,8 +164,8 @@ impl Sender {
             let begun = Begun { id: email.id, is_retry: email.is_retry() };
             under_way.dialogues.insert(email.id, (Instant::now(), email.recipient.clone(), room.is_probe));
             let span = tracing::info_span!("email.send", notification.id = %email.id, order.id = %email.order_id);
-            let hold = Hold::new(begun_at, LEASE);
-            let delivery = Delivery { sender: Arc::clone(self), email, claim: claim.clone(), hold };
+            let hold = Hold::new(self.queue.pool.clone(), Held::new(&email, &claim));
+            let delivery = Delivery { sender: Arc::clone(self), email, hold };
             under_way.begin(begun, delivery.run().instrument(span));
         }
         Ok(claimed)
@@ -230,8 +196,9 @@ impl Sender {
         Ok(claiming.claimed)
     }
 
-    /// Leases emails until so many are claimed, and puts off those whose recipient is passed over. A lease of our own ends
-    /// early if the database's clock stepped ahead: the email is not begun again beside itself.
+    /// Leases emails until so many are claimed, and puts off those whose recipient is passed over. Whoever holds an email
+    /// whose lease has ended is dead, or the database's clock has stepped ahead: a living one has as long as a lease to take it
+    /// back before anybody else does.
     async fn take(
         &self,
         tx: &mut Transaction,
@@ -241,8 +208,8 @@ impl Sender {
     ) -> sqlx::Result<()> {
         let Claiming { claim, under_way, claimed } = claiming;
         for email in due {
-            if under_way.contains_key(&email.id) {
-                email_queue::keep(tx, email.id, LEASE).await?;
+            if email.is_claimed || under_way.contains_key(&email.id) {
+                email_queue::contest(tx, email.id, LEASE).await?;
                 claimed.passed_over += 1;
             } else if let Some(left) = self.standing.passed_over(&email.recipient) {
                 email_queue::pass_over(tx, email.id, left).await?;

@@ -1,15 +1,16 @@
 //! How the transport stands, as emails have shown: up, in doubt, or away. One for each process; nothing of it is kept.
 //!
 //! A fault that may be the server's or one email's, a refusal for good included, is decided by other emails: the recipient is
-//! passed over for a while, and the next email goes alone on a new connection. If it goes through, the server is up, and
-//! the recipient's email pays when it fails again soon after that. If another recipient's email fails too, the server is
-//! away: nobody pays, and the queue pauses, with backoff.
+//! passed over for a while, and the next email goes alone on a new connection. If it goes through, the server is up: the
+//! recipient's email is tried at once, and pays if it fails again. If another recipient's email fails too, the server is
+//! away: nobody pays, and the queue pauses, with backoff. As long as there is no other email, nobody pays either.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::retry::Retry;
+use schema::ids::NotificationId;
 
 /// Between probes of a transport that is away.
 pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -18,8 +19,10 @@ const WITNESS_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a recipient is passed over at most: long enough that others are tried first, short enough for a person who
 /// has the email tried again.
 const PASS_OVER_MAX: Duration = Duration::from_secs(5);
-/// How long a recipient is remembered after it was passed over.
-const MEMORY: Duration = Duration::from_secs(600);
+/// How long a recipient is remembered after it was passed over: longer than any email waits for its next try.
+const MEMORY: Duration = Duration::from_secs(3600);
+/// Emails that are tried at once because another one went through.
+const WAITING_MAX: usize = 100;
 /// Recipients that are remembered: above it some are tried too early.
 const TROUBLED_MAX: usize = 10_000;
 
@@ -30,9 +33,7 @@ pub(super) struct Standing(Mutex<State>);
 struct State {
     /// The last email that went through.
     witness: Option<Witness>,
-    /// To whom emails failed in any way that may be the server's fault, since an email went through.
-    failed: Recipients,
-    /// Those of them that put the server in doubt.
+    /// To whom emails failed in a way that may be the server's fault, since an email went through.
     doubted: Recipients,
     /// Recipients of emails that failed, while that says something.
     troubled: HashMap<String, Trouble>,
@@ -60,6 +61,8 @@ enum Recipients {
 struct Trouble {
     failed_at: Instant,
     passed_over_until: Instant,
+    /// The email that waits for another one to go through.
+    waits: Option<NotificationId>,
 }
 
 /// How many emails may be on their way.
@@ -75,7 +78,6 @@ impl Standing {
     pub(super) fn new() -> Self {
         Self(Mutex::new(State {
             witness: None,
-            failed: Recipients::Nobody,
             doubted: Recipients::Nobody,
             troubled: HashMap::new(),
             is_away: false,
@@ -99,7 +101,6 @@ impl Standing {
         let was_away = state.is_away;
         let begun_at = state.witness.map_or(begun_at, |witness| witness.begun_at.max(begun_at));
         state.witness = Some(Witness { begun_at, taken_at: Instant::now() });
-        state.failed = Recipients::Nobody;
         state.doubted = Recipients::Nobody;
         state.troubled.remove(recipient);
         state.is_away = false;
@@ -112,20 +113,15 @@ impl Standing {
         self.state().pause();
     }
 
-    /// An email failed, and it may be its own fault; its recipient is passed over for a while.
-    pub(super) fn unclear(&self, recipient: &str, pass_over: Duration) {
+    /// An email failed, and it may be its own fault; its recipient is passed over for a while. If it `waits`, it spent no
+    /// attempt.
+    pub(super) fn unclear(&self, recipient: &str, pass_over: Duration, waits: Option<NotificationId>) {
         let mut state = self.state();
-        state.pass_over(recipient, pass_over);
-        state.failed.add(recipient);
+        state.pass_over(recipient, pass_over).waits = waits;
         state.doubted.add(recipient);
         if state.is_away || state.doubted == Recipients::Several {
             state.pause();
         }
-    }
-
-    /// An email was put off by a server that works, as far as this one tells.
-    pub(super) fn refused(&self, recipient: &str) {
-        self.state().failed.add(recipient);
     }
 
     /// An email is known to be at fault: others for its recipient are likely to fail as it did.
@@ -145,9 +141,11 @@ impl Standing {
         trouble.failed_at < witness.begun_at && witness.taken_at.elapsed() < WITNESS_TIME_MAX
     }
 
-    /// Whether emails for this recipient have failed before, and no others, since one went through: nobody else can tell.
-    pub(super) fn fails_alone(&self, recipient: &str) -> bool {
-        matches!(&self.state().failed, Recipients::One(only) if only == recipient)
+    /// Emails that failed before one began that went through: what they are refused for now is their own fault. Each once.
+    pub(super) fn waiting(&self, begun_at: Instant) -> Vec<NotificationId> {
+        let mut state = self.state();
+        let earlier = state.troubled.values_mut().filter(|trouble| trouble.failed_at < begun_at);
+        earlier.filter_map(|trouble| trouble.waits.take()).take(WAITING_MAX).collect()
     }
 
     /// For how long this recipient is still passed over.
@@ -190,16 +188,17 @@ impl State {
         }
     }
 
-    fn pass_over(&mut self, recipient: &str, pass_over: Duration) {
+    fn pass_over(&mut self, recipient: &str, pass_over: Duration) -> &mut Trouble {
         let failed_at = Instant::now();
         let passed_over_until = failed_at + pass_over.min(PASS_OVER_MAX);
         if self.troubled.len() >= TROUBLED_MAX {
             self.troubled.clear();
         }
-        let fresh = || Trouble { failed_at, passed_over_until };
+        let fresh = || Trouble { failed_at, passed_over_until, waits: None };
         let trouble = self.troubled.entry(recipient.to_owned()).or_insert_with(fresh);
         trouble.failed_at = failed_at;
         trouble.passed_over_until = passed_over_until.max(trouble.passed_over_until);
+        trouble
     }
 }
 
@@ -213,8 +212,8 @@ mod tests {
     fn one_failing_recipient_is_passed_over_and_the_others_go_on() {
         let standing = Standing::new();
         assert_eq!(standing.pace(), Pace::Full);
-        standing.unclear("a", SECOND);
-        standing.unclear("a", SECOND);
+        standing.unclear("a", SECOND, None);
+        standing.unclear("a", SECOND, None);
         assert_eq!(standing.pace(), Pace::Probe);
         assert!(standing.passed_over("a").is_some() && standing.passed_over("b").is_none());
         assert!(!standing.has_witness("a"));
@@ -227,8 +226,8 @@ mod tests {
     #[test]
     fn several_failing_recipients_mean_a_server_that_is_away() {
         let standing = Standing::new();
-        standing.unclear("a", SECOND);
-        standing.unclear("b", SECOND);
+        standing.unclear("a", SECOND, None);
+        standing.unclear("b", SECOND, None);
         assert!(matches!(standing.pace(), Pace::PausedUntil(_)));
         assert!(standing.taken("c", Instant::now()));
         assert_eq!(standing.pace(), Pace::Full);
@@ -240,7 +239,7 @@ mod tests {
         standing.taken("z", Instant::now());
         for recipient in ["a", "b", "a", "b"] {
             assert!(!standing.has_witness(recipient));
-            standing.unclear(recipient, SECOND);
+            standing.unclear(recipient, SECOND, None);
         }
     }
 
@@ -248,7 +247,7 @@ mod tests {
     fn an_email_that_began_before_another_failed_tells_nothing_about_the_server_since() {
         let standing = Standing::new();
         let before = Instant::now();
-        standing.unclear("a", SECOND);
+        standing.unclear("a", SECOND, None);
         standing.taken("b", before);
         assert!(!standing.has_witness("a"));
         standing.taken("c", Instant::now());
@@ -257,15 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_alone_has_failed_before_and_nobody_else_since() {
-        let standing = Standing::new();
-        assert!(!standing.fails_alone("a"));
-        standing.refused("a");
-        assert!(standing.fails_alone("a") && !standing.fails_alone("b"));
-        assert_eq!(standing.pace(), Pace::Full);
-        standing.unclear("b", SECOND);
-        assert!(!standing.fails_alone("a") && !standing.fails_alone("b"));
-        standing.taken("c", Instant::now());
-        assert!(!standing.fails_alone("a"));
+    fn who_waits_is_tried_once_when_another_that_began_later_went_through() {
+        let (standing, before) = (Standing::new(), Instant::now());
+        let waits = NotificationId::generate();
+        standing.unclear("a", SECOND, Some(waits));
+        standing.unclear("b", SECOND, None);
+        assert_eq!(standing.waiting(before), []);
+        assert_eq!(standing.waiting(Instant::now()), [waits]);
+        assert_eq!(standing.waiting(Instant::now()), []);
     }
 }

@@ -7,12 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::{NotificationId, OrderId};
+use sqlx::types::Json;
 use uuid::Uuid;
-
-use crate::notification::EmailState;
-
-/// Where counting stops: nobody waits for a count of millions.
-pub const COUNT_MAX: u32 = 100_000;
 
 /// An email to be sent.
 #[derive(Clone, Debug)]
@@ -35,6 +31,8 @@ pub struct DueEmail {
     pub attempts: u32,
     /// How often it was put off since then without an attempt spent.
     pub put_off: u32,
+    /// Whether somebody held it whose lease has ended.
+    pub is_claimed: bool,
 }
 
 impl DueEmail {
@@ -44,9 +42,9 @@ impl DueEmail {
     }
 }
 
-/// Who holds an email: one value for each claim, so that a sender that lost its lease can't settle for its successor.
+/// Who holds emails: one value for each claim, so that a sender that lost its lease can't settle for its successor.
 #[derive(Clone, Debug)]
-pub struct Claim(pub(super) String);
+pub struct Claim(String);
 
 impl Claim {
     /// A claim that nobody else makes.
@@ -61,12 +59,30 @@ impl Default for Claim {
     }
 }
 
+/// An email under a claim, as it was when it was claimed. A lease that ended is still its sender's until another sender begins:
+/// nobody holds the email then, and it was not tried since.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Which.
+    pub id: NotificationId,
+    pub(super) token: String,
+    pub(super) attempts: u32,
+    pub(super) put_off: u32,
+}
+
+impl Held {
+    /// An email that this claim holds.
+    pub fn new(email: &DueEmail, claim: &Claim) -> Self {
+        Self { id: email.id, token: claim.0.clone(), attempts: email.attempts, put_off: email.put_off }
+    }
+}
+
 /// Whether a settlement found the email under its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It did, and wrote the outcome.
     Yes,
-    /// The lease had ended and another sender took the email: it may be sent twice.
+    /// Another sender has begun, or the email is done.
     LeaseLost,
 }
 
@@ -79,7 +95,8 @@ pub async fn due(tx: &mut Transaction, is_retry: bool, emails_max: u32) -> sqlx:
     sqlx::query_as!(
         DueEmail,
         r#"SELECT id AS "id: NotificationId", event_type, order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", attempts, put_off
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off,
+                  claimed_by IS NOT NULL AS "is_claimed!: bool"
            FROM notifications
            WHERE state = 'pending' AND is_retry = ? AND next_attempt_at <= UTC_TIMESTAMP(6)
            ORDER BY next_attempt_at
@@ -100,7 +117,8 @@ pub async fn due_newest(tx: &mut Transaction, emails_max: u32) -> sqlx::Result<V
     sqlx::query_as!(
         DueEmail,
         r#"SELECT id AS "id: NotificationId", event_type, order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", attempts, put_off
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off,
+                  claimed_by IS NOT NULL AS "is_claimed!: bool"
            FROM notifications
            WHERE state = 'pending' AND is_retry = 0 AND next_attempt_at <= UTC_TIMESTAMP(6)
            ORDER BY next_attempt_at DESC
@@ -130,13 +148,16 @@ pub async fn lease(tx: &mut Transaction, id: NotificationId, claim: &Claim, leas
     Ok(())
 }
 
-/// Prolongs the lease of an email that [`due`] has locked, whoever holds it.
+/// Ends the claim on an email that [`due`] has locked and whose lease has ended; nobody else begins for as long as a lease, in
+/// which a sender that lives takes it back.
 ///
 /// # Errors
 /// Any fault.
-pub async fn keep(tx: &mut Transaction, id: NotificationId, lease: Duration) -> sqlx::Result<()> {
+pub async fn contest(tx: &mut Transaction, id: NotificationId, lease: Duration) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id = ?",
+        "UPDATE notifications
+         SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE id = ?",
         micros(lease),
         id,
     )
@@ -163,26 +184,62 @@ pub async fn pass_over(tx: &mut Transaction, id: NotificationId, delay: Duration
     Ok(())
 }
 
-/// Makes a lease that is still held last for `lease` from now. Locks its row.
+/// Makes a lease last for `lease` from now, also one that has ended before another sender began. Locks its row.
 ///
 /// # Errors
 /// Any fault.
-pub async fn prolong(pool: &Pool, id: NotificationId, claim: &Claim, lease: Duration) -> sqlx::Result<Settled> {
+pub async fn prolong(pool: &Pool, held: &Held, lease: Duration) -> sqlx::Result<Settled> {
     let prolonged = sqlx::query!(
         "UPDATE notifications
-         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         SET claimed_by = ?, next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
+        held.token,
         micros(lease),
-        id,
-        claim.0,
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
     )
     .execute(pool)
     .await?;
     Ok(Settled::from_rows(prolonged.rows_affected()))
 }
 
+/// Whether the claim stands. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn is_held(pool: &Pool, held: &Held) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT attempts FROM notifications WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+        held.id,
+        held.token,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Has emails that were put off, and that nobody holds, tried at once. Locks their rows.
+///
+/// # Errors
+/// Any fault.
+pub async fn hasten(pool: &Pool, ids: &[NotificationId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(36) PATH '$')) AS list
+         STRAIGHT_JOIN notifications AS n ON n.id = UNHEX(REPLACE(list.id, '-', ''))
+         SET n.next_attempt_at = UTC_TIMESTAMP(6)
+         WHERE n.state = 'pending' AND n.put_off > 0 AND n.claimed_by IS NULL",
+        Json(ids),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Brings back emails that are due later than this service ever puts one: the database's clock was ahead when that was
-/// written. One that is held is due when its lease would end. Locks those rows.
+/// written. The claim on one that is held ends, as by [`contest`]. Locks those rows.
 ///
 /// # Errors
 /// Any fault.
@@ -191,7 +248,7 @@ pub async fn bring_back(pool: &Pool, lease: Duration, delay_max: Duration) -> sq
     for (is_retry, longest) in [(false, lease), (true, delay_max)] {
         let moved = sqlx::query!(
             "UPDATE notifications
-             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND
+             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND, claimed_by = NULL
              WHERE state = 'pending' AND is_retry = ?
                AND next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
              LIMIT 1000",
@@ -204,21 +261,6 @@ pub async fn bring_back(pool: &Pool, lease: Duration, delay_max: Duration) -> sq
         brought_back += moved.rows_affected();
     }
     Ok(brought_back)
-}
-
-/// How many emails are in a state, counted up to [`COUNT_MAX`]. Locks nothing.
-///
-/// # Errors
-/// Any fault.
-pub async fn count(pool: &Pool, state: EmailState) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"SELECT COUNT(*) AS "emails!: i64"
-           FROM (SELECT 1 FROM notifications WHERE state = ? LIMIT ?) AS counted"#,
-        state.as_str(),
-        COUNT_MAX,
-    )
-    .fetch_one(pool)
-    .await
 }
 
 impl Settled {

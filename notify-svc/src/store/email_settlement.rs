@@ -1,11 +1,11 @@
-//! `notifications` when a sender is done with an email: what became of it, written only under the sender's own claim.
+//! `notifications` when a sender is done with an email: what became of it, written only under the sender's own claim, but for what the transport took.
 
 use std::time::Duration;
 
 use runtime::mysql::Pool;
 use schema::ids::NotificationId;
 
-use super::email_queue::{Claim, Settled, micros};
+use super::email_queue::{Held, Settled, micros};
 
 const ERROR_CHARS_MAX: usize = 1000;
 
@@ -22,17 +22,16 @@ pub struct Again<'a> {
     pub error: Option<&'a str>,
 }
 
-/// Settles an email as sent. Locks its row.
+/// Settles an email as sent, whoever holds it now: the transport took it. Locks its row.
 ///
 /// # Errors
 /// Any fault.
-pub async fn sent(pool: &Pool, id: NotificationId, claim: &Claim) -> sqlx::Result<Settled> {
+pub async fn sent(pool: &Pool, id: NotificationId) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET state = 'sent', sent_at = UTC_TIMESTAMP(6), attempts = attempts + 1, claimed_by = NULL, last_error = NULL
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         WHERE id = ? AND state = 'pending'",
         id,
-        claim.0,
     )
     .execute(pool)
     .await?;
@@ -43,14 +42,17 @@ pub async fn sent(pool: &Pool, id: NotificationId, claim: &Claim) -> sqlx::Resul
 ///
 /// # Errors
 /// Any fault.
-pub async fn dead(pool: &Pool, id: NotificationId, claim: &Claim, error: &str) -> sqlx::Result<Settled> {
+pub async fn dead(pool: &Pool, held: &Held, error: &str) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET state = 'dead', attempts = attempts + 1, claimed_by = NULL, last_error = ?
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
         cut(error),
-        id,
-        claim.0,
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
     )
     .execute(pool)
     .await?;
@@ -61,18 +63,21 @@ pub async fn dead(pool: &Pool, id: NotificationId, claim: &Claim, error: &str) -
 ///
 /// # Errors
 /// Any fault.
-pub async fn again(pool: &Pool, id: NotificationId, claim: &Claim, again: Again<'_>) -> sqlx::Result<Settled> {
+pub async fn again(pool: &Pool, held: &Held, again: Again<'_>) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE notifications
          SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, attempts = ?, put_off = ?, claimed_by = NULL,
              last_error = COALESCE(?, last_error)
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
         micros(again.delay),
         again.attempts,
         again.put_off,
         again.error.map(cut),
-        id,
-        claim.0,
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
     )
     .execute(pool)
     .await?;

@@ -1,6 +1,7 @@
 //! All SQL of this service: one file per table, each function one statement.
 
 pub mod email_action;
+pub mod email_count;
 pub mod email_queue;
 pub mod email_settlement;
 pub mod inbox;

@@ -48,6 +48,12 @@ pub(crate) async fn all_due(setting: &Setting) {
     sqlx::query(due).execute(&setting.pool).await.unwrap();
 }
 
+/// By an hour, as far as leases go.
+async fn clock_steps_ahead(setting: &Setting) {
+    let step = "UPDATE notifications SET next_attempt_at = next_attempt_at - INTERVAL 1 HOUR WHERE state = 'pending'";
+    sqlx::query(step).execute(&setting.pool).await.unwrap();
+}
+
 fn mails_to(server: &SmtpServer, recipient: &str) -> usize {
     server.mails().iter().filter(|mail| mail.recipients == [recipient]).count()
 }
@@ -102,21 +108,40 @@ both_engines! {
         assert_eq!(server.mails().len(), 21);
         drop(service);
     }
-}
 
-/// As a database clock that steps ahead ends leases.
-#[tokio::test]
-async fn an_email_whose_lease_a_stepped_clock_ends_is_not_begun_again_beside_itself() {
-    let setting = Setting::new(Engine::MySql).await;
-    let server = server().await;
-    server.fail(Stage::Dot, Fault::Late(Duration::from_secs(8)));
-    let _service = smtp_service(&setting, &server).env("SMTP_FINAL_TIMEOUT", "2m").start().await;
-    setting.publish(&[&Published::created()]).await;
-    eventually("the server has it", async || server.mails().len() == 1).await;
-    let ends = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR WHERE state = 'pending'";
-    sqlx::query(ends).execute(&setting.pool).await.unwrap();
-    until(&setting, "state = 'sent' AND attempts = 1", 1).await;
-    assert_eq!(server.mails().len(), 1);
+    async fn an_email_whose_lease_a_stepped_clock_ends_is_sent_by_nobody_else(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let server = server().await;
+        server.fail(Stage::Dot, Fault::Late(Duration::from_secs(8)));
+        let service = |setting: &Setting| smtp_service(setting, &server).env("SMTP_FINAL_TIMEOUT", "2m");
+        let (_one, _other) = (service(&setting).start().await, service(&setting).start().await);
+        setting.publish(&[&Published::created()]).await;
+        eventually("the server has it", async || server.mails().len() == 1).await;
+        clock_steps_ahead(&setting).await;
+        until(&setting, "state = 'sent' AND attempts = 1", 1).await;
+        assert_eq!(server.mails().len(), 1);
+    }
+
+    async fn a_sender_whose_email_another_has_sent_meanwhile_sends_nothing(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let server = server().await;
+        server.fail(Stage::Data, Fault::Late(Duration::from_secs(8)));
+        let service = |setting: &Setting| smtp_service(setting, &server).env("SMTP_REPLY_TIMEOUT", "2m");
+        let mut one = service(&setting).start().await;
+        setting.publish(&[&Published::created()]).await;
+        until(&setting, "claimed_by IS NOT NULL", 1).await;
+        one.freeze();
+        let mut other = service(&setting).start().await;
+        server.heal();
+        clock_steps_ahead(&setting).await;
+        until(&setting, "claimed_by IS NULL", 1).await;
+        clock_steps_ahead(&setting).await;
+        until(&setting, "state = 'sent' AND attempts = 1", 1).await;
+        one.thaw();
+        eventually("it gives the email up", async || one.log().contains("email's lease was lost")).await;
+        assert_eq!(server.mails().len(), 1);
+        assert!(other.terminate().await.success());
+    }
 }
 
 /// Each stage is late in its turn, for one recipient or, before one is named, for all, while others are sent or refused.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use notify_svc::email::UNDER_WAY_MAX;
 use schema::ids::OrderId;
-use sqlx::AssertSqlSafe;
 use stack::smtp::SmtpServer;
 use stack::testing::{Service, eventually};
 use stack::{Engine, both_engines};
 
-use crate::setting::{Published, Setting, get};
+use crate::email_faults::{all_due, count, created_by};
+use crate::setting::{Published, Setting, get, verb};
 
 fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
     setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url())
@@ -77,44 +77,31 @@ both_engines! {
         assert_eq!(server.mails().len(), 1);
     }
 
-    async fn a_refused_email_is_tried_again_and_ends_dead(engine: Engine) {
-        let setting = Setting::new(engine).await;
-        let mut server = SmtpServer::new();
-        server.start().await.unwrap();
-        server.refuse("ada@example.com", "451 mailbox is busy");
-        let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
-        let event = Published::created();
-        setting.publish(&[&event]).await;
-        // The delay is drawn from zero on, so the second attempt may have followed the first at once.
-        eventually("an attempt is spent", async || email(&service, event.order_id()).await["attempts"].as_u64() >= Some(1)).await;
-        // Half a minute may pass until the next attempt: let it be due now.
-        let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL";
-        sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
-        until_email_is(&service, event.order_id(), "dead").await;
-        let error: String =
-            sqlx::query_scalar("SELECT last_error FROM notifications").fetch_one(&setting.pool).await.unwrap();
-        assert!(error.contains("451") || error.contains("mailbox is busy"), "{error}");
-        assert!(server.mails().is_empty());
+    async fn an_email_that_is_refused_alone_waits_is_told_and_ends_dead_when_another_goes_through(engine: Engine) {
+        for refusal in ["451 mailbox is busy", "550 5.1.1 no such mailbox"] {
+            let setting = Setting::new(engine).await;
+            let mut server = SmtpServer::new();
+            server.start().await.unwrap();
+            server.refuse("ada@example.com", refusal);
+            let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
+            let event = Published::created();
+            setting.publish(&[&event]).await;
+            eventually("it is put off again and again", async || {
+                all_due(&setting).await;
+                count(&setting, "put_off > 2 AND state = 'pending' AND attempts < 2").await == 1
+            })
+            .await;
+            sqlx::query("UPDATE notifications SET created_at = created_at - INTERVAL 2 HOUR").execute(&setting.pool).await.unwrap();
+            let (is_well, said) = verb(&setting, &["status"]);
+            assert!(!is_well && said.contains("1 emails wait for more than an hour"), "{said}");
+            setting.publish(&[&created_by("eve@example.com")]).await;
+            until_email_is(&service, event.order_id(), "dead").await;
+            let reason: String =
+                sqlx::query_scalar("SELECT last_error FROM notifications WHERE state = 'dead'").fetch_one(&setting.pool).await.unwrap();
+            assert!(reason.contains(refusal), "{reason}");
+            assert_eq!(server.mails().len(), 1);
+        }
     }
-}
-
-#[tokio::test]
-async fn an_email_that_is_rejected_for_good_while_there_is_no_other_spends_its_attempts() {
-    let setting = Setting::new(Engine::MySql).await;
-    let mut server = SmtpServer::new();
-    server.start().await.unwrap();
-    server.refuse("ada@example.com", "550 5.1.1 no such mailbox");
-    let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
-    let event = Published::created();
-    setting.publish(&[&event]).await;
-    // The delay is drawn from zero on, so the second attempt may have followed the first at once.
-    eventually("an attempt is spent", async || email(&service, event.order_id()).await["attempts"].as_u64() >= Some(1))
-        .await;
-    // Half a minute may pass until the next attempt: let it be due now.
-    let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL";
-    sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
-    until_email_is(&service, event.order_id(), "dead").await;
-    assert_eq!(email(&service, event.order_id()).await["attempts"], 2);
 }
 
 /// The crash window is between the server's yes and the settlement; the leases of the dead process are cut short.
@@ -131,8 +118,8 @@ async fn a_kill_repeats_no_more_emails_than_were_under_way_each_with_its_message
     eventually("as many are under way as may be", async || server.mails().len() == UNDER_WAY_MAX).await;
     service.kill().await;
     server.keep_silent_after_data(false);
-    let due = "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL";
-    sqlx::query(AssertSqlSafe(due.to_owned())).execute(&setting.pool).await.unwrap();
+    let due = "UPDATE notifications SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6)";
+    sqlx::query(due).execute(&setting.pool).await.unwrap();
     service.restart().await;
     eventually("all are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 30).await;
     let mails = server.mails();

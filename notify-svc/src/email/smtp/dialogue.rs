@@ -16,7 +16,7 @@ use super::fault::{Cause, Fault, Stage};
 use super::reply::Reply;
 use super::server::{Encryption, Server};
 use super::wire::Wire;
-use crate::email::Hold;
+use crate::email::hold::Hold;
 
 /// What a dialogue is led by.
 pub(super) struct Terms {
@@ -148,7 +148,7 @@ impl Dialogue {
         }
         let reply = self.command(terms, Stage::Data, "DATA").await?;
         expect(Stage::Data, reply, 354)?;
-        if !hold.let_go() {
+        if !hold.let_go().await {
             return Err(Stage::Data.fault(io::Error::other("the email's lease ended meanwhile")));
         }
         let content = stuffed(&email.content);

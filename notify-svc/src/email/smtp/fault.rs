@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 
 use super::reply::Reply;
-use crate::email::SendError;
+use crate::email::send_error::SendError;
 
 /// How far a dialogue had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,7 +18,8 @@ use self::dialogue::{Dialogue, Outgoing, Terms};
 use self::fault::{Fault, Stage};
 pub(super) use self::server::Server;
 use super::config::SmtpSettings;
-use super::{Hold, SendError};
+use super::hold::Hold;
+use super::send_error::SendError;
 
 const KEPT_MAX: usize = 8;
 const KEPT_TIME_MAX: Duration = Duration::from_secs(30);
