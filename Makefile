@@ -30,6 +30,11 @@ up: ## Run the pipeline in the foreground; Ctrl-C stops it
 	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
 	@$(TARGET)/release/stack up --db $(DB)
 
+.PHONY: env
+env: ## Print what gives a shell the verbs and databases of `make up`: eval "$$(make -s env)"
+	@test -x $(TARGET)/release/stack || { echo "env: nothing is built: run make up" >&2; exit 1; }
+	@$(TARGET)/release/stack env
+
 .PHONY: reset
 reset: ## Forget all data of `make up`
 	@mkdir -p .stack

@@ -133,8 +133,8 @@ pub async fn connect_ready(name: &'static str, config: &NatsConfig, readiness: &
     open(name, config, is_refused).await
 }
 
-/// Connects in the background; returns before the broker answered. The first word of `name` is the program's: answers
-/// come to `_INBOX.` and it, so that a user can be kept from reading the answers to others.
+/// Connects in the background; returns before the broker answered. The first word of `name` is the program's. Answers come to
+/// `_INBOX.` and the user, or the program if there is none.
 ///
 /// # Errors
 /// If an address can't be parsed.
@@ -190,15 +190,24 @@ pub async fn connect_once(name: &'static str, config: &NatsConfig) -> anyhow::Re
 }
 
 fn options(name: &'static str, config: &NatsConfig) -> ConnectOptions {
-    let program = name.split(' ').next().unwrap_or(name);
     let options = config.options();
     options
         .name(name)
-        .custom_inbox_prefix(format!("_INBOX.{program}"))
+        .custom_inbox_prefix(inbox(name, config.user()))
         .connection_timeout(Duration::from_secs(5))
         .request_timeout(Some(Duration::from_secs(5)))
         // Notices a peer that vanished without a word within twice this time.
         .ping_interval(Duration::from_secs(5))
+}
+
+/// Where answers come to: to a place of the user's own, so that a user can be kept from reading the answers to others, and
+/// that a person may run a verb. Without a user, or one whose name is no word of a subject, to the program's.
+fn inbox(name: &str, user: Option<(String, String)>) -> String {
+    let program = name.split(' ').next().unwrap_or(name);
+    let is_word =
+        |user: &String| !user.is_empty() && user.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    let user = user.map(|(user, _)| user).filter(is_word);
+    format!("_INBOX.{}", user.as_deref().unwrap_or(program))
 }
 
 /// The client logs addresses as it was given them.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -74,14 +75,39 @@ impl Home {
         self.root.join(".stack/kept")
     }
 
+    /// What `stack up` has for shells while it runs.
+    #[must_use]
+    pub fn shell(&self) -> PathBuf {
+        self.root.join(".stack/shell")
+    }
+
+    /// Whether `stack up` runs.
+    ///
+    /// # Errors
+    /// If its lock can't be read.
+    pub fn is_up(&self) -> anyhow::Result<bool> {
+        let path = self.up_lock();
+        match File::open(&path).map(|file| file.try_lock_shared()) {
+            Ok(Ok(())) => Ok(false),
+            Ok(Err(TryLockError::WouldBlock)) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Ok(Err(TryLockError::Error(error))) | Err(error) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    fn up_lock(&self) -> PathBuf {
+        self.root.join(".stack/up.lock")
+    }
+
     /// Takes the lock that `stack up` holds while it runs.
     ///
     /// # Errors
     /// If the stack is up, or its folder can't be written.
     pub fn lock(&self) -> anyhow::Result<File> {
-        let folder = self.root.join(".stack");
-        create_folder(&folder)?;
-        let path = folder.join("up.lock");
+        create_folder(&self.root.join(".stack"))?;
+        let path = self.up_lock();
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),

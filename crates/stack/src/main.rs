@@ -19,6 +19,9 @@ struct Cli {
 enum Verb {
     /// Bring up database, NATS, services and gateway, and stay in the foreground; Ctrl-C stops it all.
     Up(command::up::Settings),
+    /// Print what gives a shell the verbs and the databases of the stack that is up: eval "$(stack env)", and then
+    /// outbox-relay status, notify-svc status, orders-sql < schema/inspect/orders/relay_stream.sql.
+    Env,
     /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
     DemoDowntime(command::demo_downtime::Arguments),
     /// Run a pipeline under load while servers, services and connections fail, then compare what customers were answered with
@@ -47,6 +50,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     match verb {
         Verb::Up(settings) => command::up::run(&home, &settings).await,
+        Verb::Env => command::env::run(&home).map(|()| ExitCode::SUCCESS),
         Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,
         Verb::Prove(arguments) => command::prove::run(&home, &arguments).await,
         Verb::Test(arguments) => command::test::run(&home, &arguments).await,

@@ -7,6 +7,7 @@
 mod output;
 mod ready;
 mod running;
+mod script;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 pub use output::{Output, rotate};
 pub use ready::{Probe, until_ready};
 pub use running::Running;
+pub use script::quoted;
 
 /// What to start, kept so that it can be started again.
 #[derive(Clone, Debug)]
@@ -75,10 +77,11 @@ impl Launch {
         self
     }
 
-    /// Sets an environment variable unless our own environment has it, which is then inherited.
+    /// Sets an environment variable, unless our own environment has it.
     #[must_use]
     pub fn env_default(self, name: &str, value: impl AsRef<OsStr>) -> Launch {
-        if std::env::var_os(name).is_some() { self } else { self.env(name, value) }
+        let inherited = std::env::var_os(name);
+        self.env(name, inherited.as_deref().unwrap_or(value.as_ref()))
     }
 
     /// Says where its output goes.

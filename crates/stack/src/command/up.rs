@@ -4,6 +4,7 @@
 //! started again and the end of a server ends the stack, that children stop in the reverse of the order in which they started, and that data is found again.
 
 mod settings;
+mod shell;
 mod supervisor;
 
 use std::env;
@@ -21,6 +22,7 @@ use stack::server::{Gateway, Nginx};
 use stack::service::{Program, readiness};
 
 pub(crate) use settings::{Settings, nats_nodes};
+use shell::Shell;
 use supervisor::{Ending, Supervisor};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -32,11 +34,13 @@ const SERVICES: [Program; 3] = [Program::NotifySvc, Program::OutboxRelay, Progra
 /// Brings it up, waits for its end, and stops what is left.
 pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<ExitCode> {
     let _lock = home.lock()?;
+    let shell = Shell::none(home)?;
     let mut supervisor = Supervisor::new()?;
-    let ending = match Box::pin(bring_up(home, settings, &mut supervisor)).await {
+    let ending = match Box::pin(bring_up(home, settings, &mut supervisor, &shell)).await {
         Ok(()) => supervisor.watch(!settings.no_restart).await,
         Err(ending) => ending,
     };
+    drop(shell);
     supervisor.stop().await;
     match ending {
         Ending::Asked => Ok(ExitCode::SUCCESS),
@@ -44,7 +48,7 @@ pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<Exit
     }
 }
 
-async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor) -> Result<(), Ending> {
+async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor, shell: &Shell) -> Result<(), Ending> {
     let plan = prepare(home, settings)?;
     let database = supervisor.during(announced(plan.engine.name(), Box::pin(plan.start_database()))).await?;
     supervisor.adopt(database.running);
@@ -55,8 +59,10 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
         let step = Box::pin(plan.set_up_database(service));
         supervisor.during(announced(&format!("database {}", service.database().name), step)).await?;
     }
-    for service in SERVICES {
-        supervisor.start(launch(&plan, settings, service)?)?;
+    let launches = SERVICES.map(|service| launch(&plan, settings, service));
+    let launches = launches.into_iter().collect::<anyhow::Result<Vec<Launch>>>()?;
+    for launch in &launches {
+        supervisor.start(launch.clone())?;
     }
     for service in SERVICES {
         let [_, admin] = settings.ports_of(service);
@@ -66,6 +72,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor)
     }
     let nginx = supervisor.during(announced("nginx", start_gateway(&plan, settings))).await?;
     supervisor.adopt(nginx.running);
+    shell.make(&plan, &launches)?;
     print_table(&plan, settings).context("cannot write to the terminal")?;
     Ok(())
 }
@@ -156,7 +163,8 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
          \x20 metrics              http://127.0.0.1:{order_svc_admin_port}/metrics (order-svc), \
          :{outbox_relay_admin_port} (outbox-relay), :{notify_svc_admin_port} (notify-svc)\n\
          \x20 mails                {data}/mail\n\
-         \x20 logs                 {}\n\n\
+         \x20 logs                 {}\n\
+         \x20 verbs and SQL        eval \"$(make -s env)\", then outbox-relay status, notify-svc status, orders-sql\n\n\
          Place an order, then look for its notification:\n\n\
          \x20 curl -i {gateway}/api/orders -H 'content-type: application/json' \
          -d '{{\"product\":\"book\",\"quantity\":1,\"email\":\"reader@example.com\"}}'\n\

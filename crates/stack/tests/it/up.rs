@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,6 +57,16 @@ impl Place {
             command.env(format!("STACK_{name}_PORT"), port.number().to_string());
         }
         command
+    }
+
+    /// A shell that was given what `stack env` prints, and then this line: whether it ended well, and what it printed.
+    async fn shell(&self, line: &str) -> (Option<i32>, String) {
+        let script = format!("set -e; variables=$(\"$STACK\" env); eval \"$variables\"; {line}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("STACK", env!("CARGO_BIN_EXE_stack")).current_dir(self.folder.path());
+        let output = shell.output().await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
     }
 
     async fn up(&self, engine: Engine) -> Up {
@@ -194,6 +204,44 @@ async fn a_service_that_dies_ends_a_stack_that_is_to_restart_nothing() {
     let status = up.process.wait().await.unwrap();
     assert_eq!(status.code(), Some(1), "{}", up.said());
     assert!(up.said().contains("order-svc was ended by SIGKILL"), "{}", up.said());
+}
+
+#[tokio::test]
+async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_no_other() {
+    let place = Place::new();
+    let refused = place.shell("true").await;
+    assert_eq!(
+        refused,
+        (Some(1), "stack: the stack is not up: start it with `make up`, and leave it running\n".into())
+    );
+    let up = place.up(Engine::MariaDb).await;
+    up.until_notified(&up.place().await).await;
+    let of_a_person =
+        r#"--database-url "$ORDERS_DATABASE_URL" --nats-user operator --nats-password "$OPERATOR_PASSWORD""#;
+    for (line, answer) in [
+        ("outbox-relay status", "relay     active"),
+        ("outbox-relay stream check --json", r#""is_complete":true"#),
+        ("notify-svc status", "emails sent"),
+        // Under the users for people.
+        (r#"outbox-relay status --database-url "$ORDERS_DATABASE_URL""#, "relay     active"),
+        (r#"outbox-relay event list --database-url "$ORDERS_DATABASE_URL""#, "order.created"),
+        (&format!("outbox-relay stream check --json {of_a_person}"), r#""is_complete":true"#),
+    ] {
+        let (code, said) = place.shell(line).await;
+        assert!(matches!(code, Some(0 | 4)) && said.contains(answer), "{line}: {code:?}: {said}");
+    }
+    for (database, table) in [("ORDERS", "outbox"), ("NOTIFICATIONS", "inbox")] {
+        let (_, url) = place.shell(&format!("printf %s \"${database}_DATABASE_URL\"")).await;
+        let pool = sqlx::MySqlPool::connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        sqlx::query(sqlx::AssertSqlSafe(format!("SELECT 1 FROM {table}"))).fetch_one(&pool).await.unwrap();
+    }
+    let (code, said) = place.shell("PATH=${PATH%%:*}; orders-sql").await;
+    assert!(code == Some(127) && said.contains("orders-sql: there is no mysql or mariadb client"), "{said}");
+    let folder = place.folder.path().join(".stack/shell");
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    up.stop().await;
+    assert!(!folder.exists());
+    assert_eq!(place.shell("true").await, refused);
 }
 
 #[tokio::test]

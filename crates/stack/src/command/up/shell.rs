@@ -1,0 +1,94 @@
+//! What a shell needs for the verbs and the databases of the stack that runs: a folder with a command for each, which
+//! `stack env` puts on its PATH.
+//!
+//! Guarantees that only its owner may read the folder, which holds passwords, and that it is there only while the stack is up.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use schema::database::{NOTIFICATIONS, ORDERS};
+use stack::home::Home;
+use stack::pipeline::Plan;
+use stack::process::{Launch, quoted};
+
+/// For people, who read, and change by the verbs only.
+const INSPECTORS: [(&str, &str); 2] =
+    [(ORDERS.name, "orders_inspector"), (NOTIFICATIONS.name, "notifications_inspector")];
+
+/// The folder. Dropping it removes it.
+pub(crate) struct Shell(PathBuf);
+
+impl Shell {
+    /// Removes what a stack that was killed has left.
+    pub(crate) fn none(home: &Home) -> anyhow::Result<Shell> {
+        let shell = Shell(home.shell());
+        shell.remove().with_context(|| format!("cannot remove {}", shell.0.display()))?;
+        Ok(shell)
+    }
+
+    /// Makes it, for these services.
+    pub(crate) fn make(&self, plan: &Plan, services: &[Launch]) -> anyhow::Result<()> {
+        self.write(plan, services).with_context(|| format!("cannot write {}", self.0.display()))
+    }
+
+    fn write(&self, plan: &Plan, services: &[Launch]) -> io::Result<()> {
+        let bin = self.0.join("bin");
+        DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
+        for service in services {
+            command(&bin.join(service.name()), &service.script())?;
+        }
+        for (database, user) in INSPECTORS {
+            command(&bin.join(format!("{database}-sql")), &client(plan, database, user))?;
+        }
+        // Last: `stack env` finds it when all of it is there.
+        command(&self.0.join("env"), &variables(plan, &bin))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+fn command(path: &Path, script: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path)?;
+    write!(file, "#!/bin/sh\n{script}\n")
+}
+
+fn client(plan: &Plan, database: &str, user: &str) -> String {
+    let (port, password) = (plan.database_port, plan.passwords.of(user));
+    format!(
+        "client=$(command -v mysql || command -v mariadb) || {{\n\
+         \x20   echo '{database}-sql: there is no mysql or mariadb client: apt-get install mariadb-client' >&2\n\
+         \x20   exit 127\n\
+         }}\n\
+         export MYSQL_PWD='{password}'\n\
+         exec \"$client\" --protocol=tcp --host=127.0.0.1 --port={port} --user={user} \"$@\" {database}"
+    )
+}
+
+fn variables(plan: &Plan, bin: &Path) -> String {
+    let urls = INSPECTORS.map(|(database, user)| {
+        format!("export {}_DATABASE_URL='{}'", database.to_uppercase(), plan.database_url(user, database))
+    });
+    format!(
+        "export PATH={}:\"$PATH\"\n{}\nexport NATS_URL='{}' OPERATOR_PASSWORD='{}'",
+        quoted(bin.as_os_str()),
+        urls.join("\n"),
+        plan.nats_url(),
+        plan.passwords.of_nats("operator")
+    )
+}
