@@ -59,7 +59,7 @@ struct OrderRequest {
     params((
         "Idempotency-Key" = Option<String>, Header,
         description = "Names the request: repeated within 24 hours it gets the first answer again and places nothing. In quotes it is the same key",
-        min_length = 1, max_length = 130, pattern = r#"^("[!#-\[\]-~]{1,128}"|[!#-~][!-~]{0,127})$"#, example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+        min_length = 1, max_length = 130, pattern = r#"^("[!#-\[\]-~]{1,128}"|[!#-~][!-~]{0,127})$"#
     )),
     request_body(content = OrderRequest, content_type = "application/json", description = "At most 16384 bytes"),
     responses(
