@@ -15,6 +15,7 @@ pub mod message;
 pub mod metrics;
 pub mod migrate;
 pub mod notification;
+pub mod outcome;
 pub mod position;
 pub mod process;
 pub mod repair;

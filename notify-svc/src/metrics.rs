@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::process::Outcome;
+use crate::outcome::Outcome;
 use crate::repair::Repair;
 use crate::store::Receipt;
 
@@ -221,30 +221,6 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
 ) -> prometheus::Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
-}
-
-impl Outcome {
-    const ALL: [Self; 7] = [
-        Self::Applied(Receipt::First),
-        Self::Applied(Receipt::Duplicate),
-        Self::Tombstone,
-        Self::Early,
-        Self::Failed,
-        Self::Conflict,
-        Self::Dead,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Applied(Receipt::First) => "first",
-            Self::Applied(Receipt::Duplicate) => "duplicate",
-            Self::Tombstone => "tombstone",
-            Self::Early => "early",
-            Self::Failed => "failed",
-            Self::Conflict => "conflict",
-            Self::Dead => "dead",
-        }
-    }
 }
 
 impl Answer {

@@ -19,6 +19,7 @@ use super::faults::Fault;
 use super::stored;
 use crate::message::Message;
 use crate::position;
+use crate::process::Batch;
 use crate::store::inbox_position;
 use crate::store::inbox_read::Run;
 
@@ -30,16 +31,11 @@ const BATCH_MAX: u16 = 256;
 const LEASE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What a process reads of history.
-pub(super) struct History {
-    pub(super) reading: Uuid,
-    /// The name of this process in the lease.
-    pub(super) reader: Uuid,
-}
-
 impl Consumer {
     /// Reads what is lost, again and again as more is found. Never returns.
-    pub(super) async fn read_history(&self, history: &History, mut lost: watch::Receiver<Vec<RangeInclusive<u64>>>) {
+    pub(super) async fn read_history(&self, reading: Uuid, mut lost: watch::Receiver<Vec<RangeInclusive<u64>>>) {
+        // The name of this process in the lease.
+        let reader = Uuid::now_v7();
         // A message whose effect the database refuses has no delivery count here: the rounds in which it was first are one.
         let (mut first, mut rounds) = (0, 0);
         loop {
@@ -47,11 +43,11 @@ impl Consumer {
             if let Some(range) = ranges.first() {
                 rounds = if *range.start() == first { rounds + 1 } else { 1 };
                 first = *range.start();
-                match self.read_all(history, ranges, rounds).await {
+                match self.read_all(reading, reader, ranges).await {
                     Ok(()) => {}
                     Err(fault) => tracing::debug!(fault = fault.code(), "reading history stopped, trying again"),
                 }
-                if let Err(error) = inbox_position::leave_history(&self.process.pool, history.reader).await {
+                if let Err(error) = inbox_position::leave_history(&self.process.pool, reader).await {
                     tracing::debug!(%error, "giving the lease of history back failed; it ends by itself");
                 }
             }
@@ -61,20 +57,21 @@ impl Consumer {
         }
     }
 
-    async fn read_all(&self, history: &History, ranges: Vec<RangeInclusive<u64>>, rounds: u32) -> Result<(), Fault> {
+    async fn read_all(&self, reading: Uuid, reader: Uuid, ranges: Vec<RangeInclusive<u64>>) -> Result<(), Fault> {
         let pool = &self.process.pool;
         let (mut read, mut gone) = (0, 0);
         for range in ranges {
             let mut next = *range.start();
             while next <= *range.end() && !self.shutdown.is_cancelled() {
-                let taken = inbox_position::take_history(pool, history.reading, history.reader, LEASE).await;
+                let taken = inbox_position::take_history(pool, reading, reader, LEASE).await;
                 if !taken.map_err(|error| database(&error))? {
                     return Ok(());
                 }
                 let started = Instant::now();
-                let batch = batch(&self.client, next..=*range.end()).await?;
-                let (messages, missing) = self.read_batch(history.reading, batch.clone(), rounds).await?;
-                (read, gone, next) = (read + messages, gone + missing, *batch.range.end() + 1);
+                let part = part(&self.client, next..=*range.end()).await?;
+                next = *part.range.end() + 1;
+                read += part.messages.len();
+                gone += self.read_part(reading, part).await?;
                 tokio::time::sleep(started.elapsed().min(PAUSE_MAX)).await;
             }
         }
@@ -85,39 +82,35 @@ impl Consumer {
         Ok(())
     }
 
-    /// Processes a batch and notes it; how many messages there were, and how many are gone.
-    async fn read_batch(&self, reading: Uuid, batch: Batch, rounds: u32) -> Result<(u64, u64), Fault> {
-        let messages: Vec<_> =
-            batch.messages.into_iter().map(|message| Message { deliveries: rounds, ..message }).collect();
-        let mut outcomes = vec![None; messages.len()];
-        self.process_patiently(&messages, &mut outcomes, reading).await;
-        self.count(&messages, &outcomes);
-        let (read, missing) = (messages.len() as u64, missing(&batch.range, &messages));
+    /// Processes a part of the stream; how many messages of it are gone.
+    async fn read_part(&self, reading: Uuid, part: Part) -> Result<u64, Fault> {
+        let missing = missing(&part.range, &part.messages);
+        let batch = Batch::new(reading, part.messages);
+        self.process_patiently(&batch).await;
+        self.count(&batch);
         if missing.is_empty() {
-            return Ok((read, 0));
+            return Ok(0);
         }
-        let noted = position::add_gone(&self.process.pool, reading, &missing).await;
-        Ok((read, noted.map_err(|error| database(&error))?))
+        position::add_gone(&self.process.pool, reading, &missing).await.map_err(|error| database(&error))
     }
 }
 
 /// A part of the stream, and what it holds of it.
-#[derive(Clone)]
-struct Batch {
+struct Part {
     range: RangeInclusive<u64>,
     messages: Vec<Message>,
 }
 
 /// The next messages of a range. What the stream does not hold in front of them costs one request, however much it is.
-async fn batch(client: &Client, range: RangeInclusive<u64>) -> Result<Batch, Fault> {
+async fn part(client: &Client, range: RangeInclusive<u64>) -> Result<Part, Fault> {
     let next = stored::next(client, *range.start()).await?.map(|stored| stored.message);
     let next = next.filter(|next| range.contains(&next.stream_sequence));
-    let Some(next) = next else { return Ok(Batch { range, messages: Vec::new() }) };
+    let Some(next) = next else { return Ok(Part { range, messages: Vec::new() }) };
     let end = (*range.end()).min(next.stream_sequence + u64::from(BATCH_MAX) - 1);
     let rest = stream::iter(next.stream_sequence + 1..=end).map(|sequence| stored::get(client, sequence));
     let rest: Vec<_> = rest.buffered(REQUESTS_MAX).try_collect().await?;
     let messages = std::iter::once(next).chain(rest.into_iter().flatten().map(|stored| stored.message)).collect();
-    Ok(Batch { range: *range.start()..=end, messages })
+    Ok(Part { range: *range.start()..=end, messages })
 }
 
 /// The sequences of a range without a message.

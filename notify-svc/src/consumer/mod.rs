@@ -38,15 +38,14 @@ pub use faults::{Fault, LastFault};
 pub use monitor::{Connection, ConsumerState, Monitor, PositionState, Status, StreamState};
 pub use stored::sequence_since;
 
-use crate::message::Message;
 use crate::metrics::{Answer, Metrics};
+use crate::outcome::Outcome;
 use crate::position::Position;
-use crate::process::{Outcome, Process};
+use crate::process::{Batch, Process};
 use crate::repair::Repair;
 use crate::store::Receipt;
 use attachment::Attached;
 use examination::Examiner;
-use history::History;
 use pull::{Acker, Delivery, Pull, Pulled};
 
 /// How long one attempt to process a batch may take before it is given up and tried again.
@@ -96,11 +95,10 @@ impl Consumer {
                     latch.take().into_iter().for_each(Latch::set);
                     let alarm = CancellationToken::new();
                     let (tell, lost) = watch::channel(attached.lost.clone());
-                    let history = History { reading: attached.reading, reader: Uuid::now_v7() };
                     tokio::select! {
                         fault = self.consume(pull, &attached, &mut retry, &alarm) => fault,
                         () = self.watch(&mut examiner, &attached, &alarm, &tell) => None,
-                        () = self.read_history(&history, lost) => None,
+                        () = self.read_history(attached.reading, lost) => None,
                     }
                 }
                 Some(Err(fault)) => Some(fault),
@@ -223,18 +221,18 @@ impl Consumer {
     }
 
     /// Processes a batch, however long the database is away, and answers each message.
-    async fn handle(&self, batch: Vec<Delivery>, pull: &mut Pull, reading: Uuid) {
+    async fn handle(&self, deliveries: Vec<Delivery>, pull: &mut Pull, reading: Uuid) {
         let started = Instant::now();
         let (messages, ackers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
-        let mut outcomes = vec![None; messages.len()];
+            deliveries.into_iter().map(|delivery| (delivery.message, delivery.acker)).unzip();
+        let batch = Batch::new(reading, messages);
         tokio::select! {
-            () = self.process_patiently(&messages, &mut outcomes, reading) => {}
+            () = self.process_patiently(&batch) => {}
             () = self.beat(&ackers, pull) => {}
         }
         self.metrics.batch(started.elapsed());
-        self.count(&messages, &outcomes);
-        let answers = self.answer_all(&ackers, &outcomes);
+        self.count(&batch);
+        let answers = self.answer_all(&batch, &ackers);
         if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_err() {
             tracing::warn!("broker takes no answers; what was committed will be delivered again as duplicates");
         }
@@ -252,22 +250,21 @@ impl Consumer {
         }
     }
 
-    fn count(&self, messages: &[Message], outcomes: &[Option<Outcome>]) {
+    fn count(&self, batch: &Batch) {
         let now = Utc::now();
-        for (message, outcome) in
-            messages.iter().zip(outcomes).filter_map(|(message, outcome)| Some((message, (*outcome)?)))
-        {
-            self.metrics.processed(outcome, (now - message.stored_at).to_std().unwrap_or_default());
+        for entry in &batch.entries {
+            let Some(outcome) = entry.outcome() else { continue };
+            self.metrics.processed(outcome, (now - entry.message.stored_at).to_std().unwrap_or_default());
+            if outcome == Outcome::Applied(Receipt::First) {
+                self.email_wake.notify_one();
+            }
         }
-        messages.iter().filter(|message| message.deliveries > 1).for_each(|_| self.metrics.redelivered());
-        if outcomes.contains(&Some(Outcome::Applied(Receipt::First))) {
-            self.email_wake.notify_one();
-        }
+        batch.entries.iter().filter(|entry| entry.message.deliveries > 1).for_each(|_| self.metrics.redelivered());
     }
 
-    async fn answer_all(&self, ackers: &[Acker], outcomes: &[Option<Outcome>]) {
-        for (acker, outcome) in ackers.iter().zip(outcomes) {
-            match outcome {
+    async fn answer_all(&self, batch: &Batch, ackers: &[Acker]) {
+        for (entry, acker) in batch.entries.iter().zip(ackers) {
+            match entry.outcome() {
                 Some(Outcome::Applied(_) | Outcome::Tombstone | Outcome::Early | Outcome::Failed) => {
                     self.answer(acker, AckKind::Ack, Answer::Ack).await;
                 }

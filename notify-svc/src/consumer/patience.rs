@@ -9,62 +9,41 @@ use std::time::{Duration, Instant};
 use runtime::mysql;
 use runtime::retry::{Retry, Stopped};
 use runtime::telemetry::chain;
-use uuid::Uuid;
 
 use super::faults::Fault;
 use super::{ATTEMPT_TIME_MAX, Consumer};
-use crate::message::Message;
-use crate::position;
-use crate::process::Outcome;
+use crate::process::{Batch, Entry};
 
 /// An attempt that took less leaves room for twice as many messages.
 const QUICK: Duration = Duration::from_secs(2);
 
 impl Consumer {
-    /// Returns when every message has an outcome that is noted, or at a stop; or when the database took others, but refused
-    /// each of those that are left when it was alone, and so twice.
-    pub(super) async fn process_patiently(
-        &self,
-        messages: &[Message],
-        outcomes: &mut [Option<Outcome>],
-        reading: Uuid,
-    ) {
+    /// Returns when every message has an outcome, or at a stop; or when the database took others, but refused each of those
+    /// that are left when it was alone, and so twice.
+    pub(super) async fn process_patiently(&self, batch: &Batch) {
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_secs(2));
         // Also when nothing but a lock of somebody else stands in the way.
         let mut is_taking = false;
-        loop {
-            let before = open(outcomes);
-            let Ok(is_locked) = self.round(messages, outcomes, &mut retry).await else { return };
-            let is_stuck = open(outcomes) == before;
-            if open(outcomes) == 0 || is_stuck && is_taking {
+        while batch.open() > 0 {
+            let before = batch.open();
+            let Ok(is_locked) = self.round(batch, &mut retry).await else { return };
+            let is_stuck = batch.open() == before;
+            if is_stuck && is_taking {
                 break;
             }
             is_taking |= !is_stuck || is_locked;
         }
-        let runs = position::runs(messages, outcomes);
-        while let Err(error) = position::add(&self.process.pool, reading, &runs).await {
-            self.monitor.report(fault(&error, messages.len()));
-            if retry.wait(&self.shutdown).await.is_err() {
-                return;
-            }
-        }
-        self.monitor.processed();
     }
 
     /// Tries each message that has no outcome: in stretches that become shorter with each fault, until it has failed alone.
     /// Whether the database was well, but had something locked.
-    async fn round(
-        &self,
-        messages: &[Message],
-        outcomes: &mut [Option<Outcome>],
-        retry: &mut Retry,
-    ) -> Result<bool, Stopped> {
-        let (mut from, mut is_locked) = (0, false);
-        while let Some(first) = outcomes[from..].iter().position(Option::is_none) {
-            from += first;
-            let to = outcomes.len().min(from + self.process.limit.now());
+    async fn round(&self, batch: &Batch, retry: &mut Retry) -> Result<bool, Stopped> {
+        let (mut rest, mut is_locked) = (&batch.entries[..], false);
+        while let Some(first) = rest.iter().position(Entry::is_open) {
+            rest = &rest[first..];
+            let stretch = &rest[..rest.len().min(self.process.limit.now())];
             let started = Instant::now();
-            let attempt = self.process.batch(&messages[from..to], &mut outcomes[from..to]);
+            let attempt = self.process.batch(batch.reading, stretch);
             let fault = match tokio::time::timeout(ATTEMPT_TIME_MAX, attempt).await {
                 Ok(Ok(())) => {
                     self.monitor.processed();
@@ -76,24 +55,20 @@ impl Consumer {
                 }
                 Ok(Err(error)) => {
                     is_locked |= mysql::is_lock_wait(&error);
-                    fault(&error, to - from)
+                    fault(&error, stretch.len())
                 }
                 Err(_) => {
-                    tracing::warn!(limit = ?ATTEMPT_TIME_MAX, tried = to - from, "database hangs, trying again");
+                    tracing::warn!(limit = ?ATTEMPT_TIME_MAX, tried = stretch.len(), "database hangs, trying again");
                     Fault::DatabaseUnavailable
                 }
             };
             self.monitor.report(fault);
-            self.process.limit.shrink(to - from);
+            self.process.limit.shrink(stretch.len());
             retry.wait(&self.shutdown).await?;
-            from += usize::from(to - from == 1);
+            rest = &rest[usize::from(stretch.len() == 1)..];
         }
         Ok(is_locked)
     }
-}
-
-fn open(outcomes: &[Option<Outcome>]) -> usize {
-    outcomes.iter().filter(|outcome| outcome.is_none()).count()
 }
 
 fn fault(error: &sqlx::Error, tried: usize) -> Fault {

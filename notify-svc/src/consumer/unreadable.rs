@@ -15,9 +15,7 @@ use schema::names;
 use super::attachment::Attached;
 use super::faults::Fault;
 use super::stored;
-use crate::position;
 use crate::process::Process;
-use crate::store::inbox_read::Run;
 
 /// Sequences that are read from each end of what is not answered.
 const WINDOW: u64 = 4096;
@@ -45,9 +43,7 @@ pub(super) async fn settle_all(client: &Client, attached: &Attached, process: &P
             match fault {
                 None => readable.push(message.stream_sequence),
                 Some(fault) => {
-                    process.bury(&message, &format!("unreadable headers: {fault}")).await?;
-                    let run = Run { from: message.stream_sequence, to: message.stream_sequence, mark: None };
-                    position::add(&process.pool, attached.reading, &[run]).await?;
+                    process.keep_dead(attached.reading, &message, &format!("unreadable headers: {fault}")).await?;
                     answer(client, message.stream_sequence, info.delivered.consumer_sequence, "+TERM").await;
                     found += 1;
                 }

@@ -15,7 +15,7 @@ use crate::App;
 use crate::consumer::{Connection, LastFault, Status};
 use crate::metrics::{Answer, Metrics};
 use crate::notification::EmailState;
-use crate::process::Outcome;
+use crate::outcome::Outcome;
 use crate::store::{Receipt, email_count};
 use schema::names;
 

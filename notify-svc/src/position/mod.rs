@@ -1,6 +1,6 @@
 //! How far the stream has been read, kept beside the effects.
 //!
-//! Guarantees that a message counts as read only after its effect was committed, and before it is acknowledged: whatever the
+//! Guarantees that a message counts as read by the transaction of its effect, and before it is acknowledged: whatever the
 //! broker believes to be done and this does not know is to be read again, be it that the database stepped back or that
 //! somebody else acknowledged, advanced or filtered. Several processes write runs of what they read, each its own rows; every
 //! few seconds each of them joins what touches, under the lock of the one row.
@@ -13,8 +13,7 @@ use runtime::mysql::{Pool, Transaction};
 use uuid::Uuid;
 
 use crate::message::Message;
-use crate::process::Outcome;
-use crate::store::Receipt;
+use crate::outcome::Outcome;
 use crate::store::inbox_action::{self, Action, By};
 use crate::store::inbox_position;
 pub use crate::store::inbox_position::Position;
@@ -71,36 +70,38 @@ impl Coverage {
     }
 }
 
-/// What a batch read. A message without an outcome is not read.
-pub fn runs(messages: &[Message], outcomes: &[Option<Outcome>]) -> Vec<Run> {
+/// Notes what was read, in stream order, in the transaction that makes it so. Waits for nobody.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn add<'a>(
+    tx: &mut Transaction,
+    reading: Uuid,
+    read: impl IntoIterator<Item = (&'a Message, Outcome)>,
+) -> sqlx::Result<()> {
     let mut runs: Vec<(u64, &Message, Outcome)> = Vec::new();
-    for (message, outcome) in messages.iter().zip(outcomes) {
-        let Some(outcome) = *outcome else { continue };
+    for (message, outcome) in read {
         let sequence = message.stream_sequence;
         match runs.last_mut() {
-            Some((_, last, last_outcome)) if (0..=1).contains(&(sequence - last.stream_sequence)) => {
+            Some((_, last, last_outcome)) if sequence.wrapping_sub(last.stream_sequence) <= 1 => {
                 (*last, *last_outcome) = (message, outcome);
             }
             _ => runs.push((sequence, message, outcome)),
         }
     }
-    let runs = runs.into_iter();
-    runs.map(|(from, last, outcome)| Run { from, to: last.stream_sequence, mark: Some(mark(last, outcome)) }).collect()
+    let run = |(from, last, outcome): (u64, &Message, Outcome)| Run {
+        from,
+        to: last.stream_sequence,
+        mark: Some(mark(last, outcome)),
+    };
+    let runs: Vec<_> = runs.into_iter().map(run).collect();
+    if runs.is_empty() { Ok(()) } else { inbox_read::add(tx, reading, &runs).await }
 }
 
+/// A duplicate may be one of an event that is parked, and has no row yet.
 fn mark(message: &Message, outcome: Outcome) -> Mark {
-    // A duplicate may be one of an event that is parked, and has no row yet.
-    let has_row = matches!(outcome, Outcome::Applied(Receipt::First) | Outcome::Tombstone);
-    let event_id = message.event_id().filter(|_| has_row);
+    let event_id = message.event_id().filter(|_| outcome.is_recorded());
     Mark { stored_ns: message.stored_at.timestamp_nanos_opt().unwrap_or_default(), id: message.identity(), event_id }
-}
-
-/// Notes what was read. Idempotent.
-///
-/// # Errors
-/// A fault of the database.
-pub async fn add(pool: &Pool, reading: Uuid, runs: &[Run]) -> sqlx::Result<()> {
-    if runs.is_empty() { Ok(()) } else { inbox_read::add(pool, reading, runs).await }
 }
 
 /// Notes what the stream does not hold, and counts as gone what had not been read before: how many.
@@ -116,7 +117,7 @@ pub async fn add_gone(pool: &Pool, reading: Uuid, missing: &[Run]) -> sqlx::Resu
     if gone > 0 {
         inbox_position::save(&mut tx, &Position { gone: position.gone + gone, ..position }).await?;
     }
-    inbox_read::add(&mut *tx, reading, missing).await?;
+    inbox_read::add(&mut tx, reading, missing).await?;
     tx.commit().await?;
     Ok(gone)
 }
@@ -134,7 +135,10 @@ pub async fn join(pool: &Pool) -> sqlx::Result<Option<Coverage>> {
 }
 
 async fn join_locked(tx: &mut Transaction, mut position: Position) -> sqlx::Result<Coverage> {
-    inbox_read::forget(tx, position.reading).await?;
+    for other in inbox_read::others(tx, position.reading).await? {
+        let rows = inbox_read::lowest(tx, other).await?;
+        inbox_read::delete(tx, other, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    }
     let rows = inbox_read::lowest(tx, position.reading).await?;
     let marked = rows.iter().filter_map(|row| Some((row.run.to, row.run.mark.clone()?)));
     let highest = marked.max_by_key(|(sequence, _)| *sequence);
@@ -147,9 +151,9 @@ async fn join_locked(tx: &mut Transaction, mut position: Position) -> sqlx::Resu
         inbox_position::save(tx, &position).await?;
     }
     if runs.len() < ids.len() {
-        inbox_read::delete(tx, &ids).await?;
+        inbox_read::delete(tx, position.reading, &ids).await?;
         if !runs.is_empty() {
-            inbox_read::add(&mut **tx, position.reading, &runs).await?;
+            inbox_read::add(tx, position.reading, &runs).await?;
         }
     }
     Ok(Coverage { position, runs })
@@ -195,12 +199,12 @@ pub async fn step_back(pool: &Pool, from: u64, cause: &str, by: Option<By<'_>>) 
     let mut coverage = join_locked(&mut tx, position).await?;
     let from = from.max(1);
     let rows = inbox_read::lowest(&mut tx, coverage.position.reading).await?;
-    inbox_read::delete(&mut tx, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    inbox_read::delete(&mut tx, coverage.position.reading, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
     let kept = rows.into_iter().map(|row| row.run).filter(|run| run.from < from);
     let kept: Vec<_> =
         kept.map(|run| if run.to < from { run } else { Run { to: from - 1, mark: None, ..run } }).collect();
     if !kept.is_empty() {
-        inbox_read::add(&mut *tx, coverage.position.reading, &kept).await?;
+        inbox_read::add(&mut tx, coverage.position.reading, &kept).await?;
     }
     let highest = coverage.highest();
     let position = &mut coverage.position;

@@ -6,10 +6,10 @@ use runtime::telemetry::chain;
 use schema::envelope::Envelope;
 use schema::{content, names};
 
-use super::single::is_own_fault;
+use super::fault::is_own_fault;
 use super::turn::{self, Turn};
 use super::unpark::{Unparked, unpark};
-use super::{Work, decode};
+use super::work::Work;
 use crate::event::{Content, Event};
 use crate::message::Message;
 use crate::store::inbox_action::{self, Action, By};
@@ -62,7 +62,7 @@ pub async fn requeue(pool: &Pool, id: DeadId, by: By<'_>) -> sqlx::Result<Requeu
         if dead.is_cut {
             return Ok(Requeued::Refused("the row has only the beginning of the message".to_owned()));
         }
-        let work = match decode(0, &dead.message) {
+        let work = match Work::of(&dead.message) {
             Ok(work) => work,
             Err(reason) => return Ok(Requeued::Refused(reason)),
         };
@@ -101,7 +101,7 @@ async fn process_again(
             if turn::effect(tx, work, message.stream_sequence, stands_at).await? == Receipt::Duplicate {
                 return Ok(None);
             }
-            let unparked = unpark(tx, &turn::passed(event, stands_at), room).await?;
+            let unparked = unpark(tx, turn::step(event, stands_at).as_slice(), room).await?;
             Ok(unparked.map(|_: Unparked| Requeued::Applied))
         }
         Turn::Early if inbox_due::park(tx, event, message, None).await? == Receipt::First => Ok(Some(Requeued::Parked)),
@@ -124,7 +124,7 @@ pub async fn discard(pool: &Pool, id: DeadId, by: By<'_>) -> Result<(), Failure>
         if let Some(envelope) = envelope.filter(|envelope| envelope.aggregate_type == names::ORDER) {
             let payload_sha256 = content::digest(&message.payload);
             let event = Event { envelope, content: Content::Tombstone, payload_sha256 };
-            let work = Work { place: 0, event, notification: None };
+            let work = Work { event, notification: None };
             match pass(&mut tx, &message, &work, room).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -159,7 +159,7 @@ async fn pass(
             if turn::effect(tx, work, message.stream_sequence, stands_at).await? == Receipt::Duplicate {
                 return Ok(true);
             }
-            Ok(unpark(tx, &turn::passed(&work.event, stands_at), room).await?.is_some())
+            Ok(unpark(tx, turn::step(&work.event, stands_at).as_slice(), room).await?.is_some())
         }
         Turn::Early => Err(Failure::EarlierMissing { missing: stands_at + 1 }),
         Turn::Duplicate | Turn::Never(..) => Ok(true),

@@ -7,48 +7,36 @@
 use std::time::Duration;
 
 use runtime::mysql::{self, Transaction, is_data_fault};
-use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
+use super::Process;
+use super::fault::{is_own_fault, pause};
 use super::plan::Plan;
-use super::single::is_own_fault;
 use super::turn::{self, Turn};
 use super::unpark::{Unparked, unpark};
-use super::{Outcome, Process, Work, applied, decode};
-use crate::message::Message;
+use super::work::Work;
+use crate::outcome::Outcome;
 use crate::store::inbox_due::{self, Due};
 use crate::store::inbox_parked::{self, Parked};
 use crate::store::{Receipt, inbox_dead, inbox_gate};
 
 /// An order that somebody has locked is tried again after this.
 const LOCKED_PAUSE: Duration = Duration::from_secs(10);
-/// An effect that the database refuses is tried again soon at first, and often enough later.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// Of one statement, as text: the server's limit is 1 MiB at least, unless somebody lowered it.
 const STATEMENT_BYTES_MAX: usize = 256 * 1024;
 /// Events that are tried before the table is read again.
 const DUE_MAX: u32 = 64;
 
-/// How long an event waits that was refused so often.
-pub(super) fn pause(attempts: u32) -> Duration {
-    Retry::delay_after(PAUSE.0, PAUSE.1, attempts)
-}
-
 /// Parks the early events of a batch: all, or none if a gate does not stand where it was believed to, or an event is
 /// better parked alone.
-pub(super) async fn park_all(
-    tx: &mut Transaction,
-    batch: &[Message],
-    works: &[Work],
-    plan: &Plan,
-) -> sqlx::Result<Receipt> {
+pub(super) async fn park_all(tx: &mut Transaction, plan: &Plan<'_>) -> sqlx::Result<Receipt> {
     let orders: Vec<_> = plan.waits.keys().copied().collect();
     inbox_gate::hold_all(tx, &orders).await?;
     let gates = inbox_gate::versions(&mut **tx, &orders).await?;
     if gates.iter().any(|(order, version)| plan.waits.get(order) != Some(version)) {
         return Ok(Receipt::Duplicate);
     }
-    let early: Vec<_> = plan.early.iter().map(|index| (&works[*index].event, &batch[works[*index].place])).collect();
+    let early: Vec<_> = plan.early().map(|(message, work)| (&work.event, message)).collect();
     let mut rest = &early[..];
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -133,7 +121,7 @@ async fn resume_in(tx: &mut Transaction, due: Due, room: usize) -> sqlx::Result<
     let stands_at = inbox_gate::hold(tx, due.aggregate_id).await?;
     let Some(parked) = inbox_due::open(tx, due.event_id).await? else { return Ok(Some(Unparked::default())) };
     let done = |outcome| Unparked { outcomes: vec![(outcome, parked.message.stored_at)], has_due: false };
-    let work = match decode(0, &parked.message) {
+    let work = match Work::of(&parked.message) {
         Ok(work) => work,
         Err(reason) => {
             never(tx, &parked, &reason).await?;
@@ -146,8 +134,10 @@ async fn resume_in(tx: &mut Transaction, due: Due, room: usize) -> sqlx::Result<
             if turn::effect(tx, &work, parked.message.stream_sequence, stands_at).await? == Receipt::Duplicate {
                 return Ok(None);
             }
-            let mut unparked = done(applied(&work.event));
-            let Some(more) = unpark(tx, &turn::passed(&work.event, stands_at), room).await? else { return Ok(None) };
+            let mut unparked = done(work.applied());
+            let Some(more) = unpark(tx, turn::step(&work.event, stands_at).as_slice(), room).await? else {
+                return Ok(None);
+            };
             unparked.outcomes.extend(more.outcomes);
             Ok(Some(Unparked { has_due: more.has_due, ..unparked }))
         }

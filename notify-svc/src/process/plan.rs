@@ -9,23 +9,21 @@ use std::collections::{HashMap, HashSet};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 
-use super::Work;
 use super::turn::place;
-use super::unpark::Passed;
+use super::work::{Entry, Work};
 use crate::event::Event;
+use crate::message::Message;
+use crate::outcome::Outcome;
+use crate::store::Receipt;
 use crate::store::inbox::Recorded;
 use crate::store::inbox_gate::Move;
 use crate::store::inbox_parked::{Place, Standing};
 
-/// What a batch of events may do together. The numbers are indexes into the `works` that it was made of.
+/// What a batch may do together.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    /// To be applied.
-    pub(super) next: Vec<usize>,
-    /// Recorded or parked before, with the same payload.
-    pub(super) duplicates: Vec<usize>,
-    /// To be parked.
-    pub(super) early: Vec<usize>,
+pub(super) struct Plan<'a> {
+    /// What becomes of messages when this is committed, in stream order.
+    pub(super) decided: Vec<(&'a Entry, Outcome)>,
     /// The gates that this moves.
     pub(super) moves: Vec<Move>,
     /// The orders of those to be parked, and where their gates stand when all is applied.
@@ -33,83 +31,100 @@ pub(super) struct Plan {
 }
 
 /// What the database knows of the events of a batch.
-struct Known {
+#[derive(Debug, Default)]
+pub(super) struct Known {
     recorded: HashMap<EventId, [u8; 32]>,
+    gates: HashMap<AggregateId, u32>,
     parked: HashMap<Place, Standing>,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
     /// Believes that nothing of the batch is recorded and that every gate stands before its first event. Parks nothing.
-    pub(super) fn hopeful(works: &[Work]) -> Self {
-        let mut stands_at = HashMap::new();
-        for work in works {
-            if let Some(version) = work.event.envelope.aggregate_version {
-                stands_at.entry(work.event.envelope.aggregate_id).or_insert(version.get() - 1);
-            }
+    pub(super) fn hopeful(open: &[&'a Entry]) -> Self {
+        let mut gates = HashMap::new();
+        for (order, version) in open.iter().filter_map(|entry| place(&entry.work.as_ref().ok()?.event)) {
+            gates.entry(order).or_insert(version - 1);
         }
         // A gate before version 1 is not there yet.
-        stands_at.retain(|_, version| *version > 0);
-        Self::make(works, None, stands_at)
+        gates.retain(|_, version| *version > 0);
+        Self::make(open, None, &gates)
     }
 
     /// Goes by what the database says.
-    pub(super) fn informed(
-        works: &[Work],
-        recorded: &[Recorded],
-        gates: &[(AggregateId, u32)],
-        parked: &[Standing],
-    ) -> Self {
-        let recorded = recorded.iter().map(|row| (row.event_id, row.payload_sha256)).collect();
-        let parked = parked.iter().map(|standing| (standing.place, *standing)).collect();
-        Self::make(works, Some(&Known { recorded, parked }), gates.iter().copied().collect())
+    pub(super) fn informed(open: &[&'a Entry], known: &Known) -> Self {
+        Self::make(open, Some(known), &known.gates)
     }
 
-    /// What the moves have passed, and may have been parked.
-    pub(super) fn passed(&self) -> Vec<Passed> {
+    /// What is to be applied.
+    pub(super) fn next(&self) -> impl Iterator<Item = (&'a Message, &'a Work)> {
+        self.with(Outcome::is_recorded)
+    }
+
+    /// What is to be parked.
+    pub(super) fn early(&self) -> impl Iterator<Item = (&'a Message, &'a Work)> {
+        self.with(|outcome| outcome == Outcome::Early)
+    }
+
+    fn with(&self, is_wanted: fn(Outcome) -> bool) -> impl Iterator<Item = (&'a Message, &'a Work)> {
+        let wanted = self.decided.iter().filter(move |(_, outcome)| is_wanted(*outcome));
+        wanted.filter_map(|(entry, _)| Some((&entry.message, entry.work.as_ref().ok()?)))
+    }
+
+    /// The moves that may have passed something that was parked.
+    pub(super) fn passed(&self) -> Vec<Move> {
         let is_known = |step: &&Move| step.from.is_some() || self.waits.contains_key(&step.aggregate_id);
-        let passed = self.moves.iter().filter(is_known);
-        passed
-            .map(|step| Passed { order: step.aggregate_id, from: step.from.unwrap_or_default(), to: step.to })
-            .collect()
+        self.moves.iter().filter(is_known).copied().collect()
     }
 
-    fn make(works: &[Work], known: Option<&Known>, gates: HashMap<AggregateId, u32>) -> Self {
+    fn make(open: &[&'a Entry], known: Option<&Known>, gates: &HashMap<AggregateId, u32>) -> Self {
         let mut plan = Self::default();
-        let mut seen = HashSet::new();
-        let mut seen_places = HashSet::new();
+        let (mut seen, mut seen_places) = (HashSet::new(), HashSet::new());
         let mut moves: HashMap<AggregateId, Move> = HashMap::new();
-        for (index, Work { event, .. }) in works.iter().enumerate() {
-            if !seen.insert(event.envelope.event_id) {
+        for entry in open {
+            let Ok(work) = &entry.work else { continue };
+            if !seen.insert(work.event_id()) {
                 continue;
             }
-            if let Some(is_same) = known.and_then(|known| known.is_repeat(event)) {
-                plan.duplicates.extend(is_same.then_some(index));
+            if let Some(is_same) = known.and_then(|known| known.is_repeat(&work.event)) {
+                plan.decided.extend(is_same.then_some((*entry, Outcome::Applied(Receipt::Duplicate))));
                 continue;
             }
-            if let Some((order, version)) = place(event) {
+            if let Some((order, version)) = place(&work.event) {
                 let from = gates.get(&order).copied();
                 let stands_at = moves.get(&order).map_or(from.unwrap_or_default(), |step| step.to);
                 let is_ahead = version > stands_at && version - stands_at > 1;
                 if is_ahead && known.is_some() && seen_places.insert((order, version)) {
-                    plan.early.push(index);
+                    plan.decided.push((*entry, Outcome::Early));
                 }
                 if is_ahead || version <= stands_at {
                     continue;
                 }
                 moves.entry(order).or_insert(Move { aggregate_id: order, from, to: 0 }).to = version;
             }
-            plan.next.push(index);
+            plan.decided.push((*entry, work.applied()));
         }
-        for (order, _) in plan.early.iter().filter_map(|index| place(&works[*index].event)) {
-            let stands_at = moves.get(&order).map(|step| step.to).or_else(|| gates.get(&order).copied());
-            plan.waits.insert(order, stands_at.unwrap_or_default());
-        }
+        plan.waits = plan
+            .early()
+            .filter_map(|(_, work)| place(&work.event))
+            .map(|(order, _)| {
+                let stands_at = moves.get(&order).map(|step| step.to).or_else(|| gates.get(&order).copied());
+                (order, stands_at.unwrap_or_default())
+            })
+            .collect();
         plan.moves = moves.into_values().collect();
         plan
     }
 }
 
 impl Known {
+    pub(super) fn new(recorded: Vec<Recorded>, gates: Vec<(AggregateId, u32)>, parked: Vec<Standing>) -> Self {
+        Self {
+            recorded: recorded.into_iter().map(|row| (row.event_id, row.payload_sha256)).collect(),
+            gates: gates.into_iter().collect(),
+            parked: parked.into_iter().map(|standing| (standing.place, standing)).collect(),
+        }
+    }
+
     /// Whether the event is one that is recorded or parked: the same one, or one in conflict with it. None if it is new.
     fn is_repeat(&self, event: &Event) -> Option<bool> {
         if let Some(digest) = self.recorded.get(&event.envelope.event_id) {
@@ -125,35 +140,62 @@ impl Known {
 mod tests {
     use std::num::NonZeroU32;
 
-    use chrono::Utc;
+    use bytes::Bytes;
+    use chrono::DateTime;
     use schema::envelope::Envelope;
+    use schema::names;
 
     use super::*;
-    use crate::event::{Content, Event};
+    use crate::process::Batch;
 
     fn order_id(order: u128) -> AggregateId {
         order.to_string().parse().unwrap()
     }
 
-    fn work(order: u128, version: Option<u32>) -> Work {
-        let envelope = Envelope {
-            event_id: EventId::generate(),
-            source: String::new(),
-            event_type: String::new(),
-            aggregate_type: "order".to_owned(),
-            aggregate_id: order_id(order),
-            aggregate_version: version.and_then(NonZeroU32::new),
-            occurred_at: Utc::now(),
-        };
-        let event = Event { envelope, content: Content::Tombstone, payload_sha256: [1; 32] };
-        Work { place: 0, event, notification: None }
+    fn batch(orders: &[(u128, Option<u32>)]) -> Batch {
+        let messages = orders.iter().map(|(order, version)| {
+            let envelope = Envelope {
+                event_id: EventId::generate(),
+                source: "/here".to_owned(),
+                event_type: "order.created".to_owned(),
+                aggregate_type: names::ORDER.to_owned(),
+                aggregate_id: order_id(*order),
+                aggregate_version: version.and_then(NonZeroU32::new),
+                occurred_at: DateTime::UNIX_EPOCH,
+            };
+            let headers =
+                envelope.headers().into_iter().chain([(names::TOMBSTONE_HEADER, names::TOMBSTONE.to_owned())]);
+            Message {
+                subject: String::new(),
+                headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+                payload: Bytes::from_static(b"{}"),
+                stream_sequence: 1,
+                stored_at: DateTime::UNIX_EPOCH,
+                deliveries: 1,
+            }
+        });
+        Batch::new(uuid::Uuid::nil(), messages)
+    }
+
+    fn refs(batch: &Batch) -> Vec<&Entry> {
+        batch.entries.iter().collect()
+    }
+
+    fn event(entry: &Entry) -> &Event {
+        &entry.work.as_ref().unwrap().event
+    }
+
+    /// Which entries get an outcome, by their places in the batch.
+    fn with(plan: &Plan<'_>, batch: &Batch, wanted: Outcome) -> Vec<usize> {
+        let place = |entry: &Entry| batch.entries.iter().position(|other| std::ptr::eq(other, entry)).unwrap();
+        plan.decided.iter().filter(|(_, outcome)| *outcome == wanted).map(|(entry, _)| place(entry)).collect()
     }
 
     #[test]
     fn consecutive_versions_of_one_order_are_one_move() {
-        let works = [work(1, Some(1)), work(2, Some(4)), work(1, Some(2)), work(3, None)];
-        let mut plan = Plan::hopeful(&works);
-        assert_eq!(plan.next, [0, 1, 2, 3]);
+        let batch = batch(&[(1, Some(1)), (2, Some(4)), (1, Some(2)), (3, None)]);
+        let mut plan = Plan::hopeful(&refs(&batch));
+        assert_eq!(with(&plan, &batch, Outcome::Tombstone), [0, 1, 2, 3]);
         plan.moves.sort_by_key(|step| step.aggregate_id);
         let [one, two] = plan.moves[..] else { panic!("{plan:?}") };
         assert_eq!((one.from, one.to, two.from, two.to), (None, 2, Some(3), 4));
@@ -161,36 +203,44 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_gap_is_parked() {
-        let works = [work(1, Some(2)), work(1, Some(3)), work(2, Some(1)), work(2, Some(3)), work(2, Some(2))];
-        let plan = Plan::informed(&works, &[], &[], &[]);
-        assert_eq!((&plan.next[..], &plan.early[..]), (&[2, 4][..], &[0, 1, 3][..]));
-        assert_eq!((plan.waits[&order_id(1)], plan.waits[&order_id(2)]), (0, 2));
+        let batch = batch(&[(1, Some(2)), (1, Some(3)), (2, Some(1)), (2, Some(3)), (2, Some(2))]);
+        let (one, two) = (order_id(1), order_id(2));
+        let plan = Plan::informed(&refs(&batch), &Known::default());
+        assert_eq!(with(&plan, &batch, Outcome::Tombstone), [2, 4]);
+        assert_eq!(with(&plan, &batch, Outcome::Early), [0, 1, 3]);
+        assert_eq!((plan.waits[&one], plan.waits[&two]), (0, 2));
         // The gate of order 2 is new, but something is parked behind it now.
-        assert_eq!(plan.passed(), [Passed { order: order_id(2), from: 0, to: 2 }]);
-        assert!(Plan::hopeful(&works).early.is_empty());
-        assert_eq!(Plan::informed(&works, &[], &[(order_id(1), 1)], &[]).next, [0, 1, 2, 4]);
+        assert_eq!(plan.passed(), [Move { aggregate_id: two, from: None, to: 2 }]);
+        assert!(Plan::hopeful(&refs(&batch)).waits.is_empty());
+        let known = Known::new(Vec::new(), vec![(one, 1)], Vec::new());
+        let plan = Plan::informed(&refs(&batch), &known);
+        assert_eq!(with(&plan, &batch, Outcome::Tombstone), [0, 1, 2, 4]);
     }
 
     #[test]
     fn what_is_parked_is_a_duplicate_and_another_event_of_its_version_waits() {
-        let works = [work(1, Some(3)), work(2, Some(3)), work(3, Some(3)), work(3, Some(3))];
-        let standing = |index: usize, event_id| Standing {
-            place: place(&works[index].event).unwrap(),
-            event_id,
-            payload_sha256: [1; 32],
+        let batch = batch(&[(1, Some(3)), (2, Some(3)), (3, Some(3)), (3, Some(3))]);
+        let standing = |index: usize, event_id| {
+            let event = event(&batch.entries[index]);
+            Standing { place: place(event).unwrap(), event_id, payload_sha256: event.payload_sha256 }
         };
-        let parked = [standing(0, works[0].event.envelope.event_id), standing(1, EventId::generate())];
-        let plan = Plan::informed(&works, &[], &[], &parked);
-        assert_eq!((plan.duplicates, plan.early), (vec![0], vec![2]));
+        let same = standing(0, event(&batch.entries[0]).envelope.event_id);
+        let known = Known::new(Vec::new(), Vec::new(), vec![same, standing(1, EventId::generate())]);
+        let plan = Plan::informed(&refs(&batch), &known);
+        assert_eq!(with(&plan, &batch, Outcome::Applied(Receipt::Duplicate)), [0]);
+        assert_eq!(with(&plan, &batch, Outcome::Early), [2]);
     }
 
     #[test]
     fn what_is_recorded_is_a_duplicate_and_a_repeat_in_the_batch_waits() {
-        let works = [work(1, Some(1)), work(2, Some(1))];
-        let repeated = [works[0].clone(), works[0].clone(), works[1].clone()];
-        assert_eq!(Plan::hopeful(&repeated).next, [0, 2]);
-        let recorded = Recorded { event_id: works[0].event.envelope.event_id, payload_sha256: [1; 32] };
-        let plan = Plan::informed(&works, &[recorded], &[(order_id(1), 1)], &[]);
-        assert_eq!((plan.duplicates, plan.next), (vec![0], vec![1]));
+        let batch = batch(&[(1, Some(1)), (2, Some(1))]);
+        let [first, second] = refs(&batch)[..] else { panic!("two") };
+        assert_eq!(Plan::hopeful(&[first, first, second]).decided.len(), 2);
+        let envelope = &event(first).envelope;
+        let recorded = Recorded { event_id: envelope.event_id, payload_sha256: event(first).payload_sha256 };
+        let known = Known::new(vec![recorded], vec![(envelope.aggregate_id, 1)], Vec::new());
+        let plan = Plan::informed(&[first, second], &known);
+        assert_eq!(with(&plan, &batch, Outcome::Applied(Receipt::Duplicate)), [0]);
+        assert_eq!(with(&plan, &batch, Outcome::Tombstone), [1]);
     }
 }

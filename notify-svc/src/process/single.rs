@@ -1,53 +1,76 @@
-//! One message in one transaction: what a batch can't settle.
+//! One message in one transaction: what a batch can't settle. The position is written in it, too.
 
 use runtime::mysql::{Transaction, is_data_fault};
 use runtime::telemetry::chain;
+use uuid::Uuid;
 
-use super::parked::pause;
+use super::Process;
+use super::fault::{is_own_fault, pause};
 use super::turn::{self, Turn};
 use super::unpark::{Unparked, unpark};
-use super::{Outcome, Process, Work, applied};
+use super::work::{Entry, Work};
 use crate::message::Message;
+use crate::outcome::Outcome;
+use crate::position;
 use crate::store::{Receipt, inbox_dead, inbox_due};
 
 impl Process {
     /// A value or an effect that the database refuses costs this message only.
-    pub(super) async fn single(&self, message: &Message, work: &Work) -> sqlx::Result<Outcome> {
+    pub(super) async fn single(&self, reading: Uuid, entry: &Entry) -> sqlx::Result<()> {
+        let outcome = match &entry.work {
+            Ok(work) => self.apply(reading, &entry.message, work).await?,
+            Err(reason) => self.keep_dead(reading, &entry.message, reason).await?,
+        };
+        entry.settle(outcome);
+        Ok(())
+    }
+
+    async fn apply(&self, reading: Uuid, message: &Message, work: &Work) -> sqlx::Result<Outcome> {
         let mut tx = self.pool.begin().await?;
         match settle(&mut tx, message, work).await {
             Ok((outcome, unparked)) => {
-                tx.commit().await?;
+                commit(tx, reading, message, outcome).await?;
                 self.tally.add(unparked);
                 Ok(outcome)
             }
             Err(error) if is_own_fault(&error) => {
                 tx.rollback().await?;
-                self.refused(message, work, &error).await
+                self.refused(reading, message, work, &error).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// What the database may take later is parked until then; a value that it never takes is dead at once.
-    async fn refused(&self, message: &Message, work: &Work, error: &sqlx::Error) -> sqlx::Result<Outcome> {
+    async fn refused(
+        &self,
+        reading: Uuid,
+        message: &Message,
+        work: &Work,
+        error: &sqlx::Error,
+    ) -> sqlx::Result<Outcome> {
         if is_data_fault(error) || self.attempts_max <= 1 {
-            return self.bury(message, &format!("failed at attempt 1: {}", chain(error))).await;
+            return self.keep_dead(reading, message, &format!("failed at attempt 1: {}", chain(error))).await;
         }
         let mut tx = self.pool.begin().await?;
         turn::hold(&mut tx, &work.event).await?;
         let outcome = park(&mut tx, message, work, Outcome::Failed).await?;
-        tx.commit().await?;
         tracing::warn!(error = chain(error), "effect refused; the event is parked and tried again");
-        Ok(outcome)
+        commit(tx, reading, message, outcome).await
     }
 
     /// Keeps a message that can't be processed, whole.
-    pub(crate) async fn bury(&self, message: &Message, reason: &str) -> sqlx::Result<Outcome> {
+    pub(crate) async fn keep_dead(&self, reading: Uuid, message: &Message, reason: &str) -> sqlx::Result<Outcome> {
         let mut tx = self.pool.begin().await?;
         keep(&mut tx, message, reason).await?;
-        tx.commit().await?;
-        Ok(Outcome::Dead)
+        commit(tx, reading, message, Outcome::Dead).await
     }
+}
+
+async fn commit(mut tx: Transaction, reading: Uuid, message: &Message, outcome: Outcome) -> sqlx::Result<Outcome> {
+    position::add(&mut tx, reading, [(message, outcome)]).await?;
+    tx.commit().await?;
+    Ok(outcome)
 }
 
 async fn keep(tx: &mut Transaction, message: &Message, reason: &str) -> sqlx::Result<()> {
@@ -67,9 +90,9 @@ async fn settle(tx: &mut Transaction, message: &Message, work: &Work) -> sqlx::R
     let mut unparked = Unparked::default();
     if matches!(turn, Turn::Next) {
         if turn::effect(tx, work, message.stream_sequence, stands_at).await? == Receipt::First {
-            let follows = unpark(tx, &turn::passed(event, stands_at), 0).await?;
+            let follows = unpark(tx, turn::step(event, stands_at).as_slice(), 0).await?;
             unparked.has_due = follows.is_some_and(|follows| follows.has_due);
-            return Ok((applied(event), unparked));
+            return Ok((work.applied(), unparked));
         }
         // Recorded a moment ago, by who does not hold this gate: another event under its id, or no versions at all.
         turn = turn::repeat(tx, event).await?.unwrap_or_else(turn::conflict);
@@ -113,14 +136,4 @@ pub(super) async fn park(
         // Who had the key has let it go: tried again, like any fault.
         Turn::Next | Turn::Early => Err(sqlx::Error::RowNotFound),
     }
-}
-
-/// Whether the server refused this value or this effect, perhaps for this message only, so that the others must not wait
-/// for it: by its type, or by a rule of the schema such as a CHECK or a trigger. A taken key is no such fault.
-pub(super) fn is_own_fault(error: &sqlx::Error) -> bool {
-    const CHECK_VIOLATED: &str = "(3819)"; // MySQL gives it no SQLSTATE of its own
-    let Some(database) = error.as_database_error() else { return false };
-    let state = database.code().unwrap_or_default();
-    let is_check = || database.message().contains("Check constraint") || database.to_string().contains(CHECK_VIOLATED);
-    is_data_fault(error) || state.starts_with("23") || state.starts_with("45") || (state == "HY000" && is_check())
 }

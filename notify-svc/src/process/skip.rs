@@ -7,8 +7,8 @@ use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 
 use super::decide::ROOM;
-use super::single::is_own_fault;
-use super::unpark::{Passed, unpark};
+use super::fault::is_own_fault;
+use super::unpark::unpark;
 use crate::message::Message;
 use crate::store::inbox_action::{self, Action, By};
 use crate::store::inbox_dead::{self, DeadId};
@@ -58,7 +58,7 @@ pub async fn skip(pool: &Pool, order: AggregateId, through: NonZeroU32, by: By<'
         let subject = format!("order {order} versions {} to {through}", stands_at + 1);
         inbox_action::record(&mut tx, by, Action::Skip, &subject).await?;
         // Between the two nothing is parked.
-        match unpark(&mut tx, &[Passed { order, from: through, to: through }], room).await {
+        match unpark(&mut tx, &[Move { from: Some(through), ..step }], room).await {
             Ok(Some(_)) => {
                 tx.commit().await?;
                 return Ok(step);

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::Outcome;
 use super::unpark::Unparked;
+use crate::outcome::Outcome;
 
 /// Outcomes of parked events since they were last taken.
 #[derive(Debug, Default)]

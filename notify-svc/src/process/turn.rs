@@ -2,9 +2,9 @@
 
 use runtime::mysql::Transaction;
 
-use super::unpark::Passed;
-use super::{Outcome, Work};
+use super::work::Work;
 use crate::event::Event;
+use crate::outcome::Outcome;
 use crate::store::inbox_gate::{self, Move};
 use crate::store::inbox_parked::{self, Place};
 use crate::store::{Receipt, inbox, inbox_skipped, notifications};
@@ -92,25 +92,23 @@ pub(super) fn conflict() -> Turn {
     Turn::Never(Outcome::Conflict, CONFLICT.to_owned())
 }
 
+/// The step that the gate of an event takes with it; none from a writer that keeps no versions.
+pub(super) fn step(event: &Event, stands_at: u32) -> Option<Move> {
+    place(event).map(|(order, version)| Move { aggregate_id: order, from: Some(stands_at), to: version })
+}
+
 /// The effect of an event that is next, with its inbox row and its step of the gate; a duplicate if its id is taken.
 pub(super) async fn effect(tx: &mut Transaction, work: &Work, sequence: u64, stands_at: u32) -> sqlx::Result<Receipt> {
     if inbox::record(tx, &work.event, sequence).await? == Receipt::Duplicate {
         return Ok(Receipt::Duplicate);
     }
-    if let Some((order, version)) = place(&work.event) {
-        let step = Move { aggregate_id: order, from: Some(stands_at), to: version };
-        if inbox_gate::advance_all(tx, &[step]).await? != 1 {
-            return Err(sqlx::Error::RowNotFound);
-        }
+    if let Some(step) = step(&work.event, stands_at)
+        && inbox_gate::advance_all(tx, &[step]).await? != 1
+    {
+        return Err(sqlx::Error::RowNotFound);
     }
     match &work.notification {
         Some(notification) => notifications::insert(tx, notification).await,
         None => Ok(Receipt::First),
     }
-}
-
-/// The step of the gate that [`effect`] has made.
-pub(super) fn passed(event: &Event, stands_at: u32) -> Vec<Passed> {
-    let passed = |(order, version)| Passed { order, from: stands_at, to: version };
-    place(event).map(passed).into_iter().collect()
 }

@@ -11,21 +11,11 @@ use runtime::mysql::Transaction;
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 
-use super::{Outcome, Work, applied, decode};
+use super::work::Work;
+use crate::outcome::Outcome;
 use crate::store::inbox_gate::{self, Move};
 use crate::store::inbox_parked::{self, Parked, Place};
 use crate::store::{Receipt, inbox, inbox_due, notifications};
-
-/// A gate that was moved on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
-    /// The order.
-    pub(super) order: AggregateId,
-    /// Where its gate stood.
-    pub(super) from: u32,
-    /// Where it stands.
-    pub(super) to: u32,
-}
 
 /// What came of the parked events behind gates that were moved.
 #[derive(Debug, Default)]
@@ -48,9 +38,8 @@ struct Line {
 
 /// Applies what is next, of all gates together no more than there is room. None, and the caller rolls back, if one of
 /// their keys is taken.
-pub(super) async fn unpark(tx: &mut Transaction, passed: &[Passed], room: usize) -> sqlx::Result<Option<Unparked>> {
-    let places: Vec<Place> =
-        passed.iter().flat_map(|gate| (gate.from + 1..=gate.to + 1).map(|version| (gate.order, version))).collect();
+pub(super) async fn unpark(tx: &mut Transaction, passed: &[Move], room: usize) -> sqlx::Result<Option<Unparked>> {
+    let places: Vec<Place> = passed.iter().flat_map(|gate| versions(*gate, gate.to.saturating_add(1))).collect();
     if places.is_empty() {
         return Ok(Some(Unparked::default()));
     }
@@ -78,20 +67,19 @@ pub(super) async fn unpark(tx: &mut Transaction, passed: &[Passed], room: usize)
         return Ok(None);
     }
     inbox_parked::remove_all(tx, &line.event_ids).await?;
-    let outcomes = line.works.iter().map(|(work, _)| applied(&work.event)).zip(line.stored_at).collect();
+    let outcomes = line.works.iter().map(|(work, _)| work.applied()).zip(line.stored_at).collect();
     Ok(Some(Unparked { outcomes, has_due }))
 }
 
 /// Who is next, gate by gate. A version that was passed by another event is due: it is in conflict. So is one that this
 /// code can't decode.
-async fn line(tx: &mut Transaction, passed: &[Passed], found: Vec<(Place, Parked)>, room: usize) -> sqlx::Result<Line> {
+async fn line(tx: &mut Transaction, passed: &[Move], found: Vec<(Place, Parked)>, room: usize) -> sqlx::Result<Line> {
     let mut line = Line::default();
     let mut found: HashMap<Place, Parked> = found.into_iter().collect();
     for gate in passed {
-        line.due
-            .extend((gate.from + 1..=gate.to).map(|version| (gate.order, version)).filter(|at| found.contains_key(at)));
+        line.due.extend(versions(*gate, gate.to).filter(|place| found.contains_key(place)));
     }
-    let mut heads: Vec<(AggregateId, u32)> = passed.iter().map(|gate| (gate.order, gate.to)).collect();
+    let mut heads: Vec<(AggregateId, u32)> = passed.iter().map(|gate| (gate.aggregate_id, gate.to)).collect();
     let mut width = 1;
     loop {
         heads.retain_mut(|(order, stands_at)| {
@@ -114,9 +102,14 @@ async fn line(tx: &mut Transaction, passed: &[Passed], found: Vec<(Place, Parked
     }
 }
 
+/// The versions from where a gate stood.
+fn versions(gate: Move, through: u32) -> impl Iterator<Item = Place> {
+    (gate.from.unwrap_or_default() + 1..=through).map(move |version| (gate.aggregate_id, version))
+}
+
 impl Line {
     fn take(&mut self, place: Place, parked: Parked, room: usize) -> bool {
-        let work = if self.works.len() < room { decode(0, &parked.message).ok() } else { None };
+        let work = if self.works.len() < room { Work::of(&parked.message).ok() } else { None };
         let Some(work) = work else {
             self.due.push(place);
             return false;

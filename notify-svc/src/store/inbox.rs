@@ -65,7 +65,7 @@ pub async fn record_all(tx: &mut Transaction, events: &[(&Event, u64)]) -> sqlx:
 ///
 /// # Errors
 /// Any fault.
-pub async fn recorded(pool: &Pool, event_ids: &[EventId]) -> sqlx::Result<Vec<Recorded>> {
+pub async fn recorded(executor: impl sqlx::MySqlExecutor<'_>, event_ids: &[EventId]) -> sqlx::Result<Vec<Recorded>> {
     let ids: Vec<Simple> = event_ids.iter().map(|id| id.0.simple()).collect();
     let rows = sqlx::query!(
         r#"SELECT inbox.event_id AS "event_id: EventId", inbox.payload_sha256 AS "payload_sha256: Vec<u8>"
@@ -74,7 +74,7 @@ pub async fn recorded(pool: &Pool, event_ids: &[EventId]) -> sqlx::Result<Vec<Re
         Json(ids),
         names::NOTIFY_DURABLE,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     let recorded = rows
         .into_iter()

@@ -4,7 +4,6 @@ use runtime::mysql::Transaction;
 use schema::ids::EventId;
 use schema::names;
 use serde::Serialize;
-use sqlx::MySqlExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -42,11 +41,11 @@ pub struct Row {
     pub run: Run,
 }
 
-/// Adds runs, after the commit of their effects and before the acknowledgement. Waits for nobody.
+/// Adds runs, in the transaction of their effects. Waits for nobody.
 ///
 /// # Errors
 /// Any fault.
-pub async fn add(executor: impl MySqlExecutor<'_>, reading: Uuid, runs: &[Run]) -> sqlx::Result<()> {
+pub async fn add(tx: &mut Transaction, reading: Uuid, runs: &[Run]) -> sqlx::Result<()> {
     let rows: Vec<_> = runs.iter().map(NewRow::of).collect();
     sqlx::query!(
         "INSERT INTO inbox_read (consumer, reading, from_seq, to_seq, mark_stored_ns, mark_id, mark_event_id)
@@ -54,13 +53,13 @@ pub async fn add(executor: impl MySqlExecutor<'_>, reading: Uuid, runs: &[Run]) 
          FROM JSON_TABLE(?, '$[*]' COLUMNS (from_seq       BIGINT UNSIGNED PATH '$[0]',
                                             to_seq         BIGINT UNSIGNED PATH '$[1]',
                                             mark_stored_ns BIGINT          PATH '$[2]',
-                                            mark_id        VARCHAR(255)    PATH '$[3]',
+                                            mark_id        VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[3]',
                                             mark_event_id  CHAR(32)        PATH '$[4]')) AS list",
         names::NOTIFY_DURABLE,
         reading,
         Json(rows),
     )
-    .execute(executor)
+    .execute(&mut **tx)
     .await?;
     Ok(())
 }
@@ -90,36 +89,39 @@ pub async fn lowest(tx: &mut Transaction, reading: Uuid) -> sqlx::Result<Vec<Row
     Ok(rows.collect())
 }
 
-/// Deletes rows by their keys.
+/// Deletes rows of a reading. Each by its key: a scan would wait for whatever batch is under way.
 ///
 /// # Errors
 /// Any fault.
-pub async fn delete(tx: &mut Transaction, ids: &[u64]) -> sqlx::Result<()> {
+pub async fn delete(tx: &mut Transaction, reading: Uuid, ids: &[u64]) -> sqlx::Result<()> {
     sqlx::query!(
-        "DELETE inbox_read
-         FROM inbox_read
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS list ON list.id = inbox_read.id",
+        "DELETE r
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS list
+         STRAIGHT_JOIN inbox_read AS r FORCE INDEX (PRIMARY) ON r.id = list.id
+         WHERE r.consumer = ? AND r.reading = ?",
         Json(ids),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Deletes what belongs to other readings.
-///
-/// # Errors
-/// Any fault.
-pub async fn forget(tx: &mut Transaction, reading: Uuid) -> sqlx::Result<()> {
-    sqlx::query!(
-        "DELETE FROM inbox_read
-         WHERE consumer = ? AND reading <> ?",
         names::NOTIFY_DURABLE,
         reading,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The other readings of which rows are left. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn others(tx: &mut Transaction, reading: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT reading AS "reading: Uuid"
+           FROM inbox_read
+           WHERE consumer = ? AND reading <> ?"#,
+        names::NOTIFY_DURABLE,
+        reading,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }
 
 /// In the order of the columns of [`add`].
