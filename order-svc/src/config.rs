@@ -61,6 +61,11 @@ pub struct RunConfig {
     #[command(flatten)]
     pub outbox: OutboxConfig,
 
+    /// Orders that wait at the same time commit together, so many at most: less work for the database, and the same answers.
+    /// 1: each commits alone.
+    #[arg(long, env = "GROUP_MAX", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub group_max: u8,
+
     /// See [`NatsConfig`]; used for wake hints only.
     #[command(flatten)]
     pub nats: NatsConfig,

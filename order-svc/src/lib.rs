@@ -6,6 +6,7 @@
 pub mod cancel;
 pub mod config;
 pub mod domain;
+pub mod group;
 pub mod http;
 pub mod metrics;
 pub mod migrate;
@@ -17,6 +18,7 @@ pub mod store;
 use outbox::Outbox;
 use runtime::mysql::Pool;
 
+use group::Groups;
 use metrics::Metrics;
 
 /// What the use cases need. Made of handles: clone it.
@@ -28,4 +30,6 @@ pub struct App {
     pub outbox: Outbox,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where orders commit together; none if each commits alone.
+    pub groups: Option<Groups>,
 }

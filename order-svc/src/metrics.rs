@@ -1,7 +1,7 @@
 //! What order-svc counts. All label values exist at 0 from the start; requests and latency are runtime's.
 
 use outbox::TransactionError;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 use runtime::mysql::is_transient;
 
 /// The counters. Clones count together.
@@ -9,6 +9,7 @@ use runtime::mysql::is_transient;
 pub struct Metrics {
     place: IntCounterVec,
     cancel: IntCounterVec,
+    grouped: Histogram,
 }
 
 /// What became of a request to place or to cancel.
@@ -69,7 +70,12 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
             prometheus::Result::Ok(counter)
         };
+        let buckets = vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+        let help = "Orders that one COMMIT made durable together.";
+        let grouped = Histogram::with_opts(HistogramOpts::new("orders_group_size", help).buckets(buckets))?;
+        registry.register(Box::new(grouped.clone()))?;
         Ok(Self {
+            grouped,
             place: counter("orders_place_total", "Requests to place an order, by outcome.")?,
             cancel: counter("orders_cancel_total", "Requests to cancel an order, by outcome.")?,
         })
@@ -78,6 +84,11 @@ impl Metrics {
     /// Counts a request to place an order.
     pub fn placed(&self, outcome: Outcome) {
         self.place.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Counts a group by its orders.
+    pub fn grouped(&self, orders: usize) {
+        self.grouped.observe(f64::from(u32::try_from(orders).unwrap_or(u32::MAX)));
     }
 
     /// Counts a request to cancel an order.
@@ -95,13 +106,16 @@ mod tests {
         let registry = Registry::new();
         Metrics::register(&registry).unwrap();
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let is_sample = |line: &&str| !line.starts_with('#') && !line.contains("_bucket{");
+        let samples: Vec<_> = text.lines().filter(is_sample).collect();
         let expected = [
             r#"orders_cancel_total{outcome="done"} 0"#,
             r#"orders_cancel_total{outcome="failed"} 0"#,
             r#"orders_cancel_total{outcome="refused"} 0"#,
             r#"orders_cancel_total{outcome="repeated"} 0"#,
             r#"orders_cancel_total{outcome="unavailable"} 0"#,
+            "orders_group_size_sum 0",
+            "orders_group_size_count 0",
             r#"orders_place_total{outcome="done"} 0"#,
             r#"orders_place_total{outcome="failed"} 0"#,
             r#"orders_place_total{outcome="refused"} 0"#,

@@ -2,14 +2,18 @@
 //!
 //! A key that was used before gives the first answer again, made of the order itself: what it keeps of its request never
 //! changes. The key is taken first, so that of two requests at once the second waits for the first and then finds its
-//! order; test `two_requests_with_one_key_at_once_make_one_order`.
+//! order; test `two_requests_with_one_key_at_once_make_one_order`. An order joins a group at its first attempt, and goes alone
+//! after any fault.
+
+use std::sync::Arc;
 
 use chrono::Utc;
-use outbox::{NewEvent, TraceParent, TransactionError};
+use outbox::{TraceParent, TransactionError};
 use schema::ids::OrderId;
 
 use crate::App;
 use crate::domain::{IdempotencyKey, NewOrder, Order};
+use crate::group::{Fate, Groups, Placing};
 use crate::metrics::Outcome;
 use crate::store::{Receipt, idempotency_keys, orders};
 
@@ -61,45 +65,53 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
     let (order, event) = Order::place(OrderId::generate(), new, Utc::now());
     let event = event.traced(traceparent);
     tracing::Span::current().record("aggregate.id", tracing::field::display(order.id));
+    let placing = Arc::new(Placing { order, event, key });
 
-    let attempted = app.outbox.transact(|| commit(app, &order, &event, key.as_ref())).await;
-    match attempted.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))? {
-        Attempted::Earlier(earlier) if !earlier.asks_for_the_same(&order) => {
-            app.metrics.placed(Outcome::Refused);
-            Ok(Placed::KeyReused)
-        }
-        Attempted::Gone => {
-            app.metrics.placed(Outcome::Refused);
-            Ok(Placed::OrderGone)
-        }
-        Attempted::Earlier(earlier) => {
-            app.metrics.placed(Outcome::Repeated);
-            Ok(Placed::Repeated(earlier.as_placed()))
-        }
+    let mut groups = app.groups.as_ref();
+    let attempted = app.outbox.transact(|| attempt(app, groups.take(), &placing)).await;
+    let attempted = attempted.inspect_err(|error| app.metrics.placed(Outcome::of_error(error)))?;
+    let (outcome, placed) = match attempted {
         Attempted::Committed => {
-            app.outbox.committed(&event);
-            app.metrics.placed(Outcome::Done);
-            tracing::debug!(event.id = %event.id, "order placed");
-            Ok(Placed::First(order))
+            tracing::debug!(event.id = %placing.event.id, "order placed");
+            (Outcome::Done, Placed::First(placing.order.clone()))
         }
-    }
+        Attempted::Earlier(earlier) if earlier.asks_for_the_same(&placing.order) => {
+            (Outcome::Repeated, Placed::Repeated(earlier.as_placed()))
+        }
+        Attempted::Earlier(_) => (Outcome::Refused, Placed::KeyReused),
+        Attempted::Gone => (Outcome::Refused, Placed::OrderGone),
+    };
+    app.metrics.placed(outcome);
+    Ok(placed)
 }
 
-/// One attempt.
-async fn commit(
-    app: &App,
-    order: &Order,
-    event: &NewEvent,
-    key: Option<&IdempotencyKey>,
-) -> Result<Attempted, TransactionError> {
+/// One attempt, in a group if there is one.
+async fn attempt(app: &App, groups: Option<&Groups>, placing: &Arc<Placing>) -> Result<Attempted, TransactionError> {
+    if let Some(groups) = groups {
+        match groups.join(placing).await {
+            Fate::Committed => return Ok(Attempted::Committed),
+            Fate::InDoubt(error) => return Err(TransactionError::AtCommit(error)),
+            Fate::Alone => {}
+        }
+    }
+    let attempted = commit(app, placing).await?;
+    if let Attempted::Committed = attempted {
+        app.outbox.committed(&placing.event);
+    }
+    Ok(attempted)
+}
+
+/// One transaction for one order.
+async fn commit(app: &App, placing: &Placing) -> Result<Attempted, TransactionError> {
+    let Placing { order, event, key } = placing;
     let mut tx = app.pool.begin().await?;
     if let Some(key) = key
-        && idempotency_keys::take(&mut tx, key, order.id).await? == Receipt::Duplicate
+        && idempotency_keys::take(&mut tx, &[(key, order.id)]).await? == Receipt::Duplicate
     {
         tx.rollback().await?;
         return earlier(app, order, key).await;
     }
-    if orders::insert(&mut tx, order).await? == Receipt::Duplicate {
+    if orders::insert(&mut tx, &[order]).await? == Receipt::Duplicate {
         // Nobody else makes our id: an earlier attempt has committed it, and its event with it.
         tx.rollback().await?;
         return Ok(Attempted::Committed);

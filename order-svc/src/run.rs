@@ -17,8 +17,9 @@ use schema::names;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
+use crate::group::Lane;
 use crate::metrics::Metrics;
-use crate::{App, purge};
+use crate::{App, group, purge};
 
 /// Serves until asked to stop.
 ///
@@ -32,7 +33,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
     let nats = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
-    let app = app(&config, &registry)?;
+    let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
@@ -40,6 +41,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
     let served = CancellationToken::new();
     parts.spawn("wake", wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
+    for lane in lanes {
+        parts.spawn("lane", lane.run(served.clone()));
+    }
     parts.spawn("purge", purge::run(app.pool, shutdown.clone()));
     parts.spawn("http", async move {
         let _served = served.drop_guard();
@@ -50,11 +54,13 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     Ok(parts.run(config.process.shutdown_grace).await)
 }
 
-fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<App> {
+fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<(App, Vec<Lane>)> {
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     registry.register(Box::new(PoolMetrics::new(pool.clone())?))?;
     let outbox = Outbox::new(&config.outbox, &EventType::ALL.map(EventType::as_str), registry)?;
-    Ok(App { pool, outbox, metrics: Metrics::register(registry)? })
+    let metrics = Metrics::register(registry)?;
+    let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, config.group_max.into());
+    Ok((App { pool, outbox, metrics, groups }, lanes))
 }
 
 /// Sets the latch once the database has answered. Requests are served from the start: without it they get 503.

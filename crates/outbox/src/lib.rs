@@ -53,29 +53,29 @@ impl Outbox {
     /// [`TransactionError::EventTooLarge`] before the broker would have to refuse it, when it is too late;
     /// [`TransactionError::VersionTaken`] if another event has its version; else as the database has it.
     pub async fn append(&self, tx: &mut impl OpenTransaction, event: &NewEvent) -> Result<Receipt, TransactionError> {
-        event.check_size(self.event_bytes_max)?;
-        match store::outbox::insert(tx.connection(), event).await? {
-            Receipt::First => Ok(Receipt::First),
-            Receipt::Duplicate if store::outbox::exists(tx.connection(), event.id).await? => Ok(Receipt::Duplicate),
-            Receipt::Duplicate => Err(TransactionError::VersionTaken),
-        }
+        self.append_all(tx, &[event]).await
     }
 
     /// Appends several events, in their order. If the first is there already, so are the others.
     ///
     /// # Errors
-    /// As [`Outbox::append`], at the first that is refused: roll back then.
+    /// As [`Outbox::append`]: roll back then, some of them may be appended.
+    #[tracing::instrument(name = "outbox.append", level = "debug", skip_all, fields(events = events.len()))]
     pub async fn append_all(
         &self,
         tx: &mut impl OpenTransaction,
-        events: &[NewEvent],
+        events: &[&NewEvent],
     ) -> Result<Receipt, TransactionError> {
         for event in events {
-            if self.append(tx, event).await? == Receipt::Duplicate {
-                return Ok(Receipt::Duplicate);
-            }
+            event.check_size(self.event_bytes_max)?;
         }
-        Ok(Receipt::First)
+        let receipt = store::outbox::insert(tx.connection(), events).await?;
+        if let (Receipt::Duplicate, Some(first)) = (receipt, events.first())
+            && !store::outbox::exists(tx.connection(), first.id).await?
+        {
+            return Err(TransactionError::VersionTaken);
+        }
+        Ok(receipt)
     }
 
     /// Runs a whole transaction, again if it failed by a fault that passes by itself. Each attempt begins its own

@@ -19,6 +19,7 @@ mod connector;
 mod error;
 mod login;
 mod pool;
+pub mod rows;
 mod session;
 mod settings;
 mod time_limit;

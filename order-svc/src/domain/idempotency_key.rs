@@ -2,7 +2,7 @@
 
 /// An `Idempotency-Key`: 1 to 128 visible ASCII characters, compared byte by byte. In quotes, as the draft of the header has
 /// it, it is the same key; a quoted one has no quote or backslash in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {

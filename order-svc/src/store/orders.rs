@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::rows::{self, Inserts};
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::OrderId;
 use sqlx::{query, query_as};
@@ -10,26 +11,34 @@ use sqlx::{query, query_as};
 use super::Receipt;
 use crate::domain::{Order, OrderStatus};
 
-/// Inserts an order. Locks its row, which nobody can see yet.
+static INSERTS: Inserts = runtime::inserts!(
+    "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at) VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?)"
+);
+
+/// Inserts orders. Locks their rows, which nobody can see yet.
 ///
 /// # Errors
-/// As the database has it; an order that is there is a [`Receipt::Duplicate`].
-pub async fn insert(tx: &mut Transaction, order: &Order) -> sqlx::Result<Receipt> {
-    let inserted = query!(
-        "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        order.id,
-        order.product,
-        order.quantity,
-        order.email,
-        order.status.as_str(),
-        order.version.get(),
-        order.created_at,
-        order.updated_at,
-    )
-    .execute(&mut **tx)
-    .await;
-    Receipt::of(inserted)
+/// As the database has it; if one of them is there, [`Receipt::Duplicate`].
+pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Receipt> {
+    for (insert, orders) in rows::pieces(&INSERTS, orders) {
+        let mut insert = query(insert);
+        for order in orders {
+            insert = insert
+                .bind(order.id)
+                .bind(&order.product)
+                .bind(order.quantity)
+                .bind(&order.email)
+                .bind(order.status.as_str())
+                .bind(order.version.get())
+                .bind(order.created_at)
+                .bind(order.updated_at);
+        }
+        if Receipt::of(insert.execute(&mut **tx).await)? == Receipt::Duplicate {
+            return Ok(Receipt::Duplicate);
+        }
+    }
+    Ok(Receipt::First)
 }
 
 /// Reads an order. Locks nothing.

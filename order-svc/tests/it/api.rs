@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use order_svc::App;
 use order_svc::metrics::Metrics;
+use order_svc::{App, group};
 use outbox::{Outbox, OutboxConfig, wake};
 use prometheus::{Registry, TextEncoder};
 use reqwest::{Client, RequestBuilder, Response};
@@ -73,17 +73,19 @@ impl Api {
         };
         let registry = Registry::new();
         let outbox = OutboxConfig { event_bytes_max: event_bytes_max.parse().unwrap() };
-        let app = App {
-            pool: mysql::pool(&config).unwrap(),
-            outbox: Outbox::new(&outbox, &EventType::ALL.map(EventType::as_str), &registry).unwrap(),
-            metrics: Metrics::register(&registry).unwrap(),
-        };
+        let (pool, metrics) = (mysql::pool(&config).unwrap(), Metrics::register(&registry).unwrap());
+        let outbox = Outbox::new(&outbox, &EventType::ALL.map(EventType::as_str), &registry).unwrap();
+        let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, 64);
+        let app = App { pool, outbox, metrics, groups };
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let broker = NatsConfig { nats_url: Secret::from(nats_url.to_owned()), nats_access: NatsAccess::default() };
         let nats = wake::connect("order-svc", &broker).await.unwrap();
         tokio::spawn(wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), shutdown.clone()));
+        for lane in lanes {
+            tokio::spawn(lane.run(shutdown.clone()));
+        }
         let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap());
         tokio::spawn(server::serve(listener, router, shutdown.clone()));
         let pool = database.admin_pool().await;

@@ -8,6 +8,7 @@ mod commit_thief;
 mod doubt;
 mod edges;
 mod fuzzing;
+mod grouping;
 mod listing;
 mod metrics;
 mod operating;

@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::rows::{self, Inserts};
 use runtime::mysql::{Pool, Receipt};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
@@ -17,32 +18,34 @@ use crate::transaction::OpenTransaction;
 /// Where [`story`] stops.
 pub const STORY_MAX: u32 = 100;
 
-/// Inserts an event. Locks its row, which nobody can see yet, and never the end of the table. Its id or its version may be
-/// taken.
-#[tracing::instrument(
-    name = "outbox.append",
-    level = "debug",
-    skip_all,
-    fields(event.id = %event.id, event.r#type = %event.event_type, aggregate.id = %event.aggregate_id),
-)]
-pub(crate) async fn insert(connection: &mut MySqlConnection, event: &NewEvent) -> sqlx::Result<Receipt> {
-    let inserted = query!(
-        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject,
-                             payload, headers, occurred_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        event.id,
-        event.aggregate_type,
-        event.aggregate_id,
-        event.aggregate_version.get(),
-        event.event_type,
-        event.event_type,
-        event.payload,
-        event.headers()?,
-        event.occurred_at,
-    )
-    .execute(connection)
-    .await;
-    Receipt::of(inserted)
+static INSERTS: Inserts = runtime::inserts!(
+    "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
+     VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+);
+
+/// Inserts events, whose order their numbers follow. Locks their rows, which nobody can see yet, and never the end of the
+/// table. An id or a version of theirs may be taken.
+pub(crate) async fn insert(connection: &mut MySqlConnection, events: &[&NewEvent]) -> sqlx::Result<Receipt> {
+    for (insert, events) in rows::pieces(&INSERTS, events) {
+        let mut insert = query(insert);
+        for event in events {
+            insert = insert
+                .bind(event.id)
+                .bind(&*event.aggregate_type)
+                .bind(&event.aggregate_id)
+                .bind(event.aggregate_version.get())
+                .bind(&*event.event_type)
+                .bind(&*event.event_type)
+                .bind(&event.payload)
+                .bind(event.headers()?)
+                .bind(event.occurred_at);
+        }
+        if Receipt::of(insert.execute(&mut *connection).await)? == Receipt::Duplicate {
+            return Ok(Receipt::Duplicate);
+        }
+    }
+    Ok(Receipt::First)
 }
 
 /// Whether the event is there. Locks nothing.

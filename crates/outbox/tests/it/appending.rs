@@ -2,13 +2,11 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use chrono::Utc;
 use outbox::{NewEvent, Outbox, OutboxConfig, TransactionError};
 use prometheus::Registry;
-use runtime::config::Secret;
-use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool, Receipt};
+use runtime::mysql::{Pool, Receipt};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use sqlx::MySqlPool;
@@ -27,15 +25,9 @@ struct Service {
 impl Service {
     async fn start(engine: Engine, event_bytes_max: &str) -> Self {
         let database = Database::create(engine, &schema::database::ORDERS).await;
-        let config = DatabaseConfig {
-            database_url: Secret::from(database.url("order_svc")),
-            database_tls: DatabaseTls::default(),
-            database_connections_max: 4,
-            database_acquire_timeout: Duration::from_secs(5),
-        };
         let settings = OutboxConfig { event_bytes_max: event_bytes_max.parse().unwrap() };
         let outbox = Outbox::new(&settings, &["customer.registered"], &Registry::new()).unwrap();
-        let (pool, admin) = (mysql::pool(&config).unwrap(), database.admin_pool().await);
+        let (pool, admin) = (database.service_pool("order_svc", 4), database.admin_pool().await);
         Self { _database: database, pool, admin, outbox }
     }
 
@@ -107,7 +99,7 @@ both_engines! {
         let aggregate = Uuid::now_v7();
         let events: Vec<_> = (1..=50).map(|version| event(aggregate, version)).collect();
         let mut tx = service.pool.begin().await.unwrap();
-        service.outbox.append_all(&mut tx, &events).await.unwrap();
+        service.outbox.append_all(&mut tx, &events.iter().collect::<Vec<_>>()).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(service.appended().await, events.iter().map(|event| event.id).collect::<Vec<_>>());
     }
