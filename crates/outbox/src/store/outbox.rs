@@ -33,7 +33,7 @@ pub(crate) async fn insert(connection: &mut MySqlConnection, events: &[&NewEvent
             insert = insert
                 .bind(event.id)
                 .bind(&*event.aggregate_type)
-                .bind(&event.aggregate_id)
+                .bind(event.aggregate_id)
                 .bind(event.aggregate_version.get())
                 .bind(&*event.event_type)
                 .bind(&*event.event_type)
