@@ -1,7 +1,8 @@
 //! Messages as the stream holds them, without a consumer: asked of the stream's leader one by one.
 //!
 //! Guarantees that a message is found whether the client can parse its headers or not: they come in an answer whose own headers
-//! are the broker's. And that only the broker's word that there is no message makes one missing: any other error is an outage.
+//! are the broker's, and with the headers that a delivery of it has: the name of a message is compared between the two. And
+//! that only the broker's word that there is no message makes one missing: any other error is an outage.
 
 use std::str::FromStr;
 
@@ -112,22 +113,33 @@ fn broker(error: &dyn std::fmt::Display) -> Fault {
 fn stored(raw: &RawMessage) -> Option<Stored> {
     let block = STANDARD.decode(raw.headers.as_deref().unwrap_or_default()).ok()?;
     let text = String::from_utf8_lossy(&block);
-    let pairs = text.split("\r\n").skip(1).filter(|line| !line.is_empty());
-    let pair = |line: &str| {
-        let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        (name.to_owned(), value.trim().to_owned())
-    };
     let fault = if block.is_empty() { None } else { fault(&block) };
     let whole = fault.map(|_| (WHOLE_HEADERS.to_owned(), STANDARD.encode(&block)));
     let message = Message {
         subject: raw.subject.clone(),
-        headers: pairs.map(pair).chain(whole).collect(),
+        headers: headers(&text).into_iter().chain(whole).collect(),
         payload: Bytes::from(STANDARD.decode(&raw.payload).ok()?),
         stream_sequence: raw.sequence,
         stored_at: DateTime::from_timestamp_nanos(i64::try_from(raw.time.unix_timestamp_nanos()).ok()?),
         deliveries: 1,
     };
     Some(Stored { message, fault })
+}
+
+/// As the client reads them: any end of a line ends it, and one that begins with a blank goes on with the value before.
+fn headers(block: &str) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for line in block.lines().skip(1).filter(|line| !line.is_empty()) {
+        match headers.last_mut() {
+            Some((_, value)) if line.starts_with(char::is_whitespace) => value.push_str(line),
+            _ => {
+                let (name, value) = line.split_once(':').unwrap_or((line, ""));
+                headers.push((name.to_owned(), value.trim_start().to_owned()));
+            }
+        }
+    }
+    headers.iter_mut().for_each(|(_, value)| value.truncate(value.trim_end().len()));
+    headers
 }
 
 /// What the client stumbles over in a header block.
@@ -142,7 +154,11 @@ fn fault(block: &[u8]) -> Option<&'static str> {
         return Some("a status that is no number");
     }
     let mut has_name = false;
-    for line in lines.filter(|line| !line.is_empty()) {
+    for line in lines {
+        if line.is_empty() {
+            has_name = false;
+            continue;
+        }
         if line.contains('\r') {
             return Some("a line with a carriage return in it");
         }
@@ -181,6 +197,7 @@ mod tests {
     fn what_the_client_stumbles_over_is_told() {
         for (block, expected) in [
             (&b"NATS/1.0\r\nce-id: 1\r\nx:y\r\n z\r\n\r\n"[..], None),
+            (b"NATS/1.0\r\na: 1\r\n\r\n no value\r\n\r\n", Some("a line without a colon")),
             (b"NATS/1.0\r\nname: caf\xe9\r\n\r\n", Some("not UTF-8")),
             (b"NATS/1.0\r\nno colon\r\n\r\n", Some("a line without a colon")),
             (b"NATS/1.0\r\na name: 1\r\n\r\n", Some("a name with a blank or a letter that is not ASCII")),

@@ -52,6 +52,31 @@ both_engines! {
         assert_eq!((&dead["body"], stat(&service, "terms").await), (&"{}".into(), 5));
     }
 
+    async fn a_message_of_an_odd_name_is_not_taken_for_another_one(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let mut service = setting.service().start().await;
+        setting.publish(&[&Published::created()]).await;
+        setting.until_count("notifications", 1).await;
+        let odd = [
+            "ce-id: one\r\n more",
+            "ce-id: two\nother: lines end otherwise",
+            "ce-id: \u{1f375} \u{e9}\u{a0}",
+            "ce-id:",
+            "CE-ID: 3\r\nce-id: 4\r\nce-id: 5",
+            "Nats-Msg-Id: six\r\n\tmore",
+        ];
+        for (rows, headers) in (1..).zip(odd) {
+            publish_raw(&setting, headers.as_bytes(), "{}").await;
+            setting.until_count("inbox_dead", rows).await;
+            setting.until_all_answered().await;
+            // A process that starts compares the last message with the stream before it is ready.
+            assert!(service.terminate().await.success());
+            service.restart().await;
+            assert_eq!(repairs(&service, "stream_rewritten").await, 0.0, "{headers:?}: {}", service.log());
+        }
+        assert_eq!(setting.count("inbox_reread").await, 0);
+    }
+
     async fn a_message_that_the_client_panics_over_is_kept_by_the_next_process(engine: Engine) {
         let setting = Setting::new(engine).await;
         let mut service = setting.service().start().await;
