@@ -203,6 +203,7 @@ impl IntoResponses for StatsProblems {
 #[utoipa::path(
     get,
     path = "/api/events/status",
+    operation_id = "events_status",
     tag = "operations",
     responses((status = 200, description = "The way of the events", body = EventsStatus), StatusProblems)
 )]
@@ -216,6 +217,7 @@ async fn status(State(app): State<App>) -> Json<EventsStatus> {
 #[utoipa::path(
     get,
     path = "/api/events/stats",
+    operation_id = "events_stats",
     tag = "operations",
     responses((status = 200, description = "The counts", body = EventsStats), StatsProblems)
 )]

@@ -29,6 +29,7 @@ impl IntoResponses for Problems {
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "notification_service_health",
     tag = "operations",
     responses((status = 200, description = "The service and its database work", body = Health), Problems)
 )]
