@@ -32,8 +32,8 @@ pub(super) struct Event {
 pub(super) fn make(count: u32) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     for number in 0..count {
-        let elder = events.len().checked_sub(CANCELLED_AFTER).map(|index| &events[index]);
-        let event = match elder {
+        let earlier = events.len().checked_sub(CANCELLED_AFTER).map(|index| &events[index]);
+        let event = match earlier {
             Some(Event { event: OrderEvent::Created(created), .. }) if number % CANCELLED_EVERY == 0 => {
                 cancelled(created.order_id)
             }

@@ -7,7 +7,7 @@ use stack::{Engine, both_engines};
 use crate::setting::{Published, Setting, at_version, get, stat, verb};
 
 both_engines! {
-    async fn an_event_ahead_of_its_turn_waits_for_its_elder(engine: Engine) {
+    async fn an_event_ahead_of_its_turn_waits_for_the_earlier_one(engine: Engine) {
         let setting = Setting::new(engine).await;
         let service = setting.service().start().await;
         let order_id = OrderId::generate();

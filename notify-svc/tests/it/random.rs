@@ -1,6 +1,6 @@
 //! Random interleavings, redeliveries, restarts and two to four processes, against real servers, compared with a model.
 //!
-//! The model is what docs/guarantees.md promises: an event has one effect if all elder versions of its order are there, and
+//! The model is what docs/guarantees.md promises: an event has one effect if all earlier versions of its order are there, and
 //! none otherwise; tombstones count as versions; effects of one order happen in version order. `RANDOM_SEED=7` repeats a run.
 
 use std::collections::{BTreeMap, HashMap};
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// Near neighbours change places: elders are late, but not for minutes.
+    /// Near neighbours change places: earlier ones are late, but not for minutes.
     fn shuffle(&mut self, dice: &mut Dice) {
         for index in (1..self.messages.len()).rev() {
             let other = index - dice.below(index.min(12) + 1);
@@ -165,11 +165,11 @@ both_engines! {
         .await;
         // A notification is written when its gate is locked, which its inbox row is not yet.
         let disorder = "SELECT COUNT(*)
-                        FROM inbox AS i JOIN notifications AS elder ON elder.event_id = i.event_id
-                        JOIN notifications AS younger ON younger.order_id = elder.order_id
+                        FROM inbox AS i JOIN notifications AS earlier ON earlier.event_id = i.event_id
+                        JOIN notifications AS younger ON younger.order_id = earlier.order_id
                         JOIN inbox AS j ON j.event_id = younger.event_id
-                        WHERE i.aggregate_version < j.aggregate_version AND elder.created_at > younger.created_at";
+                        WHERE i.aggregate_version < j.aggregate_version AND earlier.created_at > younger.created_at";
         let disorder: i64 = sqlx::query_scalar(disorder).fetch_one(&setting.pool).await.unwrap();
-        assert_eq!(disorder, 0, "a younger version had its effect before its elder");
+        assert_eq!(disorder, 0, "a younger version had its effect before an earlier one");
     }
 }

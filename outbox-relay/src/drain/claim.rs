@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn events_behind_an_elder_in_the_table_are_held_with_all_that_follow() {
+    fn events_behind_an_earlier_one_in_the_table_are_held_with_all_that_follow() {
         assert_eq!(sort(vec![row(5, 1), row(6, 1), row(7, 2)], &[5]), (vec![7], vec![], vec![5, 6]));
     }
 

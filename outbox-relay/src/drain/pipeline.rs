@@ -238,8 +238,8 @@ impl Relay {
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
             // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
-            let elders = outbox::elders(&self.pool, &claim::oldest_of_each(&rows)).await?;
-            behind.extend(elders.iter().filter(|elder| !under_way.contains(&elder.elder)).map(|elder| elder.seq));
+            let earlier = outbox::earlier(&self.pool, &claim::oldest_of_each(&rows)).await?;
+            behind.extend(earlier.iter().filter(|found| !under_way.contains(&found.earlier)).map(|found| found.seq));
         }
         let seqs = rows.iter().map(|row| row.seq).collect();
         let row_bytes = bytes.checked_div(rows.len()).unwrap_or(pipeline.row_bytes);
@@ -253,7 +253,7 @@ impl Relay {
         let under_way = under_way?;
         let last = *under_way.iter().max()?;
         let ahead = self.claim(pipeline, under_way).await.ok()?;
-        // After the claim, not before: an elder that it could not see must not stay unseen.
+        // After the claim, not before: an earlier event that it could not see must not stay unseen.
         let limit = u32::try_from(under_way.len() + 1).ok()?;
         let before = outbox::pending_up_to(&self.pool, claim::last_gap(under_way, last), limit).await.ok()?;
         let is_late = before.iter().any(|seq| !under_way.contains(seq));

@@ -114,7 +114,7 @@ impl Check<'_> {
         let payload_bytes_max = publisher.payload_bytes_max();
         let Some(row) = outbox_heal::lost_row(pool, lost, payload_bytes_max).await? else { return Ok(Shown::Nothing) };
         let aggregate = (row.aggregate_type.clone(), row.aggregate_id.clone());
-        let is_behind = stopped.contains(&aggregate) || !outbox::elders(pool, &[lost.seq]).await?.is_empty();
+        let is_behind = stopped.contains(&aggregate) || !outbox::earlier(pool, &[lost.seq]).await?.is_empty();
         let Some(mut event) =
             Event::from_row(row, source).ok().filter(|event| !is_behind && publisher.takes(&event.subject))
         else {

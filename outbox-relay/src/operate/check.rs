@@ -62,9 +62,9 @@ fn text(found: &Findings) -> String {
     if found.findings.is_empty() {
         return "everything is as it should be\n".to_owned();
     }
-    let one = |Finding { severity, setting, what, why, mend }: &Finding| {
+    let one = |Finding { severity, setting, what, why, fix }: &Finding| {
         let head = format!("{:<8} {}: {}", severity.as_str(), one_line(setting), one_line(what));
-        format!("{head}\n         why:  {why}\n         fix:  {}\n", one_line(mend))
+        format!("{head}\n         why:  {why}\n         fix:  {}\n", one_line(fix))
     };
     found.findings.iter().map(one).collect()
 }

@@ -69,10 +69,11 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
 
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let recorded = discarded::record(&mut tx, &seqs, &act.actor, &config.reason).await.context("recording")?;
-    let buried = outbox_operator::bury(&mut tx, &seqs, config.subject.as_deref()).await.context("discarding")?;
+    let tombstones =
+        outbox_operator::make_tombstones(&mut tx, &seqs, config.subject.as_deref()).await.context("discarding")?;
     let planned = seqs.len() as u64;
     anyhow::ensure!(
-        (recorded, buried) == (planned, planned),
+        (recorded, tombstones) == (planned, planned),
         "somebody else changed one of the events; nothing was changed"
     );
     let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
@@ -80,11 +81,11 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     outbox_operator::remove_buried(&mut tx, &without).await.context("removing")?;
     let scope = scope_of(&chosen);
     let reason = Some(config.reason.as_str());
-    let deed = Action { actor: &act.actor, verb: Verb::Discard, scope: &scope, reason, events: buried };
-    action::record(&mut tx, &deed).await.context("recording the action")?;
+    let entry = Action { actor: &act.actor, verb: Verb::Discard, scope: &scope, reason, events: tombstones };
+    action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
 
-    let answer = Discarded { discarded: buried, tombstones: with.len() as u64, released };
+    let answer = Discarded { discarded: tombstones, tombstones: with.len() as u64, released };
     act.look.print(&answer, |answer| {
         let Discarded { discarded, tombstones, released } = answer;
         format!("{discarded} events discarded, {tombstones} tombstones to be published, {released} held events go on\n")

@@ -45,10 +45,10 @@ pub async fn forget_stream(config: ForgetStreamConfig) -> anyhow::Result<ExitCod
     let known = relay_stream::look(&pool).await.context("reading relay_stream")?;
     anyhow::ensure!(known.created_at.is_some(), "no stream is remembered; nothing was changed");
     let scope = known.stream.as_deref().unwrap_or("a stream that no name was kept of");
-    let deed = Action { actor: &act.actor, verb: Verb::ForgetStream, scope, reason: Some(&config.reason), events: 0 };
+    let entry = Action { actor: &act.actor, verb: Verb::ForgetStream, scope, reason: Some(&config.reason), events: 0 };
     let mut tx = pool.begin().await.context("connecting to the database")?;
     relay_stream::forget(&mut tx).await.context("writing relay_stream")?;
-    action::record(&mut tx, &deed).await.context("recording the action")?;
+    action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
     act.look.print(&Forgotten { stream: known.stream, created_at: known.created_at }, |forgotten| {
         let stream = forgotten.stream.as_deref().unwrap_or("the stream");

@@ -59,9 +59,9 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     drop(progress);
     if !config.dry_run && walk.purged > 0 {
         let scope = format!("published more than {} ago", humantime::format_duration(config.older_than));
-        let deed = Action { actor: &act.actor, verb: Verb::Purge, scope: &scope, reason: None, events: walk.purged };
+        let entry = Action { actor: &act.actor, verb: Verb::Purge, scope: &scope, reason: None, events: walk.purged };
         let mut tx = pool.begin().await.context("connecting to the database")?;
-        action::record(&mut tx, &deed).await.context("recording the action")?;
+        action::record(&mut tx, &entry).await.context("recording the action")?;
         tx.commit().await.context("committing")?;
     }
     act.look.print(&Purged { events: walk.purged, dry_run: config.dry_run }, |answer| {

@@ -177,9 +177,9 @@ impl Run<'_> {
             return Ok(());
         }
         let actor = &self.config.act.actor;
-        let deed = Action { actor, verb: Verb::Replay, scope, reason: None, events: self.events };
+        let entry = Action { actor, verb: Verb::Replay, scope, reason: None, events: self.events };
         let mut tx = self.pool.begin().await.context("connecting to the database")?;
-        action::record(&mut tx, &deed).await.context("recording the action")?;
+        action::record(&mut tx, &entry).await.context("recording the action")?;
         tx.commit().await.context("committing")
     }
 

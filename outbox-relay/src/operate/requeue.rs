@@ -110,9 +110,9 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(requeued == seqs.len() as u64, "somebody else changed one of the events; nothing was changed");
     let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
     let scope = scope_of(&chosen);
-    let deed = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
+    let entry = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
     if requeued > 0 {
-        action::record(&mut tx, &deed).await.context("recording the action")?;
+        action::record(&mut tx, &entry).await.context("recording the action")?;
     }
     tx.commit().await.context("committing")?;
 

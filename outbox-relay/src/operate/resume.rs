@@ -33,8 +33,8 @@ pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let was_paused = store::pause::remove(&mut tx, pattern).await.context("writing outbox_pause")?;
     anyhow::ensure!(was_paused, "{pattern} is not paused; `outbox-relay subject pause` shows what is");
-    let deed = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
-    action::record(&mut tx, &deed).await.context("recording the action")?;
+    let entry = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
+    action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
     act.look.print(&json!({ "resumed": pattern }), |_| format!("{pattern} goes on\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -53,9 +53,9 @@ impl PendingRow {
 
 /// An event and the last of the earlier events of its aggregate that is not in the stream.
 #[derive(Debug)]
-pub struct Elder {
+pub struct Earlier {
     pub seq: u64,
-    pub elder: u64,
+    pub earlier: u64,
 }
 
 /// What a claim found.
@@ -217,17 +217,17 @@ pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<V
 /// The last earlier event of the aggregate of each of these events that is not in the stream, for those that have one. Give
 /// one event of an aggregate, its first: all earlier ones of each are read. The order of the joins is fixed: while the statistics lag behind an
 /// import, the optimizer would begin with the whole outbox. Locks nothing.
-pub async fn elders(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
+pub async fn earlier(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Earlier>> {
     sqlx::query_as!(
-        Elder,
-        r#"SELECT claimed.seq AS "seq!: u64", MAX(elder.seq) AS "elder!: u64"
+        Earlier,
+        r#"SELECT claimed.seq AS "seq!: u64", MAX(earlier.seq) AS "earlier!: u64"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
            STRAIGHT_JOIN outbox AS claimed ON claimed.seq = list.seq
-           STRAIGHT_JOIN outbox AS elder FORCE INDEX (aggregate)
-                ON elder.aggregate_type = claimed.aggregate_type
-               AND elder.aggregate_id = claimed.aggregate_id
-               AND elder.seq < claimed.seq
-           WHERE elder.state <> 'published'
+           STRAIGHT_JOIN outbox AS earlier FORCE INDEX (aggregate)
+                ON earlier.aggregate_type = claimed.aggregate_type
+               AND earlier.aggregate_id = claimed.aggregate_id
+               AND earlier.seq < claimed.seq
+           WHERE earlier.state <> 'published'
            GROUP BY claimed.seq"#,
         Json(seqs)
     )
@@ -235,7 +235,7 @@ pub async fn elders(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Elder>> {
     .await
 }
 
-/// Whether any event is dead, held or waits for its next attempt, which is the only reason to call [`elders`]. By the
+/// Whether any event is dead, held or waits for its next attempt, which is the only reason to call [`earlier`]. By the
 /// indexes `claim` and `waiting`. Locks nothing.
 pub async fn any_obstacle(pool: &Pool) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -46,7 +46,7 @@ pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<Hel
 
 /// What stands in the way in the aggregates of these events, for those that have something. Give one event of an aggregate: all
 /// of each are read, and however many are dead or wait elsewhere, they are not. The order of the joins is fixed, as in
-/// [`super::outbox::elders`]. Locks nothing.
+/// [`super::outbox::earlier`]. Locks nothing.
 pub async fn obstacles(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Obstacle>> {
     sqlx::query_as!(
         Obstacle,
@@ -86,10 +86,10 @@ pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
 pub async fn release_siblings(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-         JOIN outbox AS mended ON mended.seq = list.seq
+         JOIN outbox AS requeued ON requeued.seq = list.seq
          JOIN outbox AS held
-              ON held.aggregate_type = mended.aggregate_type
-             AND held.aggregate_id = mended.aggregate_id
+              ON held.aggregate_type = requeued.aggregate_type
+             AND held.aggregate_id = requeued.aggregate_id
              AND held.state = 'held'
          LEFT JOIN outbox AS dead
               ON dead.aggregate_type = held.aggregate_type

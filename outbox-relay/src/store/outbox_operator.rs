@@ -115,8 +115,8 @@ pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Makes dead or held events tombstones that are to be published, to another subject if one is given. Locks their rows
 /// until the transaction ends.
-pub async fn bury(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
-    let buried = sqlx::query!(
+pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
+    let made = sqlx::query!(
         "UPDATE outbox
          JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
          SET outbox.state           = 'pending',
@@ -133,7 +133,7 @@ pub async fn bury(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> 
     )
     .execute(&mut **tx)
     .await?;
-    Ok(buried.rows_affected())
+    Ok(made.rows_affected())
 }
 
 /// Deletes tombstones that nobody waits for, before anybody could see them. Locks their rows until the transaction ends.

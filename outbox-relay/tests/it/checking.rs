@@ -68,7 +68,7 @@ both_engines! {
         warnings.sort();
         assert_eq!(warnings, ["allow_atomic", "deny_delete", "deny_purge", "max_age"], "{found}");
         for finding in found["findings"].as_array().unwrap() {
-            for part in ["what", "why", "mend"] {
+            for part in ["what", "why", "fix"] {
                 assert!(!finding[part].as_str().unwrap().is_empty(), "{finding}");
             }
         }

@@ -51,9 +51,9 @@ both_engines! {
         world.until_healed(5).await;
         let mut stream = world.jetstream().await.get_stream("SHOP").await.unwrap();
         assert_eq!(stream.info().await.unwrap().state.messages, 5);
-        let deed: (String, String, String) = sqlx::query_as("SELECT actor, action, reason FROM outbox_action")
+        let recorded: (String, String, String) = sqlx::query_as("SELECT actor, action, reason FROM outbox_action")
             .fetch_one(&world.pool).await.unwrap();
-        assert_eq!(deed, ("ada".to_owned(), "forget-stream".to_owned(), "moving".to_owned()));
+        assert_eq!(recorded, ("ada".to_owned(), "forget-stream".to_owned(), "moving".to_owned()));
         drop((moved, old));
     }
 

@@ -51,11 +51,11 @@ both_engines! {
     async fn an_event_that_waits_for_its_next_attempt_keeps_its_younger_siblings_back(engine: Engine) {
         let world = World::new(engine).await;
         let (aggregate, other) = (Uuid::now_v7(), Uuid::now_v7());
-        let elder = world.append(aggregate, 1).await;
+        let earlier = world.append(aggregate, 1).await;
         let younger = world.append(aggregate, 2).await;
         let unrelated = world.append(other, 1).await;
         let put_off = "UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE event_id = ?";
-        sqlx::query(put_off).bind(elder).execute(&world.pool).await.unwrap();
+        sqlx::query(put_off).bind(earlier).execute(&world.pool).await.unwrap();
 
         let _relay = world.relay().start().await;
         eventually("the unrelated event is published", async || {
@@ -64,17 +64,17 @@ both_engines! {
         eventually("the younger one is held", async || world.row(younger).await.state == "held").await;
 
         let due = "UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) WHERE event_id = ?";
-        sqlx::query(due).bind(elder).execute(&world.pool).await.unwrap();
+        sqlx::query(due).bind(earlier).execute(&world.pool).await.unwrap();
         eventually("the younger one is published", async || world.row(younger).await.state == "published").await;
-        assert!(world.row(elder).await.stream_seq < world.row(younger).await.stream_seq);
+        assert!(world.row(earlier).await.stream_seq < world.row(younger).await.stream_seq);
     }
 
     async fn a_thousand_held_events_of_one_order_do_not_slow_the_others(engine: Engine) {
         let world = World::new(engine).await;
         let order = Uuid::now_v7();
-        let elder = world.append(order, 1).await;
+        let earlier = world.append(order, 1).await;
         let put_off = "UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE event_id = ?";
-        sqlx::query(put_off).bind(elder).execute(&world.pool).await.unwrap();
+        sqlx::query(put_off).bind(earlier).execute(&world.pool).await.unwrap();
         sqlx::query(
             "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
              SELECT 'order', ?, n + 1, 'order.created', 'order.created', '{}'

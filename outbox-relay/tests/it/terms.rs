@@ -159,8 +159,8 @@ both_engines! {
         let stick = "UPDATE outbox SET next_attempt_at = '9999-01-01' WHERE event_id = ?";
         sqlx::query(stick).bind(stuck).execute(&world.pool).await.unwrap();
         let tombstone = world.append(Uuid::now_v7(), 1).await;
-        let bury = "UPDATE outbox SET discarded_at = UTC_TIMESTAMP(6) WHERE event_id = ?";
-        sqlx::query(bury).bind(tombstone).execute(&world.pool).await.unwrap();
+        let discard = "UPDATE outbox SET discarded_at = UTC_TIMESTAMP(6) WHERE event_id = ?";
+        sqlx::query(discard).bind(tombstone).execute(&world.pool).await.unwrap();
         let checked = world.verb(&["stream", "check"]);
         for said in ["no relay published them", "longer than an hour", "nobody discarded"] {
             assert!(checked.said.contains(said), "{checked:?}");

@@ -48,7 +48,7 @@ impl Claim {
 pub(super) fn out_of_order(things: impl Iterator<Item = (AggregateId, u32, String)>) -> Vec<String> {
     let mut last: BTreeMap<AggregateId, (u32, String)> = BTreeMap::new();
     let late = things.filter_map(|(order, version, what)| match last.insert(order, (version, what.clone())) {
-        Some((before, elder)) if before >= version => Some(format!("order {order}: {elder}, and then {what}")),
+        Some((before, earlier)) if before >= version => Some(format!("order {order}: {earlier}, and then {what}")),
         _ => None,
     });
     late.collect()

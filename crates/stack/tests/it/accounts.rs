@@ -116,14 +116,14 @@ async fn a_tombstone_is_published(pipeline: &Pipeline) {
     eventually("the tombstone is in the stream", async || pipeline.msg_ids().await.len() > before).await;
 }
 
-enum Deed {
+enum Right {
     Publish(&'static str),
     Subscribe(&'static str),
 }
 
-use Deed::{Publish, Subscribe};
+use Right::{Publish, Subscribe};
 
-const ORDER_SVC: [Deed; 7] = [
+const ORDER_SVC: [Right; 7] = [
     Publish("order.created"),
     Publish("outbox.wake.invoices"),
     Publish("$JS.API.INFO"),
@@ -133,7 +133,7 @@ const ORDER_SVC: [Deed; 7] = [
     Subscribe("_INBOX.order-svc.>"),
 ];
 
-const RELAY: [Deed; 19] = [
+const RELAY: [Right; 19] = [
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.INVOICES"),
     Publish("$JS.API.STREAM.UPDATE.ORDERS"),
@@ -155,7 +155,7 @@ const RELAY: [Deed; 19] = [
     Subscribe("_INBOX.>"),
 ];
 
-const NOTIFY_SVC: [Deed; 12] = [
+const NOTIFY_SVC: [Right; 12] = [
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.ORDERS"),
@@ -170,7 +170,7 @@ const NOTIFY_SVC: [Deed; 12] = [
     Subscribe("_INBOX.outbox-relay.>"),
 ];
 
-const OPERATOR: [Deed; 12] = [
+const OPERATOR: [Right; 12] = [
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
@@ -188,9 +188,9 @@ const OPERATOR: [Deed; 12] = [
 #[tokio::test]
 async fn nats_refuses_each_user_what_it_does_not_need() {
     let nats = Nats::start_with_accounts().await;
-    let users: [(&str, &[Deed]); 4] =
+    let users: [(&str, &[Right]); 4] =
         [("order-svc", &ORDER_SVC), ("outbox-relay", &RELAY), ("notify-svc", &NOTIFY_SVC), ("operator", &OPERATOR)];
-    for (user, deeds) in users {
+    for (user, rights) in users {
         let (heard, mut events) = mpsc::channel(64);
         let client = ConnectOptions::with_user_and_password(user.to_owned(), Nats::PASSWORD.to_owned())
             .event_callback(move |event| {
@@ -201,8 +201,8 @@ async fn nats_refuses_each_user_what_it_does_not_need() {
             .await
             .unwrap();
         assert!(matches!(events.recv().await, Some(Event::Connected)));
-        for deed in deeds {
-            let refused = match deed {
+        for right in rights {
+            let refused = match right {
                 Publish(subject) => {
                     client.publish(*subject, "".into()).await.unwrap();
                     format!("permissions violation for publish to \"{subject}\"")

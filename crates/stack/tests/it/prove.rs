@@ -36,7 +36,7 @@ both_engines! {
         assert_eq!(unchecked, None, "{told}");
         let faults = verdict["faults"].as_array().unwrap();
         assert!(faults.iter().all(|fault| told.contains(fault["victim"].as_str().unwrap())), "{told}");
-        let is_late = |fault: &Value| fault["deed"] == "hold" && fault["victim"] == "outbox-relay-1 to nats";
+        let is_late = |fault: &Value| fault["kind"] == "hold" && fault["victim"] == "outbox-relay-1 to nats";
         assert!(faults.iter().any(|fault| is_late(fault) && fault["lasts_ms"].as_u64() > Some(10_000)), "{told}");
     }
 
@@ -78,14 +78,14 @@ both_engines! {
         }
     }
 
-    async fn the_checker_names_a_message_that_is_stored_twice_or_before_its_elder(engine: Engine) {
+    async fn the_checker_names_a_message_that_is_stored_twice_or_before_an_earlier_one(engine: Engine) {
         let mut scene = Scene::start(engine).await;
         let cancelled = "SELECT event_id FROM outbox_text WHERE aggregate_version = 2 ORDER BY seq LIMIT 1";
         let order = "SELECT aggregate_id FROM outbox_text WHERE aggregate_version = 2 ORDER BY seq LIMIT 1";
         let (event, order) = (scene.id(cancelled).await, scene.id(order).await);
         let messages = scene.messages().await;
         let younger = messages.iter().position(|(_, id, _)| *id == event).unwrap();
-        let elder = messages.iter().position(|(_, _, of)| *of == order).unwrap();
+        let earlier = messages.iter().position(|(_, _, of)| *of == order).unwrap();
 
         scene.publish([&messages[younger]], "again").await;
         let violated = scene.violated().await;
@@ -93,7 +93,7 @@ both_engines! {
         assert!(violated[0].1.contains(&event) && violated[1].1.contains(&order), "{violated:?}");
 
         let mut swapped: Vec<_> = messages.iter().collect();
-        swapped.swap(younger, elder);
+        swapped.swap(younger, earlier);
         scene.forget_stream().await;
         scene.publish(swapped, "swapped").await;
         let violated = scene.violated().await;

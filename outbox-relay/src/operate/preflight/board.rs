@@ -56,6 +56,6 @@ impl Board {
     }
 }
 
-fn line(Finding { setting, what, why, mend, .. }: &Finding) -> String {
-    format!("{setting}: {what}; consequence: {why}; fix: {mend}")
+fn line(Finding { setting, what, why, fix, .. }: &Finding) -> String {
+    format!("{setting}: {what}; consequence: {why}; fix: {fix}")
 }

@@ -63,11 +63,11 @@ fn foreign(rows: &Foreign) -> Vec<Finding> {
         ),
         (rows.undiscarded, "are tombstones that nobody discarded", "consumers step over what is in them"),
     ];
-    let mend = "find who writes more than the columns of the contract, grant INSERT on these only, and correct the rows: \
+    let fix = "find who writes more than the columns of the contract, grant INSERT on these only, and correct the rows: \
                 `outbox-relay event requeue` publishes those that no relay did";
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
     found
-        .map(|(count, what, why)| Finding::new(Error, "outbox", format!("{count} events or more {what}"), why, mend))
+        .map(|(count, what, why)| Finding::new(Error, "outbox", format!("{count} events or more {what}"), why, fix))
         .collect()
 }
 
@@ -90,7 +90,7 @@ fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
     if BY_A_VARIABLE.contains(&number) {
         return Ok(None);
     }
-    let (setting, mend) = if number == NO_INDEX {
+    let (setting, fix) = if number == NO_INDEX {
         ("claim", INDEX.to_owned())
     } else if BY_GRANTS_OR_SCHEMA.contains(&number) {
         ("grants", "apply the migrations and the grants of the database, for orders: order-svc migrate and schema/grants/orders.sql".to_owned())
@@ -98,7 +98,7 @@ fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
         ("statements", format!("see what the server's manual says of error {number}"))
     };
     let what = format!("{what}: {}", chain(&error));
-    Ok(Some(Finding::new(Error, setting, what, "the relay can't do its work", &mend)))
+    Ok(Some(Finding::new(Error, setting, what, "the relay can't do its work", &fix)))
 }
 
 fn claim(plan: &ClaimPlan) -> Option<Finding> {

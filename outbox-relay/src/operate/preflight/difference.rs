@@ -163,11 +163,11 @@ pub fn stream(name: &str, has: &Value, ours: &Value) -> Vec<Finding> {
         let known = STREAM.iter().find(|(known, ..)| *known == key);
         let (_, severity, why, option) = known.copied().unwrap_or(("", Warning, UNKNOWN, None));
         let what = format!("the stream has {key} {}, not {}", shown(has.get(&key)), shown(ours.get(&key)));
-        let mend = match option {
+        let fix = match option {
             Some(option) => format!("nats stream edit {name} {option}"),
             None => format!("nats stream edit {name}, or create it again, if it can't be changed"),
         };
-        Finding::new(severity, key, what, why, &mend)
+        Finding::new(severity, key, what, why, &fix)
     };
     different(has, ours).into_iter().filter(|key| !NOT_HERE.contains(&key.as_str())).map(finding).collect()
 }
@@ -182,8 +182,8 @@ pub fn consumer(name: &str, has: &Value) -> Vec<Finding> {
             return None;
         }
         let what = format!("the consumer {name} has {key} {}, not {}", shown(has.get(&key)), shown(ours.get(&key)));
-        let mend = format!("delete it: {name} makes it again as it should be");
-        Some(Finding::new(Warning, format!("consumer_{key}"), what, why, &mend))
+        let fix = format!("delete it: {name} makes it again as it should be");
+        Some(Finding::new(Warning, format!("consumer_{key}"), what, why, &fix))
     };
     different(has, &ours).into_iter().filter_map(finding).collect()
 }

@@ -1,7 +1,7 @@
 //! The preflight: does what the promises rest on hold here?
 //!
 //! Guarantees to change nothing. What can't be asked, because the database or the broker is away, is a note and never a
-//! reason not to start: a relay waits for both. Each finding says what is, why it matters and how to mend it.
+//! reason not to start: a relay waits for both. Each finding says what is, why it matters and how to fix it.
 
 mod board;
 mod database;
@@ -22,7 +22,7 @@ use crate::config::StreamConfig;
 pub use board::Board;
 pub use stream::Broker;
 
-const REFUSED: &str = "the preflight found what must be mended, and --strict is set";
+const REFUSED: &str = "the preflight found what must be fixed, and --strict is set";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,7 +57,7 @@ pub struct Finding {
     pub setting: Cow<'static, str>,
     pub what: String,
     pub why: &'static str,
-    pub mend: String,
+    pub fix: String,
 }
 
 impl Finding {
@@ -66,9 +66,9 @@ impl Finding {
         setting: impl Into<Cow<'static, str>>,
         what: String,
         why: &'static str,
-        mend: &str,
+        fix: &str,
     ) -> Self {
-        Self { severity, setting: setting.into(), what, why, mend: mend.to_owned() }
+        Self { severity, setting: setting.into(), what, why, fix: fix.to_owned() }
     }
 
     /// Something could not be asked.
@@ -120,7 +120,7 @@ impl Findings {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Whether something must be mended before a strict relay runs.
+    /// Whether something must be fixed before a strict relay runs.
     pub fn refuse(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity != Severity::Note)
     }
@@ -140,7 +140,7 @@ impl Preflight {
     /// Looks once if the relay is strict.
     ///
     /// # Errors
-    /// If something must be mended.
+    /// If something must be fixed.
     pub async fn admit(&self, is_strict: bool) -> anyhow::Result<()> {
         if is_strict {
             let found = self.look().await;
@@ -154,7 +154,7 @@ impl Preflight {
     /// the server at any time. What is new is logged, and what is found stands on the board; only the first look refuses.
     ///
     /// # Errors
-    /// If `is_strict` and something must be mended.
+    /// If `is_strict` and something must be fixed.
     pub async fn run(
         self,
         board: Board,
@@ -205,12 +205,12 @@ impl Findings {
             !found.findings.iter().any(|other| (&other.setting, &other.what) == (&one.setting, &one.what))
         };
         for finding in self.findings.iter().filter(|one| before.is_none_or(|before| lacks(before, one))) {
-            let Finding { severity, setting, what, why, mend } = finding;
+            let Finding { severity, setting, what, why, fix } = finding;
             let setting: &str = setting;
             match severity {
-                Severity::Error => tracing::error!(setting, what, why, mend, "preflight"),
-                Severity::Warning => tracing::warn!(setting, what, why, mend, "preflight"),
-                Severity::Note => tracing::info!(setting, what, why, mend, "preflight"),
+                Severity::Error => tracing::error!(setting, what, why, fix, "preflight"),
+                Severity::Warning => tracing::warn!(setting, what, why, fix, "preflight"),
+                Severity::Note => tracing::info!(setting, what, why, fix, "preflight"),
             }
         }
         for finding in before.iter().flat_map(|before| &before.findings).filter(|one| lacks(self, one)) {

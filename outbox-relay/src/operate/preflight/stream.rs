@@ -53,8 +53,8 @@ impl Broker {
         if payload_max < PAYLOAD_USUAL {
             let what = format!("the server takes messages of {payload_max} bytes");
             let why = "a larger event, as servers take it unless configured, is dead";
-            let mend = "set max_payload in the server's configuration";
-            findings.push(Finding::new(Warning, "max_payload", what, why, mend));
+            let fix = "set max_payload in the server's configuration";
+            findings.push(Finding::new(Warning, "max_payload", what, why, fix));
         }
         let name = &demands.stream.name;
         let context = jetstream::new(client.clone());
@@ -113,12 +113,12 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let window = stream.duplicate_window;
     let said = |duration| humantime::format_duration(duration).to_string();
     let why = "a relay that takes over publishes again what a crash left unsettled, and the stream stores it twice";
-    let mend = format!("nats stream edit {name} --dupe-window {}", said(demands.stream.dedup_window));
+    let fix = format!("nats stream edit {name} --dupe-window {}", said(demands.stream.dedup_window));
     let what = format!("the dedup window is {}, the worst replay {}", said(window), said(demands.worst_replay));
-    expect(window >= demands.worst_replay, Finding::new(Error, "dedup_window", what, why, &mend));
+    expect(window >= demands.worst_replay, Finding::new(Error, "dedup_window", what, why, &fix));
     let why = "the broker keeps every id of the window in memory, about 600 bytes each";
     let what = format!("the dedup window is {}", said(window));
-    expect(window <= DEDUP_WINDOW_MAX, Finding::new(Warning, "dedup_window", what, why, &mend));
+    expect(window <= DEDUP_WINDOW_MAX, Finding::new(Warning, "dedup_window", what, why, &fix));
 
     let wanted = demands.stream.subjects.iter();
     let missing: Vec<&str> = wanted.map(Pattern::as_str).filter(|wanted| !takes(stream, wanted)).collect();
@@ -129,8 +129,8 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     let others =
         stream.subjects.iter().map(String::as_str).filter(|has| !wanted.iter().any(|wanted| covers(wanted, has)));
     let all: Vec<&str> = wanted.iter().map(Pattern::as_str).chain(others).collect();
-    let mend = format!("nats stream edit {name} --subjects {}", all.join(","));
-    expect(missing.is_empty(), Finding::new(Error, "subjects", what, why, &mend));
+    let fix = format!("nats stream edit {name} --subjects {}", all.join(","));
+    expect(missing.is_empty(), Finding::new(Error, "subjects", what, why, &fix));
 
     let (has, wanted) = (stream.max_age, demands.stream.max_age);
     let why = if !has.is_zero() && (has < wanted || wanted.is_zero()) {
@@ -138,24 +138,24 @@ fn config(stream: &Config, demands: &Demands, is_new: bool) -> Vec<Finding> {
     } else {
         "the stream grows for longer than was planned, and consumers can't forget what they have seen"
     };
-    let mend = format!("nats stream edit {name} --max-age {}s, or set STREAM_MAX_AGE", wanted.as_secs());
+    let fix = format!("nats stream edit {name} --max-age {}s, or set STREAM_MAX_AGE", wanted.as_secs());
     let what = format!("the stream keeps an event {}, not {}", kept(has), kept(wanted));
-    expect(has == wanted, Finding::new(Warning, "max_age", what, why, &mend));
+    expect(has == wanted, Finding::new(Warning, "max_age", what, why, &fix));
 
     let (has, wanted) = (stream.num_replicas, usize::from(demands.stream.replicas));
     let why = "a loss of one server loses events that were acknowledged";
-    let mend = format!("nats stream edit {name} --replicas {wanted}");
+    let fix = format!("nats stream edit {name} --replicas {wanted}");
     let what = format!("the stream has {has} replicas, not {wanted}");
-    expect(has >= wanted, Finding::new(Warning, "replicas", what, why, &mend));
+    expect(has >= wanted, Finding::new(Warning, "replicas", what, why, &fix));
     let why = "unless the server syncs always, which it does not tell, a power cut loses events that were acknowledged";
-    let mend = "set sync_interval: always in the server's configuration, or run three servers and STREAM_REPLICAS=3";
+    let fix = "set sync_interval: always in the server's configuration, or run three servers and STREAM_REPLICAS=3";
     let what = "the stream has one replica".to_owned();
-    expect(has > 1 || wanted > 1, Finding::new(Note, "replicas", what, why, mend));
+    expect(has > 1 || wanted > 1, Finding::new(Note, "replicas", what, why, fix));
 
     let why = "every event is published by itself, which is slower";
-    let mend = format!("nats stream edit {name} --allow-batch");
+    let fix = format!("nats stream edit {name} --allow-batch");
     let what = "the stream takes no atomic batches".to_owned();
-    expect(!is_new || stream.allow_atomic_publish, Finding::new(Warning, "allow_atomic", what, why, &mend));
+    expect(!is_new || stream.allow_atomic_publish, Finding::new(Warning, "allow_atomic", what, why, &fix));
     findings
 }
 

@@ -63,8 +63,8 @@ fn is_off(value: &str) -> bool {
 /// A finding if the server has the variable, and not as it must be.
 fn off((name, is_sound, severity, why): &Check, variables: &HashMap<String, String>, whose: &str) -> Option<Finding> {
     let value = variables.get(*name).filter(|value| !is_sound(value))?;
-    let mend = format!("set {name} in the server's configuration, and let nothing between change it");
-    Some(Finding::new(*severity, *name, format!("{name} of {whose} is {value}"), why, &mend))
+    let fix = format!("set {name} in the server's configuration, and let nothing between change it");
+    Some(Finding::new(*severity, *name, format!("{name} of {whose} is {value}"), why, &fix))
 }
 
 /// What this session has, and below what every new session of others gets.
@@ -94,8 +94,8 @@ fn server(variables: &HashMap<String, String>) -> Vec<Finding> {
     let flush = value("innodb_flush_log_at_trx_commit").unwrap_or("unknown");
     let why = "a crash of the machine loses committed orders and settles of the last second";
     let what = format!("innodb_flush_log_at_trx_commit is {flush}");
-    let mend = "SET PERSIST innodb_flush_log_at_trx_commit = 1, or in the server's configuration";
-    expect(flush == "1", Finding::new(Error, "innodb_flush_log_at_trx_commit", what, why, mend));
+    let fix = "SET PERSIST innodb_flush_log_at_trx_commit = 1, or in the server's configuration";
+    expect(flush == "1", Finding::new(Error, "innodb_flush_log_at_trx_commit", what, why, fix));
 
     let sync = value("sync_binlog").unwrap_or("unknown");
     let why = "after a crash of the machine replicas, and a failover to one, lack committed orders";
@@ -106,8 +106,8 @@ fn server(variables: &HashMap<String, String>) -> Vec<Finding> {
     let isolation = value("transaction_isolation").or(value("tx_isolation")).unwrap_or("unknown");
     let why = "a locking read that reaches the end of the outbox would block every order that is placed";
     let what = format!("the session's isolation is {isolation}");
-    let mend = "let nothing between relay and server change the session: the relay sets READ COMMITTED itself";
-    expect(isolation == "READ-COMMITTED", Finding::new(Error, "isolation", what, why, mend));
+    let fix = "let nothing between relay and server change the session: the relay sets READ COMMITTED itself";
+    expect(isolation == "READ-COMMITTED", Finding::new(Error, "isolation", what, why, fix));
 
     let why = "a crash of the machine in the middle of a page write can destroy the database";
     let what = "innodb_doublewrite is off".to_owned();

@@ -13,7 +13,7 @@ use tokio::time::{interval, sleep, sleep_until};
 
 use super::journal::Journal;
 use super::pipeline::{Pipeline, Victim};
-use super::schedule::{Deed, Fault};
+use super::schedule::{Fault, Kind};
 
 /// A line that is slow holds each piece for this long.
 const SLOW_BY: Duration = Duration::from_millis(50);
@@ -66,11 +66,11 @@ impl<'a> Trial<'a> {
             Victim::Ended => bail!("{} has ended, and {fault} was to hit it", fault.victim),
             Victim::Line(proxies) => {
                 for proxy in &mut *proxies {
-                    match fault.deed {
-                        Deed::Stall => proxy.pause().await,
-                        Deed::Slow => proxy.slow(SLOW_BY).await,
-                        Deed::Hold => proxy.hold().await,
-                        Deed::Lose => proxy.lose().await,
+                    match fault.kind {
+                        Kind::Stall => proxy.pause().await,
+                        Kind::Slow => proxy.slow(SLOW_BY).await,
+                        Kind::Hold => proxy.hold().await,
+                        Kind::Lose => proxy.lose().await,
                         _ => proxy.cut().await,
                     }
                 }
@@ -85,13 +85,13 @@ impl<'a> Trial<'a> {
 
     async fn harm(&self, running: &mut Running, fault: &Fault, lasts: Duration) -> anyhow::Result<()> {
         self.look(&fault.victim, running)?;
-        match fault.deed {
-            Deed::Freeze => {
+        match fault.kind {
+            Kind::Freeze => {
                 running.freeze()?;
                 sleep(lasts).await;
                 return running.thaw();
             }
-            Deed::Stop => self.stop(&fault.victim, running).await?,
+            Kind::Stop => self.stop(&fault.victim, running).await?,
             _ => {
                 running.kill().await?;
                 self.kills.borrow_mut().push((fault.victim.clone(), Instant::now()));

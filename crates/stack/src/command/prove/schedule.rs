@@ -16,7 +16,7 @@ pub(super) struct Fault {
     /// Milliseconds from the start of the run to its beginning.
     pub(super) at_ms: u64,
     /// What is done.
-    pub(super) deed: Deed,
+    pub(super) kind: Kind,
     /// To which process or line.
     pub(super) victim: String,
     /// Milliseconds until it is undone.
@@ -26,7 +26,7 @@ pub(super) struct Fault {
 /// What can be done to a process or a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Deed {
+pub(super) enum Kind {
     /// SIGKILL, and started again.
     Kill,
     /// SIGTERM, and started again when it has ended.
@@ -45,16 +45,16 @@ pub(super) enum Deed {
     Lose,
 }
 
-impl Deed {
+impl Kind {
     /// For how many milliseconds. Freezes and stalls outlast leases and heartbeats at times, holds the dedup window as well.
     fn lasts_ms(self) -> std::ops::Range<u64> {
         match self {
-            Deed::Kill | Deed::Stop => 0..2_500,
-            Deed::Freeze | Deed::Stall => 300..7_000,
-            Deed::Cut => 100..3_000,
-            Deed::Slow => 1_000..6_000,
-            Deed::Hold => 4_000..16_000,
-            Deed::Lose => 0..1,
+            Kind::Kill | Kind::Stop => 0..2_500,
+            Kind::Freeze | Kind::Stall => 300..7_000,
+            Kind::Cut => 100..3_000,
+            Kind::Slow => 1_000..6_000,
+            Kind::Hold => 4_000..16_000,
+            Kind::Lose => 0..1,
         }
     }
 }
@@ -62,15 +62,15 @@ impl Deed {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = Duration::from_millis(self.lasts_ms).as_secs_f64();
-        match self.deed {
-            Deed::Kill => write!(f, "SIGKILL, started again {seconds:.1} s later"),
-            Deed::Stop => write!(f, "SIGTERM, started again {seconds:.1} s after its end"),
-            Deed::Freeze => write!(f, "SIGSTOP, SIGCONT {seconds:.1} s later"),
-            Deed::Cut => write!(f, "connections cut for {seconds:.1} s"),
-            Deed::Stall => write!(f, "no byte passes for {seconds:.1} s"),
-            Deed::Slow => write!(f, "each piece is late for {seconds:.1} s"),
-            Deed::Hold => write!(f, "what is under way is delivered {seconds:.1} s later"),
-            Deed::Lose => write!(f, "connections fall silent for good"),
+        match self.kind {
+            Kind::Kill => write!(f, "SIGKILL, started again {seconds:.1} s later"),
+            Kind::Stop => write!(f, "SIGTERM, started again {seconds:.1} s after its end"),
+            Kind::Freeze => write!(f, "SIGSTOP, SIGCONT {seconds:.1} s later"),
+            Kind::Cut => write!(f, "connections cut for {seconds:.1} s"),
+            Kind::Stall => write!(f, "no byte passes for {seconds:.1} s"),
+            Kind::Slow => write!(f, "each piece is late for {seconds:.1} s"),
+            Kind::Hold => write!(f, "what is under way is delivered {seconds:.1} s later"),
+            Kind::Lose => write!(f, "connections fall silent for good"),
         }
     }
 }
@@ -88,12 +88,12 @@ pub(super) fn draw(seed: u64, duration: Duration, processes: &[String], lines: &
             deck = cards(processes, lines);
             rng.shuffle(&mut deck);
         }
-        let is_free = |(_, victim): &(Deed, String)| busy.get(victim).is_none_or(|until| *until < at_ms);
+        let is_free = |(_, victim): &(Kind, String)| busy.get(victim).is_none_or(|until| *until < at_ms);
         if let Some(place) = deck.iter().rposition(is_free) {
-            let (deed, victim) = deck.remove(place);
-            let lasts_ms = rng.u64(deed.lasts_ms()).min(end - at_ms);
+            let (kind, victim) = deck.remove(place);
+            let lasts_ms = rng.u64(kind.lasts_ms()).min(end - at_ms);
             busy.insert(victim.clone(), at_ms + lasts_ms);
-            faults.push(Fault { at_ms, deed, victim, lasts_ms });
+            faults.push(Fault { at_ms, kind, victim, lasts_ms });
         }
         at_ms += rng.u64(200..2_200);
     }
@@ -101,13 +101,13 @@ pub(super) fn draw(seed: u64, duration: Duration, processes: &[String], lines: &
 }
 
 /// Kills twice: they are what a crash is.
-fn cards(processes: &[String], lines: &[String]) -> Vec<(Deed, String)> {
-    let deal = |victims: &[String], deeds: &[Deed]| {
-        let each = |victim: &String| deeds.iter().map(|deed| (*deed, victim.clone())).collect::<Vec<_>>();
+fn cards(processes: &[String], lines: &[String]) -> Vec<(Kind, String)> {
+    let deal = |victims: &[String], kinds: &[Kind]| {
+        let each = |victim: &String| kinds.iter().map(|kind| (*kind, victim.clone())).collect::<Vec<_>>();
         victims.iter().flat_map(each).collect::<Vec<_>>()
     };
-    let processes = deal(processes, &[Deed::Kill, Deed::Kill, Deed::Stop, Deed::Freeze]);
-    [processes, deal(lines, &[Deed::Cut, Deed::Stall, Deed::Slow, Deed::Hold, Deed::Lose])].concat()
+    let processes = deal(processes, &[Kind::Kill, Kind::Kill, Kind::Stop, Kind::Freeze]);
+    [processes, deal(lines, &[Kind::Cut, Kind::Stall, Kind::Slow, Kind::Hold, Kind::Lose])].concat()
 }
 
 #[cfg(test)]
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn each_victim_gets_each_of_its_faults() {
         let faults = of(1, 120);
-        for (deed, victim) in cards(&["a".into(), "b".into()], &["a to b".into()]) {
-            assert!(faults.iter().any(|fault| fault.deed == deed && fault.victim == victim), "{deed:?} {victim}");
+        for (kind, victim) in cards(&["a".into(), "b".into()], &["a to b".into()]) {
+            assert!(faults.iter().any(|fault| fault.kind == kind && fault.victim == victim), "{kind:?} {victim}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A person mends what is dead: requeue, discard.
+//! What a person does about dead events: requeue, discard.
 
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
@@ -148,7 +148,7 @@ both_engines! {
         assert_eq!(shown["discarded"][0]["reason"], "no version");
     }
 
-    async fn an_event_that_was_held_while_its_elder_was_requeued_goes_on(engine: Engine) {
+    async fn an_event_that_was_held_while_an_earlier_one_was_requeued_goes_on(engine: Engine) {
         let world = World::new(engine).await;
         let order = Uuid::now_v7();
         world.append(order, 1).await;
