@@ -22,7 +22,7 @@ pub fn pieces<'r, T>(inserts: &'static Inserts, mut rows: &'r [T]) -> impl Itera
     })
 }
 
-/// [`Inserts`](crate::mysql::rows::Inserts) of `head`, which ends in `VALUES `, and `row`, which is in brackets.
+/// [`Inserts`] of `head`, which ends in `VALUES `, and `row`, which is in brackets.
 #[macro_export]
 macro_rules! inserts {
     ($head:literal, $row:literal) => {
