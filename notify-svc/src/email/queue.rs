@@ -208,8 +208,12 @@ impl Sender {
     ) -> sqlx::Result<()> {
         let Claiming { claim, under_way, claimed } = claiming;
         for email in due {
-            if email.is_claimed || under_way.contains_key(&email.id) {
+            if email.is_claimed {
                 email_queue::contest(tx, email.id, LEASE).await?;
+                claimed.passed_over += 1;
+            } else if under_way.contains_key(&email.id) {
+                // Its delivery has settled it and is about to end, or a clock's step took its claim: never beside itself.
+                email_queue::contest(tx, email.id, POLL).await?;
                 claimed.passed_over += 1;
             } else if let Some(left) = self.standing.passed_over(&email.recipient) {
                 email_queue::pass_over(tx, email.id, left).await?;
