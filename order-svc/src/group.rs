@@ -184,21 +184,17 @@ impl Lane {
         if group.is_empty() {
             return;
         }
-        let prepared = timeout(BEFORE_COMMIT_MAX, self.prepare(&mut group)).await;
-        let tx = match prepared {
+        let tx = match timeout(BEFORE_COMMIT_MAX, self.prepare(&mut group)).await {
             Ok(Ok(Some(tx))) => tx,
-            Ok(Ok(None)) => return group.into_iter().for_each(|member| member.tell(Fate::Alone)),
-            Ok(Err(error)) => {
-                tracing::debug!(orders = group.len(), error = chain(&error), "a group failed, each order goes alone");
-                return group.into_iter().for_each(|member| member.tell(Fate::Alone));
-            }
-            Err(_) => {
-                tracing::debug!(orders = group.len(), "a group takes too long, each order goes alone");
+            given_up => {
+                tracing::debug!(orders = group.len(), ?given_up, "each order of a group goes alone");
                 return group.into_iter().for_each(|member| member.tell(Fate::Alone));
             }
         };
         let committed = tx.commit().await;
-        self.metrics.grouped(group.len());
+        if committed.is_ok() {
+            self.metrics.grouped(group.len());
+        }
         for member in group {
             match &committed {
                 Ok(()) => {
@@ -213,18 +209,21 @@ impl Lane {
         }
     }
 
-    /// All of a transaction but its COMMIT. Whose key is taken leaves the group. None: somebody else has what is one of
-    /// theirs.
+    /// All of a transaction but its COMMIT. Whose key is taken leaves the group. None: nobody is left, or one of them can't be
+    /// written.
     async fn prepare(&self, group: &mut Vec<Member>) -> sqlx::Result<Option<Transaction>> {
         let mut tx = self.pool.begin().await?;
         if group.len() > 1 {
             leave_if_taken(&mut tx, group).await?;
         }
+        if group.is_empty() {
+            return tx.rollback().await.map(|()| None);
+        }
         match self.insert(&mut tx, group).await {
             Ok(Receipt::First) => Ok(Some(tx)),
             Ok(Receipt::Duplicate) => tx.rollback().await.map(|()| None),
             Err(TransactionError::BeforeCommit(error)) => Err(error),
-            // One of them is too large or comes too late.
+            // One of them is too large, or its version is taken.
             Err(_) => tx.rollback().await.map(|()| None),
         }
     }

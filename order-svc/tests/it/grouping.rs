@@ -130,6 +130,16 @@ both_engines! {
         shop.grouped(FULL, 2);
     }
 
+    async fn a_group_of_which_each_key_is_taken_writes_nothing(engine: Engine) {
+        let shop = Shop::open(engine).await;
+        let keyed = || ["a", "b", "c"].map(|key| request("Mug", Some(key))).to_vec();
+        all_are_first(&shop.place(keyed()).await);
+        let answers = shop.place(keyed()).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(Placed::Repeated(_)))), "{answers:?}");
+        shop.has(3).await;
+        shop.grouped(3, 1);
+    }
+
     async fn of_a_key_s_requests_in_one_group_one_is_the_first(engine: Engine) {
         let shop = Shop::open(engine).await;
         let requests = (0..FULL).map(|number| request("Mug", Some(if number < 8 { "same" } else { "other" })));
