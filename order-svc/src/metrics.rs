@@ -1,7 +1,8 @@
 //! What order-svc counts. All label values exist at 0 from the start; requests and latency are runtime's.
 
 use outbox::TransactionError;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Registry};
+use runtime::counters;
 use runtime::mysql::is_transient;
 
 /// The counters. Clones count together.
@@ -62,14 +63,7 @@ impl Metrics {
     /// If they are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let outcomes = Outcome::ALL.map(Outcome::as_str);
-        let counter = |name, help| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
-            for outcome in outcomes {
-                counter.with_label_values(&[outcome]);
-            }
-            registry.register(Box::new(counter.clone()))?;
-            prometheus::Result::Ok(counter)
-        };
+        let counter = |name, help| counters::register(registry, name, help, "outcome", &outcomes);
         let buckets = vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
         let help = "Orders that one COMMIT made durable together.";
         let grouped = Histogram::with_opts(HistogramOpts::new("orders_group_size", help).buckets(buckets))?;

@@ -1,6 +1,7 @@
 //! What an outbox counts. All label values exist at 0 from the start.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Registry};
+use runtime::counters;
 
 /// The counters. Clones count together.
 #[derive(Clone, Debug)]
@@ -34,33 +35,26 @@ impl Hint {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry, event_types: &[&str]) -> prometheus::Result<Self> {
-        let counter = |name, help, label, values: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            for value in values {
-                counter.with_label_values(&[*value]);
-            }
-            registry.register(Box::new(counter.clone()))?;
-            prometheus::Result::Ok(counter)
-        };
         let retries = IntCounter::new(
             "outbox_transaction_retries_total",
             "Transactions tried again as a whole after a fault that passes by itself.",
         )?;
         registry.register(Box::new(retries.clone()))?;
-        let hints = Hint::ALL.map(Hint::as_str);
         Ok(Self {
-            appended: counter(
+            appended: counters::register(
+                registry,
                 "outbox_events_appended_total",
                 "Events committed to the outbox.",
                 "event_type",
                 event_types,
             )?,
             retries,
-            wake_hints: counter(
+            wake_hints: counters::register(
+                registry,
                 "outbox_wake_hints_total",
                 "Wake hints to the relay; it polls when they are dropped.",
                 "outcome",
-                &hints,
+                &Hint::ALL.map(Hint::as_str),
             )?,
         })
     }

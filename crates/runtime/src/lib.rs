@@ -3,6 +3,7 @@
 //! Guarantees one way to start, to be watched and to stop. Knows nothing of orders, outbox or inbox.
 
 pub mod config;
+pub mod counters;
 pub mod health;
 pub mod http;
 pub mod lifecycle;

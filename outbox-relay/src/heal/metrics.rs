@@ -1,6 +1,7 @@
 //! The metrics of the loss detector. Labels come from closed sets and are all there at 0 from the start.
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
+use runtime::counters;
 
 use super::sign::Sign;
 use crate::store::relay_stream::StreamRow;
@@ -22,20 +23,16 @@ impl LossMetrics {
     /// # Errors
     /// If one is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let signs = Sign::ALL.map(Sign::as_str);
+        let by_sign = |name, help| counters::register(registry, name, help, "sign", &signs);
         let metrics = Self {
-            checks: IntCounterVec::new(
-                Opts::new(
-                    "relay_deep_checks_total",
-                    "Comparisons of the outbox with the stream, by the sign that led to them.",
-                ),
-                &["sign"],
+            checks: by_sign(
+                "relay_deep_checks_total",
+                "Comparisons of the outbox with the stream, by the sign that led to them.",
             )?,
-            losses: IntCounterVec::new(
-                Opts::new(
-                    "relay_losses_total",
-                    "Losses of the broker that were found, by the sign that gave them away.",
-                ),
-                &["sign"],
+            losses: by_sign(
+                "relay_losses_total",
+                "Losses of the broker that were found, by the sign that gave them away.",
             )?,
             healed: IntCounter::new(
                 "relay_healed_events_total",
@@ -58,12 +55,6 @@ impl LossMetrics {
                  sampled by the active relay, else 0.",
             )?,
         };
-        for sign in Sign::ALL {
-            metrics.checks.with_label_values(&[sign.as_str()]);
-            metrics.losses.with_label_values(&[sign.as_str()]);
-        }
-        registry.register(Box::new(metrics.checks.clone()))?;
-        registry.register(Box::new(metrics.losses.clone()))?;
         registry.register(Box::new(metrics.healed.clone()))?;
         registry.register(Box::new(metrics.proven.clone()))?;
         registry.register(Box::new(metrics.proven_age.clone()))?;
