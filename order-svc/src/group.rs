@@ -105,12 +105,12 @@ impl Groups {
             return Fate::Alone;
         }
         if let Ok(fate) = timeout(WAIT_MAX, &mut told).await {
-            return fate.unwrap_or_else(|_| untold());
+            return fate.unwrap_or_else(Fate::untold);
         }
         if take(&place).is_some() {
             return Fate::Alone;
         }
-        told.await.unwrap_or_else(|_| untold())
+        told.await.unwrap_or_else(Fate::untold)
     }
 
     /// Keeps a key until the result is dropped, unless another order of this process has it.
@@ -147,9 +147,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lane has ended, and did not say what became of the order.
-fn untold() -> Fate {
-    Fate::InDoubt(sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "the group was given up")))
+impl Fate {
+    /// A fault that passes by itself: the order finds out by its ids what became of it.
+    fn in_doubt(reason: &str) -> Self {
+        Self::InDoubt(sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, reason)))
+    }
+
+    /// The lane has ended, and did not say.
+    fn untold(_: oneshot::error::RecvError) -> Self {
+        Self::in_doubt("the group was given up")
+    }
 }
 
 impl Member {
@@ -201,10 +208,7 @@ impl Lane {
                     self.outbox.committed(&member.placing.event);
                     member.tell(Fate::Committed);
                 }
-                Err(error) => {
-                    let error = io::Error::new(io::ErrorKind::ConnectionAborted, chain(error).to_string());
-                    member.tell(Fate::InDoubt(sqlx::Error::Io(error)));
-                }
+                Err(error) => member.tell(Fate::in_doubt(&chain(error))),
             }
         }
     }
