@@ -7,7 +7,7 @@
 //! `a_version_that_another_writer_took_keeps_no_order_from_being_cancelled`.
 
 use chrono::Utc;
-use outbox::{TraceParent, TransactionError};
+use outbox::{TraceParent, TransactionError, versions_after};
 use schema::ids::OrderId;
 use schema::names;
 
@@ -70,8 +70,7 @@ async fn commit(
         return Ok(None);
     };
     let before = order.version;
-    let taken =
-        outbox::store::outbox::versions_after(&mut tx, (names::ORDER, id.into()), before, VERSIONS_SKIPPED_MAX).await?;
+    let taken = versions_after(&mut tx, (names::ORDER, id.into()), before, VERSIONS_SKIPPED_MAX).await?;
     let version = order.next_version(&taken);
     match order.cancel_if(Utc::now(), version, expects) {
         Cancellation::Cancelled(order, event) => {

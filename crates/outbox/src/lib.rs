@@ -13,7 +13,7 @@ mod config;
 mod event;
 mod metrics;
 pub mod status;
-pub mod store;
+mod store;
 mod transaction;
 pub mod wake;
 
@@ -22,6 +22,7 @@ use runtime::mysql::Receipt;
 
 pub use config::{EventBytesMax, OutboxConfig};
 pub use event::{NewEvent, TraceParent};
+pub use store::outbox::{StoredEvent, story, versions_after};
 pub use transaction::{OpenTransaction, TransactionError};
 
 use metrics::Metrics;

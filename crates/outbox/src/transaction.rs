@@ -59,7 +59,7 @@ pub enum TransactionError {
     /// The service met what passes by itself, such as a key that others take and free: nothing is committed.
     #[error("{0}")]
     Contended(&'static str),
-    /// An event of another writer took the order's next version meanwhile: nothing is committed.
+    /// An event of another writer took the aggregate's next version meanwhile: nothing is committed.
     #[error("appending an event whose version another writer took")]
     VersionTaken,
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use outbox::store::outbox::{StoredEvent, story};
+use outbox::{StoredEvent, story};
 use runtime::http::docs::{Responses, documented};
 use schema::names;
 use serde::Serialize;

@@ -16,7 +16,7 @@ use crate::event::NewEvent;
 use crate::transaction::OpenTransaction;
 
 /// Where [`story`] stops.
-pub const STORY_MAX: u32 = 100;
+const STORY_MAX: u32 = 100;
 
 static INSERTS: Inserts = runtime::inserts!(
     "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
