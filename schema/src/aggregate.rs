@@ -10,7 +10,7 @@ use sqlx::error::BoxDynError;
 use sqlx::mysql::{MySql, MySqlTypeInfo, MySqlValueRef};
 use uuid::Uuid;
 
-use crate::ids::OrderId;
+use crate::ids::{OrderId, PaymentId};
 
 const BYTES_MAX: usize = 64;
 
@@ -58,6 +58,12 @@ impl From<Uuid> for AggregateId {
 
 impl From<OrderId> for AggregateId {
     fn from(id: OrderId) -> Self {
+        id.0.into()
+    }
+}
+
+impl From<PaymentId> for AggregateId {
+    fn from(id: PaymentId) -> Self {
         id.0.into()
     }
 }

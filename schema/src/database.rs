@@ -1,16 +1,18 @@
-//! The two databases: their migrations, forward only, and the grants of their users.
+//! The three databases: their migrations, forward only, and the grants of their users.
 //!
-//! A database is composed: what any service with an outbox or an inbox has, and what is its own. Each part numbers its
-//! migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from 2001), so that any of them
-//! can go on without the others. A file that was released is not changed.
+//! A database is composed: what any service with an outbox, an inbox or effects outside of the database has, and what is its
+//! own. Each part numbers its migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from
+//! 2001, the effects from 4001), so that any of them can go on without the others. A file that was released is not changed.
 
 use sqlx::MySqlConnection;
 use sqlx::migrate::{MigrateError, Migrator};
 
 static OUTBOX: Migrator = sqlx::migrate!("./outbox");
 static INBOX: Migrator = sqlx::migrate!("./inbox");
+static EFFECT: Migrator = sqlx::migrate!("./effect");
 static ORDERS_OWN: Migrator = sqlx::migrate!("./orders");
 static NOTIFICATIONS_OWN: Migrator = sqlx::migrate!("./notifications");
+static PAYMENTS_OWN: Migrator = sqlx::migrate!("./payments");
 
 /// What makes an empty database ours.
 #[derive(Debug)]
@@ -40,6 +42,14 @@ pub static NOTIFICATIONS: Definition = Definition {
     parts: &[&NOTIFICATIONS_OWN, &INBOX],
     grants: include_str!("../grants/notifications.sql"),
     users: &["notify_svc", "notifications_inspector"],
+};
+
+/// The inbox, the payments, what is asked of their provider, and the outbox of their events.
+pub static PAYMENTS: Definition = Definition {
+    name: "payments",
+    parts: &[&PAYMENTS_OWN, &OUTBOX, &INBOX, &EFFECT],
+    grants: include_str!("../grants/payments.sql"),
+    users: &["payment_svc", "payment_relay", "payments_inspector"],
 };
 
 /// Why a database could not be brought to the newest schema.

@@ -3,6 +3,7 @@
 //! The JSON Schemas in `schema/events/` say the same to programs in other languages; a test holds both together.
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OrderId;
@@ -96,7 +97,7 @@ pub enum OrderEvent {
     Cancelled(OrderCancelled),
 }
 
-/// Why a message is no order event that this code understands. Permanent: reading it again gives the same.
+/// Why a message is no event that this code understands. Permanent: reading it again gives the same.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The type is not one of ours.
@@ -110,25 +111,29 @@ pub enum DecodeError {
     Payload(#[from] serde_json::Error),
 }
 
+/// Reads a payload of our schema version.
+pub(crate) fn decode_payload<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+    }
+
+    let Version { schema_version } = serde_json::from_slice(payload)?;
+    if schema_version != SCHEMA_VERSION {
+        return Err(DecodeError::UnknownSchemaVersion(schema_version));
+    }
+    Ok(serde_json::from_slice(payload)?)
+}
+
 impl OrderEvent {
     /// Decodes the body of a message of the given `ce-type`.
     ///
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(event_type: &str, payload: &[u8]) -> Result<Self, DecodeError> {
-        #[derive(Deserialize)]
-        struct Version {
-            schema_version: u32,
-        }
-
-        let event_type = event_type.parse::<EventType>()?;
-        let Version { schema_version } = serde_json::from_slice(payload)?;
-        if schema_version != SCHEMA_VERSION {
-            return Err(DecodeError::UnknownSchemaVersion(schema_version));
-        }
-        Ok(match event_type {
-            EventType::OrderCreated => Self::Created(serde_json::from_slice(payload)?),
-            EventType::OrderCancelled => Self::Cancelled(serde_json::from_slice(payload)?),
+        Ok(match event_type.parse::<EventType>()? {
+            EventType::OrderCreated => Self::Created(decode_payload(payload)?),
+            EventType::OrderCancelled => Self::Cancelled(decode_payload(payload)?),
         })
     }
 

@@ -45,6 +45,14 @@ id! {
     EventId
 }
 id! {
+    /// Identifies a payment.
+    PaymentId
+}
+id! {
+    /// Identifies an effect outside of the database, and is its idempotency key there.
+    EffectId
+}
+id! {
     /// Identifies a notification, and the email made of it.
     NotificationId
 }

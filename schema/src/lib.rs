@@ -10,4 +10,5 @@ pub mod envelope;
 pub mod event;
 pub mod ids;
 pub mod names;
+pub mod payment;
 pub mod timestamp;

@@ -3,7 +3,7 @@
 /// The stream that holds the order events.
 pub const STREAM: &str = "ORDERS";
 
-/// The subjects that the stream takes.
+/// The subjects that it takes.
 pub const STREAM_SUBJECTS: &[&str] = &["order.>"];
 
 /// The durable consumer of notify-svc, and its name in the inbox.
@@ -18,6 +18,24 @@ pub const ORDERS_SOURCE: &str = "/web-store/orders";
 /// Core-NATS subject of the wake hint: an empty message after each commit that appended to the outbox of the orders
 /// database. It may be lost; the relay polls too.
 pub const ORDERS_WAKE_SUBJECT: &str = "outbox.wake.orders";
+
+/// The stream that holds the payment events.
+pub const PAYMENTS_STREAM: &str = "PAYMENTS";
+
+/// The subjects that it takes.
+pub const PAYMENTS_STREAM_SUBJECTS: &[&str] = &["payment.>"];
+
+/// The durable consumer of payment-svc on the stream of the orders, and its name in the inbox.
+pub const PAYMENT_DURABLE: &str = "payment-service";
+
+/// The aggregate type of payments.
+pub const PAYMENT: &str = "payment";
+
+/// `ce-source` of the payment events.
+pub const PAYMENTS_SOURCE: &str = "/web-store/payments";
+
+/// As [`ORDERS_WAKE_SUBJECT`], of the payments database.
+pub const PAYMENTS_WAKE_SUBJECT: &str = "outbox.wake.payments";
 
 /// The row of `relay_lease` that the relay of the outbox holds.
 pub const OUTBOX_LEASE: &str = "outbox";

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 
 use crate::server::NATS_USERS;
 
@@ -43,7 +43,8 @@ impl Passwords {
             bail!("the password of {user} in {} has to be letters and digits", path.display());
         }
         let known = passwords.len();
-        let users = ["root"].iter().chain(ORDERS.users).chain(NOTIFICATIONS.users).map(|user| (*user).to_owned());
+        let ours = [&ORDERS, &NOTIFICATIONS, &PAYMENTS].into_iter().flat_map(|definition| definition.users);
+        let users = ["root"].iter().chain(ours).map(|user| (*user).to_owned());
         for user in users.chain(NATS_USERS.iter().map(|user| nats(user.name))) {
             if let Entry::Vacant(place) = passwords.entry(user) {
                 place.insert(random().context("cannot read /dev/urandom")?);

@@ -5,7 +5,13 @@
 use std::path::PathBuf;
 
 use schema::event::{EventType, OrderEvent};
+use schema::payment::{PaymentEvent, PaymentEventType};
 use serde_json::Value;
+
+/// Of all events.
+fn names() -> impl Iterator<Item = &'static str> {
+    EventType::ALL.map(EventType::as_str).into_iter().chain(PaymentEventType::ALL.map(PaymentEventType::as_str))
+}
 
 fn read(file: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events").join(file);
@@ -16,13 +22,13 @@ fn json(file: &str) -> Value {
     serde_json::from_str(&read(file)).unwrap()
 }
 
-fn schema_of(event_type: EventType) -> jsonschema::Validator {
+fn schema_of(event_type: &str) -> jsonschema::Validator {
     jsonschema::options().should_validate_formats(true).build(&json(&format!("{event_type}.schema.json"))).unwrap()
 }
 
 #[test]
 fn every_event_type_has_a_schema_and_an_example_that_it_accepts() {
-    for event_type in EventType::ALL {
+    for event_type in names() {
         let example = json(&format!("{event_type}.example.json"));
         let errors: Vec<_> = schema_of(event_type).iter_errors(&example).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{event_type}: {errors:?}");
@@ -38,11 +44,18 @@ fn the_rust_types_write_exactly_what_the_examples_show() {
         assert_eq!(written, json(&format!("{event_type}.example.json")));
         assert_eq!(event.event_type(), event_type);
     }
+    for event_type in PaymentEventType::ALL {
+        let example = read(&format!("{event_type}.example.json"));
+        let event = PaymentEvent::decode(event_type.as_str(), example.as_bytes()).unwrap();
+        let written: Value = serde_json::from_str(&event.payload().unwrap()).unwrap();
+        assert_eq!(written, json(&format!("{event_type}.example.json")));
+        assert_eq!(event.event_type(), event_type);
+    }
 }
 
 #[test]
 fn a_schema_refuses_what_an_order_can_not_be() {
-    let validator = schema_of(EventType::OrderCreated);
+    let validator = schema_of(EventType::OrderCreated.as_str());
     let broken = [
         ("schema_version", Value::from(2)),
         ("order_id", Value::from("not-a-uuid")),
@@ -60,9 +73,27 @@ fn a_schema_refuses_what_an_order_can_not_be() {
 }
 
 #[test]
+fn a_schema_refuses_what_a_payment_can_not_be() {
+    let validator = schema_of(PaymentEventType::Declined.as_str());
+    let broken = [
+        ("payment_id", Value::from("not-a-uuid")),
+        ("amount_minor", Value::from(0)),
+        ("amount_minor", Value::from(9.99)),
+        ("currency", Value::from("eur")),
+        ("reason", Value::from("")),
+        ("declined_at", Value::from("yesterday")),
+    ];
+    for (field, value) in broken {
+        let mut payload = json("payment.declined.example.json");
+        payload[field] = value;
+        assert!(!validator.is_valid(&payload), "{payload}");
+    }
+}
+
+#[test]
 fn the_asyncapi_document_names_every_event_and_header() {
     let document = read("asyncapi.yaml");
-    for event_type in EventType::ALL {
+    for event_type in names() {
         assert!(document.contains(&format!("$ref: {event_type}.schema.json")), "{event_type}");
     }
     let envelope = schema::envelope::Envelope {

@@ -1,10 +1,10 @@
-use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use stack::both_engines;
 use stack::testing::{Database, Engine, eventually};
 
 both_engines! {
     async fn a_fresh_database_is_migrated_and_opens_to_each_of_its_users(engine: Engine) {
-        for definition in [&ORDERS, &NOTIFICATIONS] {
+        for definition in [&ORDERS, &NOTIFICATIONS, &PAYMENTS] {
             let database = Database::create(engine, definition).await;
             for user in definition.users {
                 let name: String = sqlx::query_scalar("SELECT DATABASE()").fetch_one(&database.pool(user).await).await.unwrap();

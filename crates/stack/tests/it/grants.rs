@@ -1,6 +1,6 @@
 //! `schema/grants/*.sql`: each service can do its work under its own user, and nothing else.
 
-use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use sqlx::{AssertSqlSafe, Executor, MySqlPool};
 use stack::testing::{Database, eventually};
 use stack::{Engine, both_engines};
@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::services::run;
 
 /// What each user is refused in its own database, beside [`NOBODY`].
-const REFUSED: [(&str, &[&str]); 5] = [
+const REFUSED: [(&str, &[&str]); 8] = [
     (
         "order_svc",
         &[
@@ -66,6 +66,32 @@ const REFUSED: [(&str, &[&str]); 5] = [
         ],
     ),
     ("notifications_inspector", &["UPDATE notifications SET state = 'sent'", "DELETE FROM inbox"]),
+    (
+        "payment_svc",
+        &[
+            "UPDATE prices SET unit_minor = 1",
+            "DELETE FROM payments",
+            "DELETE FROM effect",
+            "UPDATE effect_action SET actor = 'nobody'",
+            "UPDATE outbox SET state = 'published'",
+            "INSERT INTO outbox (subject, state) VALUES ('payment.refunded', 'published')",
+            "DELETE FROM inbox_dead",
+            "SELECT * FROM outbox_discarded",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "payment_relay",
+        &[
+            "SELECT * FROM payments",
+            "SELECT * FROM effect",
+            "SELECT * FROM inbox",
+            "INSERT INTO outbox (subject) VALUES ('x')",
+            "DELETE FROM outbox_action",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    ("payments_inspector", &["UPDATE payments SET state = 'refunded'", "DELETE FROM effect"]),
 ];
 
 /// What everybody is refused.
@@ -178,11 +204,14 @@ both_engines! {
     async fn each_service_is_refused_what_it_does_not_need(engine: Engine) {
         let orders = Database::create(engine, &ORDERS).await;
         let notifications = Database::create(engine, &NOTIFICATIONS).await;
+        let payments = Database::create(engine, &PAYMENTS).await;
         for (user, statements) in REFUSED {
             let (own, other, foreign) = if ORDERS.users.contains(&user) {
                 (&orders, &notifications, "inbox")
+            } else if NOTIFICATIONS.users.contains(&user) {
+                (&notifications, &payments, "payments")
             } else {
-                (&notifications, &orders, "outbox")
+                (&payments, &orders, "outbox")
             };
             let pool = own.pool(user).await;
             for statement in statements.iter().chain(&NOBODY) {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use schema::database::{Definition, NOTIFICATIONS, ORDERS};
+use schema::database::{Definition, NOTIFICATIONS, ORDERS, PAYMENTS};
 use sqlx::{AssertSqlSafe, Executor, MySqlPool, Row};
 use stack::testing::Database;
 use stack::{Engine, both_engines};
 
 /// The queries of a database that read a large table, and how many of its rows each reads at most.
-const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
+const WINDOWS: [(&str, &[(&str, u64)]); 3] = [
     (
         "orders",
         &[
@@ -24,6 +24,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 2] = [
         ],
     ),
     ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 100), ("order_effects", 20)]),
+    ("payments", &[("effects", 30_000), ("order_payment", 20), ("stuck", 100)]),
 ];
 
 /// Rows of tables that stay small, in each of which there are none here, and of a result.
@@ -109,6 +110,20 @@ async fn fill_notifications(admin: &MySqlPool) {
         .await;
 }
 
+/// Each payment with a charge in one of the states.
+async fn fill_payments(admin: &MySqlPool) {
+    let id = "UNHEX(LPAD(HEX(i + 1), 32, '0'))";
+    let state = "ELT(i % 3 + 1, 'pending', 'done', 'dead')";
+    insert(
+        admin,
+        "effect (id, queue, subject, kind, body, state)",
+        &format!("{id}, 'provider', i, 'charge', '{{}}', {state}"),
+    )
+    .await;
+    let into = "payments (id, order_id, amount_minor, currency, state, charge_id)";
+    insert(admin, into, &format!("{id}, {id}, 1000, 'EUR', 'due', {id}")).await;
+}
+
 /// Compares what each query reads of a filled database with its window.
 async fn measure(database: &Database, name: &str, inspector: &str) {
     let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1).connect(&database.url(inspector)).await.unwrap();
@@ -171,6 +186,7 @@ both_engines! {
     async fn operators_queries_run_with_no_more_than_read_rights(engine: Engine) {
         inspect(engine, &ORDERS, "orders_inspector").await;
         inspect(engine, &NOTIFICATIONS, "notifications_inspector").await;
+        inspect(engine, &PAYMENTS, "payments_inspector").await;
     }
 
     async fn operators_queries_read_no_more_than_their_window_of_100_000_rows(engine: Engine) {
@@ -180,5 +196,8 @@ both_engines! {
         let notifications = Database::create(engine, &NOTIFICATIONS).await;
         fill_notifications(&notifications.admin_pool().await).await;
         measure(&notifications, NOTIFICATIONS.name, "notifications_inspector").await;
+        let payments = Database::create(engine, &PAYMENTS).await;
+        fill_payments(&payments.admin_pool().await).await;
+        measure(&payments, PAYMENTS.name, "payments_inspector").await;
     }
 }

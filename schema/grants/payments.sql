@@ -1,0 +1,62 @@
+-- Least-privilege users of the database `payments`. Run with that database selected: tables are unqualified on purpose.
+-- New users are locked: ALTER USER 'payment_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
+
+-- payment-svc owns the payments, and what is asked of their provider. Prices are set by whoever owns the database.
+CREATE USER IF NOT EXISTS 'payment_svc'@'%' ACCOUNT LOCK;
+GRANT SELECT ON prices TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON payments TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON effect TO 'payment_svc'@'%';
+GRANT SELECT, INSERT ON effect_action TO 'payment_svc'@'%';
+-- It owns the inbox. DELETE is for retention and for parked events that had their effect; a dead message stays, with what a
+-- person decided about it.
+GRANT SELECT, INSERT, DELETE ON inbox TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'payment_svc'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, DELETE ON inbox_read TO 'payment_svc'@'%';
+GRANT INSERT ON inbox_reread TO 'payment_svc'@'%';
+GRANT INSERT ON inbox_action TO 'payment_svc'@'%';
+-- It may write an event, and not its outcome, such as `state` or `stream_seq`.
+GRANT SELECT ON outbox TO 'payment_svc'@'%';
+GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
+    ON outbox TO 'payment_svc'@'%';
+GRANT SELECT ON relay_lease TO 'payment_svc'@'%';
+GRANT SELECT ON relay_stream TO 'payment_svc'@'%';
+
+-- The relay of this outbox settles events; it never sees a payment. DELETE is for retention.
+CREATE USER IF NOT EXISTS 'payment_relay'@'%' ACCOUNT LOCK;
+GRANT SELECT, UPDATE, DELETE ON outbox TO 'payment_relay'@'%';
+GRANT SELECT, UPDATE ON relay_lease TO 'payment_relay'@'%';
+GRANT SELECT, UPDATE ON relay_stream TO 'payment_relay'@'%';
+-- What people do through its command line. Records are added, never changed.
+GRANT SELECT, INSERT ON outbox_discarded TO 'payment_relay'@'%';
+GRANT SELECT, INSERT ON outbox_action TO 'payment_relay'@'%';
+GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'payment_relay'@'%';
+
+-- Operators read; `inspect/payments/*.sql` needs no more than this.
+CREATE USER IF NOT EXISTS 'payments_inspector'@'%' ACCOUNT LOCK;
+GRANT SELECT ON prices TO 'payments_inspector'@'%';
+GRANT SELECT ON payments TO 'payments_inspector'@'%';
+GRANT SELECT ON effect TO 'payments_inspector'@'%';
+GRANT SELECT ON effect_action TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_gate TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_parked TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_dead TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_skipped TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_position TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_read TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_reread TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_action TO 'payments_inspector'@'%';
+GRANT SELECT ON outbox TO 'payments_inspector'@'%';
+GRANT SELECT ON relay_lease TO 'payments_inspector'@'%';
+GRANT SELECT ON relay_stream TO 'payments_inspector'@'%';
+GRANT SELECT ON outbox_discarded TO 'payments_inspector'@'%';
+GRANT SELECT ON outbox_action TO 'payments_inspector'@'%';
+GRANT SELECT ON outbox_pause TO 'payments_inspector'@'%';
+GRANT SELECT ON payments_text TO 'payments_inspector'@'%';
+GRANT SELECT ON effect_text TO 'payments_inspector'@'%';
+GRANT SELECT ON inbox_text TO 'payments_inspector'@'%';
+GRANT SELECT ON outbox_text TO 'payments_inspector'@'%';
