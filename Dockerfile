@@ -23,9 +23,10 @@ COPY crates/outbox/Cargo.toml crates/outbox/
 COPY order-svc/Cargo.toml order-svc/
 COPY outbox-relay/Cargo.toml outbox-relay/
 COPY notify-svc/Cargo.toml notify-svc/
+COPY payment-svc/Cargo.toml payment-svc/
 COPY crates/stack/Cargo.toml crates/stack/
 COPY crates/bench/Cargo.toml crates/bench/
-RUN for crate in schema crates/runtime crates/outbox order-svc outbox-relay notify-svc crates/stack crates/bench; do \
+RUN for crate in schema crates/runtime crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \
@@ -39,7 +40,7 @@ COPY outbox-relay outbox-relay
 COPY notify-svc notify-svc
 # A copied file keeps its time, which is before the stubs': cargo would take the stubs for newer.
 RUN find schema crates order-svc outbox-relay notify-svc -name '*.rs' -exec touch {} + && \
-    mkdir -p crates/stack/src crates/bench/src && touch crates/stack/src/lib.rs crates/bench/src/lib.rs && \
+    mkdir -p payment-svc/src crates/stack/src crates/bench/src && touch payment-svc/src/lib.rs crates/stack/src/lib.rs crates/bench/src/lib.rs && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc
 
 FROM ${RUNTIME_IMAGE} AS service

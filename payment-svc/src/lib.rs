@@ -1,0 +1,3 @@
+//! payment-svc: charges customers for their orders, and refunds them.
+
+pub mod provider;
