@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use futures::StreamExt;
 use schema::names::{MSG_ID_HEADER, STREAM};
-use stack::Engine;
 use stack::service::Program;
 use stack::testing::{eventually, eventually_within};
+use stack::{Engine, both_engines};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -146,4 +146,35 @@ async fn a_replay_beside_a_drain_costs_it_no_event_and_no_order() {
     assert_once_and_in_order(&published, 2 * orders * 5);
     assert!(replayed.len() >= orders * 5, "{}", replayed.len());
     assert_eq!(metric(&relay, "relay_lease_losses_total").await, 0.0);
+}
+
+both_engines! {
+    /// Behind the strangers' messages stands what a relay left that died between PubAck and settle.
+    async fn what_was_not_settled_is_found_behind_any_number_of_foreign_messages(engine: Engine) {
+        const FOREIGN: u32 = 20_000;
+        let world = World::new(engine).await;
+        forgetful_stream(&world).await;
+        let mut relay = world.relay().start().await;
+        append_at_once(&world, &events(10, 3)).await;
+        world.until_all_published().await;
+        assert!(relay.terminate().await.success());
+        let client = async_nats::connect(world.nats.url()).await.unwrap();
+        for _ in 0..FOREIGN {
+            client.publish("order.test", "{}".into()).await.unwrap();
+        }
+        client.flush().await.unwrap();
+        eventually("the strangers' are stored", async || stored(&world).await == u64::from(FOREIGN) + 30).await;
+        relay.restart().await;
+        append_at_once(&world, &events(10, 3)).await;
+        world.until_all_published().await;
+        relay.kill().await;
+        // As if it had died before it settled.
+        let unsettled = "UPDATE outbox SET state = 'pending', stream_seq = 0 WHERE seq > 30";
+        sqlx::query(unsettled).execute(&world.pool).await.unwrap();
+        relay.restart().await;
+        world.until_all_published().await;
+        assert_eq!(metric(&relay, "relay_recovered_events_total").await, 30.0);
+        assert_eq!(stored(&world).await, u64::from(FOREIGN) + 60);
+        assert!(relay.log().contains("reading what others stored"));
+    }
 }

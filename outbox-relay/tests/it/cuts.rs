@@ -7,6 +7,7 @@ use stack::{Engine, both_engines};
 use uuid::Uuid;
 
 use crate::batch::{append_at_once, events, versions_by_order};
+use crate::fencing::forgetful_stream;
 use crate::support::{World, metric};
 
 /// Events of a batch: four versions of each of 25 orders.
@@ -133,4 +134,40 @@ both_engines! {
         assert_eq!(world.messages().await.len(), 2 * BATCH + 2);
         assert_eq!(metric(&relay, "relay_pubacks_total{result=\"duplicate\"}").await, 0.0);
     }
+
+    /// Another database took over meanwhile, which has the events under other numbers.
+    async fn a_settle_from_before_a_lost_connection_goes_by_id_and_publishes_nothing_again(engine: Engine) {
+        let world = World::new(engine).await;
+        forgetful_stream(&world).await;
+        let relay = world.relay().env("PUBLISH_TIMEOUT", "20s").env("LEASE_TIME", "15s");
+        let relay = relay.env("SHUTDOWN_GRACE", "60s").env("WATCH_INTERVAL", "1h");
+        let relay = at_work(&world, relay).await;
+        world.nats.freeze();
+        append_batch(&world).await;
+        let claimed = (BATCH + 1) as f64;
+        eventually("it has claimed", async || metric(&relay, "relay_claimed_events_total").await == claimed).await;
+        let mut before = Vec::new();
+        eventually("they are listed", async || sessions(&world).await.map(|listed| before = listed).is_ok()).await;
+        for session in &before {
+            let kill = sqlx::AssertSqlSafe(format!("KILL {session}"));
+            sqlx::raw_sql(kill).execute(&world.pool).await.unwrap();
+        }
+        // Only who is checked before it is used fails no statement: the pool's others are idle for longer than a second by then.
+        eventually("it has connected again", async || {
+            sessions(&world).await.is_ok_and(|listed| listed.iter().any(|id| !before.contains(id)))
+        })
+        .await;
+        sqlx::query("UPDATE outbox SET seq = seq + 1000 WHERE state = 'pending'").execute(&world.pool).await.unwrap();
+        world.nats.thaw();
+        world.until_all_published().await;
+        assert_all_once_and_in_order(&world, 1).await;
+        assert_eq!(metric(&relay, "relay_recovered_events_total").await, BATCH as f64);
+    }
+}
+
+/// The relay's at the database. MySQL refuses to list them while some session's statement has binary text.
+async fn sessions(world: &World) -> sqlx::Result<Vec<i64>> {
+    let sessions = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+                    WHERE db = DATABASE() AND user = 'outbox_relay'";
+    sqlx::query_scalar(sessions).fetch_all(&world.pool).await
 }

@@ -1,6 +1,6 @@
 //! What the broker takes changes under the relay: an event waits for it, alone, and nothing is dead for a setting.
 
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use stack::testing::{eventually, eventually_within};
 use stack::{Engine, both_engines};
 use std::time::Duration;
@@ -37,6 +37,13 @@ async fn until(world: &World, event: Uuid, state: &str) {
     eventually(state, async || world.row(event).await.state == state).await;
 }
 
+/// Waits until the relay knows up to where the stream held messages.
+async fn until_remembered(world: &World, sequence: u64) {
+    let last_seq = "SELECT last_seq FROM relay_stream";
+    let remembered = async || sqlx::query_scalar::<_, u64>(last_seq).fetch_one(&world.pool).await.unwrap() == sequence;
+    eventually("the stream is remembered", remembered).await;
+}
+
 both_engines! {
     async fn an_event_whose_subject_the_stream_does_not_take_waits_alone_and_goes_on_by_itself(engine: Engine) {
         let world = World::new(engine).await;
@@ -62,6 +69,55 @@ both_engines! {
         edit(&world, |config| config.subjects = vec!["order.>".to_owned()]).await;
         until(&world, later, "published").await;
         assert!(world.row(cancelled).await.stream_seq < world.row(later).await.stream_seq);
+    }
+
+    async fn a_lost_event_that_the_stream_takes_no_more_waits_and_the_others_are_healed(engine: Engine) {
+        let world = World::new(engine).await;
+        let stream = world.open_stream(Config { discard: DiscardPolicy::New, ..Config::default() }).await;
+        let _relay = world.watchful().start().await;
+        let (order, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let cancelled = append_to(&world, order, 1, "order.cancelled").await;
+        let later = world.append(order, 2).await;
+        let healed = world.append(other, 1).await;
+        world.until_all_published().await;
+        until_remembered(&world, 3).await;
+
+        edit(&world, |config| config.subjects = vec!["order.created".to_owned()]).await;
+        stream.purge().await.unwrap();
+        until(&world, cancelled, "held").await;
+        until(&world, later, "held").await;
+        until(&world, healed, "published").await;
+        assert_eq!(world.count("dead").await, 0);
+        assert_eq!((world.versions(order).await, world.versions(other).await), (Vec::new(), vec!["1".to_owned()]));
+
+        edit(&world, |config| config.subjects = vec!["order.>".to_owned()]).await;
+        until(&world, later, "published").await;
+        assert_eq!(world.versions(order).await, ["1", "2"]);
+        assert_eq!(world.healed().await, 3);
+    }
+
+    async fn however_many_wait_for_another_reason_those_that_wait_for_a_limit_are_counted(engine: Engine) {
+        let world = World::new(engine).await;
+        sqlx::query(
+            "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, next_attempt_at)
+             SELECT 'order', n, 1, 'order.created', 'order.created', '{}',
+                    UTC_TIMESTAMP(6) + INTERVAL 50 MINUTE
+             FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', 149), ']'), '$[*]' COLUMNS (n FOR ORDINALITY)) AS list",
+        )
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        let relay = world.relay().env("WATCH_INTERVAL", "200ms").start().await;
+        let first = world.append(Uuid::now_v7(), 1).await;
+        until(&world, first, "published").await;
+        edit(&world, |config| config.max_message_size = 100).await;
+        for _ in 0..2 {
+            let large = world.append(Uuid::now_v7(), 1).await;
+            until(&world, large, "held").await;
+        }
+        assert!(!relay.log().contains("the limit is taken to be wrong"));
+        world.append(Uuid::now_v7(), 1).await;
+        eventually("the limit is doubted", async || relay.log().contains("the limit is taken to be wrong")).await;
     }
 
     async fn a_setting_that_the_stream_does_not_have_kills_nothing(engine: Engine) {
