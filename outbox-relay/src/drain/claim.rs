@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn younger_events_are_held_behind_a_faulty_one() {
+    fn later_events_are_held_behind_a_faulty_one() {
         let faulty = PendingRow { subject: "order.*".to_owned(), ..row(1, 1) };
         assert_eq!(sort(vec![faulty, row(2, 2), row(3, 1), row(4, 1)], &[]), (vec![2], vec![1], vec![3, 4]));
     }

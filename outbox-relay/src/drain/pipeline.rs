@@ -2,7 +2,7 @@
 //!
 //! Overlapping keeps three promises. Order: a batch that was claimed ahead is published only if every event before it is
 //! in the stream, else it is forgotten and the table is read anew. Lateness: a row may appear behind what was claimed
-//! already, and its younger sibling ahead; so after each claim ahead the claimed range is looked at again, and a row that
+//! already, and a later event of its aggregate ahead; so after each claim ahead the claimed range is looked at again, and a row that
 //! appeared there has everything settled and the table read from its beginning. Crashes: what is published but not
 //! settled is at most two batches, which [`Relay::attach`] of the next relay finds in the stream.
 //!
@@ -23,6 +23,7 @@ use crate::lease::Tenure;
 use crate::limits::Over;
 use crate::publish::{Outage, Report};
 use crate::store::outbox::{self, Found, Limits};
+use crate::store::outbox_earlier::{self, Earlier};
 
 /// Bytes of the rows of one claim. Three claims are in memory at once, and what the drivers copy of them.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
@@ -53,7 +54,7 @@ pub struct Pipeline {
     /// Largest payload that the broker takes. What waits for a limit is tried when it grows.
     payload_bytes_max: Option<u64>,
     floor: Floor,
-    /// Whether something may stand in the way of younger siblings; only this relay puts anything there.
+    /// Whether something may stand in the way of later events; only this relay puts anything there.
     may_obstruct: bool,
     ahead: Option<Batch>,
     published: Option<Published>,
@@ -238,8 +239,11 @@ impl Relay {
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
             // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
-            let earlier = outbox::earlier(&self.pool, &claim::oldest_of_each(&rows)).await?;
-            behind.extend(earlier.iter().filter(|found| !under_way.contains(&found.earlier)).map(|found| found.seq));
+            let firsts = claim::oldest_of_each(&rows);
+            let last = firsts.last().copied().unwrap_or(0);
+            let earlier = outbox_earlier::earlier(&self.pool, &firsts, last).await?;
+            let is_behind = |found: &&Earlier| found.latest.is_some_and(|latest| !under_way.contains(&latest));
+            behind.extend(earlier.iter().filter(is_behind).map(|found| found.seq));
         }
         let seqs = rows.iter().map(|row| row.seq).collect();
         let row_bytes = bytes.checked_div(rows.len()).unwrap_or(pipeline.row_bytes);

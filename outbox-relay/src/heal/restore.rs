@@ -16,7 +16,7 @@ use crate::event::{Aggregate, Event, next_epoch};
 use crate::publish::Outage;
 use crate::publish::look::StreamNow;
 use crate::publish::probe::Probe;
-use crate::store::outbox;
+use crate::store::outbox_earlier::earlier;
 use crate::store::outbox_heal::{self, Lost};
 
 /// Rows changed at once.
@@ -114,7 +114,8 @@ impl Check<'_> {
         let payload_bytes_max = publisher.payload_bytes_max();
         let Some(row) = outbox_heal::lost_row(pool, lost, payload_bytes_max).await? else { return Ok(Shown::Nothing) };
         let aggregate = (row.aggregate_type.clone(), row.aggregate_id.clone());
-        let is_behind = stopped.contains(&aggregate) || !outbox::earlier(pool, &[lost.seq]).await?.is_empty();
+        let earlier = earlier(pool, &[lost.seq], lost.seq).await?;
+        let is_behind = stopped.contains(&aggregate) || earlier.iter().any(|found| found.latest.is_some());
         let Some(mut event) =
             Event::from_row(row, source).ok().filter(|event| !is_behind && publisher.takes(&event.subject))
         else {

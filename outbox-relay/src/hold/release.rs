@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::pause::{INTERVAL, Pauses};
 use crate::event::Aggregate;
 use crate::lease::Activity;
-use crate::store::outbox_held::{self, HeldRow, Obstacle};
+use crate::store::outbox_earlier::{Earlier, earlier};
+use crate::store::outbox_held::{self, HeldRow};
 use crate::terms::Terms;
 
 /// Held rows read together.
@@ -64,11 +65,12 @@ impl Release {
     async fn sweep(&self, after: u64) -> sqlx::Result<Swept> {
         let rows = outbox_held::window(&self.pool, after, WINDOW).await?;
         let is_full = rows.len() == WINDOW as usize;
-        let next = rows.last().map_or(0, |row| if is_full { row.seq } else { 0 });
-        let obstacles = outbox_held::obstacles(&self.pool, &first_of_each(&rows)).await?;
+        let Some(last) = rows.last().map(|row| row.seq) else { return Ok(Swept { released: 0, next: 0 }) };
+        let next = if is_full { last } else { 0 };
+        let earlier = earlier(&self.pool, &first_of_each(&rows), last).await?;
         let (paused, taken) = (self.pauses.now(), self.terms.now());
         let is_taken = |subject: &str| taken.as_ref().is_none_or(|taken| taken.takes(subject));
-        let free = free(rows, &obstacles, |subject| !paused.include(subject) && is_taken(subject));
+        let free = free(rows, &earlier, |subject| !paused.include(subject) && is_taken(subject));
         if free.is_empty() {
             return Ok(Swept { released: 0, next });
         }
@@ -92,15 +94,15 @@ fn first_of_each(rows: &[HeldRow]) -> Vec<u64> {
 }
 
 /// The rows, given in `seq` order, that nothing holds back.
-fn free(rows: Vec<HeldRow>, obstacles: &[Obstacle], is_open: impl Fn(&str) -> bool) -> Vec<u64> {
+fn free(rows: Vec<HeldRow>, earlier: &[Earlier], is_open: impl Fn(&str) -> bool) -> Vec<u64> {
     let mut tried = 0;
-    let obstacles: HashMap<u64, u64> = obstacles.iter().map(|found| (found.seq, found.obstacle)).collect();
+    let stopped: HashMap<u64, u64> = earlier.iter().filter_map(|found| Some((found.seq, found.stopped?))).collect();
     // Where the first thing stands that holds events of the aggregate back.
     let mut stops: HashMap<Aggregate, Option<u64>> = HashMap::new();
     let mut free = Vec::new();
     for row in rows {
         let stop = stops.entry((row.aggregate_type, row.aggregate_id));
-        let stop = stop.or_insert_with(|| obstacles.get(&row.seq).copied());
+        let stop = stop.or_insert_with(|| stopped.get(&row.seq).copied());
         let is_early = row.waits || (row.is_put_off && tried == TRIED_MAX);
         if stop.is_some_and(|stop| stop < row.seq) || !is_open(&row.subject) || is_early {
             *stop = Some(stop.unwrap_or(row.seq).min(row.seq));

@@ -76,9 +76,9 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
         (recorded, tombstones) == (planned, planned),
         "somebody else changed one of the events; nothing was changed"
     );
-    let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
+    let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
     let without: Vec<u64> = without.iter().map(|row| row.seq).collect();
-    outbox_operator::remove_buried(&mut tx, &without).await.context("removing")?;
+    outbox_operator::remove_tombstones(&mut tx, &without).await.context("removing")?;
     let scope = scope_of(&chosen);
     let reason = Some(config.reason.as_str());
     let entry = Action { actor: &act.actor, verb: Verb::Discard, scope: &scope, reason, events: tombstones };

@@ -108,7 +108,7 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let requeued = outbox_operator::requeue(&mut tx, &seqs).await.context("requeueing")?;
     anyhow::ensure!(requeued == seqs.len() as u64, "somebody else changed one of the events; nothing was changed");
-    let released = outbox_held::release_siblings(&mut tx, &seqs).await.context("releasing held events")?;
+    let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
     let scope = scope_of(&chosen);
     let entry = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
     if requeued > 0 {

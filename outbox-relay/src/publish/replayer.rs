@@ -69,8 +69,8 @@ impl Replayer {
 
     async fn publish_all(&self, rows: Vec<ReplayRow>) -> Result<(), ReplayError> {
         stream::iter(by_aggregate(rows))
-            .map(|siblings| async move {
-                for row in siblings {
+            .map(|events| async move {
+                for row in events {
                     self.publish_one(row).await?;
                 }
                 Ok(())

@@ -34,7 +34,7 @@ pub async fn record(tx: &mut Transaction, seqs: &[u64], actor: &str, reason: &st
                 IF(MONTH(outbox.occurred_at) > 0 AND DAYOFMONTH(outbox.occurred_at) > 0, outbox.occurred_at, '1970-01-01'),
                 outbox.last_error
          FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-         JOIN outbox ON outbox.seq = list.seq",
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq",
         actor,
         reason,
         Json(seqs)

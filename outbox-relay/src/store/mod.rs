@@ -7,6 +7,7 @@ pub mod discarded;
 pub mod lease;
 pub mod outbox;
 pub mod outbox_count;
+pub mod outbox_earlier;
 pub mod outbox_foreign;
 pub mod outbox_heal;
 pub mod outbox_held;

@@ -5,7 +5,6 @@
 
 use futures::{Stream, TryStreamExt};
 use runtime::mysql::{Pool, PooledConnection};
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
@@ -49,13 +48,6 @@ impl PendingRow {
         let texts = [&self.payload, &self.headers].into_iter().flatten();
         texts.map(|text| text.0.len()).sum::<usize>() + 400
     }
-}
-
-/// An event and the last of the earlier events of its aggregate that is not in the stream.
-#[derive(Debug)]
-pub struct Earlier {
-    pub seq: u64,
-    pub earlier: u64,
 }
 
 /// What a claim found.
@@ -214,29 +206,8 @@ pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<V
     .await
 }
 
-/// The last earlier event of the aggregate of each of these events that is not in the stream, for those that have one. Give
-/// one event of an aggregate, its first: all earlier ones of each are read. The order of the joins is fixed: while the statistics lag behind an
-/// import, the optimizer would begin with the whole outbox. Locks nothing.
-pub async fn earlier(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<Earlier>> {
-    sqlx::query_as!(
-        Earlier,
-        r#"SELECT claimed.seq AS "seq!: u64", MAX(earlier.seq) AS "earlier!: u64"
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-           STRAIGHT_JOIN outbox AS claimed ON claimed.seq = list.seq
-           STRAIGHT_JOIN outbox AS earlier FORCE INDEX (aggregate)
-                ON earlier.aggregate_type = claimed.aggregate_type
-               AND earlier.aggregate_id = claimed.aggregate_id
-               AND earlier.seq < claimed.seq
-           WHERE earlier.state <> 'published'
-           GROUP BY claimed.seq"#,
-        Json(seqs)
-    )
-    .fetch_all(pool)
-    .await
-}
-
-/// Whether any event is dead, held or waits for its next attempt, which is the only reason to call [`earlier`]. By the
-/// indexes `claim` and `waiting`. Locks nothing.
+/// Whether any event is dead, held or waits for its next attempt, which is the only reason to call
+/// [`super::outbox_earlier::earlier`]. By the indexes `claim` and `waiting`. Locks nothing.
 pub async fn any_obstacle(pool: &Pool) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE state IN ('dead', 'held'))

@@ -171,11 +171,10 @@ pub async fn settle_probe(pool: &Pool, token: &str, lost: Lost, (heal_epoch, pla
 /// their rows.
 pub async fn heal(pool: &Pool, token: &str, lost: &[Lost]) -> sqlx::Result<u64> {
     let healed = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
-                                            event_id   CHAR(32) PATH '$[1]',
-                                            stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
-              ON list.seq = outbox.seq
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
+                                              event_id   CHAR(32) PATH '$[1]',
+                                              stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
          SET outbox.state        = 'pending',
              outbox.heal_epoch   = outbox.heal_epoch % 4294967295 + 1,
              outbox.published_at = '1970-01-01',
@@ -197,11 +196,10 @@ pub async fn heal(pool: &Pool, token: &str, lost: &[Lost]) -> sqlx::Result<u64> 
 /// heal epoch tells such an event from one that no relay ever settled. Locks their rows.
 pub async fn displace(pool: &Pool, token: &str, displaced: &[Lost]) -> sqlx::Result<u64> {
     let displaced = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
-                                            event_id   CHAR(32) PATH '$[1]',
-                                            stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
-              ON list.seq = outbox.seq
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq        BIGINT UNSIGNED PATH '$[0]',
+                                              event_id   CHAR(32) PATH '$[1]',
+                                              stream_seq BIGINT UNSIGNED PATH '$[2]')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
          SET outbox.heal_epoch = outbox.heal_epoch % 4294967295 + 1,
              outbox.stream_seq = 0
          WHERE outbox.state = 'published'

@@ -97,8 +97,8 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
 /// settled them. Locks their rows until the transaction ends.
 pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let requeued = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
          SET outbox.state           = 'pending',
              outbox.attempts        = 0,
              outbox.next_attempt_at = NULL,
@@ -117,8 +117,8 @@ pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
 /// until the transaction ends.
 pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
     let made = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
          SET outbox.state           = 'pending',
              outbox.discarded_at    = UTC_TIMESTAMP(6),
              outbox.subject         = COALESCE(?, outbox.subject),
@@ -137,11 +137,11 @@ pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option
 }
 
 /// Deletes tombstones that nobody waits for, before anybody could see them. Locks their rows until the transaction ends.
-pub async fn remove_buried(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn remove_tombstones(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
     let removed = sqlx::query!(
         "DELETE outbox
-         FROM outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list ON list.seq = outbox.seq
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
          WHERE outbox.state = 'pending'
            AND outbox.discarded_at IS NOT NULL",
         Json(seqs)

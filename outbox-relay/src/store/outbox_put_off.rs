@@ -23,12 +23,12 @@ pub async fn put_off(pool: &Pool, token: &str, events: &[PutOff]) -> sqlx::Resul
         .map(|event| (event.key.seq, event.key.event_id.simple().to_string(), delay_micros(event), &event.reason))
         .collect();
     let put_off = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq      BIGINT UNSIGNED PATH '$[0]',
-                                            event_id CHAR(32) PATH '$[1]',
-                                            delay    BIGINT UNSIGNED PATH '$[2]',
-                                            reason   VARCHAR(1000) PATH '$[3]')) AS list
-              ON list.seq = outbox.seq AND outbox.event_id = UNHEX(list.event_id)
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq      BIGINT UNSIGNED PATH '$[0]',
+                                              event_id CHAR(32) PATH '$[1]',
+                                              delay    BIGINT UNSIGNED PATH '$[2]',
+                                              reason   VARCHAR(1000) PATH '$[3]')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY)
+              ON outbox.seq = list.seq AND outbox.event_id = UNHEX(list.event_id)
          SET outbox.state           = 'held',
              outbox.next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL list.delay MICROSECOND,
              outbox.last_error      = list.reason

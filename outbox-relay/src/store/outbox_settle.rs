@@ -1,5 +1,8 @@
 //! The table `outbox`: settle.
 //!
+//! The order of the joins is fixed, here and wherever a list of events is changed: in a small table the optimizer would begin
+//! with the table, and lock, or wait for, rows of other events (`a_locked_row_keeps_no_other_event_from_being_changed`).
+//!
 //! Every settle is one statement, guarded by the state that it leaves, by the event's id and by the token of the lease, and
 //! returns how many rows it changed, for the caller to check. A `seq` alone names nothing: after a failover to a replica that
 //! lagged, or a restore, the same number is another event. No transaction spans two statements, so a relay that is frozen
@@ -68,11 +71,11 @@ pub type Found = (String, u32, u64, bool);
 /// Settles events that were found in the stream. Locks the rows that are still pending.
 pub async fn settle_found(pool: &Pool, token: &str, found: &[Found]) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (event_id     CHAR(32) PATH '$[0]',
-                                            heal_epoch   INT UNSIGNED PATH '$[1]',
-                                            stream_seq   BIGINT UNSIGNED PATH '$[2]',
-                                            is_tombstone BOOLEAN PATH '$[3]')) AS found
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (event_id     CHAR(32) PATH '$[0]',
+                                              heal_epoch   INT UNSIGNED PATH '$[1]',
+                                              stream_seq   BIGINT UNSIGNED PATH '$[2]',
+                                              is_tombstone BOOLEAN PATH '$[3]')) AS found
+         STRAIGHT_JOIN outbox FORCE INDEX (event_id)
               ON outbox.event_id = UNHEX(found.event_id) AND outbox.heal_epoch = found.heal_epoch
          SET outbox.state           = 'published',
              outbox.published_at    = UTC_TIMESTAMP(6),
@@ -95,11 +98,11 @@ pub async fn settle_found(pool: &Pool, token: &str, found: &[Found]) -> sqlx::Re
 pub async fn settle_published(pool: &Pool, token: &str, acknowledged: &[(Key, u64)]) -> sqlx::Result<u64> {
     let list = acknowledged.iter().map(|(key, stream_seq)| (key.event_id.simple().to_string(), key.seq, *stream_seq));
     let settled = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (event_id   CHAR(32) PATH '$[0]',
-                                            seq        BIGINT UNSIGNED PATH '$[1]',
-                                            stream_seq BIGINT UNSIGNED PATH '$[2]')) AS acknowledged
-              ON acknowledged.seq = outbox.seq AND outbox.event_id = UNHEX(acknowledged.event_id)
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (event_id   CHAR(32) PATH '$[0]',
+                                              seq        BIGINT UNSIGNED PATH '$[1]',
+                                              stream_seq BIGINT UNSIGNED PATH '$[2]')) AS acknowledged
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY)
+              ON outbox.seq = acknowledged.seq AND outbox.event_id = UNHEX(acknowledged.event_id)
          SET outbox.state           = 'published',
              outbox.published_at    = UTC_TIMESTAMP(6),
              outbox.stream_seq      = acknowledged.stream_seq,
@@ -187,10 +190,10 @@ pub async fn settle_dead(pool: &Pool, token: &str, key: Key, error: &str) -> sql
 pub async fn hold(pool: &Pool, token: &str, keys: &[Key]) -> sqlx::Result<u64> {
     let list = keys.iter().map(|key| (key.event_id.simple().to_string(), key.seq));
     let held = sqlx::query!(
-        "UPDATE outbox
-         JOIN JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(32) PATH '$[0]',
-                                            seq      BIGINT UNSIGNED PATH '$[1]')) AS list
-              ON list.seq = outbox.seq AND outbox.event_id = UNHEX(list.event_id)
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(32) PATH '$[0]',
+                                              seq      BIGINT UNSIGNED PATH '$[1]')) AS list
+         STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY)
+              ON outbox.seq = list.seq AND outbox.event_id = UNHEX(list.event_id)
          SET outbox.state           = 'held',
              outbox.next_attempt_at = NULL
          WHERE outbox.state = 'pending'

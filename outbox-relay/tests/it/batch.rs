@@ -183,10 +183,8 @@ async fn what_is_made_ready_behind_a_refused_event_does_not_overtake_it() {
     outgrow_the_stream(&world, ids[900]).await;
     let _relay = world.relay().start().await;
     eventually("all others are published", async || world.count("published").await == 2_498).await;
-    eventually("its younger sibling is held", async || {
-        (world.count("dead").await, world.count("held").await) == (1, 1)
-    })
-    .await;
+    eventually("the later event is held", async || (world.count("dead").await, world.count("held").await) == (1, 1))
+        .await;
     assert_eq!(world.messages().await.len(), 2_498);
 }
 

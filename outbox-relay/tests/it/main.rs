@@ -18,6 +18,7 @@ mod keeping;
 mod leading;
 mod lease;
 mod limits;
+mod locks;
 mod looking;
 mod metrics;
 mod moving;

@@ -48,7 +48,7 @@ both_engines! {
         }
     }
 
-    async fn an_event_that_waits_for_its_next_attempt_keeps_its_younger_siblings_back(engine: Engine) {
+    async fn an_event_that_waits_for_its_next_attempt_keeps_later_events_back(engine: Engine) {
         let world = World::new(engine).await;
         let (aggregate, other) = (Uuid::now_v7(), Uuid::now_v7());
         let earlier = world.append(aggregate, 1).await;

@@ -48,7 +48,7 @@ both_engines! {
         let later = append_to(&world, Uuid::now_v7(), 1, "order.created").await;
         eventually("the second relay works", async || world.row(later).await.state == "published").await;
         let late = append_to(&world, order, 3, "order.created").await;
-        eventually("a younger sibling waits too", async || world.row(late).await.state == "held").await;
+        eventually("a later event waits too", async || world.row(late).await.state == "held").await;
         assert_eq!(world.messages().await.len(), 2);
         for event in [paused, behind, more[59]] {
             assert_ne!(world.row(event).await.state, "published");

@@ -2,6 +2,7 @@
 //! with every service's that read the outbox.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
@@ -33,8 +34,13 @@ async fn fill(admin: &MySqlPool) {
     assert_eq!(dead.fetch_one(admin).await.unwrap().unsigned_abs(), DEAD);
 }
 
-/// The statements that look for events, with something in the place of each parameter.
+/// The statements that look for events, with something in the place of each parameter; lists have a hundred events.
 fn statements() -> BTreeSet<String> {
+    statements_for(50_000..50_100)
+}
+
+/// The same, and these events in lists.
+pub fn statements_for(events: Range<u32>) -> BTreeSet<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.sqlx");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     let queries = files.map(|text| serde_json::from_str::<Value>(&text).unwrap()["query"].as_str().unwrap().to_owned());
@@ -42,7 +48,7 @@ fn statements() -> BTreeSet<String> {
     let looks = |query: &String| !query.starts_with("INSERT INTO outbox ") && !query.ends_with("seq = 0");
     let found: BTreeSet<_> = queries.filter(|query| !aliases(query).is_empty() && looks(query)).collect();
     assert!(found.len() > 30, "{found:#?}");
-    found.iter().map(|query| filled_in(query)).collect()
+    found.iter().map(|query| filled_in(query, &events)).collect()
 }
 
 fn words(query: &str) -> Vec<&str> {
@@ -58,9 +64,9 @@ fn aliases(query: &str) -> BTreeSet<&str> {
     tables.map(|four| if four[2] == "AS" { four[3] } else { "outbox" }).collect()
 }
 
-fn filled_in(query: &str) -> String {
+fn filled_in(query: &str, events: &Range<u32>) -> String {
     let parts: Vec<_> = query.split('?').collect();
-    let between = parts.windows(2).map(|two| format!("{}{}", two[0], literal(two[0], two[1])));
+    let between = parts.windows(2).map(|two| format!("{}{}", two[0], literal(two[0], two[1], events)));
     between.chain(parts.last().map(|last| (*last).to_owned())).collect()
 }
 
@@ -88,9 +94,9 @@ const LITERALS: [(&str, &str); 20] = [
     ("(", "'x'"),
 ];
 
-fn literal(before: &str, after: &str) -> String {
+fn literal(before: &str, after: &str, events: &Range<u32>) -> String {
     if before.ends_with("JSON_TABLE(") {
-        return format!("'{}'", list(after.split(" AS ").next().unwrap()));
+        return format!("'{}'", list(after.split(" AS ").next().unwrap(), events.clone()));
     }
     if after.starts_with(" IS NULL") {
         return "NULL".to_owned();
@@ -99,16 +105,19 @@ fn literal(before: &str, after: &str) -> String {
     known.map_or("50000", |(_, literal)| *literal).to_owned()
 }
 
-/// A hundred events as a JSON array with these columns.
-fn list(columns: &str) -> Value {
-    let id = |seq: u32| format!("{seq:032x}");
-    let events = 50_000..50_100;
-    match columns {
-        columns if columns.contains("CHAR(36)") => events.map(id).collect(),
-        columns if columns.contains("CHAR(32)") => events.map(|seq| json!([id(seq), 0, seq])).collect(),
-        columns if columns.contains("'$[1]'") => events.map(|seq| json!([seq, seq])).collect(),
-        _ => events.collect(),
+/// Events as a JSON array with these columns.
+fn list(columns: &str, events: Range<u32>) -> Value {
+    let value = |column: &str, seq: u32| match column {
+        "event_id" => json!(format!("{seq:032x}")),
+        "seq" | "stream_seq" => json!(seq),
+        _ => json!(0),
+    };
+    let columns = columns.split_once("COLUMNS (").unwrap().1;
+    let names: Vec<_> = columns.split(',').map(|column| column.split_whitespace().next().unwrap()).collect();
+    if columns.contains("PATH '$')") {
+        return events.map(|seq| value(names[0], seq)).collect();
     }
+    events.map(|seq| names.iter().map(|name| value(name, seq)).collect::<Value>()).collect()
 }
 
 /// Rows that this one session has read so far, by index, by position or by going through a table.
@@ -119,7 +128,7 @@ async fn rows_read(pool: &MySqlPool) -> u64 {
 }
 
 /// A statement's rows, and how many it read for them.
-async fn cost(pool: &MySqlPool, statement: &str) -> (Vec<MySqlRow>, u64) {
+pub async fn cost(pool: &MySqlPool, statement: &str) -> (Vec<MySqlRow>, u64) {
     let (first, second) = (rows_read(pool).await, rows_read(pool).await);
     let rows = pool.fetch_all(AssertSqlSafe(statement)).await.unwrap();
     // Looking reads a table, too: as much as between the two looks before.

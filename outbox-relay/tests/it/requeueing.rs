@@ -35,7 +35,7 @@ async fn actions(world: &World) -> Vec<(String, String, u64)> {
 }
 
 both_engines! {
-    async fn a_requeued_event_is_published_and_its_held_siblings_follow(engine: Engine) {
+    async fn a_requeued_event_is_published_and_the_held_ones_behind_it_follow(engine: Engine) {
         let world = World::new(engine).await;
         let (_, events) = stopped_order(&world).await;
         let _relay = world.relay().start().await;
@@ -136,12 +136,12 @@ both_engines! {
         let world = World::new(engine).await;
         let order = Uuid::now_v7();
         let unversioned = world.append(order, 0).await; // no version 0 can be published
-        let sibling = world.append(order, 1).await;
+        let later = world.append(order, 1).await;
         let _relay = world.relay().start().await;
-        until(&world, sibling, "held").await;
+        until(&world, later, "held").await;
         let answer = world.ask(&["event", "discard", &unversioned.to_string(), "--reason", "no version"]);
         assert_eq!(answer["tombstones"], 0);
-        until(&world, sibling, "published").await;
+        until(&world, later, "published").await;
         assert_eq!(world.messages().await.len(), 1);
         let shown = world.ask(&["event", "show", &unversioned.to_string()]);
         assert!(shown["event"].is_null(), "{shown}");

@@ -157,7 +157,7 @@ both_engines! {
 
         let (held, flowing) = (world.append(order, 1).await, world.append(Uuid::now_v7(), 1).await);
         eventually("the other order flows", async || world.row(flowing).await.state == "published").await;
-        eventually("the sibling is held", async || world.row(held).await.state == "held").await;
+        eventually("the later event is held", async || world.row(held).await.state == "held").await;
     }
 }
 

@@ -1,0 +1,84 @@
+//! The table `outbox`: what stands before an event in its aggregate and is not in the stream.
+//!
+//! An aggregate may have millions of published events, so the search begins with what is not published: these are few, unless the
+//! relay is behind or much is held. Only when there are too many of them are all events of the aggregates read. The order of the
+//! joins is fixed: while the statistics lag behind an import, the optimizer would begin with the whole outbox.
+
+use runtime::mysql::Pool;
+use sqlx::types::Json;
+
+/// Unpublished events to read before the aggregates' own are cheaper, as far as anybody knows.
+const UNPUBLISHED_MAX: u32 = 4_000;
+
+/// What stands before an event.
+#[derive(Debug)]
+pub struct Earlier {
+    /// The event that was asked about.
+    pub seq: u64,
+    /// The last earlier event of its aggregate that is not in the stream.
+    pub latest: Option<u64>,
+    /// The first event of its aggregate, up to the last that was asked for, that is dead, waits for its next attempt, or is held
+    /// in front of it.
+    pub stopped: Option<u64>,
+}
+
+/// What stands before each of these events, of which one is of an aggregate, its first. Events up to `last` are looked at. Locks
+/// nothing.
+pub async fn earlier(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<Earlier>> {
+    let rows = sqlx::query!(
+        r#"SELECT asked.seq AS "seq!: u64",
+                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: u64",
+                  MIN(IF(earlier.state = 'dead' OR earlier.next_attempt_at IS NOT NULL
+                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: u64",
+                  (SELECT COUNT(*)
+                   FROM (SELECT seq
+                         FROM outbox FORCE INDEX (claim)
+                         WHERE state IN ('pending', 'held', 'dead')
+                           AND seq <= ?
+                         LIMIT ?) AS counted) AS "unpublished!: i64"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+           STRAIGHT_JOIN outbox AS asked FORCE INDEX (PRIMARY) ON asked.seq = list.seq
+           LEFT JOIN (SELECT seq, aggregate_type, aggregate_id, state, next_attempt_at
+                      FROM outbox FORCE INDEX (claim)
+                      WHERE state IN ('pending', 'held', 'dead')
+                        AND seq <= ?
+                      LIMIT ?) AS earlier
+                ON earlier.aggregate_type = asked.aggregate_type
+               AND earlier.aggregate_id = asked.aggregate_id
+           GROUP BY asked.seq"#,
+        last,
+        UNPUBLISHED_MAX,
+        Json(seqs),
+        last,
+        UNPUBLISHED_MAX
+    )
+    .fetch_all(pool)
+    .await?;
+    if rows.first().is_some_and(|row| row.unpublished >= i64::from(UNPUBLISHED_MAX)) {
+        return of_all(pool, seqs, last).await;
+    }
+    Ok(rows.into_iter().map(|row| Earlier { seq: row.seq, latest: row.latest, stopped: row.stopped }).collect())
+}
+
+/// As [`earlier`], from all events of the aggregates.
+async fn of_all(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<Earlier>> {
+    sqlx::query_as!(
+        Earlier,
+        r#"SELECT asked.seq AS "seq!: u64",
+                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: u64",
+                  MIN(IF(earlier.state = 'dead' OR earlier.next_attempt_at IS NOT NULL
+                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: u64"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+           STRAIGHT_JOIN outbox AS asked FORCE INDEX (PRIMARY) ON asked.seq = list.seq
+           STRAIGHT_JOIN outbox AS earlier FORCE INDEX (aggregate)
+                ON earlier.aggregate_type = asked.aggregate_type
+               AND earlier.aggregate_id = asked.aggregate_id
+               AND earlier.seq <= ?
+           WHERE earlier.state <> 'published'
+           GROUP BY asked.seq"#,
+        Json(seqs),
+        last
+    )
+    .fetch_all(pool)
+    .await
+}
