@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use prometheus::core::Metric;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::notification::EmailState;
 use crate::outcome::Outcome;
 use crate::repair::Repair;
 use crate::store::Receipt;
@@ -49,6 +50,9 @@ pub struct Metrics {
     emails: IntCounterVec,
     /// 1 while the email transport takes emails, as far as they have shown; 0 while the queue waits for it.
     pub email_transport_up: IntGauge,
+    queued_emails: IntGaugeVec,
+    oldest_email: Gauge,
+    emails_sampled_at: Gauge,
     repairs: IntCounterVec,
     history: IntGauge,
     gone: IntGauge,
@@ -95,6 +99,30 @@ impl Metrics {
                 "email_transport_up",
                 "0 while no email leaves because the email transport is away or refuses us, else 1.",
             )?,
+            queued_emails: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "email_queue_emails",
+                        "Emails in the database by state: pending ones, 100000 at most, and of the youngest 1000 dead ones those that nobody has decided about.",
+                    ),
+                    &["state"],
+                )?,
+            )?,
+            oldest_email: register(
+                registry,
+                Gauge::new(
+                    "email_queue_oldest_age_seconds",
+                    "Seconds since the oldest pending email was written; 0 if there is none.",
+                )?,
+            )?,
+            emails_sampled_at: register(
+                registry,
+                Gauge::new(
+                    "email_queue_sample_timestamp_seconds",
+                    "When the emails in the database were last counted, in seconds since 1970; 0 before the first time.",
+                )?,
+            )?,
             repairs: vec(
                 "inbox_consumer_repairs_total",
                 "Times that stream, consumer and database did not fit each other and were repaired, by reason.",
@@ -138,6 +166,9 @@ impl Metrics {
             self.repairs.with_label_values(&[repair.label()]).inc_by(0);
         }
         self.email_transport_up.set(1);
+        for state in [EmailState::Pending, EmailState::Dead] {
+            self.queued_emails.with_label_values(&[state.as_str()]).set(0);
+        }
         for attempt in EmailAttempt::ALL {
             self.emails.with_label_values(&[attempt.label()]).inc_by(0);
         }
@@ -180,6 +211,14 @@ impl Metrics {
     /// Counts an attempt to send an email.
     pub fn emailed(&self, attempt: EmailAttempt) {
         self.emails.with_label_values(&[attempt.label()]).inc();
+    }
+
+    /// A sample of the email queue, taken now.
+    pub fn email_queue(&self, pending: i64, oldest_seconds: f64, dead: i64) {
+        self.queued_emails.with_label_values(&[EmailState::Pending.as_str()]).set(pending);
+        self.queued_emails.with_label_values(&[EmailState::Dead.as_str()]).set(dead);
+        self.oldest_email.set(oldest_seconds);
+        self.emails_sampled_at.set(chrono::Utc::now().timestamp_micros() as f64 / 1e6);
     }
 
     /// Messages with this outcome since the process started.

@@ -8,7 +8,7 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::readiness::{Latch, Readiness, Weight};
-use runtime::{mysql, nats};
+use runtime::{connection_metrics, mysql, nats};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     pool.unready_while_refused(&readiness);
     let client = nats::connect_ready("notify-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
 
+    connection_metrics::register(&registry, &pool, &client)?;
     let monitor = Monitor::new(client.clone());
     readiness.report(Weight::Told, monitor.troubles());
     let metrics = Metrics::register(&registry)?;

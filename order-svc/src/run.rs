@@ -8,10 +8,9 @@ use prometheus::Registry;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
-use runtime::mysql;
 use runtime::mysql::Pool;
-use runtime::pool_metrics::PoolMetrics;
 use runtime::readiness::{Latch, Readiness};
+use runtime::{connection_metrics, mysql};
 use schema::event::EventType;
 use schema::names;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +34,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let nats = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
+    connection_metrics::register(&registry, &app.pool, &nats)?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
@@ -56,7 +56,6 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
 fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<(App, Vec<Lane>)> {
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
-    registry.register(Box::new(PoolMetrics::new(pool.clone())?))?;
     let outbox = Outbox::new(&config.outbox, &EventType::ALL.map(EventType::as_str), registry)?;
     let metrics = Metrics::register(registry)?;
     let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, config.group_max.into());

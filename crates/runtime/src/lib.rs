@@ -3,6 +3,7 @@
 //! Guarantees one way to start, to be watched and to stop. Knows nothing of orders, outbox or inbox.
 
 pub mod config;
+pub mod connection_metrics;
 pub mod counters;
 pub mod health;
 pub mod http;
@@ -11,7 +12,6 @@ mod misconfigured;
 pub mod mysql;
 pub mod nats;
 pub mod operator;
-pub mod pool_metrics;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;

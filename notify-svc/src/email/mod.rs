@@ -6,6 +6,7 @@
 mod config;
 mod delivery;
 mod file;
+mod gauges;
 mod hold;
 mod mailer;
 mod message;

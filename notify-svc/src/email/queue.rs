@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
 use super::delivery::Delivery;
+use super::gauges;
 use super::hold::{Hold, LEASE};
 use super::sender::{Queue, REFUSED_DELAY, Sender, UNDER_WAY_MAX};
 use super::standing::{Pace, Standing};
@@ -33,7 +34,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// Emails that come, or are done, this close together are claimed together: a claim is a commit, and takes the disk from
 /// the next order.
 const GATHER: Duration = Duration::from_millis(50);
-/// Between searches for emails that a stepped clock left far in the future.
+/// Between searches for emails that a stepped clock left far in the future, and between samples for the gauges.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// Emails that one claim puts aside for their recipient.
 const PASSED_OVER_MAX: u32 = 100;
@@ -94,6 +95,7 @@ impl Queue {
             let round = async {
                 if clock_checked_at.is_none_or(|at| at.elapsed() > CLOCK_CHECK) {
                     email_queue::bring_back(&sender.queue.pool, LEASE, REFUSED_DELAY.1).await?;
+                    gauges::sample(&sender.queue).await?;
                     clock_checked_at = Some(Instant::now());
                 }
                 sender.round(&mut under_way).await

@@ -10,6 +10,7 @@ use crate::setting::Setting;
 async fn metrics_keep_their_names_and_labels() {
     let setting = Setting::new(Engine::MySql).await;
     let service = setting.service().start().await;
+    reqwest::get(service.url("/api/notifications?state=dead")).await.unwrap();
     let text = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
     assert_series(&text, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/metrics.txt"));
 }

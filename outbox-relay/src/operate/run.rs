@@ -7,7 +7,7 @@ use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::mysql::Pool;
 use runtime::readiness::Readiness;
-use runtime::{mysql, nats};
+use runtime::{connection_metrics, mysql, nats};
 use schema::names::OUTBOX_LEASE;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let pool = mysql::pool(&config.database)?;
     pool.unready_while_refused(&readiness);
     let nats = nats::connect_ready("outbox-relay", &config.nats, &readiness).await?;
+    connection_metrics::register(&registry, &pool, &nats)?;
     lifecycle.serve_admin(admin, registry, readiness);
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));

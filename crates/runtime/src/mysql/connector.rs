@@ -1,7 +1,7 @@
 //! Makes the pool's connections, checks those that idled, and gives up those that were left in the middle of something.
 
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,20 @@ pub(super) struct Connector {
     /// When a connection was last found silent: those that are older are given up unasked, for each would take its time.
     silent_at: Mutex<Option<Instant>>,
     pub(super) doubts: AtomicU64,
+    /// Whether the database answered when a connection was last wanted; false before the first.
+    pub(super) is_up: AtomicBool,
+}
+
+/// A connection in the making. Dropped before it is made, also because nobody waits for it any longer, the database is away.
+struct Attempt<'a> {
+    is_up: &'a AtomicBool,
+    is_made: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.is_up.store(self.is_made, Ordering::Relaxed);
+    }
 }
 
 /// The place of a connection in the pool. Dropped, it is free for another one.
@@ -71,6 +85,7 @@ impl managed::Manager for Connector {
 
     /// Tries again while nobody listens, which is how a server that restarts looks.
     async fn create(&self) -> sqlx::Result<Session> {
+        let mut attempt = Attempt { is_up: &self.is_up, is_made: false };
         let mut retry = Retry::new(Duration::from_millis(20), Duration::from_millis(500));
         let mut connection = loop {
             match session::connect_for_service(&self.login.options()).await {
@@ -81,6 +96,7 @@ impl managed::Manager for Connector {
             }
         };
         let thread = Thread::of(&mut connection).await?;
+        attempt.is_made = true;
         Ok(Session { connection: Some(connection), thread })
     }
 
@@ -88,7 +104,9 @@ impl managed::Manager for Connector {
     /// shows as a transient error; after a quiet time a restart of the database must not fail one request for each.
     async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         let usable = self.check(session.connection_mut(), metrics).await;
-        if usable.is_err() {
+        if usable.is_ok() {
+            self.is_up.store(true, Ordering::Relaxed);
+        } else {
             session.hang_up();
             self.closer.close_idle(session.thread.clone());
         }
@@ -99,7 +117,7 @@ impl managed::Manager for Connector {
 impl Connector {
     pub(super) fn new(login: Login) -> Self {
         let closer = Closer::new(login.clone());
-        Self { login, closer, silent_at: Mutex::default(), doubts: AtomicU64::new(0) }
+        Self { login, closer, silent_at: Mutex::default(), doubts: AtomicU64::new(0), is_up: AtomicBool::new(false) }
     }
 
     /// Ends a connection that was left in the middle of something; it keeps its place in the pool until the server has

@@ -102,6 +102,11 @@ impl Pool {
         self.connections.manager().doubts.load(Ordering::Relaxed)
     }
 
+    /// Whether the database answered when a connection was last wanted.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connections.manager().is_up.load(Ordering::Relaxed)
+    }
+
     /// How many connections there are, may be, and are idle.
     pub(crate) fn status(&self) -> Status {
         self.connections.status()

@@ -36,7 +36,7 @@ fn series(page: &str) -> String {
             continue;
         }
         let name = if line.starts_with('#') { line } else { line.rsplit_once(' ').map_or(line, |(name, _)| name) };
-        series.push_str(name);
+        series.push_str(&name.replace(concat!("version=\"", env!("CARGO_PKG_VERSION"), '"'), "version=\"...\""));
         series.push('\n');
     }
     if !bounds.is_empty() {
