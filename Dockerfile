@@ -19,6 +19,7 @@ ENV SQLX_OFFLINE=true CARGO_INCREMENTAL=0
 COPY Cargo.toml Cargo.lock ./
 COPY schema/Cargo.toml schema/
 COPY crates/runtime/Cargo.toml crates/runtime/
+COPY crates/effect/Cargo.toml crates/effect/
 COPY crates/outbox/Cargo.toml crates/outbox/
 COPY order-svc/Cargo.toml order-svc/
 COPY outbox-relay/Cargo.toml outbox-relay/
@@ -26,7 +27,7 @@ COPY notify-svc/Cargo.toml notify-svc/
 COPY payment-svc/Cargo.toml payment-svc/
 COPY crates/stack/Cargo.toml crates/stack/
 COPY crates/bench/Cargo.toml crates/bench/
-RUN for crate in schema crates/runtime crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
+RUN for crate in schema crates/runtime crates/effect crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \
@@ -40,7 +41,7 @@ COPY outbox-relay outbox-relay
 COPY notify-svc notify-svc
 # A copied file keeps its time, which is before the stubs': cargo would take the stubs for newer.
 RUN find schema crates order-svc outbox-relay notify-svc -name '*.rs' -exec touch {} + && \
-    mkdir -p payment-svc/src crates/stack/src crates/bench/src && touch payment-svc/src/lib.rs crates/stack/src/lib.rs crates/bench/src/lib.rs && \
+    mkdir -p payment-svc/src crates/effect/src crates/stack/src crates/bench/src && touch payment-svc/src/lib.rs crates/effect/src/lib.rs crates/stack/src/lib.rs crates/bench/src/lib.rs && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc
 
 FROM ${RUNTIME_IMAGE} AS service

@@ -1,4 +1,4 @@
-//! `stack sqlx-prepare`: what `cargo sqlx prepare` does, for two databases and without sqlx-cli.
+//! `stack sqlx-prepare`: what `cargo sqlx prepare` does, for three databases and without sqlx-cli.
 //!
 //! sqlx's macros, given `DATABASE_URL`, ask that database about each query as they compile it, and write the answer
 //! into `SQLX_OFFLINE_DIR`, one file a query. They run when a crate is compiled, so each crate's root files are
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use schema::database::{Definition, NOTIFICATIONS, ORDERS};
+use schema::database::{Definition, NOTIFICATIONS, ORDERS, PAYMENTS};
 use sqlx::Connection;
 use stack::home::{Home, create_folder};
 use stack::port::Port;
@@ -25,8 +25,13 @@ use stack::scratch::Scratch;
 use stack::signals::Signals;
 
 /// Whose queries are about which database.
-static CRATES: [(&str, &Definition); 4] =
-    [("outbox", &ORDERS), ("order-svc", &ORDERS), ("outbox-relay", &ORDERS), ("notify-svc", &NOTIFICATIONS)];
+static CRATES: [(&str, &Definition); 5] = [
+    ("outbox", &ORDERS),
+    ("order-svc", &ORDERS),
+    ("outbox-relay", &ORDERS),
+    ("notify-svc", &NOTIFICATIONS),
+    ("effect", &PAYMENTS),
+];
 
 /// What to do with the descriptions.
 #[derive(Debug, clap::Args)]
@@ -80,7 +85,7 @@ async fn describe(home: &Home, scratch: &Scratch, folder: &Path) -> anyhow::Resu
     let mut server =
         MySql::start_temporary(home, MySqlOptions::temporary(Engine::MySql, scratch.path(), port.number())).await?;
     let metadata = Metadata::read(home).await?;
-    for definition in [&ORDERS, &NOTIFICATIONS] {
+    for definition in [&ORDERS, &NOTIFICATIONS, &PAYMENTS] {
         let mut admin = account::connect(&server.admin_url("")).await.context("cannot connect")?;
         account::create_database(&mut admin, definition.name).await.context("cannot create a database")?;
         admin.close().await.context("cannot disconnect")?;

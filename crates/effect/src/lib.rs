@@ -1,0 +1,28 @@
+//! Effects outside of the database, such as a charge: for whoever wants one that belongs to a transaction.
+//!
+//! Guarantees that an effect is there if and only if the transaction that [`enqueue`]d it committed; that it is performed
+//! until its outcome is known, with one idempotency key, or ends `dead` with its last error; that it is concluded once, in a
+//! transaction that may do more, whatever is killed; and that whoever performs it is told when an earlier attempt may have
+//! happened. What is done twice at the other side is up to the key and to that look-up. Relies on MySQL or MariaDB alone; the
+//! database's clock decides what is due. The tables are those of `schema/effect`.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/send_parcel.rs")]
+//! ```
+
+mod attempt;
+pub mod cli;
+mod config;
+mod effect;
+mod metrics;
+mod pace;
+mod queue;
+mod run;
+mod store;
+
+pub use attempt::STOP_TIME_MAX;
+pub use config::EffectConfig;
+pub use effect::{Attempt, Effect, New, Perform, Wake, Withdrawal};
+pub use metrics::Metrics;
+pub use queue::Queue;
+pub use store::queue::{enqueue, withdraw};
