@@ -218,6 +218,14 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// What a file says.
+    ///
+    /// # Errors
+    /// Why it can't be used; nothing of what is in it.
+    pub fn in_file(path: &Path) -> Result<Self, String> {
+        Ok(Self { text: read_secret(path)?, file: Some(path.into()) })
+    }
+
     /// The text itself, as it was at the start, for the one who connects with it.
     pub fn expose(&self) -> &str {
         &self.text
@@ -281,7 +289,9 @@ mod tests {
     #[test]
     fn a_secret_is_what_its_file_says_now() {
         let path = env::temp_dir().join(format!("secret-{}", std::process::id()));
-        let secret = Secret { text: "old".to_owned(), file: Some(path.clone().into()) };
+        fs::write(&path, "old").unwrap();
+        let secret = Secret::in_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         assert_eq!(secret.read_again().expose(), "old", "there is no file");
         for (text, now) in [("new\n", "new"), ("", "old")] {
             fs::write(&path, text).unwrap();

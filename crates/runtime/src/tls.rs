@@ -38,7 +38,8 @@ pub fn private_key(path: &str) -> Result<PathBuf, String> {
 }
 
 /// Whether what is said to a host stays on this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }

@@ -12,6 +12,7 @@ mod fuzzer;
 mod golden;
 mod servers;
 mod service;
+mod stripe;
 
 pub use cluster::Cluster;
 pub use database::Database;
@@ -21,6 +22,7 @@ pub use fuzzer::fuzz;
 pub use golden::assert_series;
 pub use servers::{MySql, Nats};
 pub use service::{Service, binary};
+pub use stripe::LocalStripe;
 
 pub use crate::Engine;
 pub use crate::port::Port;

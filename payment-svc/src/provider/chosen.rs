@@ -5,6 +5,7 @@ use anyhow::Context;
 use super::config::{Choice, ProviderConfig};
 use super::error::ProviderError;
 use super::simulated::Simulated;
+use super::stripe::Stripe;
 use super::terms::{Attempt, Charge, ChargeOutcome, IntentId, Refund, RefundOutcome, Standing};
 
 /// Who takes the money. A handle: clone it.
@@ -12,6 +13,8 @@ use super::terms::{Attempt, Charge, ChargeOutcome, IntentId, Refund, RefundOutco
 pub enum Provider {
     /// Nobody: a folder on this machine.
     Simulated(Simulated),
+    /// Stripe, or what speaks as it does.
+    Stripe(Stripe),
 }
 
 impl Provider {
@@ -27,6 +30,7 @@ impl Provider {
                     simulated.with_context(|| format!("PAYMENT_SIMULATOR_DIR {} is not writable", dir.display()))?,
                 )
             }
+            Choice::Stripe(settings) => Self::Stripe(Stripe::new(&settings)?),
         })
     }
 
@@ -38,6 +42,7 @@ impl Provider {
     pub async fn prepare(&self, charge: &Charge) -> Result<IntentId, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.prepare(charge).await,
+            Self::Stripe(stripe) => stripe.prepare(charge).await,
         }
     }
 
@@ -48,6 +53,7 @@ impl Provider {
     pub async fn charge(&self, intent: &IntentId, attempt: Attempt) -> Result<ChargeOutcome, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.charge(intent, attempt).await,
+            Self::Stripe(stripe) => stripe.charge(intent, attempt).await,
         }
     }
 
@@ -59,6 +65,7 @@ impl Provider {
     pub async fn withdraw(&self, intent: &IntentId) -> Result<ChargeOutcome, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.withdraw(intent).await,
+            Self::Stripe(stripe) => stripe.withdraw(intent).await,
         }
     }
 
@@ -69,6 +76,7 @@ impl Provider {
     pub async fn find(&self, intent: &IntentId) -> Result<Standing, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.find(intent).await,
+            Self::Stripe(stripe) => stripe.find(intent).await,
         }
     }
 
@@ -79,16 +87,18 @@ impl Provider {
     pub async fn refund(&self, refund: &Refund, attempt: Attempt) -> Result<RefundOutcome, ProviderError> {
         match self {
             Self::Simulated(simulated) => simulated.refund(refund, attempt).await,
+            Self::Stripe(stripe) => stripe.refund(refund, attempt).await,
         }
     }
 
-    /// The refund of an intent, if it has one. Changes nothing.
+    /// What became of a refund, if it was asked for. Changes nothing.
     ///
     /// # Errors
     /// See [`ProviderError`].
-    pub async fn find_refund(&self, intent: &IntentId) -> Result<Option<RefundOutcome>, ProviderError> {
+    pub async fn find_refund(&self, refund: &Refund) -> Result<Option<RefundOutcome>, ProviderError> {
         match self {
-            Self::Simulated(simulated) => simulated.find_refund(intent).await,
+            Self::Simulated(simulated) => simulated.find_refund(refund).await,
+            Self::Stripe(stripe) => stripe.find_refund(refund).await,
         }
     }
 }

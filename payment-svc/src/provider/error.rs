@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Why there is no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Nothing was sent: every charge would fail. Spends no attempt.
+    /// Nothing was sent that could take money: every charge would fail. Spends no attempt.
     #[error("payment provider is not available")]
     Unreachable(#[source] anyhow::Error),
     /// The provider refuses us: our key, our account or our settings. Every charge would fail. Spends no attempt.

@@ -7,9 +7,9 @@
 //!
 //! | error | what is known | what the caller does |
 //! | --- | --- | --- |
-//! | [`Unreachable`](ProviderError::Unreachable) | nothing was sent | tries again later, spends no attempt |
+//! | [`Unreachable`](ProviderError::Unreachable) | nothing was sent, or only a question | tries again later, spends no attempt |
 //! | [`Refused`](ProviderError::Refused) | the provider wants nothing from us: key, account or settings | tells a person and waits, spends no attempt |
-//! | [`Throttled`](ProviderError::Throttled) | this request was not carried out | waits as long as the provider says, spends no attempt |
+//! | [`Throttled`](ProviderError::Throttled) | not carried out, or another request is at it | waits as long as the provider says, spends no attempt |
 //! | [`Unknown`](ProviderError::Unknown) | it may have happened | tries again with [`Attempt::Repeat`], which looks it up first |
 //! | [`Invalid`](ProviderError::Invalid) | this charge can never work | gives it up |
 
@@ -17,12 +17,14 @@ mod chosen;
 mod config;
 mod error;
 mod simulated;
+mod stripe;
 mod terms;
 
 pub use chosen::Provider;
 pub use config::{ProviderConfig, ProviderKind};
 pub use error::ProviderError;
 pub use simulated::{LedgerEntry, Simulated, ledger, magic};
+pub use stripe::Stripe;
 pub use terms::{
     Attempt, Charge, ChargeOutcome, Currency, Decline, IntentId, MalformedTerm, Refund, RefundOutcome, Standing,
 };

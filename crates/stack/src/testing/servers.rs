@@ -15,12 +15,12 @@ use crate::process::Output;
 use crate::proxy::TcpProxy;
 use crate::server::{self, MySqlOptions, NATS_USERS, NatsPeer, NatsSetup, NatsUser};
 
-fn home() -> Home {
+pub(super) fn home() -> Home {
     Home::find().expect("tests run inside the workspace")
 }
 
 /// A folder that lives as long as the server in it. When the test is killed, `stack test` removes it.
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let parent = env::var_os(FOLDER_VARIABLE).unwrap_or_else(|| panic!("{FOLDER_VARIABLE} is not set: {HOW}"));
     tempfile::Builder::new().prefix("own-").tempdir_in(parent).expect("the workspace is writable")
 }

@@ -93,7 +93,7 @@ impl Simulated {
         let id = &refund.intent;
         let product = self.intent(id)?.product;
         if attempt == Attempt::Repeat
-            && let Some(outcome) = self.find_refund(id).await?
+            && let Some(outcome) = self.find_refund(refund).await?
         {
             return Ok(outcome);
         }
@@ -112,7 +112,8 @@ impl Simulated {
         Ok(outcome.of_refund(id))
     }
 
-    pub(super) async fn find_refund(&self, id: &IntentId) -> Result<Option<RefundOutcome>, ProviderError> {
+    pub(super) async fn find_refund(&self, refund: &Refund) -> Result<Option<RefundOutcome>, ProviderError> {
+        let id = &refund.intent;
         Ok(self.books.refund(id).map_err(unwritten)?.map(|outcome| outcome.of_refund(id)))
     }
 

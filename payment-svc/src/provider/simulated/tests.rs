@@ -109,7 +109,7 @@ async fn a_refund_can_be_refused_or_its_answer_lost() {
     assert!(matches!(simulated.refund(&refund, First).await, Err(Invalid { .. })), "nothing was charged yet");
     simulated.charge(&intent, First).await.unwrap();
     assert!(matches!(simulated.refund(&refund, First).await, Err(Unknown(_))));
-    let found = simulated.find_refund(&intent).await.unwrap();
+    let found = simulated.find_refund(&refund).await.unwrap();
     assert_eq!(simulated.refund(&refund, Repeat).await.unwrap(), found.unwrap());
     assert!(ledger(folder.path()).unwrap()[0].refunded);
 }
