@@ -21,13 +21,14 @@ COPY schema/Cargo.toml schema/
 COPY crates/runtime/Cargo.toml crates/runtime/
 COPY crates/effect/Cargo.toml crates/effect/
 COPY crates/outbox/Cargo.toml crates/outbox/
+COPY crates/inbox/Cargo.toml crates/inbox/
 COPY order-svc/Cargo.toml order-svc/
 COPY outbox-relay/Cargo.toml outbox-relay/
 COPY notify-svc/Cargo.toml notify-svc/
 COPY payment-svc/Cargo.toml payment-svc/
 COPY crates/stack/Cargo.toml crates/stack/
 COPY crates/bench/Cargo.toml crates/bench/
-RUN for crate in schema crates/runtime crates/effect crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
+RUN for crate in schema crates/runtime crates/effect crates/inbox crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \

@@ -4,19 +4,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use runtime::config::{ProcessConfig, Secret, Validate, duration};
+use inbox::InboxConfig;
+use inbox::cli::InboxVerb;
+use runtime::config::{ProcessConfig, Secret, Validate};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::NatsConfig;
 
 use crate::cli::email::EmailVerb;
-use crate::cli::gap::GapVerb;
-use crate::cli::inbox::InboxVerb;
-use crate::cli::message::MessageVerb;
 use crate::cli::status::StatusConfig;
-use crate::cli::stream::StreamVerb;
-use crate::consumer;
 use crate::email::{self, EmailConfig};
 
 /// Bytes of a request body: no request of this API has one.
@@ -46,20 +43,11 @@ pub enum Verb {
     /// Show what waits, what is dead, and how the emails are. Exits 4 if a person should act: messages or emails are dead, or
     /// the broker, if it is asked, knows no consumer; 1 if the database does not answer.
     Status(StatusConfig),
-    /// List dead messages, and decide about them.
-    #[command(subcommand)]
-    Message(MessageVerb),
     /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EmailVerb),
-    /// List the events that wait for an earlier version of their order, and let an order go on without it.
-    #[command(subcommand)]
-    Gap(GapVerb),
-    /// Have a part of the stream read again.
-    #[command(subcommand)]
-    Stream(StreamVerb),
-    /// Find out whether an event has had its effect.
-    #[command(subcommand)]
+    /// See [`InboxVerb`].
+    #[command(flatten)]
     Inbox(InboxVerb),
 }
 
@@ -86,33 +74,9 @@ pub struct RunConfig {
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
 
-    /// How long the broker waits for an answer before it delivers a message again.
-    #[arg(long, env = "ACK_WAIT", default_value = "30s", value_parser = duration)]
-    pub ack_wait: Duration,
-
-    /// Messages that one transaction may hold; fewer as long as the database can't manage so many in time.
-    #[arg(long, env = "BATCH_SIZE_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub batch_size_max: u16,
-
-    /// Messages delivered and not answered, over all replicas.
-    #[arg(long, env = "ACK_PENDING_MAX", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub ack_pending_max: u32,
-
-    /// Replicas of this service that may run at once: each may hold a whole batch.
-    #[arg(long, env = "REPLICAS_MAX", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub replicas_max: u16,
-
-    /// How long an inbox row is kept: longer than the stream's max_age and OUTBOX_RETENTION together, or nothing is purged.
-    #[arg(long, env = "INBOX_RETENTION", default_value = "45d", value_parser = duration)]
-    pub inbox_retention: Duration,
-
-    /// How long the relay keeps published events, which it may publish again: its own RETENTION. 0s: for ever, and so are inbox rows.
-    #[arg(long, env = "OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
-    pub outbox_retention: Duration,
-
-    /// Attempts after which an event whose effect the database refuses is dead. Outages spend none.
-    #[arg(long, env = "DELIVERIES_MAX", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub deliveries_max: u32,
+    /// See [`InboxConfig`].
+    #[command(flatten)]
+    pub inbox: InboxConfig,
 }
 
 /// Settings of `migrate`.
@@ -134,10 +98,7 @@ impl Validate for Config {
             Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
             Verb::Health(_) => Ok(()),
             Verb::Status(config) => config.look.validate(),
-            Verb::Message(verb) => verb.look().validate(),
             Verb::Email(verb) => verb.look().validate(),
-            Verb::Gap(verb) => verb.look().validate(),
-            Verb::Stream(verb) => verb.look().validate(),
             Verb::Inbox(verb) => verb.look().validate(),
         }
     }
@@ -148,34 +109,12 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.email.validate()?;
-        // In-progress beats begin after a third of it, again with each batch: a message must be able to outwait one batch
-        // and be processed without any.
-        let batch_time_max = 2 * consumer::ATTEMPT_TIME_MAX;
-        if self.ack_wait < batch_time_max {
-            return Err(format!(
-                "ACK_WAIT {:?} is too short: two batches may take {batch_time_max:?}, and what waits for them would be \
-                 delivered again",
-                self.ack_wait
-            ));
-        }
-        let held_max = u32::from(self.batch_size_max) * u32::from(self.replicas_max);
-        if self.ack_pending_max < held_max {
-            return Err(format!(
-                "ACK_PENDING_MAX {} is too small: REPLICAS_MAX {} batches of BATCH_SIZE_MAX {} are {held_max} messages",
-                self.ack_pending_max, self.replicas_max, self.batch_size_max
-            ));
-        }
-        if self.inbox_retention <= self.outbox_retention {
-            return Err(format!(
-                "INBOX_RETENTION {:?} is too short: the relay may publish again what is OUTBOX_RETENTION {:?} old",
-                self.inbox_retention, self.outbox_retention
-            ));
-        }
+        self.inbox.validate()?;
         let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
         if self.http_addr == admin_addr && self.http_addr.port() != 0 {
             return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
         }
-        let work_time_max = DRAIN_MAX.max(consumer::ATTEMPT_TIME_MAX).max(email::STOP_TIME_MAX);
+        let work_time_max = DRAIN_MAX.max(InboxConfig::STOP_TIME_MAX).max(email::STOP_TIME_MAX);
         if shutdown_grace <= work_time_max {
             return Err(format!(
                 "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"

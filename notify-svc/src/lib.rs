@@ -1,30 +1,19 @@
 //! notify-svc: turns order events into notifications and emails them.
 //!
-//! Guarantees exactly one effect of each event in its database, in the order of its order's versions, with any number
-//! of replicas; emails leave at least once. Relies on MySQL, on the stream that outbox-relay fills, and on nothing that
-//! the broker remembers: a full re-read is harmless. It is a library so that its parts can be tested one by one.
+//! The crate `inbox` guarantees one effect of each event in its database, in the order of its order's versions; what the
+//! effect is, `handler` says. Emails leave at least once. It is a library so that its parts can be tested one by one.
 
 pub mod cli;
 pub mod config;
-pub mod consumer;
 pub mod email;
-pub mod event;
-pub mod housekeeping;
+pub mod handler;
 pub mod http;
-pub mod message;
 pub mod metrics;
 pub mod migrate;
 pub mod notification;
-pub mod outcome;
-pub mod position;
-pub mod process;
-pub mod repair;
-pub mod resuming;
 pub mod run;
 pub mod store;
 
-use consumer::Monitor;
-use metrics::Metrics;
 use runtime::mysql::Pool;
 
 /// What the API needs. Made of handles: clone it.
@@ -32,8 +21,8 @@ use runtime::mysql::Pool;
 pub struct App {
     /// The database `notifications`.
     pub pool: Pool,
-    /// What the consumer is doing.
-    pub monitor: Monitor,
-    /// What has been counted.
-    pub metrics: Metrics,
+    /// What the inbox is doing.
+    pub monitor: inbox::consumer::Monitor,
+    /// What the inbox has counted.
+    pub inbox_metrics: inbox::metrics::Metrics,
 }

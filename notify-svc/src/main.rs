@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use notify_svc::config::{Config, Verb};
+use notify_svc::handler::{self, Notifications};
 use notify_svc::{cli, migrate, run};
 use runtime::{health, telemetry};
 
@@ -16,11 +17,8 @@ async fn main() -> ExitCode {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
         Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
-        Verb::Message(verb) => cli::message::message(verb).await,
         Verb::Email(verb) => cli::email::email(verb).await,
-        Verb::Gap(verb) => cli::gap::gap(verb).await,
-        Verb::Stream(verb) => cli::stream::stream(verb).await,
-        Verb::Inbox(verb) => cli::inbox::inbox(verb).await,
+        Verb::Inbox(verb) => verb.run(handler::source(), Notifications::default()).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
             Ok(()) => run::run(*config).await,
             Err(misconfigured) => Err(misconfigured.into()),

@@ -1,24 +1,21 @@
-//! `notify-svc run`: the consumer, the email queue, the API and the admin port, which live and stop together.
+//! `notify-svc run`: the inbox, the email queue, the API and the admin port, which live and stop together.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use inbox::{Inbox, Running};
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
-use runtime::readiness::{Latch, Readiness, Weight};
+use runtime::readiness::Readiness;
 use runtime::{connection_metrics, mysql, nats};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::consumer::{Consumer, Monitor, Settings};
 use crate::email::{Mailer, Queue, Rate};
-use crate::housekeeping::Housekeeping;
+use crate::handler::{self, Notifications};
 use crate::metrics::Metrics;
-use crate::process::{Limit, Process};
-use crate::resuming::Resuming;
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -40,74 +37,26 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let client = nats::connect_ready("notify-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
 
     connection_metrics::register(&registry, &pool, &client)?;
-    let monitor = Monitor::new(client.clone());
-    readiness.report(Weight::Told, monitor.troubles());
-    let metrics = Metrics::register(&registry)?;
-    let email_wake = Arc::new(Notify::new());
-    let app = App { pool: pool.clone(), monitor: monitor.clone(), metrics: metrics.clone() };
-    let router = http::router(app, HttpMetrics::register(&registry)?);
-    let process = Process {
-        pool: pool.clone(),
-        attempts_max: config.deliveries_max,
-        limit: Arc::new(Limit::new(usize::from(config.batch_size_max))),
-        tally: Arc::default(),
-    };
-    let resuming = Resuming {
-        process: process.clone(),
-        metrics: metrics.clone(),
-        email_wake: Arc::clone(&email_wake),
-        shutdown: shutdown.clone(),
-    };
-    let consumer = Consumer {
-        client,
-        process: process.clone(),
-        settings: Settings {
-            ack_wait: config.ack_wait,
-            batch_size_max: config.batch_size_max,
-            ack_pending_max: config.ack_pending_max,
-        },
-        monitor: monitor.clone(),
-        metrics: metrics.clone(),
-        email_wake: Arc::clone(&email_wake),
-        shutdown: shutdown.clone(),
-    };
-    let housekeeping = Housekeeping {
-        pool: pool.clone(),
-        monitor: monitor.clone(),
-        metrics: metrics.clone(),
-        inbox_retention: config.inbox_retention,
-        outbox_retention: config.outbox_retention,
-        shutdown: shutdown.clone(),
-    };
+    let handler = Notifications::default();
     let emails = Queue {
-        pool,
+        pool: pool.clone(),
         mailer,
         attempts_max: config.email.email_attempts_max,
         rate: Rate::new(config.email.email_rate_max),
-        wake: email_wake,
-        metrics: metrics.clone(),
+        wake: Arc::clone(&handler.email_wake),
+        metrics: Metrics::register(&registry)?,
         shutdown: shutdown.clone(),
     };
+    let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };
+    let inbox = Running::new(inbox, config.inbox, client, &registry)?;
+    let app = App { pool, monitor: inbox.monitor(), inbox_metrics: inbox.metrics() };
+    let router = http::router(app, HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
-    parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
-    parts.spawn("parked", resuming.run());
+    inbox.spawn(&mut parts, &readiness, &shutdown);
     parts.spawn("emails", emails.run());
-    parts.spawn("housekeeping", housekeeping.run());
-    parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "notify-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
-}
-
-/// Consumes once the database has answered. The API answers meanwhile, with 503 where it must.
-async fn consume(consumer: Consumer, database: Latch, stream: Latch) -> anyhow::Result<()> {
-    match mysql::wait_until_up(&consumer.process.pool, &consumer.shutdown).await {
-        Ok(()) => database.set(),
-        Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    Box::pin(consumer.run(stream)).await;
-    Ok(())
 }

@@ -13,8 +13,8 @@ CREATE TABLE inbox (
     stream_seq        BIGINT UNSIGNED NOT NULL,
     received_at       DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     PRIMARY KEY (consumer, event_id),
-    -- purging by age, in bounded batches
-    KEY received (received_at),
+    -- purging by age, in bounded batches: WHERE consumer = ? AND received_at < limit ORDER BY received_at
+    KEY received (consumer, received_at),
     -- which event had this version: tells a repeat from another event with a used version
     KEY version (aggregate_id, aggregate_version)
 ) ENGINE = InnoDB

@@ -44,7 +44,7 @@ CREATE TABLE inbox_reread (
     id       BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     consumer VARCHAR(64)     NOT NULL,
     from_seq BIGINT UNSIGNED NOT NULL,
-    cause    VARCHAR(32)     NOT NULL COMMENT 'operator, or what notify-svc found',
+    cause    VARCHAR(32)     NOT NULL COMMENT 'operator, or what the service found',
     reason   VARCHAR(1000)   NULL COMMENT 'of the operator',
     at       DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     PRIMARY KEY (id)

@@ -20,7 +20,8 @@ pub const TYPE: &str = "ce-type";
 pub const SUBJECT: &str = "ce-subject";
 const TIME: &str = "ce-time";
 const DATACONTENTTYPE: &str = "ce-datacontenttype";
-const AGGREGATETYPE: &str = "ce-aggregatetype";
+/// What the event is about: its type of aggregate.
+pub const AGGREGATETYPE: &str = "ce-aggregatetype";
 /// The header that says which version of the aggregate the event made.
 pub const AGGREGATEVERSION: &str = "ce-aggregateversion";
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Auth, Client, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
+pub use async_nats::Client;
+use async_nats::{Auth, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
 
 use crate::config::{Secret, Validate};
 use crate::readiness::Readiness;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use runtime::operator::decision::{self, DecisionConfig};
 use runtime::operator::table::{Table, fields, or_dash};
 use runtime::operator::{LookConfig, time};
 use runtime::terminal::one_line;
@@ -11,7 +12,6 @@ use schema::ids::NotificationId;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::DecisionConfig;
 use crate::notification::EmailState;
 use crate::store::email_action::{self, Action, Email, Verb};
 
@@ -272,5 +272,5 @@ fn tell(act: &DecisionConfig, decided: Decided) -> anyhow::Result<ExitCode> {
         Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
         None => format!("{} emails {}\n", decided.emails.len(), decided.outcome),
     })?;
-    Ok(super::decided(decided.reason.is_none()))
+    Ok(decision::decided(decided.reason.is_none()))
 }

@@ -2,18 +2,21 @@
 //! status, whether a person should act.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use inbox::consumer::Monitor;
+use inbox::store::{inbox_dead, inbox_parked, inbox_position};
 use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::operator::LookConfig;
 use runtime::operator::table::{fields, or_dash};
 use serde::Serialize;
 
-use crate::consumer::Monitor;
+use crate::handler;
 use crate::notification::EmailState;
-use crate::store::{email_count, inbox_dead, inbox_parked, inbox_position};
+use crate::store::email_count;
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -72,6 +75,7 @@ struct Consumer {
 /// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
+    let source = handler::source();
     let mut emails = Vec::new();
     for state in EmailState::ALL {
         let count = email_count::count(&pool, state).await.context("counting the emails")?;
@@ -80,11 +84,11 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let asks_broker = config.nats_url.is_some();
     let mut status = Status {
         problems: Vec::new(),
-        parked_events: inbox_parked::count(&pool).await.context("counting the parked events")?,
-        dead_messages: inbox_dead::count(&pool).await.context("counting the dead messages")?,
+        parked_events: inbox_parked::count(&pool, &source).await.context("counting the parked events")?,
+        dead_messages: inbox_dead::count(&pool, &source).await.context("counting the dead messages")?,
         emails,
         emails_overdue: email_count::count_overdue(&pool).await.context("counting the emails")?,
-        position: inbox_position::show(&pool).await.context("reading the position")?.map(|shown| Position {
+        position: inbox_position::show(&pool, &source).await.context("reading the position")?.map(|shown| Position {
             floor: shown.floor,
             highest: shown.highest,
             gone: shown.gone,
@@ -119,7 +123,7 @@ fn problems(status: &Status, asks_broker: bool) -> Vec<String> {
 
 async fn ask(config: NatsConfig) -> anyhow::Result<Option<Consumer>> {
     let client = nats::connect("notify-svc status", &config).await.context("NATS_URL is malformed")?;
-    let status = Monitor::new(client).status_once_connected().await;
+    let status = Monitor::new(client, Arc::new(handler::source())).status_once_connected().await;
     Ok(status.consumer.map(|consumer| Consumer {
         pending: consumer.pending,
         ack_pending: consumer.ack_pending,

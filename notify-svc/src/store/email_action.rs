@@ -3,11 +3,11 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use runtime::operator::decision::By;
 use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
 use sqlx::types::Json;
 
-use super::inbox_action::By;
 use crate::notification::EmailState;
 
 /// An email and where it stands.

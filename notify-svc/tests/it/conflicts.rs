@@ -18,10 +18,10 @@ both_engines! {
         setting.until_all_answered().await;
         assert_eq!(setting.count("notifications").await, 1);
         assert_eq!((stat(&service, "conflicts").await, stat(&service, "duplicates").await), (1, 1));
-        assert_eq!(metric(&service, r#"inbox_messages_total{outcome="conflict"}"#).await, 1.0);
+        assert_eq!(metric(&service, r#"inbox_messages_total{consumer="notify-svc",outcome="conflict"}"#).await, 1.0);
         let (_, dead) = verb_json(&setting, &["message", "list"]);
         assert!(dead[0]["reason"].as_str().unwrap().starts_with("conflict: "), "{dead}");
-        eventually("the alarm's gauge says so", async || metric(&service, "inbox_dead_messages").await == 1.0).await;
+        eventually("the alarm's gauge says so", async || metric(&service, r#"inbox_dead_messages{consumer="notify-svc"}"#).await == 1.0).await;
     }
 
     async fn a_payload_in_other_spacing_and_key_order_is_the_same_event(engine: Engine) {

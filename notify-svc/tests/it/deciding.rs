@@ -63,14 +63,14 @@ both_engines! {
         let service = setting.service().start().await;
         let spoilt = dead_first_version(&setting).await;
         let (_, gaps) = verb_json(&setting, &["gap", "list"]);
-        assert_eq!(gaps[0]["order_id"], spoilt.order_id().to_string());
+        assert_eq!(gaps[0]["aggregate_id"], spoilt.order_id().to_string());
         assert_eq!((&gaps[0]["missing_version"], &gaps[0]["waiting_version"]), (&1.into(), &2.into()));
         assert_eq!((&gaps[0]["event_type"], &gaps[0]["attempts"]), (&"order.cancelled".into(), &0.into()));
         let (_, dead) = verb_json(&setting, &["message", "list"]);
         let id = dead[0]["id"].to_string();
         let event = &spoilt.envelope;
         let named = [("event_id", event.event_id.to_string()), ("event_type", event.event_type.clone())];
-        for (name, value) in named.into_iter().chain([("order_id", spoilt.order_id().to_string()), ("version", "1".to_owned())]) {
+        for (name, value) in named.into_iter().chain([("aggregate_id", spoilt.order_id().to_string()), ("version", "1".to_owned())]) {
             assert_eq!(dead[0][name], value, "{dead}");
         }
         let (_, shown) = verb_json(&setting, &["message", "show", &id]);
@@ -132,7 +132,7 @@ both_engines! {
         setting.until_count("inbox_dead", 1).await;
         let id = verb_json(&setting, &["message", "list"]).1[0]["id"].to_string();
         let (is_discarded, said) = verb(&setting, &["message", "discard", &id, "--reason", "x"]);
-        assert!(!is_discarded && said.contains("version 1 of the order has had no effect yet"), "{said}");
+        assert!(!is_discarded && said.contains("version 1 of it has had no effect yet"), "{said}");
         assert_eq!(setting.count("inbox").await, 0, "a refusal writes nothing");
     }
 
@@ -148,9 +148,9 @@ both_engines! {
             verb_json(&setting, &["gap", "skip", &order.to_string(), "--through", through, "--reason", "lost in the migration"])
         };
         for (order, through, why) in [
-            (order_id, "4", "version 4 of the order is there and waits"),
-            (order_id, "9", "version 4 of the order is there and waits"),
-            (OrderId::generate(), "3", "no event of this order waits"),
+            (order_id, "4", "version 4 of it is there and waits"),
+            (order_id, "9", "version 4 of it is there and waits"),
+            (OrderId::generate(), "3", "no event of this id waits"),
         ] {
             let (is_skipped, said) = skip(order, through);
             assert!(!is_skipped && said["reason"].as_str().unwrap().starts_with(why), "{said}");
@@ -218,7 +218,7 @@ async fn every_verb_prints_a_table_and_helps() {
     for (arguments, expected) in [
         (&["status"][..], "dead messages   1"),
         (&["message", "list"], "malformed payload"),
-        (&["message", "show", "1"], "header    ce-id: "),
+        (&["message", "show", "1"], "header     ce-id: "),
         (&["gap", "list"], "missing  waiting"),
         (&["gap", "skip", "--help"], "--through"),
         (&["stream", "reread", "--help"], "--since"),

@@ -2,9 +2,12 @@
 //! nothing of an order, and go through the same gates.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use notify_svc::process::{Unskippable, skip};
-use notify_svc::store::inbox_action::By;
+use inbox::Inbox;
+use inbox::process::Unskippable;
+use notify_svc::handler::{self, Notifications};
+use runtime::operator::decision::By;
 use schema::aggregate::AggregateId;
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
@@ -54,13 +57,17 @@ both_engines! {
         setting.publish(&[&spoilt, &wild, &event("1", 2), &event("10%", 2), &event("10_", 2)]).await;
         setting.until_count("inbox_dead", 2).await;
         setting.until_count("inbox_parked", 3).await;
-        let pool = setting.database.service_pool("notify_svc", 2);
+        let inbox = Inbox {
+            pool: setting.database.service_pool("notify_svc", 2),
+            source: Arc::new(handler::source()),
+            handler: Notifications::default(),
+        };
         let one = NonZeroU32::MIN;
         let by = By { actor: "ada", reason: "a test" };
         for free in ["1", "10%"] {
-            skip(&pool, free.parse::<AggregateId>().unwrap(), one, by).await.unwrap();
+            inbox.skip(free.parse::<AggregateId>().unwrap(), one, by).await.unwrap();
         }
-        let refused = skip(&pool, "10_".parse().unwrap(), one, by).await.unwrap_err();
+        let refused = inbox.skip("10_".parse().unwrap(), one, by).await.unwrap_err();
         assert!(matches!(refused, Unskippable::IsDead(_)), "{refused:?}");
         eventually("the others went on", async || setting.count("inbox_parked").await == 1).await;
     }

@@ -11,6 +11,7 @@ mod email_faults;
 mod email_verbs;
 mod email_verdicts;
 mod emails;
+mod foreign;
 mod fuzzing;
 mod hostile;
 mod keys;

@@ -34,7 +34,7 @@ both_engines! {
         setting.publish(&[&Published::created()]).await;
         eventually("it is told", async || {
             let (status, said) = readyz(&service).await;
-            status == 200 && said.contains("\ndatabase-refuses: ") && said.contains("schema/grants/notifications.sql")
+            status == 200 && said.contains("\ndatabase-refuses: ") && said.contains("schema/grants")
         })
         .await;
         get(&service, "/api/events/status").await;

@@ -46,7 +46,7 @@ both_engines! {
             setting.count("notifications").await == 1
         })
         .await;
-        eventually("the gauge says so", async || metric(&one, "inbox_parked_events").await == 4500.0).await;
+        eventually("the gauge says so", async || metric(&one, r#"inbox_parked_events{consumer="notify-svc"}"#).await == 4500.0).await;
         // Some come at once, as duplicates of what is parked, before the missing ones do.
         publish(&setting, &orders.iter().map(|order| at_version(1, *order)).collect::<Vec<_>>()).await;
         until_notified(&setting, 2 * MANY + 1).await;

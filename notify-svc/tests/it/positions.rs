@@ -110,7 +110,7 @@ both_engines! {
     async fn history_holds_up_no_new_event_and_survives_a_crash(engine: Engine) {
         const HISTORY: i64 = 20_000;
         let setting = Setting::new(engine).await;
-        let quiet = || setting.service().env("EMAIL_TRANSPORT", "log").env("LOG_FILTER", "warn,notify_svc::consumer=debug");
+        let quiet = || setting.service().env("EMAIL_TRANSPORT", "log").env("LOG_FILTER", "warn,inbox::consumer=debug");
         let mut service = quiet().start().await;
         publish(&setting, 20_000).await;
         eventually_within(Duration::from_secs(60), "all is processed", async || {
@@ -269,7 +269,7 @@ async fn messages_that_a_limit_dropped_unread_are_told() {
     publish(&setting, 9).await;
     setting.jetstream().await.update_stream(config).await.unwrap();
     service.restart().await;
-    let series = "inbox_gone_messages";
+    let series = r#"inbox_gone_messages{consumer="notify-svc"}"#;
     eventually_within(REPAIRED_WITHIN, "what is gone is told", async || metric(&service, series).await == 8.0).await;
     assert_eq!(get(&service, "/api/events/status").await["position"]["gone"], 8);
     let (is_success, status) = verb_json(&setting, &["status"]);

@@ -14,7 +14,7 @@ use crate::setting::{Published, Setting, metric, stat};
 pub(crate) const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn repairs(service: &Service, reason: &str) -> f64 {
-    metric(service, &format!(r#"inbox_consumer_repairs_total{{reason="{reason}"}}"#)).await
+    metric(service, &format!(r#"inbox_consumer_repairs_total{{consumer="notify-svc",reason="{reason}"}}"#)).await
 }
 
 pub(crate) async fn until_repaired(service: &Service, reason: &str) {

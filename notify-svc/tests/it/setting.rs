@@ -76,7 +76,7 @@ impl Setting {
             .env("EMAIL_TRANSPORT", "file")
             .env("EMAIL_DIR", self.emails.path().to_str().unwrap())
             .env("EMAIL_FROM", "Web Store <orders@example.com>")
-            .env("LOG_FILTER", "info,notify_svc=debug")
+            .env("LOG_FILTER", "info,notify_svc=debug,inbox=debug")
     }
 
     pub(crate) async fn jetstream(&self) -> jetstream::Context {

@@ -1,5 +1,6 @@
 //! What the verbs of every program share: how they reach the database, who acts, and how they answer.
 
+pub mod decision;
 pub mod progress;
 pub mod table;
 

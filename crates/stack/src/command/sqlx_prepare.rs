@@ -25,10 +25,11 @@ use stack::scratch::Scratch;
 use stack::signals::Signals;
 
 /// Whose queries are about which database.
-static CRATES: [(&str, &Definition); 5] = [
+static CRATES: [(&str, &Definition); 6] = [
     ("outbox", &ORDERS),
     ("order-svc", &ORDERS),
     ("outbox-relay", &ORDERS),
+    ("inbox", &NOTIFICATIONS),
     ("notify-svc", &NOTIFICATIONS),
     ("effect", &PAYMENTS),
 ];
