@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, register_gauge_with_registry as gauge,
+    register_histogram_with_registry as histogram, register_int_counter_with_registry as counter,
+    register_int_gauge_with_registry as int_gauge,
 };
+use runtime::counters;
 
 use crate::event::Event;
 use crate::limits::{Cause, PutOff};
-use crate::store::outbox_count::{State, StateCount};
 
 /// Bounds of the latency buckets, in seconds.
 const BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
@@ -41,25 +44,57 @@ impl Path {
     }
 }
 
+/// What became of an event that was given to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// The stream has it now.
+    Stored,
+    /// The stream had it.
+    Duplicate,
+    /// The broker did not take it, alone or in its batch.
+    Refused,
+    /// The stream ended elsewhere than expected: it is published again at once.
+    Fenced,
+    /// The broker is connected, and did not answer in time.
+    Timeout,
+    /// There was no connection to the broker, or it went.
+    NoConnection,
+}
+
+impl Publish {
+    const ALL: [Self; 6] =
+        [Self::Stored, Self::Duplicate, Self::Refused, Self::Fenced, Self::Timeout, Self::NoConnection];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Fenced => "fenced",
+            Self::Timeout => "timeout",
+            Self::NoConnection => "no_connection",
+        }
+    }
+}
+
 /// Handles of the metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     claimed: IntCounter,
+    publishes: IntCounterVec,
     pubacks: IntCounterVec,
     batches: IntCounterVec,
     batch_events: Histogram,
     recovered: IntCounter,
     puback_seconds: Histogram,
     event_seconds: Histogram,
+    last_published: Gauge,
     far_off: IntCounter,
-    waiting: IntGauge,
     failures: IntCounterVec,
     paused: IntGauge,
     lease_held: IntGauge,
     lease_losses: IntCounter,
     stale_settles: IntCounter,
-    backlog: IntGaugeVec,
-    oldest: GaugeVec,
 }
 
 impl Metrics {
@@ -68,108 +103,79 @@ impl Metrics {
     /// # Errors
     /// If one is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            claimed: IntCounter::new("relay_claimed_events_total", "Events claimed to be published.")?,
-            pubacks: IntCounterVec::new(
-                Opts::new("relay_pubacks_total", "PubAcks by whether the stream stored the event or had it already."),
-                &["result"],
+        Ok(Self {
+            claimed: counter!("relay_claimed_events_total", "Events claimed to be published.", registry)?,
+            publishes: counters::register(
+                registry,
+                "relay_publishes_total",
+                "Events given to the broker, each time, by what became of them: fenced is refused for where the stream ends \
+                 and tried again at once, timeout is no answer in time. A connection that could not be made counts as one, \
+                 no_connection.",
+                "outcome",
+                &Publish::ALL.map(Publish::as_str),
             )?,
-            batches: IntCounterVec::new(
-                Opts::new("relay_batches_total", "Batches that were published, by the path that they took."),
-                &["path"],
+            pubacks: counters::register(
+                registry,
+                "relay_pubacks_total",
+                "PubAcks by whether the stream stored the event or had it already.",
+                "result",
+                &[Publish::Stored, Publish::Duplicate].map(Publish::as_str),
             )?,
-            batch_events: Histogram::with_opts(
-                HistogramOpts::new("relay_batch_events", "Events in a batch.").buckets(BATCH_BUCKETS.to_vec()),
+            batches: counters::register(
+                registry,
+                "relay_batches_total",
+                "Batches that were published, by the path that they took.",
+                "path",
+                &Path::ALL.map(Path::as_str),
             )?,
-            recovered: IntCounter::new(
+            batch_events: histogram!("relay_batch_events", "Events in a batch.", BATCH_BUCKETS.to_vec(), registry)?,
+            recovered: counter!(
                 "relay_recovered_events_total",
                 "Events that were found in the stream though nobody had settled them.",
+                registry
             )?,
-            puback_seconds: Histogram::with_opts(
-                HistogramOpts::new(
-                    "relay_puback_duration_seconds",
-                    "From publish to PubAck, of an event or of an atomic batch.",
-                )
-                .buckets(BUCKETS.to_vec()),
+            puback_seconds: histogram!(
+                "relay_puback_duration_seconds",
+                "From publish to PubAck, of an event or of an atomic batch.",
+                BUCKETS.to_vec(),
+                registry
             )?,
-            event_seconds: Histogram::with_opts(
-                HistogramOpts::new("relay_event_duration_seconds", "From the event's insertion to its settle.")
-                    .buckets(BUCKETS.to_vec()),
+            event_seconds: histogram!(
+                "relay_event_duration_seconds",
+                "From the event's insertion to its settle.",
+                BUCKETS.to_vec(),
+                registry
             )?,
-            far_off: IntCounter::new(
+            last_published: gauge!(
+                "relay_last_published_timestamp_seconds",
+                "Unix time at which this relay last settled a published event; 0 if it has settled none.",
+                registry
+            )?,
+            far_off: counter!(
                 "relay_far_off_events_total",
                 "Published events whose occurred_at is more than an hour away from their insertion.",
+                registry
             )?,
-            waiting: IntGauge::new(
-                "outbox_waiting_events",
-                "Events that wait for their next attempt or for a limit, 100000 at most; sampled by the active relay, else 0.",
+            failures: counters::register(
+                registry,
+                "relay_failures_total",
+                "Reasons that kept events from being published, by class.",
+                "class",
+                &FAILURES,
             )?,
-            failures: IntCounterVec::new(
-                Opts::new("relay_failures_total", "Reasons that kept events from being published, by class."),
-                &["class"],
-            )?,
-            paused: IntGauge::new(
+            paused: int_gauge!(
                 "relay_paused",
                 "1 while the broker or the database is away; of a relay that stands by, the database.",
+                registry
             )?,
-            lease_held: IntGauge::new("relay_lease_held", "1 while this relay is the active one.")?,
-            lease_losses: IntCounter::new("relay_lease_losses_total", "Tenures that ended without a stop.")?,
-            stale_settles: IntCounter::new(
+            lease_held: int_gauge!("relay_lease_held", "1 while this relay is the active one.", registry)?,
+            lease_losses: counter!("relay_lease_losses_total", "Tenures that ended without a stop.", registry)?,
+            stale_settles: counter!(
                 "relay_stale_settles_total",
                 "Batches that were not settled because another relay had taken over.",
+                registry
             )?,
-            backlog: IntGaugeVec::new(
-                Opts::new("outbox_events", "Events in the outbox by state; sampled by the active relay, else 0."),
-                &["state"],
-            )?,
-            oldest: GaugeVec::new(
-                Opts::new(
-                    "outbox_oldest_age_seconds",
-                    "Seconds since the oldest event of a state was inserted, pending ones that wait for their next attempt left out; 0 if there is none.",
-                ),
-                &["state"],
-            )?,
-        };
-        metrics.start_at_zero();
-        metrics.collectors().into_iter().try_for_each(|collector| registry.register(collector))?;
-        Ok(metrics)
-    }
-
-    fn start_at_zero(&self) {
-        for result in ["stored", "duplicate"] {
-            self.pubacks.with_label_values(&[result]);
-        }
-        for path in Path::ALL {
-            self.batches.with_label_values(&[path.as_str()]);
-        }
-        for class in FAILURES {
-            self.failures.with_label_values(&[class]);
-        }
-        for state in State::ALL {
-            self.backlog.with_label_values(&[state.as_str()]);
-            self.oldest.with_label_values(&[state.as_str()]);
-        }
-    }
-
-    fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
-        vec![
-            Box::new(self.claimed.clone()),
-            Box::new(self.pubacks.clone()),
-            Box::new(self.batches.clone()),
-            Box::new(self.batch_events.clone()),
-            Box::new(self.recovered.clone()),
-            Box::new(self.puback_seconds.clone()),
-            Box::new(self.event_seconds.clone()),
-            Box::new(self.far_off.clone()),
-            Box::new(self.waiting.clone()),
-            Box::new(self.failures.clone()),
-            Box::new(self.paused.clone()),
-            Box::new(self.lease_held.clone()),
-            Box::new(self.lease_losses.clone()),
-            Box::new(self.stale_settles.clone()),
-            Box::new(self.backlog.clone()),
-            Box::new(self.oldest.clone()),
-        ]
+        })
     }
 
     /// Events were claimed to be published.
@@ -177,21 +183,18 @@ impl Metrics {
         self.claimed.inc_by(events as u64);
     }
 
-    /// The broker acknowledged an event that it stored.
-    pub fn puback(&self, duration: Duration) {
-        self.pubacks.with_label_values(&["stored"]).inc();
+    /// The broker acknowledged events that it stored, as one batch if they are several.
+    pub fn stored(&self, duration: Duration, events: u64) {
+        self.published(Publish::Stored, events);
         self.puback_seconds.observe(duration.as_secs_f64());
     }
 
-    /// The broker acknowledged an event that it had already.
-    pub fn duplicate(&self) {
-        self.pubacks.with_label_values(&["duplicate"]).inc();
-    }
-
-    /// The broker acknowledged a batch at once.
-    pub fn batch_puback(&self, duration: Duration, events: u64) {
-        self.pubacks.with_label_values(&["stored"]).inc_by(events);
-        self.puback_seconds.observe(duration.as_secs_f64());
+    /// What became of events that were given to the broker.
+    pub fn published(&self, outcome: Publish, events: u64) {
+        self.publishes.with_label_values(&[outcome.as_str()]).inc_by(events);
+        if matches!(outcome, Publish::Stored | Publish::Duplicate) {
+            self.pubacks.with_label_values(&[outcome.as_str()]).inc_by(events);
+        }
     }
 
     /// A batch is published.
@@ -209,6 +212,9 @@ impl Metrics {
     pub fn settled(&self, published: &[Event], retries: usize, dead: usize, forgotten: usize) {
         for event in published {
             self.event_seconds.observe(event.age().as_secs_f64());
+        }
+        if !published.is_empty() {
+            self.last_published.set(unix_seconds());
         }
         let mut far_off = published.iter().filter(|event| event.is_far_off).peekable();
         if let Some(event) = far_off.peek() {
@@ -259,15 +265,9 @@ impl Metrics {
     pub fn stale_settle(&self) {
         self.stale_settles.inc();
     }
+}
 
-    /// A sample of the events that wait.
-    pub fn sample_waiting(&self, events: i64) {
-        self.waiting.set(events);
-    }
-
-    /// A sample of the table.
-    pub fn sample(&self, state: State, count: &StateCount) {
-        self.backlog.with_label_values(&[state.as_str()]).set(count.events);
-        self.oldest.with_label_values(&[state.as_str()]).set(count.oldest_seconds.unwrap_or(0.0));
-    }
+/// Now.
+pub fn unix_seconds() -> f64 {
+    Utc::now().timestamp_micros() as f64 / 1e6
 }

@@ -13,7 +13,7 @@ use runtime::nats::{self, NatsConfig};
 use crate::config::PublishPath;
 use crate::config::StreamConfig;
 use crate::heal::{Acks, LossMetrics, Watch, Watcher};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Publish};
 use crate::publish::{Outage, Publisher};
 use crate::stream::StreamMaker;
 use crate::terms::Terms;
@@ -54,7 +54,10 @@ impl Lines {
     /// # Errors
     /// If no server takes the connection.
     pub async fn connect(&self) -> Result<Line, Outage> {
-        let away = |reason: String| Outage(format!("{NOT_CONNECTED}: {reason}"));
+        let away = |reason: String| {
+            self.metrics.published(Publish::NoConnection, 1);
+            Outage(format!("{NOT_CONNECTED}: {reason}"))
+        };
         let client = tokio::time::timeout(self.publish_timeout, nats::connect_once("outbox-relay", &self.nats)).await;
         let client = client.map_err(|late| away(late.to_string()))?.map_err(|error| away(format!("{error:#}")))?;
         let name = self.stream.name.clone();

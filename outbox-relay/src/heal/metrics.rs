@@ -1,6 +1,9 @@
 //! The metrics of the loss detector. Labels come from closed sets and are all there at 0 from the start.
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, Registry, register_gauge_with_registry as gauge,
+    register_int_counter_with_registry as counter, register_int_gauge_with_registry as int_gauge,
+};
 use runtime::counters;
 
 use super::sign::Sign;
@@ -25,7 +28,7 @@ impl LossMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let signs = Sign::ALL.map(Sign::as_str);
         let by_sign = |name, help| counters::register(registry, name, help, "sign", &signs);
-        let metrics = Self {
+        Ok(Self {
             checks: by_sign(
                 "relay_deep_checks_total",
                 "Comparisons of the outbox with the stream, by the sign that led to them.",
@@ -34,32 +37,31 @@ impl LossMetrics {
                 "relay_losses_total",
                 "Losses of the broker that were found, by the sign that gave them away.",
             )?,
-            healed: IntCounter::new(
+            healed: counter!(
                 "relay_healed_events_total",
                 "Events that the broker had acknowledged and lost, made pending again.",
+                registry
             )?,
-            proven: IntGauge::new(
+            proven: int_gauge!(
                 "stream_proven_sequence",
-                "The stream is proven up to this sequence; sampled by the active relay, else 0.",
+                "The stream is proven up to this sequence. Sampled by every relay: take the highest.",
+                registry
             )?,
-            proven_age: Gauge::new(
+            proven_age: gauge!(
                 "stream_proven_age_seconds",
                 "Seconds since the moment whose stream is proven: each message that it held then was still there after \
-                 PROOF_HORIZON. Before the first proof, seconds since a relay first checked the stream. Sampled by the \
-                 active relay, else 0.",
+                 PROOF_HORIZON. Before the first proof, seconds since a relay first checked the stream. Sampled by \
+                 every relay: take the highest.",
+                registry
             )?,
-            unread_dropped: IntGauge::new(
+            unread_dropped: int_gauge!(
                 "stream_unread_dropped_messages",
                 "About how many messages the limits of the stream dropped before every durable consumer had them. Above 0 \
-                 nothing more is proven or purged, until the limits are changed and what they dropped is published again; \
-                 sampled by the active relay, else 0.",
+                 nothing more is proven or purged, until the limits are changed and what they dropped is published again. \
+                 Sampled by every relay: take the highest.",
+                registry
             )?,
-        };
-        registry.register(Box::new(metrics.healed.clone()))?;
-        registry.register(Box::new(metrics.proven.clone()))?;
-        registry.register(Box::new(metrics.proven_age.clone()))?;
-        registry.register(Box::new(metrics.unread_dropped.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// A deep check began.

@@ -1,6 +1,9 @@
 //! The metrics of pauses, retention and release.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{
+    IntCounter, IntGauge, Registry, register_int_counter_with_registry as counter,
+    register_int_gauge_with_registry as int_gauge,
+};
 
 /// Handles of the metrics of these loops.
 #[derive(Clone, Debug)]
@@ -15,13 +18,14 @@ impl HousekeepingMetrics {
     /// # Errors
     /// If one is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            paused_patterns: IntGauge::new("relay_paused_patterns", "Subject patterns that an operator paused.")?,
-            purged: IntCounter::new("relay_purged_events_total", "Published events deleted after their retention.")?,
-        };
-        registry.register(Box::new(metrics.paused_patterns.clone()))?;
-        registry.register(Box::new(metrics.purged.clone()))?;
-        Ok(metrics)
+        Ok(Self {
+            paused_patterns: int_gauge!(
+                "relay_paused_patterns",
+                "Subject patterns that an operator paused.",
+                registry
+            )?,
+            purged: counter!("relay_purged_events_total", "Published events deleted after their retention.", registry)?,
+        })
     }
 
     /// So many patterns are paused now.

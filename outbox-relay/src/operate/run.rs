@@ -17,8 +17,9 @@ use crate::config::RunConfig;
 use crate::drain::claim::Rules;
 use crate::drain::line::Lines;
 use crate::drain::relay::Relay;
+use crate::drain::sampler::Sampler;
 use crate::drain::settler::Settler;
-use crate::drain::{sampler, wake};
+use crate::drain::wake;
 use crate::heal::{Acks, LossMetrics};
 use crate::hold::housekeeping::Housekeeping;
 use crate::hold::metrics::HousekeepingMetrics;
@@ -52,12 +53,12 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     pool.unready_while_refused(&readiness);
     let nats = nats::connect_ready("outbox-relay", &config.nats, &readiness).await?;
     connection_metrics::register(&registry, &pool, &nats)?;
+    let sampler = Sampler::register(&registry, pool.clone(), losses.clone())?;
     lifecycle.serve_admin(admin, registry, readiness);
     let hints = Arc::new(Notify::new());
     lifecycle.spawn("wake", wake::listen(nats.clone(), config.wake_subject.clone(), hints.clone(), shutdown.clone()));
     let lease = Lease::new(pool.clone(), OUTBOX_LEASE, config.lease_time, metrics.clone());
-    let sample = sampler::run(pool.clone(), lease.activity(), metrics.clone(), losses.clone(), shutdown.clone());
-    lifecycle.spawn("sampler", sample);
+    lifecycle.spawn("sampler", sampler.run(shutdown.clone()));
     let lines = lines(&config, &pool, &metrics, losses);
     let (pauses, terms) = (Pauses::default(), lines.terms.clone());
     let housekeeping = Housekeeping {

@@ -17,13 +17,13 @@ use async_nats::jetstream::publish::PublishAck;
 use runtime::telemetry::chain;
 use uuid::Uuid;
 
-use super::faults::{Fault, classify};
+use super::faults::{Fault, classify, silence};
 use super::fence::Expected;
 use super::queue::Queue;
 use super::{Break, Publisher, Report, message};
 use crate::event::Event;
 use crate::lease::Tenure;
-use crate::metrics::Path;
+use crate::metrics::{Path, Publish};
 
 const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
 const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
@@ -89,6 +89,7 @@ impl Publisher {
             Err(_) => "the connection takes no messages".to_owned(),
         };
         let count = events.len();
+        self.metrics.published(Publish::NoConnection, count as u64);
         queue.put_back(events.into_iter());
         Err(Break::Batch { events: count, reason })
     }
@@ -102,15 +103,21 @@ impl Publisher {
         let started = Instant::now();
         let ack = match tokio::time::timeout(self.timeout, self.send_last(staged)).await {
             Ok(Ok(ack)) => ack,
-            Ok(Err(error)) => return Err(not_stored(&error, events.len())),
-            Err(_) => return Err(Break::outage("no PubAck of a batch in time".to_owned())),
+            Ok(Err(error)) => {
+                self.metrics.published(self.outcome(&error), events.len() as u64);
+                return Err(not_stored(&error, events.len()));
+            }
+            Err(_) => {
+                self.metrics.published(silence(self.is_connected()), events.len() as u64);
+                return Err(Break::outage("no PubAck of a batch in time".to_owned()));
+            }
         };
         let count = events.len();
         if ack.batch_id.as_ref() != Some(batch) || ack.batch_size != Some(count as u64) {
             let reason = "the server does not know atomic batches".to_owned();
             return Err(Break::Batch { events: count, reason });
         }
-        self.metrics.batch_puback(started.elapsed(), count as u64);
+        self.metrics.stored(started.elapsed(), count as u64);
         self.metrics.batch(Path::Atomic, count);
         self.fence.stored(ack.sequence, count);
         Ok(ack.sequence + 1 - count as u64)

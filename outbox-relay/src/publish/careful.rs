@@ -18,6 +18,7 @@ use super::queue::Queue;
 use super::{Break, Outcome, Publisher, Report, message};
 use crate::event::Event;
 use crate::lease::Tenure;
+use crate::metrics::Publish;
 
 /// Single events under way at once, if the fence allows it.
 const IN_FLIGHT_MAX: usize = 512;
@@ -58,7 +59,11 @@ impl Publisher {
                         under_way.push_back(Sent { event, at, answer });
                     }
                     // It never left, so the numbers still come true.
-                    Err(error) => self.conclude(event, Err(error), queue, report).map_or(Ok(()), Err)?,
+                    Err(error) => {
+                        let answer = Err(error);
+                        self.count(&answer, 1);
+                        self.conclude(event, answer, queue, report).map_or(Ok(()), Err)?;
+                    }
                 }
             }
             let Some(Sent { event, at, answer }) = under_way.pop_front() else { return Ok(()) };
@@ -77,7 +82,7 @@ impl Publisher {
     }
 
     fn stored(&self, event: Event, at: Instant, ack: &PublishAck, report: &mut Report) {
-        self.metrics.puback(at.elapsed());
+        self.metrics.stored(at.elapsed(), 1);
         self.fence.stored(ack.sequence, 1);
         report.outcomes.push((event, Outcome::Published { stream_seq: ack.sequence }));
     }
@@ -88,27 +93,29 @@ impl Publisher {
         &self,
         first: Event,
         answer: Answer,
-        behind: VecDeque<Sent>,
+        mut behind: VecDeque<Sent>,
         (queue, report): (&mut Queue, &mut Report),
     ) -> Break {
         let mut answers = vec![(first, answer)];
-        for Sent { event, at, answer } in behind {
-            // Who is silent about one is silent about the others: each would be waited for.
-            if answers.last().is_some_and(|(_, answer)| is_outage(answer)) {
-                break;
-            }
+        // Who is silent about one is silent about the others: each would be waited for.
+        while !answers.last().is_some_and(|(_, answer)| is_outage(answer))
+            && let Some(Sent { event, at, answer }) = behind.pop_front()
+        {
             match answer.await {
                 Ok(ack) if !ack.duplicate => self.stored(event, at, &ack, report),
                 answer => answers.push((event, answer)),
             }
         }
+        for (_, answer) in &answers {
+            self.count(answer, 1);
+        }
+        if let Some((_, last)) = answers.last() {
+            self.count(last, behind.len());
+        }
         let (mut refused, mut duplicates, mut end) = (Vec::new(), Vec::new(), Break::Fence { told: None });
         for (event, answer) in answers {
             match answer {
-                Ok(ack) => {
-                    self.metrics.duplicate();
-                    duplicates.push((event, ack.sequence));
-                }
+                Ok(ack) => duplicates.push((event, ack.sequence)),
                 Err(error) => match classify(&error) {
                     Fault::Fence { told, .. } => {
                         if refused.is_empty() && duplicates.is_empty() {
@@ -129,6 +136,15 @@ impl Publisher {
             Ok(()) => end,
             Err(outage) => outage,
         }
+    }
+
+    /// Counts what became of events that were not stored now.
+    fn count(&self, answer: &Answer, events: usize) {
+        let outcome = match answer {
+            Ok(_) => Publish::Duplicate,
+            Err(error) => self.outcome(error),
+        };
+        self.metrics.published(outcome, events as u64);
     }
 
     /// Adds what became of an event that was not stored to the report; if that is not its own fault, why all have to wait.

@@ -7,6 +7,7 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 use runtime::telemetry::chain;
 
+use crate::metrics::Publish;
 use crate::reason::reason;
 
 /// Whose fault it is, with the reason.
@@ -100,6 +101,21 @@ fn of_server(code: ErrorCode, status: usize, reason: String) -> Fault {
     }
 }
 
+/// What to count an event as that was not stored, by the error and by whether there is a connection.
+pub fn outcome(error: &PublishError, is_connected: bool) -> Publish {
+    match (classify(error), error.kind()) {
+        (Fault::Fence { .. }, _) => Publish::Fenced,
+        (Fault::Broker(_), PublishErrorKind::BrokenPipe) => Publish::NoConnection,
+        (Fault::Broker(_), PublishErrorKind::TimedOut | PublishErrorKind::MaxAckPending) => silence(is_connected),
+        _ => Publish::Refused,
+    }
+}
+
+/// What no answer in time is counted as: without a connection, a publish merely times out.
+pub fn silence(is_connected: bool) -> Publish {
+    if is_connected { Publish::Timeout } else { Publish::NoConnection }
+}
+
 /// Where the stream ends, by a server's answer.
 fn told(error: &PublishError) -> Option<u64> {
     told_by(&server_error(error)?.to_string())
@@ -130,6 +146,17 @@ mod tests {
         for code in BROKER {
             assert_eq!(of(code, 400), Fault::Broker(String::new()), "{code:?}");
         }
+    }
+
+    #[test]
+    fn what_got_no_answer_is_told_from_what_was_refused() {
+        let counted = |kind, is_connected| outcome(&PublishError::new(kind), is_connected);
+        assert_eq!(counted(PublishErrorKind::TimedOut, true), Publish::Timeout);
+        assert_eq!(counted(PublishErrorKind::TimedOut, false), Publish::NoConnection);
+        assert_eq!(counted(PublishErrorKind::BrokenPipe, true), Publish::NoConnection);
+        assert_eq!(counted(PublishErrorKind::StreamNotFound, true), Publish::Refused);
+        assert_eq!(counted(PublishErrorKind::MaxPayloadExceeded, true), Publish::Refused);
+        assert_eq!(counted(PublishErrorKind::WrongLastSequence, true), Publish::Fenced);
     }
 
     #[test]

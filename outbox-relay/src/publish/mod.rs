@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::connection::State;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{self, ContextBuilder};
 
 use self::fence::{BURST_MAX, Fence};
@@ -38,7 +39,7 @@ use crate::config::PublishPath;
 use crate::event::Event;
 use crate::lease::Tenure;
 use crate::limits::Over;
-use crate::metrics::{Metrics, Path};
+use crate::metrics::{Metrics, Path, Publish};
 use crate::terms::Terms;
 
 /// Fewer events than this are cheaper and quicker one by one: a batch costs the broker a staging folder.
@@ -184,6 +185,11 @@ impl Publisher {
     /// Whether there is a connection to the broker.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// What to count an event as that was not stored.
+    fn outcome(&self, error: &PublishError) -> Publish {
+        faults::outcome(error, self.is_connected())
     }
 
     /// Publishes a batch given in `seq` order. Stops where the tenure ends or the broker is away, and after many refusals in a

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::support::{World, metric};
 
 /// Changes the stream as an operator would.
-async fn edit(world: &World, change: impl FnOnce(&mut Config)) {
+pub async fn edit(world: &World, change: impl FnOnce(&mut Config)) {
     let context = world.jetstream().await;
     let mut config = context.get_stream(schema::names::STREAM).await.unwrap().cached_info().config.clone();
     change(&mut config);

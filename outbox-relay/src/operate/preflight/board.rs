@@ -4,7 +4,8 @@
 //! readiness is a signal to people, and it drains on: most events still arrive. What could not be asked stays as it was: an
 //! outage neither makes a relay unready nor fixes anything.
 
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, Registry};
+use runtime::counters;
 use runtime::readiness::{Readiness, Weight};
 use tokio::sync::watch;
 
@@ -13,7 +14,7 @@ use super::{Finding, Findings, Looked, Severity};
 /// Shows what was found.
 #[derive(Debug)]
 pub struct Board {
-    counts: IntGaugeVec,
+    counts: GaugeVec,
     database: watch::Sender<Vec<String>>,
     stream: watch::Sender<Vec<String>>,
 }
@@ -24,15 +25,13 @@ impl Board {
     /// # Errors
     /// If the gauge is registered already.
     pub fn register(registry: &Registry, readiness: &Readiness) -> prometheus::Result<Self> {
-        let opts = Opts::new(
+        let counts = counters::register_gauges(
+            registry,
             "relay_preflight_findings",
             "What the preflight found at its last look, by severity: at the start, and then once a minute. An error makes the relay unready.",
-        );
-        let counts = IntGaugeVec::new(opts, &["severity"])?;
-        for severity in Severity::ALL {
-            counts.with_label_values(&[severity.as_str()]);
-        }
-        registry.register(Box::new(counts.clone()))?;
+            "severity",
+            &Severity::ALL.map(Severity::as_str),
+        )?;
         let (database, stream) = (watch::Sender::new(Vec::new()), watch::Sender::new(Vec::new()));
         readiness.report(Weight::Unready, database.subscribe());
         readiness.report(Weight::Unready, stream.subscribe());
@@ -42,7 +41,7 @@ impl Board {
     pub(super) fn count(&self, found: &Findings) {
         for severity in Severity::ALL {
             let count = found.findings.iter().filter(|finding| finding.severity == severity).count();
-            self.counts.with_label_values(&[severity.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.counts.with_label_values(&[severity.as_str()]).set(count as f64);
         }
     }
 
