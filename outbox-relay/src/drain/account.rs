@@ -4,7 +4,7 @@
 //! stored any number of messages behind the last settled event, and these neither take memory nor outlive the tenure. A reading
 //! that was broken off goes on where it was, unless a database connection was lost: the next may lead to another database.
 
-use super::relay::{Relay, TurnError};
+use super::drainer::{Drainer, TurnError};
 use crate::lease::Tenure;
 use crate::publish::Publisher;
 use crate::publish::stored::Stored;
@@ -13,7 +13,7 @@ use crate::store::outbox_settle;
 /// Events in one statement.
 const FOUND_MAX: usize = 1_000;
 
-impl Relay {
+impl Drainer {
     /// Settles what the stream holds above a sequence. `doubts` is how many database connections had been lost when that
     /// sequence was read.
     pub(super) async fn account(

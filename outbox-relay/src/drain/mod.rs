@@ -2,6 +2,7 @@
 
 mod account;
 pub mod claim;
+pub mod drainer;
 mod floor;
 pub mod line;
 mod pipeline;

@@ -2,9 +2,9 @@
 //!
 //! Overlapping keeps three promises. Order: a batch that was claimed ahead is published only if every event before it is
 //! in the stream, else it is forgotten and the table is read anew. Lateness: a row may appear behind what was claimed
-//! already, and a later event of its aggregate ahead; so after each claim ahead the claimed range is looked at again, and a row that
+//! already, and a later event of its aggregate ahead; so after each claim ahead the claimed range is read again, and a row that
 //! appeared there has everything settled and the table read from its beginning. Crashes: what is published but not
-//! settled is at most two batches, which [`Relay::attach`] of the next relay finds in the stream.
+//! settled is at most two batches, which `attach` of the next relay finds in the stream.
 //!
 //! Each attach has a connection of its own to the broker, which ends with the pipeline: at the end of the tenure, and at any
 //! outage. Nothing that a client had queued outlives them.
@@ -15,9 +15,9 @@ use std::time::Instant;
 use runtime::telemetry::chain;
 
 use super::claim::{self, Aside, Claimed};
+use super::drainer::{Drainer, TurnError};
 use super::floor::Floor;
 use super::line::Line;
-use super::relay::{Relay, TurnError};
 use super::settler::Settled;
 use crate::lease::Tenure;
 use crate::limits::Over;
@@ -119,11 +119,11 @@ impl Pipeline {
     }
 }
 
-impl Relay {
+impl Drainer {
     /// Takes the pipeline one step further.
     ///
     /// # Errors
-    /// Nothing is under way after one: what was published and not settled is for [`Relay::attach`] to find.
+    /// Nothing is under way after one: what was published and not settled is for `attach` to find.
     pub async fn step(&self, tenure: &Tenure, pipeline: &mut Pipeline) -> Result<Turn, TurnError> {
         if self.pool.doubts() != pipeline.doubts {
             // The database may be another one, which knows less: what was decided by the old one is not written to it.

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::claim::Aside;
-use super::relay::{Relay, TurnError};
+use super::drainer::{Drainer, TurnError};
 use crate::lease::Tenure;
 use crate::limits::{Over, Verdict};
 use crate::store::outbox_put_off;
 
-impl Relay {
+impl Drainer {
     /// Notes the largest payload that is taken now; if it grew, what waits for a limit is tried.
     ///
     /// # Errors

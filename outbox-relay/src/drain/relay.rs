@@ -8,21 +8,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::config::Misconfigured;
-use runtime::mysql::{Pool, is_transient};
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::Rules;
-use super::line::{Lines, NOT_CONNECTED};
+use super::drainer::{Drainer, TurnError};
+use super::line::NOT_CONNECTED;
 use super::pipeline::{Pipeline, Turn};
-use super::settler::{SettleError, Settler};
-use crate::heal::WatchError;
+use super::settler::SettleError;
 use crate::lease::{Lease, Tenure};
-use crate::limits::Judge;
-use crate::metrics::Metrics;
 use crate::publish::Outage;
 use crate::stream::Reach;
 
@@ -32,48 +27,13 @@ const POLL_FIRST: Duration = Duration::from_millis(20);
 /// Everything that the loop works with.
 #[derive(Debug)]
 pub struct Relay {
-    pub pool: Pool,
+    pub drainer: Drainer,
     pub lease: Lease,
     pub reach: Reach,
-    pub lines: Lines,
-    pub judge: Judge,
-    pub settler: Settler,
-    pub rules: Rules,
     pub wake: Arc<Notify>,
     pub poll_interval: Duration,
     /// How often the stream is checked.
     pub watch_interval: Duration,
-    pub batch_size_max: u32,
-    pub metrics: Metrics,
-}
-
-/// Why the loop has to pause, or to end.
-#[derive(Debug, thiserror::Error)]
-pub enum TurnError {
-    #[error(transparent)]
-    Outage(#[from] Outage),
-    #[error("reading the outbox")]
-    Claim(#[source] sqlx::Error),
-    #[error(transparent)]
-    Settle(#[from] SettleError),
-    #[error("watching the stream")]
-    Watch(#[source] sqlx::Error),
-    #[error("the tenure is over")]
-    Over,
-    #[error(transparent)]
-    Misconfigured(Misconfigured),
-}
-
-impl From<WatchError> for TurnError {
-    fn from(error: WatchError) -> Self {
-        match error {
-            WatchError::Outage(outage) => Self::Outage(outage),
-            WatchError::Database(error) => Self::Watch(error),
-            WatchError::LeaseLost => Self::Settle(SettleError::LeaseLost),
-            WatchError::Over => Self::Over,
-            WatchError::Misconfigured(misconfigured) => Self::Misconfigured(misconfigured),
-        }
-    }
 }
 
 impl Relay {
@@ -82,7 +42,7 @@ impl Relay {
     /// # Errors
     /// A database fault that waiting can't fix, such as a missing table or right, or a stream that is not ours.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.lines.admit().await?;
+        self.drainer.lines.admit().await?;
         while let Ok(tenure) = self.lease.acquire(&self.reach, &shutdown).await {
             let drain = async {
                 let result = self.drain(&tenure, &shutdown).await;
@@ -90,7 +50,7 @@ impl Relay {
                 result
             };
             let (result, ()) = tokio::join!(drain, self.lease.keep(&tenure, &shutdown));
-            self.lines.stand_by();
+            self.drainer.lines.stand_by();
             self.lease.release(&tenure).await;
             match result {
                 Err(TurnError::Misconfigured(misconfigured)) => return Err(misconfigured.into()),
@@ -102,16 +62,16 @@ impl Relay {
 
     async fn drain(&self, tenure: &Tenure, shutdown: &CancellationToken) -> Result<(), TurnError> {
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut pipeline = Pipeline::new(self.batch_size_max);
+        let mut pipeline = Pipeline::new(self.drainer.batch_size_max);
         let mut poll = POLL_FIRST;
         let mut is_outage_noted = tenure.inherits_outage;
         while tenure.is_valid() && !shutdown.is_cancelled() {
-            match self.step(tenure, &mut pipeline).await {
+            match self.drainer.step(tenure, &mut pipeline).await {
                 Ok(turn) => {
-                    if pipeline.probe_succeeded(self.batch_size_max) {
+                    if pipeline.probe_succeeded(self.drainer.batch_size_max) {
                         tracing::info!("publishing again");
                     }
-                    self.metrics.outage_ended();
+                    self.drainer.metrics.outage_ended();
                     if is_outage_noted {
                         is_outage_noted = !self.lease.note_outage(tenure, None).await;
                     }
@@ -120,7 +80,7 @@ impl Relay {
                 }
                 Err(error) if error.passes() => {
                     tracing::warn!(error = chain(&error), "paused, trying again");
-                    self.metrics.outage(error.class());
+                    self.drainer.metrics.outage(error.class());
                     if let TurnError::Outage(outage) = error {
                         self.lease.note_outage(tenure, Some(&explain(outage, &pipeline))).await;
                         // Also if that failed: it may have been carried out.
@@ -136,7 +96,7 @@ impl Relay {
                 Err(error) => return Err(error),
             }
         }
-        match self.finish(tenure, pipeline).await {
+        match self.drainer.finish(tenure, pipeline).await {
             Err(TurnError::Settle(SettleError::LeaseLost)) => self.was_replaced(tenure),
             result => result,
         }
@@ -144,7 +104,7 @@ impl Relay {
 
     fn was_replaced(&self, tenure: &Tenure) -> Result<(), TurnError> {
         tracing::error!(token = tenure.token, "another relay took over, nothing was settled");
-        self.metrics.stale_settle();
+        self.drainer.metrics.stale_settle();
         Ok(())
     }
 
@@ -170,23 +130,4 @@ impl Relay {
 /// Why the broker takes nothing, for people: without a connection, a publish merely times out.
 fn explain(Outage(reason): Outage, pipeline: &Pipeline) -> String {
     if pipeline.is_connected() { reason } else { format!("{NOT_CONNECTED}: {reason}") }
-}
-
-impl TurnError {
-    /// Whether waiting can fix it.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Outage(_) => true,
-            Self::Claim(error) | Self::Settle(SettleError::Database(error)) | Self::Watch(error) => is_transient(error),
-            Self::Settle(SettleError::LeaseLost) | Self::Over | Self::Misconfigured(_) => false,
-        }
-    }
-
-    /// The label in metrics.
-    fn class(&self) -> &'static str {
-        match self {
-            Self::Outage(_) | Self::Misconfigured(_) => "broker",
-            Self::Claim(_) | Self::Settle(_) | Self::Watch(_) | Self::Over => "database",
-        }
-    }
 }

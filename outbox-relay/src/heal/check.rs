@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use schema::names::OUTBOX_LEASE;
 
-use super::{Proven, Sign, WatchError, Watcher, seen};
+use super::sign::Sign;
+use super::watcher::{Proven, WatchError, Watcher, seen};
 use crate::lease::Tenure;
 use crate::publish::look::StreamNow;
 use crate::store::lease;

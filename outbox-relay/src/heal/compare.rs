@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schema::ids::EventId;
 
-use super::{WatchError, Watcher};
+use super::watcher::{WatchError, Watcher};
 use crate::event::msg_id;
 use crate::lease::Tenure;
 use crate::publish::compare::Place;

@@ -5,7 +5,8 @@
 //! which may be a week's events, here. What is missing there is a sign like any other, and has what was published before it
 //! compared at once. Nothing is proven or purged meanwhile.
 
-use super::{NEWEST, Sign, WatchError, Watcher};
+use super::sign::Sign;
+use super::watcher::{NEWEST, WatchError, Watcher};
 use crate::lease::Tenure;
 use crate::publish::look::StreamNow;
 use crate::store::relay_stream::StreamRow;

@@ -11,7 +11,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use runtime::config::Misconfigured;
 
-use super::{NEWEST, WatchError, Watcher};
+use super::watcher::{NEWEST, WatchError, Watcher};
 use crate::publish::look::StreamNow;
 use crate::store::outbox_heal;
 use crate::store::relay_stream::StreamRow;

@@ -25,84 +25,32 @@ mod metrics;
 mod restore;
 mod sign;
 mod unread;
+mod watcher;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use runtime::config::Misconfigured;
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
 
 use crate::lease::Tenure;
+use crate::publish::Outage;
 use crate::publish::look::StreamNow;
-use crate::publish::{Outage, Publisher};
 use crate::store::outbox;
 use crate::store::relay_stream::{self, StreamRow};
+
+use self::watcher::{Mark, NEWEST, seen};
 
 pub use acks::Acks;
 pub use metrics::LossMetrics;
 pub use sign::Sign;
+pub use watcher::{Watch, WatchError, Watcher};
 
-/// Above every `seq` of the outbox.
-const NEWEST: u64 = u64::MAX;
 /// How many times as long as a piece of the history took to compare, publishing goes on before the next one.
 const HISTORY_REST: u32 = 9;
 
-/// Checks the stream, in the active relay.
-#[derive(Clone, Debug)]
-pub struct Watcher {
-    pub pool: Pool,
-    pub publisher: Publisher,
-    pub acks: Acks,
-    pub metrics: LossMetrics,
-    /// `ce-source` of events that are published here.
-    pub source: String,
-    /// How often to check.
-    pub interval: Duration,
-    /// How long a message must have stood in the stream to be proven.
-    pub horizon: Duration,
-}
-
-/// What was seen since the relay attached itself to the stream.
-#[derive(Debug, Default)]
-pub struct Watch {
-    due_at: Option<Instant>,
-    connects: u64,
-    /// Ends of the stream, oldest first.
-    marks: VecDeque<Mark>,
-    /// When the broker last did not say how far the consumers have come.
-    unanswered_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Mark {
-    seq: u64,
-    stored_at: Option<DateTime<Utc>>,
-    marked_at: Instant,
-}
-
-/// Why a check ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    #[error(transparent)]
-    Outage(#[from] Outage),
-    #[error("watching the stream")]
-    Database(#[from] sqlx::Error),
-    #[error("another relay holds the lease")]
-    LeaseLost,
-    #[error("this relay is to stop, or its lease ran out")]
-    Over,
-    #[error(transparent)]
-    Misconfigured(#[from] Misconfigured),
-}
-
 impl Watcher {
-    /// Whether it is time to check, or the broker may be another one.
-    pub fn is_due(&self, watch: &Watch) -> bool {
-        watch.due_at.is_none_or(|at| Instant::now() >= at) || self.publisher.connects() != watch.connects
-    }
-
     /// Refuses a stream of another name than before, so that none is made. What can't be asked now is asked at each check.
     ///
     /// # Errors
@@ -187,25 +135,5 @@ impl Watcher {
             }
         }
         (seen, proven_for)
-    }
-}
-
-/// Up to which sequence the stream is proven, and when its message was stored.
-type Proven = (u64, Option<DateTime<Utc>>);
-
-/// What is to be remembered of a check.
-fn seen(now: &StreamNow, (proven_seq, proven_stored_at): Proven) -> StreamRow {
-    StreamRow {
-        stream: Some(now.name.clone()),
-        created_at: now.created_at,
-        server: now.server.clone(),
-        first_seq: now.first_seq,
-        last_seq: now.last_seq,
-        last_stored_at: now.last_stored_at,
-        deleted: now.deleted,
-        proven_seq,
-        proven_stored_at,
-        limits: now.policy.limits.clone(),
-        ..StreamRow::default()
     }
 }

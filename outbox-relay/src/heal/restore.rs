@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 
 use super::check::Check;
-use super::{WatchError, Watcher};
+use super::watcher::{WatchError, Watcher};
 use crate::event::{Aggregate, Event, next_epoch};
 use crate::publish::Outage;
 use crate::publish::look::StreamNow;

@@ -8,7 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{NEWEST, Sign, Watch, WatchError, Watcher};
+use super::sign::Sign;
+use super::watcher::{NEWEST, Watch, WatchError, Watcher};
 use crate::publish::look::StreamNow;
 use crate::store::outbox_heal;
 use crate::store::relay_stream::StreamRow;

@@ -7,7 +7,8 @@ use runtime::config::{EXIT_UNHEALTHY, duration};
 use runtime::nats::{self, NatsConfig};
 use runtime::terminal::one_line;
 
-use super::preflight::{Broker, Demands, Finding, Findings, Preflight, worst_replay};
+use super::preflight::stream::{Broker, Demands, worst_replay};
+use super::preflight::{Finding, Findings, Preflight};
 use crate::config::StreamConfig;
 use runtime::operator::LookConfig;
 
@@ -47,7 +48,7 @@ pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
             worst_replay: worst_replay(config.publish_timeout, config.lease_time),
         },
     };
-    let found = preflight.look().await;
+    let found = preflight.check().await;
     config.look.print(&found, text)?;
     Ok(match () {
         () if found.has_errors() => ExitCode::from(EXIT_UNHEALTHY),

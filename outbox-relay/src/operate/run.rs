@@ -12,9 +12,11 @@ use schema::names::OUTBOX_LEASE;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::preflight::{Board, Broker, Demands, Preflight, worst_replay};
+use super::preflight::stream::{Broker, Demands, worst_replay};
+use super::preflight::{Board, Preflight};
 use crate::config::RunConfig;
 use crate::drain::claim::Rules;
+use crate::drain::drainer::Drainer;
 use crate::drain::line::Lines;
 use crate::drain::relay::Relay;
 use crate::drain::sampler::Sampler;
@@ -76,10 +78,8 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         preflight.clone().run(board, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
     );
 
-    let relay = Relay {
-        lease,
-        reach: Reach::new(nats, config.stream.name.clone()),
-        judge: Judge::default(),
+    let drainer = Drainer {
+        pool: pool.clone(),
         settler: Settler {
             pool: pool.clone(),
             attempts_max: config.attempts_max.get(),
@@ -87,13 +87,18 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
             acks: lines.acks.clone(),
         },
         lines,
+        judge: Judge::default(),
         rules: Rules { source: config.event_source.clone(), terms: terms.clone(), pauses: pauses.clone() },
+        batch_size_max: config.batch_size_max.get(),
+        metrics,
+    };
+    let relay = Relay {
+        drainer,
+        lease,
+        reach: Reach::new(nats, config.stream.name.clone()),
         wake: hints,
         poll_interval: config.poll_interval,
         watch_interval: config.watch_interval,
-        batch_size_max: config.batch_size_max.get(),
-        metrics,
-        pool: pool.clone(),
     };
     let is_strict = config.strict;
     lifecycle.spawn("relay", async move {

@@ -5,7 +5,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::stored::LOOK_UPS_MAX;
+use super::ask::LOOK_UPS_MAX;
 use super::{Outage, Publisher};
 
 /// An event and where it was acknowledged.

@@ -9,6 +9,7 @@
 //!
 //! A publisher lives from one attach to the stream to the next, and its connection with it: an unknown outcome ends both.
 
+mod ask;
 mod atomic;
 mod careful;
 pub mod compare;

@@ -1,24 +1,10 @@
-//! What the stream holds already, asked of its leader message by message.
-//!
-//! A follower may be behind, and an answer from it would have us publish again what is there, or believe what is not. So
-//! nothing is read through a consumer, whose server may be one, and which a limit on consumers can refuse. Many questions are
-//! under way at once. A message whose headers no client can read is read all the same: of its bytes, its dedup id is all that counts.
+//! Messages of the stream, as far as they matter: which event one carries, by its dedup id.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use schema::names::MSG_ID_HEADER;
-use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Outage, Publisher};
-use crate::event::Event;
 use crate::store::outbox_settle::Found;
-
-/// Questions at once: far fewer than a server keeps waiting before it drops them all (10,000).
-pub(super) const LOOK_UPS_MAX: usize = 256;
-/// The server's code for a place where no message is.
-const NO_MESSAGE: u64 = 10037;
 
 /// A message of the stream: its dedup id and its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,30 +21,8 @@ pub struct StoredAt {
     pub stored_at: Option<DateTime<Utc>>,
 }
 
-/// What the server answers, as far as it matters.
-#[derive(Deserialize)]
-struct Answer {
-    message: Option<Raw>,
-    error: Option<Refusal>,
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    /// In base64.
-    #[serde(default)]
-    hdrs: String,
-    time: DateTime<Utc>,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    err_code: u64,
-    #[serde(default)]
-    description: String,
-}
-
 impl Stored {
-    /// The event that it carries. None if the dedup id is not one that [`Event::msg_id`] makes.
+    /// The event that it carries. None if the dedup id is not one that [`crate::event::Event::msg_id`] makes.
     pub fn event(&self) -> Option<Found> {
         let (id, heal_epoch) = match self.msg_id.split_once(".h") {
             Some((id, epoch)) => (id, epoch.parse().ok()?),
@@ -70,36 +34,8 @@ impl Stored {
     }
 }
 
-impl Publisher {
-    /// Whether the stream's message at this sequence is the event.
-    pub(super) async fn holds(&self, sequence: u64, event: &Event) -> Result<bool, Outage> {
-        Ok(self.stored_at(sequence).await?.is_some_and(|message| message.msg_id == event.msg_id()))
-    }
-
-    /// The stream's message at this sequence, if there is one; by its leader's word.
-    ///
-    /// # Errors
-    /// If the broker is away or refuses.
-    pub async fn stored_at(&self, sequence: u64) -> Result<Option<StoredAt>, Outage> {
-        let away = |error: &dyn std::fmt::Display| Outage(format!("looking up message {sequence}: {error}"));
-        let subject = format!("STREAM.MSG.GET.{}", self.stream);
-        let question = serde_json::json!({ "seq": sequence });
-        let answer: Answer = self.context.request(subject, &question).await.map_err(|error| away(&error))?;
-        match answer {
-            Answer { message: Some(Raw { hdrs, time }), .. } => {
-                let headers = STANDARD.decode(hdrs).map_err(|error| away(&error))?;
-                let stored_at = DateTime::from_timestamp_micros(time.timestamp_micros());
-                Ok(Some(StoredAt { msg_id: msg_id(&headers), stored_at }))
-            }
-            Answer { error: Some(Refusal { err_code: NO_MESSAGE, .. }), .. } => Ok(None),
-            Answer { error: Some(Refusal { description, .. }), .. } => Err(away(&description)),
-            Answer { error: None, .. } => Err(away(&"the answer has no message")),
-        }
-    }
-}
-
 /// The dedup id in the headers as they are stored; empty if there is none.
-fn msg_id(headers: &[u8]) -> String {
+pub(super) fn msg_id(headers: &[u8]) -> String {
     let lines = headers.split(|byte| *byte == b'\n');
     let value = |line: &[u8]| {
         let (name, value) = line.split_at_checked(MSG_ID_HEADER.len())?;

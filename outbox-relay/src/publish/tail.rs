@@ -2,7 +2,8 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::stored::{LOOK_UPS_MAX, Stored};
+use super::ask::LOOK_UPS_MAX;
+use super::stored::Stored;
 use super::{Outage, Publisher};
 
 /// Messages that are read in one piece.

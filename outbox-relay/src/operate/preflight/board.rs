@@ -1,6 +1,6 @@
 //! Where findings stand while the relay runs: metrics and readiness.
 //!
-//! A finding that breaks a promise makes the relay unready until a look finds it no more. Nobody asks a relay for anything, so its
+//! A finding that breaks a promise makes the relay unready until a check finds it no more. Nobody asks a relay for anything, so its
 //! readiness is a signal to people, and it drains on: most events still arrive. What could not be asked stays as it was: an
 //! outage neither makes a relay unready nor fixes anything.
 
@@ -9,7 +9,7 @@ use runtime::counters;
 use runtime::readiness::{Readiness, Weight};
 use tokio::sync::watch;
 
-use super::{Finding, Findings, Looked, Severity};
+use super::finding::{Answers, Finding, Findings, Severity};
 
 /// Shows what was found.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Board {
         let counts = counters::register_gauges(
             registry,
             "relay_preflight_findings",
-            "What the preflight found at its last look, by severity: at the start, and then once a minute. An error makes the relay unready.",
+            "What the preflight found at its last check, by severity: at the start, and then once a minute. An error makes the relay unready.",
             "severity",
             &Severity::ALL.map(Severity::as_str),
         )?;
@@ -45,8 +45,8 @@ impl Board {
         }
     }
 
-    pub(super) fn tell(&self, looked: &Looked) {
-        for (report, found) in [(&self.database, &looked.database), (&self.stream, &looked.stream)] {
+    pub(super) fn tell(&self, answers: &Answers) {
+        for (report, found) in [(&self.database, &answers.database), (&self.stream, &answers.stream)] {
             if let Ok(found) = found {
                 let broken = found.iter().filter(|finding| finding.severity == Severity::Error);
                 report.send_replace(broken.map(line).collect());

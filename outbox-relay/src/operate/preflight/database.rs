@@ -6,15 +6,16 @@ use runtime::mysql::Pool;
 use runtime::telemetry::chain;
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::Severity::Error;
-use super::{Finding, variables};
+use super::finding::Finding;
+use super::finding::Severity::Error;
+use super::variables;
 use crate::store::outbox_foreign::{self, Foreign};
 use crate::store::server::{self, ClaimPlan};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything found; or, as an error, that the database does not answer.
-pub async fn look(pool: &Pool) -> Result<Vec<Finding>, Finding> {
+pub async fn check(pool: &Pool) -> Result<Vec<Finding>, Finding> {
     match tokio::time::timeout(PATIENCE, ask(pool)).await {
         Ok(Ok(findings)) => Ok(findings),
         Ok(Err(error)) => Err(Finding::unasked("database", format!("the database does not answer: {}", chain(&error)))),
@@ -23,7 +24,7 @@ pub async fn look(pool: &Pool) -> Result<Vec<Finding>, Finding> {
 }
 
 async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
-    let mut findings = variables::look(&server::variables(pool).await?, &server::global_variables(pool).await?);
+    let mut findings = variables::check(&server::variables(pool).await?, &server::global_variables(pool).await?);
     match server::claim_plan(pool).await {
         Ok(plan) => findings.extend(claim(&plan)),
         Err(error) => findings.extend(refused("the claim can't be planned", error)?),

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Severity::{Error, Warning};
-use super::{Finding, Severity};
+use super::finding::Severity::{Error, Warning};
+use super::finding::{Finding, Severity};
 
 /// What a setting of a stream does to the promises when it is not ours, and by which option it is edited.
 type Meaning = (&'static str, Severity, &'static str, Option<&'static str>);

@@ -10,8 +10,10 @@ use runtime::telemetry::chain;
 use schema::names::NOTIFY_DURABLE;
 use serde_json::Value;
 
-use super::Severity::{Error, Note, Warning};
-use super::{Demands, Finding, difference};
+use super::difference;
+use super::finding::Finding;
+use super::finding::Severity::{Error, Note, Warning};
+use crate::config::StreamConfig;
 use crate::stream::wanted;
 use crate::subject::Pattern;
 
@@ -21,6 +23,19 @@ const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(1800);
 
 /// What a server takes unless configured.
 const PAYLOAD_USUAL: usize = 1 << 20;
+
+/// What the settings of the relay demand.
+#[derive(Clone, Debug)]
+pub struct Demands {
+    pub stream: StreamConfig,
+    /// See [`worst_replay`].
+    pub worst_replay: Duration,
+}
+
+/// The longest time after which a takeover publishes again what a crash left unsettled.
+pub fn worst_replay(publish_timeout: Duration, lease_time: Duration) -> Duration {
+    2 * (publish_timeout + lease_time)
+}
 
 /// The broker to check.
 #[derive(Clone, Debug)]
@@ -33,7 +48,7 @@ impl Broker {
     }
 
     /// Everything found; or, as an error, that the broker does not answer.
-    pub async fn look(&self, demands: &Demands) -> Result<Vec<Finding>, Finding> {
+    pub async fn check(&self, demands: &Demands) -> Result<Vec<Finding>, Finding> {
         let Self(client) = self;
         let away = |what: String| Finding::unasked("broker", what);
         // Only an answer shows that the connection is there: the client connects in the background.

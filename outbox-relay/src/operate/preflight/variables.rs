@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Severity::{Error, Warning};
-use super::{Finding, Severity};
+use super::finding::Severity::{Error, Warning};
+use super::finding::{Finding, Severity};
 
 /// A variable, what it must be, how bad another value is, and what that does.
 type Check = (&'static str, fn(&str) -> bool, Severity, &'static str);
@@ -68,7 +68,7 @@ fn off((name, is_sound, severity, why): &Check, variables: &HashMap<String, Stri
 }
 
 /// What this session has, and below what every new session of others gets.
-pub fn look(session: &HashMap<String, String>, global: &HashMap<String, String>) -> Vec<Finding> {
+pub fn check(session: &HashMap<String, String>, global: &HashMap<String, String>) -> Vec<Finding> {
     let mut findings = server(session);
     findings.extend(SESSION.iter().filter_map(|check| off(check, session, "this session")));
     findings.extend(GLOBAL.iter().filter_map(|check| off(check, global, "new sessions")));
@@ -147,7 +147,7 @@ mod tests {
                 ("sync_binlog", "1"),
             ];
             let both = sound.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            look(&both.collect(), &HashMap::new())
+            check(&both.collect(), &HashMap::new())
         };
         assert!(of(&[]).is_empty());
         assert_eq!(settings(&of(&[("innodb_flush_log_at_trx_commit", "2")])), ["innodb_flush_log_at_trx_commit"]);
