@@ -2,6 +2,8 @@
 -- docs/outbox-contract.md says which columns, and with which contents. Everything from `state` on is the relay's own: writers
 -- leave those columns out.
 --
+-- Names are a character longer than they may be: a session without strict mode cuts what is too long, without a word, and what is cut
+-- to one character too many is refused by the CHECK. Cut to what is allowed, two aggregates would become one.
 -- aggregate_id: the CHECK refuses at once what a comparison would hide. A padding collation takes 'a' and 'a ' for one key.
 -- aggregate_type: 'order ' and 'order' are two keys; MySQL and MariaDB name such a collation differently.
 -- published_at and stream_seq have a value from the beginning, because a NULL takes no room: each settle would make its row
@@ -10,11 +12,11 @@
 CREATE TABLE outbox (
     seq               BIGINT UNSIGNED NOT NULL AUTO_INCREMENT COMMENT 'insertion order; neither commit order nor an identity',
     event_id          BINARY(16)      NOT NULL DEFAULT (UNHEX(REPLACE(UUID(), '-', ''))) COMMENT 'the identity of the event and its Nats-Msg-Id',
-    aggregate_type    VARCHAR(64) CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin */ /*M! utf8mb4_nopad_bin */ NOT NULL COMMENT 'for example order; no white space at its ends',
-    aggregate_id      VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'a number or text; a UUID in lower case with hyphens',
+    aggregate_type    VARCHAR(65) CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin */ /*M! utf8mb4_nopad_bin */ NOT NULL COMMENT 'for example order; no white space at its ends',
+    aggregate_id      VARCHAR(65) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'a number or text; a UUID in lower case with hyphens',
     aggregate_version INT UNSIGNED    NULL COMMENT 'consecutive from 1 within the aggregate; NULL for a writer that keeps none',
-    event_type        VARCHAR(100)    NOT NULL COMMENT 'for example order.created',
-    subject           VARCHAR(255)    NOT NULL COMMENT 'NATS subject; must be one that the stream takes',
+    event_type        VARCHAR(101)    NOT NULL COMMENT 'for example order.created',
+    subject           VARCHAR(256)    NOT NULL COMMENT 'NATS subject; must be one that the stream takes',
     payload           JSON            NOT NULL COMMENT 'a JSON object; becomes the body of the message. MySQL keeps values and not the text: numbers beyond 64 bits are rounded, of a key that occurs twice the last value stays, and a binary string becomes base64:type...',
     headers           JSON            NULL COMMENT 'an object of strings added to the message, for example traceparent',
     occurred_at       DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
@@ -37,7 +39,11 @@ CREATE TABLE outbox (
     KEY claim (state, seq),
     -- which events wait for another attempt; NULL for nearly all rows, so a settle does not touch this index
     KEY waiting (next_attempt_at),
-    CONSTRAINT outbox_aggregate_id_is_1_to_64_visible_ascii CHECK (aggregate_id <> '' AND aggregate_id NOT REGEXP '[^!-~]')
+    CONSTRAINT outbox_aggregate_id_is_1_to_64_visible_ascii
+        CHECK (aggregate_id <> '' AND CHAR_LENGTH(aggregate_id) <= 64 AND aggregate_id NOT REGEXP '[^!-~]'),
+    CONSTRAINT outbox_aggregate_type_is_at_most_64_characters CHECK (CHAR_LENGTH(aggregate_type) <= 64),
+    CONSTRAINT outbox_event_type_is_at_most_100_characters CHECK (CHAR_LENGTH(event_type) <= 100),
+    CONSTRAINT outbox_subject_is_at_most_255_characters CHECK (CHAR_LENGTH(subject) <= 255)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -48,6 +48,7 @@ both_engines! {
         for weaken in [
             "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
             "SET GLOBAL sync_binlog = 0",
+            "SET GLOBAL sql_mode = ''",
             "ALTER TABLE outbox DROP INDEX claim",
             "REVOKE DELETE ON outbox FROM 'outbox_relay'@'%'",
             // As before its last migration.
@@ -66,7 +67,7 @@ both_engines! {
         assert_eq!(errors, expected, "{found}");
         let mut warnings = settings(&found, "warning");
         warnings.sort();
-        assert_eq!(warnings, ["allow_atomic", "deny_delete", "deny_purge", "max_age"], "{found}");
+        assert_eq!(warnings, ["allow_atomic", "deny_delete", "deny_purge", "max_age", "sql_mode"], "{found}");
         for finding in found["findings"].as_array().unwrap() {
             for part in ["what", "why", "fix"] {
                 assert!(!finding[part].as_str().unwrap().is_empty(), "{finding}");

@@ -40,6 +40,34 @@ both_engines! {
         assert_eq!(world.count("pending").await, 0);
     }
 
+    async fn a_writer_without_strict_mode_has_no_name_cut(engine: Engine) {
+        let world = World::new(engine).await;
+        let mut writer = world.pool.acquire().await.unwrap();
+        sqlx::query("SET SESSION sql_mode = ''").execute(&mut *writer).await.unwrap();
+        let mut insert = async |lengths: [usize; 4]| {
+            let [aggregate_type, aggregate_id, event_type, subject] = lengths.map(|length| "x".repeat(length));
+            sqlx::query(
+                "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, subject, payload) VALUES (?, ?, ?, ?, '{}')",
+            )
+            .bind(aggregate_type).bind(aggregate_id).bind(event_type).bind(subject)
+            .execute(&mut *writer)
+            .await
+        };
+        let longest = [64, 64, 100, 255];
+        for column in 0..longest.len() {
+            for more in [1, 2, 1_000] {
+                let mut lengths = longest;
+                lengths[column] += more;
+                let refused = insert(lengths).await;
+                assert!(matches!(refused, Err(sqlx::Error::Database(_))), "{lengths:?}: {refused:?}");
+            }
+        }
+        insert(longest).await.unwrap();
+        let lengths = "SELECT CHAR_LENGTH(aggregate_type) = 64 AND CHAR_LENGTH(aggregate_id) = 64
+                          AND CHAR_LENGTH(event_type) = 100 AND CHAR_LENGTH(subject) = 255 FROM outbox";
+        assert_eq!(sqlx::query_scalar::<_, i64>(lengths).fetch_all(&world.pool).await.unwrap(), [1]);
+    }
+
     async fn rubbish_rows_go_dead_with_a_reason_and_stop_nothing_else(engine: Engine) {
         let world = World::new(engine).await;
         let _relay = world.relay().start().await;

@@ -35,7 +35,8 @@ const GLOBAL: [Check; 5] = [
         "sql_mode",
         |value| value.contains("STRICT_"),
         Warning,
-        "a writer's text that is too long is cut, and a date that is none becomes one, without an error",
+        "what a writer gives is changed without an error: in an aggregate's id what is no ASCII becomes ?, so two can become one, and a \
+         date that is none becomes one",
     ),
     (
         "binlog_format",
