@@ -7,9 +7,13 @@
 use sqlx::MySqlConnection;
 use sqlx::migrate::{MigrateError, Migrator};
 
-static OUTBOX: Migrator = sqlx::migrate!("./outbox");
-static INBOX: Migrator = sqlx::migrate!("./inbox");
-static EFFECT: Migrator = sqlx::migrate!("./effect");
+/// What any database with an outbox has.
+pub static OUTBOX: Migrator = sqlx::migrate!("./outbox");
+/// What any database with an inbox has.
+pub static INBOX: Migrator = sqlx::migrate!("./inbox");
+/// What any database has that keeps effects to be performed outside of it.
+pub static EFFECT: Migrator = sqlx::migrate!("./effect");
+
 static ORDERS_OWN: Migrator = sqlx::migrate!("./orders");
 static NOTIFICATIONS_OWN: Migrator = sqlx::migrate!("./notifications");
 static PAYMENTS_OWN: Migrator = sqlx::migrate!("./payments");
@@ -20,7 +24,7 @@ pub struct Definition {
     /// Its customary name. Nothing in the SQL depends on it.
     pub name: &'static str,
     /// Whose migrations it has.
-    parts: &'static [&'static Migrator],
+    pub parts: &'static [&'static Migrator],
     /// Creates its users, locked, and grants them what they need; tables are unqualified, so it applies to the
     /// current database. Statements end with `;` at a line's end.
     pub grants: &'static str,

@@ -4,7 +4,12 @@
 //! Relies on MySQL or MariaDB, on a JetStream stream that carries the envelope of `docs/outbox-contract.md`, and on nothing
 //! that the broker remembers: a full re-read is harmless. Leaves out what happens outside of the database.
 //!
-//! A service supplies a [`Handler`]. [`Running`] consumes; [`cli`] has the verbs and [`status`] the answers about it.
+//! A service supplies a [`Handler`]. [`Running`] consumes; [`cli`] has the verbs, [`status`] the answers about it, and [`kit`]
+//! tries a handler. `docs/build-a-service.md` builds this service step by step:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/count_sales.rs")]
+//! ```
 
 pub mod cli;
 mod config;
@@ -12,6 +17,7 @@ pub mod consumer;
 mod event;
 mod handler;
 mod housekeeping;
+pub mod kit;
 mod message;
 pub mod metrics;
 mod outcome;
