@@ -15,6 +15,7 @@ help: ## Say this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make up DB=mariadb        on MariaDB instead of MySQL"
+	@echo "  make up ARGS=--observe    with Prometheus and the alerts beside it"
 	@echo "  make test ARGS=...        only some tests, such as ARGS=a_cut or ARGS='-p order-svc'"
 	@echo "  make prove SEED=42 DURATION=10m ARGS='--nats-nodes 3'    the same faults again, for longer, on three nats-servers"
 	@echo "  $(TARGET)/release/stack up --help    the ports, and how to change them"
@@ -26,9 +27,9 @@ setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
 # One plain command a line: make hands SIGTERM to the program itself, not to a shell around it.
 .PHONY: up
 up: ## Run the pipeline in the foreground; Ctrl-C stops it
-	@crates/stack/setup $(DB) nats nginx
+	@crates/stack/setup $(DB) nats nginx $(if $(findstring --observe,$(ARGS)),prometheus)
 	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
-	@$(TARGET)/release/stack up --db $(DB)
+	@$(TARGET)/release/stack up --db $(DB) $(ARGS)
 
 .PHONY: env
 env: ## Print what gives a shell the verbs and databases of `make up`: eval "$$(make -s env)"

@@ -57,7 +57,7 @@ impl Arguments {
 pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let nextest = home.program("cargo-nextest")?;
-    for server in ["nats-server", "nginx"] {
+    for server in ["nats-server", "nginx", "prometheus"] {
         home.program(server)?; // the tests start these themselves
     }
     let scratch = Scratch::new(home)?;

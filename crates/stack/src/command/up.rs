@@ -18,7 +18,7 @@ use stack::passwords::Passwords;
 use stack::pipeline::Plan;
 use stack::port;
 use stack::process::{Launch, until_ready};
-use stack::server::{Gateway, Nginx};
+use stack::server::{Gateway, Nginx, PrometheusOptions, prometheus, prometheus_readiness};
 use stack::service::{Program, readiness};
 
 pub(crate) use settings::{Settings, nats_nodes};
@@ -72,6 +72,12 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
     }
     let nginx = supervisor.during(announced("nginx", start_gateway(&plan, settings))).await?;
     supervisor.adopt(nginx.running);
+    if settings.observe {
+        supervisor.start(watcher(&plan, settings)?)?;
+        let step =
+            until_ready("prometheus", READY_WITHIN, async || prometheus_readiness(settings.prometheus_port).await);
+        supervisor.during(announced("prometheus", step)).await?;
+    }
     shell.make(&plan, &launches)?;
     print_table(&plan, settings).context("cannot write to the terminal")?;
     Ok(())
@@ -79,7 +85,8 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
 
 /// Everything that can go wrong before anything runs.
 fn prepare(home: &Home, settings: &Settings) -> anyhow::Result<Plan> {
-    for program in [settings.db.program(), "nats-server", "nginx"] {
+    let watcher = settings.observe.then_some("prometheus");
+    for program in [settings.db.program(), "nats-server", "nginx"].into_iter().chain(watcher) {
         home.program(program)?;
     }
     for service in SERVICES {
@@ -146,11 +153,32 @@ async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx
     starting.await.context("nginx took too long to start")?
 }
 
+/// Prometheus, which is no server of the pipeline: when it dies it is started again, as a service is.
+fn watcher(plan: &Plan, settings: &Settings) -> anyhow::Result<Launch> {
+    let target = |service| {
+        let [_, admin] = settings.ports_of(service);
+        (service, admin)
+    };
+    let options = PrometheusOptions {
+        folder: plan.folder.join("prometheus"),
+        port: settings.prometheus_port,
+        targets: SERVICES.map(target).to_vec(),
+        interval_seconds: 5,
+        hasten: 1,
+        output: plan.output("prometheus")?,
+    };
+    prometheus(&plan.home, &options)
+}
+
 fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
     let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = settings;
     let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = settings;
     let gateway = format!("http://127.0.0.1:{gateway_port}");
     let (nats_url, data, logs) = (plan.nats_url(), plan.folder.display(), plan.home.log("*"));
+    let alerts = match settings.observe {
+        true => format!("  Prometheus           http://127.0.0.1:{}/, with the alerts\n", settings.prometheus_port),
+        false => String::new(),
+    };
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -162,7 +190,7 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
          \x20 {db:<20} 127.0.0.1:{mysql_port}, passwords in {data}/passwords\n\
          \x20 metrics              http://127.0.0.1:{order_svc_admin_port}/metrics (order-svc), \
          :{outbox_relay_admin_port} (outbox-relay), :{notify_svc_admin_port} (notify-svc)\n\
-         \x20 mails                {data}/mail\n\
+         {alerts}\x20 mails                {data}/mail\n\
          \x20 logs                 {}\n\
          \x20 verbs and SQL        eval \"$(make -s env)\", then outbox-relay status, notify-svc status, orders-sql\n\n\
          Place an order, then look for its notification:\n\n\

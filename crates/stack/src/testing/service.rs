@@ -117,6 +117,12 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.admin.number())
     }
 
+    /// Its admin port.
+    #[must_use]
+    pub fn admin_port(&self) -> u16 {
+        self.admin.number()
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     ///
     /// # Panics

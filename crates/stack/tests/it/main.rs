@@ -13,6 +13,7 @@ mod healing;
 mod inspect;
 mod load;
 mod manifests;
+mod observing;
 mod pipeline;
 mod pool;
 mod ports;

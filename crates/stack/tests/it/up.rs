@@ -16,7 +16,7 @@ use stack::{Engine, both_engines};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-const PORTS: [&str; 9] = [
+const PORTS: [&str; 10] = [
     "GATEWAY",
     "MYSQL",
     "NATS",
@@ -26,6 +26,7 @@ const PORTS: [&str; 9] = [
     "NOTIFY_SVC",
     "NOTIFY_SVC_ADMIN",
     "OUTBOX_RELAY_ADMIN",
+    "PROMETHEUS",
 ];
 
 /// A first start initialises a database.
@@ -41,10 +42,10 @@ impl Place {
     fn new() -> Self {
         let root = Home::find().unwrap().root().to_owned();
         let folder = tempfile::tempdir().unwrap();
-        for path in ["crates/stack", ".stack"] {
+        for path in ["crates/stack", ".stack", "k8s/components/monitoring"] {
             fs::create_dir_all(folder.path().join(path)).unwrap();
         }
-        for path in ["crates/stack/setup", "gateway", ".stack/dist"] {
+        for path in ["crates/stack/setup", "gateway", ".stack/dist", "k8s/components/monitoring/rules"] {
             symlink(root.join(path), folder.path().join(path)).unwrap();
         }
         Self { folder, ports: PORTS.iter().map(|_| Port::reserve()).collect() }
@@ -135,7 +136,8 @@ impl Up {
     /// Asks it to stop; in which order it stopped its children.
     async fn stop(mut self) -> Vec<String> {
         let children = self.children();
-        assert_eq!(children.len(), 6, "{}", self.said());
+        let is_observed = self.said().contains("prometheus is ready");
+        assert_eq!(children.len(), 6 + usize::from(is_observed), "{}", self.said());
         kill(Pid::from_raw(self.process.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
         let mut status = None;
         eventually_within(UP_WITHIN, "the stack stops", async || {
@@ -169,6 +171,31 @@ both_engines! {
         up.until_notified(&next).await;
         up.stop().await;
     }
+}
+
+#[tokio::test]
+async fn prometheus_watches_a_stack_that_is_to_be_observed() {
+    let place = Place::new();
+    let mut command = place.command(Engine::MariaDb);
+    command.arg("--observe");
+    let up = place.up_by(command).await;
+    let port = place.ports[PORTS.iter().position(|name| *name == "PROMETHEUS").unwrap()].number();
+    let url = format!("http://127.0.0.1:{port}/");
+    assert!(up.said().contains(&url), "{}", up.said());
+    let ask = async |path: &str| {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/api/v1/{path}")).await.unwrap();
+        answer.json::<Value>().await.unwrap()["data"].clone()
+    };
+    eventually("all three programs are scraped", async || {
+        let targets = ask("targets").await;
+        let up = |target: &&Value| target["health"] == "up";
+        targets["activeTargets"].as_array().unwrap().iter().filter(up).count() == 3
+    })
+    .await;
+    assert!(ask("rules").await.to_string().contains("RelayNoneActive"));
+    let page = reqwest::get(url).await.unwrap();
+    assert!(page.status().is_success() && page.text().await.unwrap().contains("<title>Prometheus"));
+    assert_eq!(up.stop().await[..2], ["prometheus", "nginx"]);
 }
 
 #[tokio::test]

@@ -15,6 +15,14 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) no_restart: bool,
 
+    /// Start Prometheus beside the pipeline, with the alerts of k8s/components/monitoring.
+    #[arg(long)]
+    pub(crate) observe: bool,
+
+    /// Prometheus, with --observe.
+    #[arg(long, env = "STACK_PROMETHEUS_PORT", default_value_t = 9090)]
+    pub(crate) prometheus_port: u16,
+
     /// Where clients come in.
     #[arg(long, env = "STACK_GATEWAY_PORT", default_value_t = 8080)]
     pub(crate) gateway_port: u16,
@@ -102,6 +110,9 @@ impl Settings {
             want("notify-svc's admin port", self.notify_svc_admin_port, "STACK_NOTIFY_SVC_ADMIN_PORT"),
             want("outbox-relay's admin port", self.outbox_relay_admin_port, "STACK_OUTBOX_RELAY_ADMIN_PORT"),
         ];
+        if self.observe {
+            ports.push(want("Prometheus", self.prometheus_port, "STACK_PROMETHEUS_PORT"));
+        }
         for [port, monitor, cluster] in self.nats_ports() {
             ports.push(want("NATS", port, "STACK_NATS_PORT"));
             ports.push(want("the NATS monitor", monitor, "STACK_NATS_MONITOR_PORT"));

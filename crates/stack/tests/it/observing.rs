@@ -1,0 +1,99 @@
+//! Debian's Prometheus scrapes the real programs: each fault fires its alert, and every panel of the dashboards has something
+//! to show. The rules are those of production, hastened a hundred and twenty times.
+
+mod watched;
+
+use std::fs;
+
+use serde_json::Value;
+use sqlx::MySqlPool;
+use stack::home::Home;
+use stack::smtp::{Fault, Stage};
+use stack::testing::eventually;
+use uuid::Uuid;
+
+use watched::Watched;
+
+/// What fires in a pipeline of one relay that is well: it has no standby.
+const ALWAYS: &str = "RelayNoStandby";
+
+#[tokio::test]
+async fn each_fault_fires_its_alert_and_its_end_ends_it() {
+    let mut watched = Watched::start().await;
+    watched.place("ada@example.com").await.unwrap();
+    watched.until(&[ALWAYS]).await;
+
+    let orders = watched.orders.admin_pool().await;
+    append(&orders, "order", "order.*").await; // no event may have such a subject
+    append(&orders, "invoice", "order.invoiced").await; // notify-svc knows no invoices
+    watched.smtp.refuse("nobody@example.com", "550 5.1.1 no such user");
+    watched.place("nobody@example.com").await.unwrap();
+    watched.place("ada@example.com").await.unwrap();
+    watched.until(&["OutboxEventsDead", "InboxMessagesDead", "EmailsDead"]).await;
+
+    watched.smtp.fail(Stage::Greeting, Fault::Say("421 4.3.2 closed for the day"));
+    watched.until_placing(&["EmailTransportDown"]).await;
+    watched.smtp.heal();
+
+    watched.nats.stop().await;
+    watched.until_placing(&["NatsUnreachable", "RelayPaused", "OutboxNotPublished"]).await;
+    watched.nats.restart().await;
+    watched.until_no("NatsUnreachable").await;
+    watched.until_no("RelayPaused").await;
+
+    watched.services.notify_svc.kill().await;
+    watched.until_placing(&["PublishedNotApplied", "TargetDown"]).await;
+    watched.services.notify_svc.restart().await;
+    watched.until_no("TargetDown").await;
+
+    watched.services.relay.kill().await;
+    watched.until(&["RelayNoneActive", "TargetDown", "SeriesAbsent"]).await;
+    watched.services.relay.restart().await;
+    watched.until_no("RelayNoneActive").await;
+
+    watched.mysql.stop().await;
+    watched.until_placing(&["DatabaseUnreachable", "OrdersFailingFast", "OrdersFailingSlow"]).await;
+    watched.mysql.restart().await;
+    watched.until_no("DatabaseUnreachable").await;
+    watched.until_no("EmailTransportDown").await; // the queue tries again after half a minute at most
+}
+
+/// An event by plain SQL.
+async fn append(orders: &MySqlPool, aggregate_type: &str, subject: &str) {
+    let insert =
+        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+                  VALUES (?, ?, ?, 1, 'order.created', ?, '{}')";
+    let insert = sqlx::query(insert).bind(Uuid::now_v7()).bind(aggregate_type).bind(Uuid::now_v7().to_string());
+    insert.bind(subject).execute(orders).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_panel_of_the_dashboards_has_something_to_show() {
+    let watched = Watched::start().await;
+    for (dashboard, panel, query) in queries() {
+        eventually(&format!("{dashboard}: {panel}: {query} has an answer"), async || {
+            watched.place("ada@example.com").await.unwrap();
+            !watched.query(&query).await.is_empty()
+        })
+        .await;
+    }
+}
+
+/// Dashboard, panel and query.
+fn queries() -> Vec<(String, String, String)> {
+    let folder = Home::find().unwrap().root().join("k8s/components/monitoring/dashboards");
+    let mut queries = Vec::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let dashboard: Value = serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let [title, name] =
+                    [&dashboard["title"], &panel["title"]].map(|text| text.as_str().unwrap().to_owned());
+                let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "30s");
+                queries.push((title, name, query));
+            }
+        }
+    }
+    assert!(!queries.is_empty());
+    queries
+}

@@ -1,0 +1,121 @@
+//! The pipeline with a Prometheus that watches it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stack::Engine;
+use stack::home::Home;
+use stack::process::{Output, Running};
+use stack::server::{PrometheusOptions, prometheus, prometheus_readiness};
+use stack::service::Program;
+use stack::smtp::SmtpServer;
+use stack::testing::{Database, MySql, Nats, Port, eventually_within};
+use tempfile::TempDir;
+
+use crate::services::Services;
+
+/// A minute of the rules is half a second here; no range is shorter than some scrapes.
+const HASTEN: u32 = 120;
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub(super) struct Watched {
+    pub(super) services: Services,
+    pub(super) orders: Database,
+    pub(super) nats: Nats,
+    pub(super) mysql: MySql,
+    pub(super) smtp: SmtpServer,
+    _notifications: Database,
+    port: Port,
+    _prometheus: Running,
+    _folder: TempDir,
+}
+
+impl Watched {
+    pub(super) async fn start() -> Self {
+        let (mysql, nats) = (MySql::start(Engine::MariaDb).await, Nats::start_with_accounts().await);
+        let orders = Database::create_on(&mysql, &schema::database::ORDERS).await;
+        let notifications = Database::create_on(&mysql, &schema::database::NOTIFICATIONS).await;
+        let mut smtp = SmtpServer::new();
+        smtp.start().await.unwrap();
+        let mut services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
+        services.notify_svc = services.notify_svc.env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", smtp.url());
+        let services = services.start().await;
+        let (folder, port) = (tempfile::tempdir().unwrap(), Port::reserve());
+        let options = PrometheusOptions {
+            folder: folder.path().to_owned(),
+            port: port.number(),
+            targets: vec![
+                (Program::OrderSvc, services.order_svc.admin_port()),
+                (Program::OutboxRelay, services.relay.admin_port()),
+                (Program::NotifySvc, services.notify_svc.admin_port()),
+            ],
+            interval_seconds: 1,
+            hasten: HASTEN,
+            output: Output::File(folder.path().join("log")),
+        };
+        let launch = prometheus(&Home::find().unwrap(), &options).unwrap();
+        let mut running = Running::start(launch, Duration::from_secs(20)).unwrap();
+        let probe = async || prometheus_readiness(port.number()).await;
+        running.process.until_ready(Duration::from_secs(30), probe).await.unwrap();
+        Self {
+            services,
+            orders,
+            nats,
+            mysql,
+            smtp,
+            _notifications: notifications,
+            port,
+            _prometheus: running,
+            _folder: folder,
+        }
+    }
+
+    /// Places an order for this customer; its id, unless it is refused.
+    pub(super) async fn place(&self, email: &str) -> Option<String> {
+        let order = json!({ "product": "Espresso machine", "quantity": 2, "email": email });
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(15)).build().unwrap();
+        let answer = client.post(self.services.order_svc.url("/api/orders")).json(&order).send().await.ok()?;
+        let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
+        Some(answer["id"].as_str()?.to_owned())
+    }
+
+    /// What Prometheus answers to a query now.
+    pub(super) async fn query(&self, query: &str) -> Vec<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v1/query", self.port.number());
+        let url = reqwest::Url::parse_with_params(&url, [("query", query)]).unwrap();
+        let mut answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        std::mem::take(answer["data"]["result"].as_array_mut().unwrap())
+    }
+
+    async fn firing(&self) -> BTreeSet<String> {
+        let alerts = self.query(r#"ALERTS{alertstate="firing"}"#).await;
+        alerts.iter().map(|alert| alert["metric"]["alertname"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until all these alerts fire.
+    pub(super) async fn until(&self, alerts: &[&str]) {
+        eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
+            let firing = self.firing().await;
+            alerts.iter().all(|alert| firing.contains(*alert))
+        })
+        .await;
+    }
+
+    /// The same while customers order, whatever becomes of that.
+    pub(super) async fn until_placing(&self, alerts: &[&str]) {
+        eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
+            drop(self.place("ada@example.com").await);
+            drop(self.place("bob@example.com").await);
+            let firing = self.firing().await;
+            alerts.iter().all(|alert| firing.contains(*alert))
+        })
+        .await;
+    }
+
+    /// Waits until this alert does not fire.
+    pub(super) async fn until_no(&self, alert: &str) {
+        eventually_within(PATIENCE, &format!("{alert} ends"), async || !self.firing().await.contains(alert)).await;
+    }
+}
