@@ -11,8 +11,8 @@ use runtime::telemetry::chain;
 
 use super::fault::{LATER_PAUSE, is_own_fault, pause};
 use super::plan::Plan;
+use super::tally::Unparked;
 use super::turn::{self, Turn};
-use super::unpark::Unparked;
 use super::{Inbox, Process};
 use crate::event::Content;
 use crate::handler::{Applied, Handler};

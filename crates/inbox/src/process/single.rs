@@ -5,8 +5,8 @@ use runtime::telemetry::chain;
 use uuid::Uuid;
 
 use super::fault::{LATER_PAUSE, is_own_fault, pause};
+use super::tally::Unparked;
 use super::turn::{self, Turn};
-use super::unpark::Unparked;
 use super::work::Entry;
 use super::{Inbox, Process};
 use crate::event::{Content, Work};

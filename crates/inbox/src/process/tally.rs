@@ -5,8 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::unpark::Unparked;
 use crate::outcome::Outcome;
+
+/// What came of the parked events behind gates that were moved.
+#[derive(Debug, Default)]
+pub(super) struct Unparked {
+    /// Those that had their effect, with the time when the broker stored them.
+    pub(super) outcomes: Vec<(Outcome, DateTime<Utc>)>,
+    /// Whether others are due now.
+    pub(super) has_due: bool,
+}
 
 /// Outcomes of parked events since they were last taken.
 #[derive(Debug, Default)]

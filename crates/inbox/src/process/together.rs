@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::fault::is_own_fault;
 use super::plan::{Known, Plan};
+use super::tally::Unparked;
 use super::turn;
-use super::unpark::Unparked;
 use super::work::Entry;
 use super::{Inbox, Process};
 use crate::event::Content;

@@ -12,21 +12,12 @@ use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 
 use super::Inbox;
+use super::tally::Unparked;
 use crate::event::{Content, Work};
 use crate::handler::{Applied, Handler};
-use crate::outcome::Outcome;
 use crate::store::inbox_gate::{self, Move};
 use crate::store::inbox_parked::{self, Parked, Place};
 use crate::store::{Receipt, inbox, inbox_due};
-
-/// What came of the parked events behind gates that were moved.
-#[derive(Debug, Default)]
-pub(super) struct Unparked {
-    /// Those that had their effect, with the time when the broker stored them.
-    pub(super) outcomes: Vec<(Outcome, DateTime<Utc>)>,
-    /// Whether others are due now.
-    pub(super) has_due: bool,
-}
 
 /// The events that are taken along.
 #[derive(Debug)]
