@@ -103,10 +103,10 @@ impl Metrics {
     /// # Errors
     /// If one is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let by_label = |name, help, label, values: &[&str]| counters::register(registry, name, help, label, values);
         Ok(Self {
             claimed: counter!("relay_claimed_events_total", "Events claimed to be published.", registry)?,
-            publishes: counters::register(
-                registry,
+            publishes: by_label(
                 "relay_publishes_total",
                 "Events given to the broker, each time, by what became of them: fenced is refused for where the stream ends \
                  and tried again at once, timeout is no answer in time. A connection that could not be made counts as one, \
@@ -114,15 +114,13 @@ impl Metrics {
                 "outcome",
                 &Publish::ALL.map(Publish::as_str),
             )?,
-            pubacks: counters::register(
-                registry,
+            pubacks: by_label(
                 "relay_pubacks_total",
                 "PubAcks by whether the stream stored the event or had it already.",
                 "result",
                 &[Publish::Stored, Publish::Duplicate].map(Publish::as_str),
             )?,
-            batches: counters::register(
-                registry,
+            batches: by_label(
                 "relay_batches_total",
                 "Batches that were published, by the path that they took.",
                 "path",
@@ -156,8 +154,7 @@ impl Metrics {
                 "Published events whose occurred_at is more than an hour away from their insertion.",
                 registry
             )?,
-            failures: counters::register(
-                registry,
+            failures: by_label(
                 "relay_failures_total",
                 "Reasons that kept events from being published, by class.",
                 "class",

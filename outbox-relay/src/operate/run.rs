@@ -78,22 +78,9 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         preflight.clone().run(board, config.strict, LOOKS_BETWEEN * config.watch_interval, shutdown.clone()),
     );
 
-    let drainer = Drainer {
-        pool: pool.clone(),
-        settler: Settler {
-            pool: pool.clone(),
-            attempts_max: config.attempts_max.get(),
-            metrics: metrics.clone(),
-            acks: lines.acks.clone(),
-        },
-        lines,
-        judge: Judge::default(),
-        rules: Rules { source: config.event_source.clone(), terms: terms.clone(), pauses: pauses.clone() },
-        batch_size_max: config.batch_size_max.get(),
-        metrics,
-    };
+    let rules = Rules { source: config.event_source.clone(), terms, pauses: pauses.clone() };
     let relay = Relay {
-        drainer,
+        drainer: drainer(&config, &pool, metrics, lines, rules),
         lease,
         reach: Reach::new(nats, config.stream.name.clone()),
         wake: hints,
@@ -114,6 +101,17 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         relay.run(shutdown).await
     });
     Ok(lifecycle.run(config.process.shutdown_grace).await)
+}
+
+fn drainer(config: &RunConfig, pool: &Pool, metrics: Metrics, lines: Lines, rules: Rules) -> Drainer {
+    let settler = Settler {
+        pool: pool.clone(),
+        attempts_max: config.attempts_max.get(),
+        metrics: metrics.clone(),
+        acks: lines.acks.clone(),
+    };
+    let (pool, judge, batch_size_max) = (pool.clone(), Judge::default(), config.batch_size_max.get());
+    Drainer { pool, lines, judge, settler, rules, batch_size_max, metrics }
 }
 
 fn lines(config: &RunConfig, pool: &Pool, metrics: &Metrics, losses: LossMetrics) -> Lines {
