@@ -1,4 +1,4 @@
-# The three services, one image each: `make images`, or
+# The services, one image each: `make images`, or
 #
 #   podman build --format docker --target order-svc -t order-svc .
 #
@@ -31,19 +31,22 @@ COPY crates/bench/Cargo.toml crates/bench/
 RUN for crate in schema crates/runtime crates/effect crates/inbox crates/outbox order-svc outbox-relay notify-svc payment-svc crates/stack crates/bench; do \
         mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs" || exit; \
     done && \
-    cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc && \
+    cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc --package payment-svc && \
     rm -rf -- */src crates/*/src
 COPY .sqlx .sqlx
 COPY schema schema
 COPY crates/runtime crates/runtime
+COPY crates/effect crates/effect
+COPY crates/inbox crates/inbox
 COPY crates/outbox crates/outbox
 COPY order-svc order-svc
 COPY outbox-relay outbox-relay
 COPY notify-svc notify-svc
+COPY payment-svc payment-svc
 # A copied file keeps its time, which is before the stubs': cargo would take the stubs for newer.
-RUN find schema crates order-svc outbox-relay notify-svc -name '*.rs' -exec touch {} + && \
-    mkdir -p payment-svc/src crates/effect/src crates/stack/src crates/bench/src && touch payment-svc/src/lib.rs crates/effect/src/lib.rs crates/stack/src/lib.rs crates/bench/src/lib.rs && \
-    cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc
+RUN find schema crates order-svc outbox-relay notify-svc payment-svc -name '*.rs' -exec touch {} + && \
+    mkdir -p crates/stack/src crates/bench/src && touch crates/stack/src/lib.rs crates/bench/src/lib.rs && \
+    cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc --package payment-svc
 
 FROM ${RUNTIME_IMAGE} AS service
 LABEL org.opencontainers.image.licenses="MIT OR Apache-2.0"
@@ -78,4 +81,14 @@ ENV HTTP_ADDR=0.0.0.0:8082 ADMIN_ADDR=0.0.0.0:9082
 EXPOSE 8082 9082
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/notify-svc", "health"]
 ENTRYPOINT ["/usr/local/bin/notify-svc"]
+CMD ["run"]
+
+FROM service AS payment-svc
+LABEL org.opencontainers.image.title="payment-svc" \
+      org.opencontainers.image.description="Charges customers for their orders, and refunds them"
+COPY --from=build /build/target/release/payment-svc /usr/local/bin/payment-svc
+ENV HTTP_ADDR=0.0.0.0:8084 ADMIN_ADDR=0.0.0.0:9084
+EXPOSE 8084 9084
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/payment-svc", "health"]
+ENTRYPOINT ["/usr/local/bin/payment-svc"]
 CMD ["run"]

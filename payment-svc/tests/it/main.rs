@@ -1,8 +1,9 @@
-//! payment-svc against real servers. Run by `make test`.
+//! payment-svc against real servers, alone and with the services around it. Run by `make test`.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
 mod asked;
+mod killing;
 mod stand_in;
 mod stripe;
 mod stripe_faults;

@@ -25,13 +25,14 @@ use stack::scratch::Scratch;
 use stack::signals::Signals;
 
 /// Whose queries are about which database.
-static CRATES: [(&str, &Definition); 6] = [
+static CRATES: [(&str, &Definition); 7] = [
     ("outbox", &ORDERS),
     ("order-svc", &ORDERS),
     ("outbox-relay", &ORDERS),
     ("inbox", &NOTIFICATIONS),
     ("notify-svc", &NOTIFICATIONS),
     ("effect", &PAYMENTS),
+    ("payment-svc", &PAYMENTS),
 ];
 
 /// What to do with the descriptions.
@@ -86,7 +87,8 @@ async fn describe(home: &Home, scratch: &Scratch, folder: &Path) -> anyhow::Resu
     let mut server =
         MySql::start_temporary(home, MySqlOptions::temporary(Engine::MySql, scratch.path(), port.number())).await?;
     let metadata = Metadata::read(home).await?;
-    for definition in [&ORDERS, &NOTIFICATIONS, &PAYMENTS] {
+    // What several of them have is described as it is in the last one.
+    for definition in [&PAYMENTS, &ORDERS, &NOTIFICATIONS] {
         let mut admin = account::connect(&server.admin_url("")).await.context("cannot connect")?;
         account::create_database(&mut admin, definition.name).await.context("cannot create a database")?;
         admin.close().await.context("cannot disconnect")?;

@@ -1,0 +1,129 @@
+//! The settings of payment-svc: flags or environment variables.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use effect::EffectConfig;
+use effect::cli::EffectVerb;
+use inbox::InboxConfig;
+use inbox::cli::InboxVerb;
+use outbox::OutboxConfig;
+use runtime::config::{ProcessConfig, Secret, Validate};
+use runtime::health::HealthConfig;
+use runtime::http::server::DRAIN_MAX;
+use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
+use runtime::nats::NatsConfig;
+
+use crate::provider::ProviderConfig;
+
+/// No route takes a body.
+pub const BODY_BYTES_MAX: usize = 1024;
+/// A request is answered within this time, with 503 if need be.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Charges customers for their orders, and refunds what was cancelled.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Consume order events, charge and refund, and serve the API until SIGTERM.
+    Run(Box<RunConfig>),
+    /// Bring the database to the newest schema, then exit.
+    Migrate(MigrateConfig),
+    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    Health(HealthConfig),
+    /// List the charges and refunds that need a person or wait, and decide about them.
+    #[command(subcommand)]
+    Effect(EffectVerb),
+    /// See [`InboxVerb`].
+    #[command(flatten)]
+    Inbox(InboxVerb),
+}
+
+/// Settings of `run`.
+#[derive(Debug, Args)]
+pub struct RunConfig {
+    /// Address of the API.
+    #[arg(long, env = "HTTP_ADDR")]
+    pub http_addr: SocketAddr,
+
+    /// See [`ProcessConfig`].
+    #[command(flatten)]
+    pub process: ProcessConfig,
+
+    /// See [`DatabaseConfig`]; its user is `payment_svc`.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// See [`NatsConfig`].
+    #[command(flatten)]
+    pub nats: NatsConfig,
+
+    /// See [`ProviderConfig`].
+    #[command(flatten)]
+    pub provider: ProviderConfig,
+
+    /// See [`EffectConfig`].
+    #[command(flatten)]
+    pub effect: EffectConfig,
+
+    /// See [`InboxConfig`].
+    #[command(flatten)]
+    pub inbox: InboxConfig,
+
+    /// See [`OutboxConfig`].
+    #[command(flatten)]
+    pub outbox: OutboxConfig,
+}
+
+/// Settings of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateConfig {
+    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user who may change the schema.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+
+    /// See [`DatabaseTls`].
+    #[command(flatten)]
+    pub database_tls: DatabaseTls,
+}
+
+impl Validate for Config {
+    fn validate(&self) -> Result<(), String> {
+        match &self.verb {
+            Verb::Run(run) => run.validate(),
+            Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
+            Verb::Health(_) => Ok(()),
+            Verb::Effect(verb) => verb.look().validate(),
+            Verb::Inbox(verb) => verb.look().validate(),
+        }
+    }
+}
+
+impl Validate for RunConfig {
+    fn validate(&self) -> Result<(), String> {
+        self.database.validate()?;
+        self.nats.validate()?;
+        self.provider.validate()?;
+        self.inbox.validate()?;
+        let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
+        if self.http_addr == admin_addr && self.http_addr.port() != 0 {
+            return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
+        }
+        let work_time_max = DRAIN_MAX.max(InboxConfig::STOP_TIME_MAX).max(effect::STOP_TIME_MAX);
+        if shutdown_grace <= work_time_max {
+            return Err(format!(
+                "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"
+            ));
+        }
+        Ok(())
+    }
+}

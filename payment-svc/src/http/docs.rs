@@ -1,0 +1,75 @@
+//! The OpenAPI document, generated from the handlers.
+//!
+//! `payment-svc/openapi.json` is a golden copy: the test `the_committed_document_is_the_generated_one` compares it.
+
+use axum::Router;
+use runtime::http::docs;
+use runtime::http::problem::{self, Problem};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "payment-svc",
+        description = "Payments of orders, and how the events become them. Every error is an RFC 9457 problem with a `code` of a closed set.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    tags((name = "payments", description = "What was taken for orders, and given back"), (name = "operations", description = "For operators")),
+    components(schemas(Problem, problem::Violation))
+)]
+struct Document;
+
+/// All routes with their documentation.
+pub(super) fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(super::payments::router())
+        .merge(super::events::router())
+        .merge(super::health::router())
+}
+
+/// The document as it is served.
+pub fn document() -> OpenApi {
+    let (_, document) = api().split_for_parts();
+    docs::finish(document)
+}
+
+/// The page and the document, as paths of this service.
+pub(super) fn ui() -> Router {
+    docs::ui(document())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE_GOLDEN=1 cargo test -p payment-svc the_committed_document` writes it again.
+    #[test]
+    fn the_committed_document_is_the_generated_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let generated = document().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &generated).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == generated, "openapi.json is not what the handlers say: run with UPDATE_GOLDEN=1 and look");
+    }
+
+    #[test]
+    fn every_operation_documents_success_and_faults_with_examples() {
+        let document = serde_json::to_value(document()).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
+                for status in ["500", "503"] {
+                    let content = &responses[status]["content"][problem::CONTENT_TYPE];
+                    assert!(!content["examples"].as_object().unwrap().is_empty(), "{method} {path} {status}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The SQL of the payments: each function one statement, whose doc says what it locks.
+
+pub mod payments;
