@@ -28,7 +28,7 @@ setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
 .PHONY: up
 up: ## Run the pipeline in the foreground; Ctrl-C stops it
 	@crates/stack/setup $(DB) nats nginx $(if $(findstring --observe,$(ARGS)),prometheus)
-	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
+	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc -p payment-svc
 	@$(TARGET)/release/stack up --db $(DB) $(ARGS)
 
 .PHONY: env
@@ -72,8 +72,8 @@ check: ## Formatting, lints, docs, layering, .sqlx, licences
 	@.ci/check
 
 .PHONY: images
-images: ## Build the three images with podman; ENGINE=docker, REGISTRY=registry.example.com/web-store/
-	@for service in order-svc outbox-relay notify-svc; do \
+images: ## Build the four images with podman; ENGINE=docker, REGISTRY=registry.example.com/web-store/
+	@for service in order-svc outbox-relay notify-svc payment-svc; do \
 	    $(ENGINE) build $(ENGINE_ARGS) --target $$service --tag $(REGISTRY)$$service:$(VERSION) \
 	        --label org.opencontainers.image.version=$(VERSION) \
 	        --label org.opencontainers.image.revision=$$(git rev-parse HEAD) . || exit; \

@@ -82,9 +82,9 @@ impl Plan {
     /// If it is not built.
     pub fn program(program: Program) -> anyhow::Result<PathBuf> {
         let this = std::env::current_exe().context("cannot tell where this program is")?;
-        let file = this.with_file_name(program.name());
+        let file = this.with_file_name(program.file());
         if !file.is_file() {
-            bail!("{} is not built: it belongs beside {}", program.name(), this.display());
+            bail!("{} is not built: it belongs beside {}", program.file(), this.display());
         }
         Ok(file)
     }

@@ -1,11 +1,11 @@
-//! The three programs: what each is called, what it works on and what it is told, whoever starts it.
+//! The programs: what each is called, what it works on and what it is told, whoever starts it.
 //!
 //! Guarantees that `up`, `prove`, the benchmarks and the tests start a service the same way and wait for it the same way.
 
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use schema::database::{Definition, NOTIFICATIONS, ORDERS};
+use schema::database::{Definition, NOTIFICATIONS, ORDERS, PAYMENTS};
 use schema::names;
 
 use crate::process::{Launch, Probe};
@@ -19,19 +19,35 @@ pub enum Program {
     OutboxRelay,
     /// Notifies customers.
     NotifySvc,
+    /// Charges them.
+    PaymentSvc,
+    /// Publishes the events of their payments: outbox-relay once more.
+    PaymentRelay,
 }
 
 impl Program {
     /// All of them, in the order in which events pass them.
-    pub const ALL: [Program; 3] = [Program::OrderSvc, Program::OutboxRelay, Program::NotifySvc];
+    pub const ALL: [Program; 5] =
+        [Program::OrderSvc, Program::OutboxRelay, Program::NotifySvc, Program::PaymentSvc, Program::PaymentRelay];
 
-    /// Its file, and its user at NATS.
+    /// Its name, and its user at NATS.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Program::OrderSvc => "order-svc",
             Program::OutboxRelay => "outbox-relay",
             Program::NotifySvc => "notify-svc",
+            Program::PaymentSvc => "payment-svc",
+            Program::PaymentRelay => "payment-relay",
+        }
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Program::PaymentRelay => Program::OutboxRelay.name(),
+            program => program.name(),
         }
     }
 
@@ -42,6 +58,8 @@ impl Program {
             Program::OrderSvc => "order_svc",
             Program::OutboxRelay => "outbox_relay",
             Program::NotifySvc => "notify_svc",
+            Program::PaymentSvc => "payment_svc",
+            Program::PaymentRelay => "payment_relay",
         }
     }
 
@@ -51,6 +69,7 @@ impl Program {
         match self {
             Program::OrderSvc | Program::OutboxRelay => &ORDERS,
             Program::NotifySvc => &NOTIFICATIONS,
+            Program::PaymentSvc | Program::PaymentRelay => &PAYMENTS,
         }
     }
 
@@ -64,7 +83,13 @@ impl Program {
                 ("EVENT_SOURCE", names::ORDERS_SOURCE.to_owned()),
                 ("WAKE_SUBJECT", names::ORDERS_WAKE_SUBJECT.to_owned()),
             ],
-            Program::OrderSvc | Program::NotifySvc => Vec::new(),
+            Program::PaymentRelay => vec![
+                ("STREAM", names::PAYMENTS_STREAM.to_owned()),
+                ("STREAM_SUBJECTS", names::PAYMENTS_STREAM_SUBJECTS.join(",")),
+                ("EVENT_SOURCE", names::PAYMENTS_SOURCE.to_owned()),
+                ("WAKE_SUBJECT", names::PAYMENTS_WAKE_SUBJECT.to_owned()),
+            ],
+            Program::OrderSvc | Program::NotifySvc | Program::PaymentSvc => Vec::new(),
         }
     }
 }
@@ -78,7 +103,8 @@ pub fn launch(name: &str, file: &Path, [http, admin]: [u16; 2]) -> Launch {
         .env("HTTP_ADDR", format!("127.0.0.1:{http}"))
         .env("ADMIN_ADDR", format!("127.0.0.1:{admin}"))
         .on_launcher_death(Signal::SIGKILL); // with nobody left to read its logs, a drain could get stuck on them
-    let program = Program::ALL.into_iter().find(|program| file.ends_with(program.name()));
+    let named = Program::ALL.into_iter().find(|program| program.name() == name);
+    let program = named.or_else(|| Program::ALL.into_iter().find(|program| file.ends_with(program.file())));
     let settings = program.map(Program::settings).unwrap_or_default();
     settings.into_iter().fold(launch, |launch, (name, value)| launch.env_default(name, value))
 }

@@ -1,2 +1,3 @@
 CREATE DATABASE orders;
 CREATE DATABASE notifications;
+CREATE DATABASE payments;

@@ -7,3 +7,4 @@ mod killing;
 mod stand_in;
 mod stripe;
 mod stripe_faults;
+mod walking;

@@ -27,9 +27,10 @@ use supervisor::{Ending, Supervisor};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// In the order in which they start. None is waited for before all run: notify-svc is ready when the relay has made the
+/// In the order in which they start. None is waited for before all run: who consumes is ready when the relay has made the
 /// stream.
-const SERVICES: [Program; 3] = [Program::NotifySvc, Program::OutboxRelay, Program::OrderSvc];
+const SERVICES: [Program; 5] =
+    [Program::NotifySvc, Program::PaymentRelay, Program::PaymentSvc, Program::OutboxRelay, Program::OrderSvc];
 
 /// Brings it up, waits for its end, and stops what is left.
 pub(crate) async fn run(home: &Home, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -55,7 +56,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
     for nats in supervisor.during(announced("nats", Box::pin(plan.start_nats()))).await? {
         supervisor.adopt(nats.running);
     }
-    for service in [Program::OrderSvc, Program::NotifySvc] {
+    for service in [Program::OrderSvc, Program::NotifySvc, Program::PaymentSvc] {
         let step = Box::pin(plan.set_up_database(service));
         supervisor.during(announced(&format!("database {}", service.database().name), step)).await?;
     }
@@ -116,19 +117,25 @@ fn launch(plan: &Plan, settings: &Settings, service: Program) -> anyhow::Result<
     let launch = plan.launch(service.name(), service, settings.ports_of(service))?;
     Ok(match service {
         Program::OrderSvc => launch,
-        Program::OutboxRelay => launch.env_default("STREAM_REPLICAS", plan.nats_ports.len().to_string()),
-        Program::NotifySvc => {
-            let launch = launch
-                .env_default("EMAIL_TRANSPORT", "file")
-                .env_default("EMAIL_DIR", plan.folder.join("mail"))
-                .env_default("EMAIL_FROM", "orders@example.com");
-            // Both have to know how long an event is kept.
-            match env::var("RETENTION") {
-                Ok(retention) => launch.env_default("OUTBOX_RETENTION", retention),
-                Err(_) => launch,
-            }
+        Program::OutboxRelay | Program::PaymentRelay => {
+            launch.env_default("STREAM_REPLICAS", plan.nats_ports.len().to_string())
         }
+        Program::NotifySvc => consumer(launch)
+            .env_default("EMAIL_TRANSPORT", "file")
+            .env_default("EMAIL_DIR", plan.folder.join("mail"))
+            .env_default("EMAIL_FROM", "orders@example.com"),
+        Program::PaymentSvc => consumer(launch)
+            .env_default("PAYMENT_PROVIDER", "simulated")
+            .env_default("PAYMENT_SIMULATOR_DIR", plan.folder.join("provider")),
     })
+}
+
+/// Who consumes has to know how long the relay keeps an event.
+fn consumer(launch: Launch) -> Launch {
+    match env::var("RETENTION") {
+        Ok(retention) => launch.env_default("OUTBOX_RETENTION", retention),
+        Err(_) => launch,
+    }
 }
 
 /// Says what is being waited for, and for how long it was.
@@ -146,6 +153,7 @@ async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx
         tls: None,
         order_svc: Settings::address(settings.order_svc_port),
         notify_svc: Settings::address(settings.notify_svc_port),
+        payment_svc: Settings::address(settings.payment_svc_port),
         folder: plan.folder.join("nginx"),
         output: plan.output("nginx")?,
     };
@@ -173,6 +181,7 @@ fn watcher(plan: &Plan, settings: &Settings) -> anyhow::Result<Launch> {
 fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
     let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = settings;
     let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = settings;
+    let Settings { payment_svc_admin_port, payment_relay_admin_port, .. } = settings;
     let gateway = format!("http://127.0.0.1:{gateway_port}");
     let (nats_url, data, logs) = (plan.nats_url(), plan.folder.display(), plan.home.log("*"));
     let alerts = match settings.observe {
@@ -186,17 +195,20 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
          \x20 gateway              {gateway}/\n\
          \x20 order API            {gateway}/docs/order-service/\n\
          \x20 notification API     {gateway}/docs/notification-service/\n\
+         \x20 payment API          {gateway}/docs/payment-service/\n\
          \x20 NATS                 {nats_url}, monitor http://127.0.0.1:{nats_monitor_port}/\n\
          \x20 {db:<20} 127.0.0.1:{mysql_port}, passwords in {data}/passwords\n\
          \x20 metrics              http://127.0.0.1:{order_svc_admin_port}/metrics (order-svc), \
-         :{outbox_relay_admin_port} (outbox-relay), :{notify_svc_admin_port} (notify-svc)\n\
+         :{outbox_relay_admin_port} (outbox-relay), :{notify_svc_admin_port} (notify-svc), :{payment_svc_admin_port} (payment-svc), \
+         :{payment_relay_admin_port} (payment-relay)\n\
          {alerts}\x20 mails                {data}/mail\n\
          \x20 logs                 {}\n\
          \x20 verbs and SQL        eval \"$(make -s env)\", then outbox-relay status, notify-svc status, orders-sql\n\n\
-         Place an order, then look for its notification:\n\n\
+         Place an order, then look for its notification and its payment:\n\n\
          \x20 curl -i {gateway}/api/orders -H 'content-type: application/json' \
          -d '{{\"product\":\"book\",\"quantity\":1,\"email\":\"reader@example.com\"}}'\n\
-         \x20 curl '{gateway}/api/notifications?order_id=THE-ID'\n",
+         \x20 curl '{gateway}/api/notifications?order_id=THE-ID'\n\
+         \x20 curl '{gateway}/api/payments?order_id=THE-ID'\n",
         logs.display(),
     )?;
     out.flush()

@@ -28,6 +28,8 @@ pub struct Gateway {
     pub order_svc: String,
     /// notify-svc, `host:port`.
     pub notify_svc: String,
+    /// payment-svc, `host:port`.
+    pub payment_svc: String,
     /// Folder for its configuration, pid and temporary files; created when it does not exist.
     pub folder: PathBuf,
     /// Where its output goes.
@@ -100,6 +102,7 @@ fn configure(home: &Home, gateway: &Gateway) -> anyhow::Result<()> {
         ("listen.conf", listen),
         ("order-svc.conf", upstream(&gateway.order_svc)),
         ("notify-svc.conf", upstream(&gateway.notify_svc)),
+        ("payment-svc.conf", upstream(&gateway.payment_svc)),
     ];
     for (name, text) in beside {
         let path = gateway.folder.join(name);

@@ -43,6 +43,7 @@ impl Setup {
             tls,
             order_svc,
             notify_svc: service("notify-svc", Arc::clone(&seen)).await,
+            payment_svc: service("payment-svc", Arc::clone(&seen)).await,
             folder: folder.path().join("gateway"),
             output: Output::File(folder.path().join("nginx.log")),
         };

@@ -14,10 +14,12 @@ use stack::testing::{Database, Nats, Service, binary};
 use rendered::{Container, OVERLAYS, Overlay, list, name_of, namespace_of, pod_of, port_of};
 
 /// Program, namespace, deployment, port of its API, port of its admin server.
-const SERVICES: [(&str, &str, &str, Option<u64>, u64); 3] = [
+const SERVICES: [(&str, &str, &str, Option<u64>, u64); 5] = [
     ("order-svc", "web-order", "order-service", Some(8081), 9081),
     ("outbox-relay", "web-order", "outbox-relay", None, 9083),
     ("notify-svc", "web-notification", "notification-service", Some(8082), 9082),
+    ("payment-svc", "web-payment", "payment-service", Some(8084), 9084),
+    ("outbox-relay", "web-payment", "payment-relay", None, 9085),
 ];
 
 #[test]
@@ -65,20 +67,25 @@ fn every_setting_is_one_that_its_program_knows() {
     }
 }
 
-/// notify-svc can't ask the relay how long it keeps what it may publish again.
+/// Who consumes can't ask the relay how long it keeps what it may publish again.
 #[test]
-fn notify_svc_is_told_how_long_the_relay_keeps_events() {
+fn who_consumes_is_told_how_long_the_relay_keeps_events() {
     for overlay in OVERLAYS.map(Overlay::render) {
         let told = |program, name| {
             let containers = overlay.containers_of(program).into_iter();
             let running = containers.filter(|container| container.spec["args"][0] == "run");
+            // The events that are consumed are those of the orders.
+            let running = running.filter(|container| name_of(container.workload) != "payment-relay");
             let settings = running.map(|container| overlay.environment(&container).remove(name).flatten());
             let settings: Vec<_> = settings.map(|value| value.unwrap_or_else(|| default_of(program, name))).collect();
             let [setting] = &settings[..] else { panic!("{}: {program} runs as {settings:?}", overlay.name) };
             runtime::config::duration(setting).unwrap()
         };
-        let (kept, told) = (told("outbox-relay", "RETENTION"), told("notify-svc", "OUTBOX_RETENTION"));
-        assert_eq!(kept, told, "{}: RETENTION of the relay and OUTBOX_RETENTION of notify-svc", overlay.name);
+        let kept = told("outbox-relay", "RETENTION");
+        for program in ["notify-svc", "payment-svc"] {
+            let told = told(program, "OUTBOX_RETENTION");
+            assert_eq!(kept, told, "{}: RETENTION of the relay and OUTBOX_RETENTION of {program}", overlay.name);
+        }
     }
 }
 
@@ -96,15 +103,18 @@ fn default_of(program: &str, name: &str) -> String {
 async fn the_services_start_with_these_settings_and_answer_every_probe() {
     let orders = Database::create(Engine::MySql, &schema::database::ORDERS).await;
     let notifications = Database::create(Engine::MySql, &schema::database::NOTIFICATIONS).await;
+    let payments = Database::create(Engine::MySql, &schema::database::PAYMENTS).await;
     let nats = Nats::start().await;
     for overlay in OVERLAYS.map(Overlay::render) {
         let mut running = Vec::new();
         for (program, namespace, deployment, http, admin) in SERVICES {
             let workload = overlay.object("Deployment", namespace, deployment);
             let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
-            let url = match program {
-                "order-svc" => orders.url("order_svc"),
+            let url = match deployment {
+                "order-service" => orders.url("order_svc"),
                 "outbox-relay" => orders.url("outbox_relay"),
+                "payment-service" => payments.url("payment_svc"),
+                "payment-relay" => payments.url("payment_relay"),
                 _ => notifications.url("notify_svc"),
             };
             let mut service = Service::new(binary(program)).env("DATABASE_URL", url).env("NATS_URL", nats.url());
@@ -131,6 +141,8 @@ fn with_setting(service: Service, name: &str, value: Option<String>) -> Service 
     match (name, value) {
         ("HTTP_ADDR" | "ADMIN_ADDR" | "NATS_URL", _) => service,
         ("STREAM_REPLICAS", _) => service, // there is one server
+        ("PAYMENT_SIMULATOR_DIR", _) => service.env(name, concat!(env!("CARGO_TARGET_TMPDIR"), "/provider")),
+        ("STRIPE_API_KEY_FILE", _) => service.env("STRIPE_API_KEY", "sk_test_manifests"),
         ("SMTP_URL_FILE", _) => service.env("SMTP_URL", "smtp://127.0.0.1:1"),
         (file, _) if file.ends_with("_FILE") => service,
         (_, Some(value)) => service.env(name, value),

@@ -16,7 +16,7 @@ use stack::{Engine, both_engines};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-const PORTS: [&str; 10] = [
+const PORTS: [&str; 13] = [
     "GATEWAY",
     "MYSQL",
     "NATS",
@@ -26,6 +26,9 @@ const PORTS: [&str; 10] = [
     "NOTIFY_SVC",
     "NOTIFY_SVC_ADMIN",
     "OUTBOX_RELAY_ADMIN",
+    "PAYMENT_SVC",
+    "PAYMENT_SVC_ADMIN",
+    "PAYMENT_RELAY_ADMIN",
     "PROMETHEUS",
 ];
 
@@ -137,7 +140,7 @@ impl Up {
     async fn stop(mut self) -> Vec<String> {
         let children = self.children();
         let is_observed = self.said().contains("prometheus is ready");
-        assert_eq!(children.len(), 6 + usize::from(is_observed), "{}", self.said());
+        assert_eq!(children.len(), 8 + usize::from(is_observed), "{}", self.said());
         kill(Pid::from_raw(self.process.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
         let mut status = None;
         eventually_within(UP_WITHIN, "the stack stops", async || {
@@ -162,7 +165,7 @@ both_engines! {
         let order = up.place().await;
         up.until_notified(&order).await;
         let stopped = up.stop().await;
-        assert_eq!(stopped, ["nginx", "order-svc", "outbox-relay", "notify-svc", "nats", engine.name()]);
+        assert_eq!(stopped, ["nginx", "order-svc", "outbox-relay", "payment-svc", "payment-relay", "notify-svc", "nats", engine.name()]);
 
         let up = place.up(engine).await;
         assert_eq!(up.get(&format!("/api/orders/{order}")).await.unwrap()["status"], "placed");
@@ -257,7 +260,7 @@ async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_n
         let (code, said) = place.shell(line).await;
         assert!(matches!(code, Some(0 | 4)) && said.contains(answer), "{line}: {code:?}: {said}");
     }
-    for (database, table) in [("ORDERS", "outbox"), ("NOTIFICATIONS", "inbox")] {
+    for (database, table) in [("ORDERS", "outbox"), ("NOTIFICATIONS", "inbox"), ("PAYMENTS", "payments")] {
         let (_, url) = place.shell(&format!("printf %s \"${database}_DATABASE_URL\"")).await;
         let pool = sqlx::MySqlPool::connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
         sqlx::query(sqlx::AssertSqlSafe(format!("SELECT 1 FROM {table}"))).fetch_one(&pool).await.unwrap();

@@ -66,6 +66,18 @@ pub(crate) struct Settings {
     /// Liveness, readiness and metrics of outbox-relay.
     #[arg(long, env = "STACK_OUTBOX_RELAY_ADMIN_PORT", default_value_t = 9083)]
     pub(crate) outbox_relay_admin_port: u16,
+
+    /// The API of payment-svc, behind the gateway.
+    #[arg(long, env = "STACK_PAYMENT_SVC_PORT", default_value_t = 8084)]
+    pub(crate) payment_svc_port: u16,
+
+    /// Liveness, readiness and metrics of payment-svc.
+    #[arg(long, env = "STACK_PAYMENT_SVC_ADMIN_PORT", default_value_t = 9084)]
+    pub(crate) payment_svc_admin_port: u16,
+
+    /// Liveness, readiness and metrics of the relay of the payments.
+    #[arg(long, env = "STACK_PAYMENT_RELAY_ADMIN_PORT", default_value_t = 9085)]
+    pub(crate) payment_relay_admin_port: u16,
 }
 
 /// One, or a cluster of three.
@@ -90,6 +102,8 @@ impl Settings {
             Program::OrderSvc => [self.order_svc_port, self.order_svc_admin_port],
             Program::OutboxRelay => [0, self.outbox_relay_admin_port],
             Program::NotifySvc => [self.notify_svc_port, self.notify_svc_admin_port],
+            Program::PaymentSvc => [self.payment_svc_port, self.payment_svc_admin_port],
+            Program::PaymentRelay => [0, self.payment_relay_admin_port],
         }
     }
 
@@ -109,6 +123,9 @@ impl Settings {
             want("notify-svc", self.notify_svc_port, "STACK_NOTIFY_SVC_PORT"),
             want("notify-svc's admin port", self.notify_svc_admin_port, "STACK_NOTIFY_SVC_ADMIN_PORT"),
             want("outbox-relay's admin port", self.outbox_relay_admin_port, "STACK_OUTBOX_RELAY_ADMIN_PORT"),
+            want("payment-svc", self.payment_svc_port, "STACK_PAYMENT_SVC_PORT"),
+            want("payment-svc's admin port", self.payment_svc_admin_port, "STACK_PAYMENT_SVC_ADMIN_PORT"),
+            want("payment-relay's admin port", self.payment_relay_admin_port, "STACK_PAYMENT_RELAY_ADMIN_PORT"),
         ];
         if self.observe {
             ports.push(want("Prometheus", self.prometheus_port, "STACK_PROMETHEUS_PORT"));

@@ -9,14 +9,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use stack::home::Home;
 use stack::pipeline::Plan;
 use stack::process::{Launch, quoted};
 
 /// For people, who read, and change by the verbs only.
-const INSPECTORS: [(&str, &str); 2] =
-    [(ORDERS.name, "orders_inspector"), (NOTIFICATIONS.name, "notifications_inspector")];
+const INSPECTORS: [(&str, &str); 3] = [
+    (ORDERS.name, "orders_inspector"),
+    (NOTIFICATIONS.name, "notifications_inspector"),
+    (PAYMENTS.name, "payments_inspector"),
+];
 
 /// The folder. Dropping it removes it.
 pub(crate) struct Shell(PathBuf);

@@ -9,29 +9,37 @@ use super::rendered::{OVERLAYS, Overlay, list, name_of, namespace_of};
 /// From pods, to pods, on a port.
 type Arrow = (String, String, u64);
 
-const DESIGN: [(&str, &str, u64); 5] = [
+const DESIGN: [(&str, &str, u64); 8] = [
     ("web-gateway/gateway", "web-order/order-service", 8081),
     ("web-gateway/gateway", "web-notification/notification-service", 8082),
+    ("web-gateway/gateway", "web-payment/payment-service", 8084),
     ("web-order/order-service", "web-nats/nats", 4222),
     ("web-order/outbox-relay", "web-nats/nats", 4222),
     ("web-notification/notification-service", "web-nats/nats", 4222),
+    ("web-payment/payment-service", "web-nats/nats", 4222),
+    ("web-payment/payment-relay", "web-nats/nats", 4222),
 ];
 
-const DEV: [(&str, &str, u64); 5] = [
+const DEV: [(&str, &str, u64); 8] = [
     ("web-order/order-service", "web-mysql/mysql", 3306),
     ("web-order/outbox-relay", "web-mysql/mysql", 3306),
     ("web-order/orders-migrate", "web-mysql/mysql", 3306),
     ("web-notification/notification-service", "web-mysql/mysql", 3306),
     ("web-notification/notifications-migrate", "web-mysql/mysql", 3306),
+    ("web-payment/payment-service", "web-mysql/mysql", 3306),
+    ("web-payment/payment-relay", "web-mysql/mysql", 3306),
+    ("web-payment/payments-migrate", "web-mysql/mysql", 3306),
 ];
 
 const PROD: [(&str, &str, u64); 1] = [("web-nats/nats", "web-nats/nats", 6222)];
 
 /// Prometheus comes from outside: its end is not ours to open.
-const PROMETHEUS: [(&str, &str, u64); 3] = [
+const PROMETHEUS: [(&str, &str, u64); 5] = [
     ("monitoring/prometheus", "web-order/order-service", 9081),
     ("monitoring/prometheus", "web-order/outbox-relay", 9083),
     ("monitoring/prometheus", "web-notification/notification-service", 9082),
+    ("monitoring/prometheus", "web-payment/payment-service", 9084),
+    ("monitoring/prometheus", "web-payment/payment-relay", 9085),
 ];
 
 fn arrows(literal: &[(&str, &str, u64)]) -> BTreeSet<Arrow> {
@@ -83,7 +91,7 @@ fn what_has_no_pod_at_its_other_end_is_the_public_the_database_and_the_mail() {
         }
         let expected: &[&str] = match overlay.name {
             "dev" => &["public public"],
-            _ => &["public public", "to-database 3306", "to-smtp 465", "to-smtp 587"],
+            _ => &["public public", "to-database 3306", "to-provider 443", "to-smtp 465", "to-smtp 587"],
         };
         assert_eq!(others, expected.iter().map(|way| (*way).to_owned()).collect(), "{}", overlay.name);
     }

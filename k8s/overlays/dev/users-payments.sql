@@ -1,0 +1,2 @@
+ALTER USER 'payment_svc'@'%' IDENTIFIED BY 'dev-only-payment' ACCOUNT UNLOCK;
+ALTER USER 'payment_relay'@'%' IDENTIFIED BY 'dev-only-payment-relay' ACCOUNT UNLOCK;
