@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use inbox::InboxConfig;
+use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Secret, Validate};
 use runtime::health::HealthConfig;
@@ -40,6 +42,9 @@ pub enum Verb {
     Migrate(MigrateConfig),
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
+    /// See [`InboxVerb`]; about the payment events.
+    #[command(flatten)]
+    Inbox(InboxVerb),
 }
 
 /// Settings of `order-svc run`.
@@ -66,9 +71,18 @@ pub struct RunConfig {
     #[arg(long, env = "GROUP_MAX", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub group_max: u8,
 
-    /// See [`NatsConfig`]; used for wake hints only.
+    /// See [`NatsConfig`]; orders are taken without it.
     #[command(flatten)]
     pub nats: NatsConfig,
+
+    /// The stream that tells of payments, such as PAYMENTS: orders show how theirs stand, and those whose payment is declined are
+    /// cancelled. Without it nobody is listened to.
+    #[arg(long, env = "PAYMENTS_STREAM")]
+    pub payments_stream: Option<String>,
+
+    /// See [`InboxConfig`]; of the payment events.
+    #[command(flatten)]
+    pub inbox: InboxConfig,
 }
 
 /// Settings of `order-svc migrate`.
@@ -89,6 +103,7 @@ impl Validate for Config {
             Verb::Run(config) => config.validate(),
             Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
             Verb::Health(_) => Ok(()),
+            Verb::Inbox(verb) => verb.look().validate(),
         }
     }
 }
@@ -97,6 +112,7 @@ impl Validate for RunConfig {
     fn validate(&self) -> Result<(), String> {
         self.database.validate()?;
         self.nats.validate()?;
+        self.inbox.validate()?;
         let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
         if self.http_addr == admin_addr && self.http_addr.port() != 0 {
             return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());

@@ -10,6 +10,7 @@ pub mod group;
 pub mod http;
 pub mod metrics;
 pub mod migrate;
+pub mod payments;
 pub mod place;
 pub mod purge;
 pub mod run;

@@ -1,8 +1,10 @@
 //! `order-svc run`: the API, its admin port, and the parts that live and stop together.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
+use inbox::{Inbox, Running};
 use outbox::{Outbox, wake};
 use prometheus::Registry;
 use runtime::http::metrics::HttpMetrics;
@@ -10,7 +12,7 @@ use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::mysql::Pool;
 use runtime::readiness::{Latch, Readiness};
-use runtime::{connection_metrics, mysql};
+use runtime::{connection_metrics, mysql, nats};
 use schema::event::EventType;
 use schema::names;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RunConfig;
 use crate::group::Lane;
 use crate::metrics::Metrics;
+use crate::payments::{self, Payments};
 use crate::{App, group, purge};
 
 /// Serves until asked to stop.
@@ -31,16 +34,18 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
-    let nats = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
+    let waker = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
-    connection_metrics::register(&registry, &app.pool, &nats)?;
+    connection_metrics::register(&registry, &app.pool, &waker)?;
+    let payments = payments(&config, &app, &registry).await?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
+    let stopping = shutdown.clone();
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
     let served = CancellationToken::new();
-    parts.spawn("wake", wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
+    parts.spawn("wake", wake::run(waker, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
     for lane in lanes {
         parts.spawn("lane", lane.run(served.clone()));
     }
@@ -49,6 +54,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         let _served = served.drop_guard();
         server::serve(listener, router, shutdown).await
     });
+    if let Some(inbox) = payments {
+        inbox.spawn_aside(&mut parts, &readiness, &stopping);
+    }
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "order-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
@@ -60,6 +68,15 @@ fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<(App, Vec<Lane
     let metrics = Metrics::register(registry)?;
     let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, config.group_max.into());
     Ok((App { pool, outbox, metrics, groups }, lanes))
+}
+
+/// The inbox of the payment events, if there is a stream of them. A connection of its own: that of the wake hints hears nothing.
+async fn payments(config: &RunConfig, app: &App, registry: &Registry) -> anyhow::Result<Option<Running<Payments>>> {
+    let Some(stream) = &config.payments_stream else { return Ok(None) };
+    let client = nats::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
+    let handler = Payments { outbox: app.outbox.clone() };
+    let inbox = Inbox { pool: app.pool.clone(), source: Arc::new(payments::source(stream)), handler };
+    Ok(Some(Running::new(inbox, config.inbox.clone(), client, registry)?))
 }
 
 /// Sets the latch once the database has answered. Requests are served from the start: without it they get 503.

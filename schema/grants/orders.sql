@@ -10,6 +10,16 @@ GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_t
     ON outbox TO 'order_svc'@'%';
 GRANT SELECT ON relay_lease TO 'order_svc'@'%';
 GRANT SELECT ON relay_stream TO 'order_svc'@'%';
+-- What it was told about payments. DELETE is for retention and for parked events that had their effect.
+GRANT SELECT, INSERT, DELETE ON inbox TO 'order_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'order_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'order_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'order_svc'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'order_svc'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'order_svc'@'%';
+GRANT SELECT, INSERT, DELETE ON inbox_read TO 'order_svc'@'%';
+GRANT INSERT ON inbox_reread TO 'order_svc'@'%';
+GRANT INSERT ON inbox_action TO 'order_svc'@'%';
 -- DELETE is for keys that expired.
 GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 
@@ -35,3 +45,13 @@ GRANT SELECT ON outbox_action TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_pause TO 'orders_inspector'@'%';
 GRANT SELECT ON orders_text TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_text TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_gate TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_parked TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_dead TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_skipped TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_position TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_read TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_reread TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_action TO 'orders_inspector'@'%';
+GRANT SELECT ON inbox_text TO 'orders_inspector'@'%';

@@ -6,6 +6,7 @@ CREATE TABLE orders (
     quantity   INT UNSIGNED                            NOT NULL,
     email      VARCHAR(254)                            NOT NULL COMMENT 'RFC 5321 mailbox of the customer',
     status     ENUM ('placed', 'cancelled', 'shipped') NOT NULL,
+    payment    ENUM ('due', 'authorized', 'declined', 'refunded') NOT NULL DEFAULT 'due' COMMENT 'as the payment events told',
     version    INT UNSIGNED                            NOT NULL COMMENT 'of the last event appended for this order; assigned under the row lock',
     created_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
     updated_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
@@ -21,7 +22,7 @@ CREATE TABLE orders (
 -- The orders with their ids as text, for people. BIN_TO_UUID would be shorter, but MariaDB has none.
 CREATE SQL SECURITY INVOKER VIEW orders_text AS
 SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(id, 1, 4)), HEX(SUBSTR(id, 5, 2)), HEX(SUBSTR(id, 7, 2)), HEX(SUBSTR(id, 9, 2)), HEX(SUBSTR(id, 11, 6)))) AS id,
-       product, quantity, email, status, version, created_at, updated_at
+       product, quantity, email, status, payment, version, created_at, updated_at
 FROM orders;
 
 -- What makes a repeated POST one order: one row for each Idempotency-Key, inserted in the transaction of its order; deleted

@@ -32,10 +32,10 @@ pub struct Definition {
     pub users: &'static [&'static str],
 }
 
-/// Orders, the outbox and what its relay keeps.
+/// Orders, the outbox and what its relay keeps, and the inbox of what is told about payments.
 pub static ORDERS: Definition = Definition {
     name: "orders",
-    parts: &[&ORDERS_OWN, &OUTBOX],
+    parts: &[&ORDERS_OWN, &OUTBOX, &INBOX],
     grants: include_str!("../grants/orders.sql"),
     users: &["order_svc", "outbox_relay", "orders_inspector"],
 };

@@ -86,6 +86,20 @@ pub struct OrderCancelled {
     /// When the order was cancelled.
     #[serde(serialize_with = "crate::timestamp::serialize")]
     pub cancelled_at: DateTime<Utc>,
+    /// What cancelled it; none if the customer asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<CancelCause>,
+}
+
+/// What cancelled an order, if nobody asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelCause {
+    /// Its payment was declined.
+    PaymentDeclined,
+    /// Something that a later version of this code knows.
+    #[serde(other)]
+    Other,
 }
 
 /// A decoded order event.

@@ -140,6 +140,15 @@ impl PaymentEvent {
         }
     }
 
+    /// The order that it pays.
+    pub const fn order_id(&self) -> OrderId {
+        match self {
+            Self::Authorized(event) => event.order_id,
+            Self::Declined(event) => event.order_id,
+            Self::Refunded(event) => event.order_id,
+        }
+    }
+
     /// The payment it happened to.
     pub const fn payment_id(&self) -> PaymentId {
         match self {

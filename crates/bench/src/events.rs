@@ -54,7 +54,8 @@ fn created(order_id: OrderId) -> Event {
 fn cancelled(order_id: OrderId) -> Event {
     let (product, email) = (PRODUCT.to_owned(), EMAIL.to_owned());
     let cancelled_at = Utc::now();
-    let event = OrderCancelled { schema_version: SCHEMA_VERSION, order_id, product, quantity: 2, email, cancelled_at };
+    let (schema_version, quantity, cause) = (SCHEMA_VERSION, 2, None);
+    let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
     Event::of(OrderEvent::Cancelled(event), 2)
 }
 

@@ -53,6 +53,23 @@ impl<H: Handler> Running<H> {
     /// Runs it as parts of the process, until the stop. The process is ready once the database has answered and the stream
     /// was there, and tells what keeps events from having their effect.
     pub fn spawn(self, parts: &mut Lifecycle, readiness: &Readiness, shutdown: &CancellationToken) {
+        let latches = [readiness.latch("database"), readiness.latch("stream")];
+        self.spawn_with(latches.map(Some), parts, readiness, shutdown);
+    }
+
+    /// As [`Running::spawn`], for a service that does its work without these events: it is ready without database and stream,
+    /// as far as they are concerned.
+    pub fn spawn_aside(self, parts: &mut Lifecycle, readiness: &Readiness, shutdown: &CancellationToken) {
+        self.spawn_with([None, None], parts, readiness, shutdown);
+    }
+
+    fn spawn_with(
+        self,
+        [database, stream]: [Option<Latch>; 2],
+        parts: &mut Lifecycle,
+        readiness: &Readiness,
+        shutdown: &CancellationToken,
+    ) {
         let Self { process, config, client, monitor, metrics } = self;
         readiness.report(Weight::Told, monitor.troubles());
         let resuming = Resuming { process: process.clone(), metrics: metrics.clone(), shutdown: shutdown.clone() };
@@ -73,7 +90,7 @@ impl<H: Handler> Running<H> {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         };
-        parts.spawn("consumer", consume(consumer, readiness.latch("database"), readiness.latch("stream")));
+        parts.spawn("consumer", consume(consumer, database, stream));
         parts.spawn("parked", resuming.run());
         parts.spawn("inbox", housekeeping.run());
         parts.spawn("gauges", monitor.sample(metrics, shutdown.clone()));
@@ -81,9 +98,13 @@ impl<H: Handler> Running<H> {
 }
 
 /// Consumes once the database has answered.
-async fn consume<H: Handler>(consumer: Consumer<H>, database: Latch, stream: Latch) -> anyhow::Result<()> {
+async fn consume<H: Handler>(
+    consumer: Consumer<H>,
+    database: Option<Latch>,
+    stream: Option<Latch>,
+) -> anyhow::Result<()> {
     match mysql::wait_until_up(&consumer.process.inbox.pool, &consumer.shutdown).await {
-        Ok(()) => database.set(),
+        Ok(()) => database.into_iter().for_each(Latch::set),
         Err(_) if consumer.shutdown.is_cancelled() => return Ok(()),
         Err(error) => return Err(error),
     }

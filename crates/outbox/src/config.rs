@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug, clap::Args)]
 pub struct OutboxConfig {
     /// The broker's max_payload in bytes: a larger event is refused with what it is about, because it could never be published.
-    #[arg(long, env = "EVENT_BYTES_MAX", default_value = "1048576")]
+    #[arg(long, env = "EVENT_BYTES_MAX", default_value_t = EventBytesMax::DEFAULT)]
     pub event_bytes_max: EventBytesMax,
 }
 
@@ -14,7 +14,16 @@ pub struct OutboxConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventBytesMax(NonZeroUsize);
 
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self { event_bytes_max: EventBytesMax::DEFAULT }
+    }
+}
+
 impl EventBytesMax {
+    /// What nats-server takes unless it is told otherwise.
+    pub const DEFAULT: Self = Self(NonZeroUsize::new(1024 * 1024).unwrap());
+
     /// The number.
     pub const fn get(self) -> usize {
         self.0.get()

@@ -194,6 +194,7 @@ impl Published {
             quantity: 2,
             email: "ada@example.com".to_owned(),
             cancelled_at: Utc::now(),
+            cause: None,
         });
         Self::of(&event, 2)
     }

@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use outbox::NewEvent;
-use schema::event::{OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
+use schema::event::{CancelCause, OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
 use schema::ids::{EventId, OrderId};
 use schema::names;
 
-use super::NewOrder;
+use super::{NewOrder, PaymentState};
 
 /// Versions that events of other writers may take before an event of ours: more, and the order is left to a person.
 pub const VERSIONS_SKIPPED_MAX: u32 = 100;
@@ -27,6 +27,8 @@ pub struct Order {
     pub email: String,
     /// Where it stands.
     pub status: OrderStatus,
+    /// What is known of its payment.
+    pub payment: PaymentState,
     /// The version of its last event, from 1.
     pub version: NonZeroU32,
     /// When it was placed.
@@ -85,14 +87,16 @@ impl Order {
             placed_at: at,
         });
         let status = OrderStatus::Placed;
-        let order = Self { id, product, quantity, email, status, version, created_at: at, updated_at: at };
+        let payment = PaymentState::Due;
+        let order = Self { id, product, quantity, email, status, payment, version, created_at: at, updated_at: at };
         (order, to_append(&event, version, at))
     }
 
     /// The order as it was when it was placed: what the first answer said. No transition changes what was ordered.
     #[must_use]
     pub fn as_placed(self) -> Self {
-        Self { status: OrderStatus::Placed, version: NonZeroU32::MIN, updated_at: self.created_at, ..self }
+        let (status, payment, version) = (OrderStatus::Placed, PaymentState::Due, NonZeroU32::MIN);
+        Self { status, payment, version, updated_at: self.created_at, ..self }
     }
 
     /// Whether the two ask for the same: what an order keeps of its request never changes.
@@ -104,7 +108,7 @@ impl Order {
     /// Cancels the order as its `version` if it is in an expected state, or was in one when it was cancelled.
     pub fn cancel_if(self, at: DateTime<Utc>, version: NonZeroU32, expects: impl Fn(&Self) -> bool) -> Cancellation {
         let is_expected = expects(&self) || self.before_cancellation().any(|before| expects(&before));
-        if is_expected { self.cancel(at, version) } else { Cancellation::Unexpected(self) }
+        if is_expected { self.cancel(at, version, None) } else { Cancellation::Unexpected(self) }
     }
 
     /// A cancelled order as it may have been before: which versions the cancellation skipped is not kept, nor is the time.
@@ -125,7 +129,7 @@ impl Order {
     }
 
     /// Cancels the order, unless that has happened before. Call it under the row lock: nobody else assigns `version`.
-    pub fn cancel(mut self, at: DateTime<Utc>, version: NonZeroU32) -> Cancellation {
+    pub fn cancel(mut self, at: DateTime<Utc>, version: NonZeroU32, cause: Option<CancelCause>) -> Cancellation {
         match self.status {
             OrderStatus::Placed => {}
             OrderStatus::Cancelled => return Cancellation::AlreadyCancelled(self),
@@ -143,6 +147,7 @@ impl Order {
             quantity: self.quantity,
             email: self.email.clone(),
             cancelled_at: at,
+            cause,
         });
         let event = to_append(&event, self.version, at);
         Cancellation::Cancelled(self, event)
@@ -234,13 +239,13 @@ mod tests {
     fn a_shipped_order_is_not_cancelled() {
         let (order, _) = placed();
         let shipped = Order { status: OrderStatus::Shipped, ..order };
-        assert!(matches!(shipped.cancel(Utc::now(), SECOND), Cancellation::TooLate(OrderStatus::Shipped)));
+        assert!(matches!(shipped.cancel(Utc::now(), SECOND, None), Cancellation::TooLate(OrderStatus::Shipped)));
     }
 
     #[test]
     fn a_cancelled_order_remembers_how_it_was_placed() {
         let (order, _) = placed();
-        let Cancellation::Cancelled(cancelled, _) = order.clone().cancel(Utc::now(), SECOND) else {
+        let Cancellation::Cancelled(cancelled, _) = order.clone().cancel(Utc::now(), SECOND, None) else {
             panic!("not cancelled")
         };
         assert_eq!(cancelled.as_placed(), order);
@@ -250,10 +255,12 @@ mod tests {
     fn only_the_first_cancellation_makes_an_event() {
         let (order, _) = placed();
         let at = order.created_at + TimeDelta::seconds(1);
-        let Cancellation::Cancelled(order, event) = order.cancel(at, SECOND) else { panic!("not cancelled") };
+        let Cancellation::Cancelled(order, event) = order.cancel(at, SECOND, None) else { panic!("not cancelled") };
         assert_eq!((order.status, order.version.get()), (OrderStatus::Cancelled, 2));
         assert_eq!((event.aggregate_version.get(), event.occurred_at), (2, at));
-        let Cancellation::AlreadyCancelled(again) = order.clone().cancel(at, SECOND) else { panic!("cancelled twice") };
+        let Cancellation::AlreadyCancelled(again) = order.clone().cancel(at, SECOND, None) else {
+            panic!("cancelled twice")
+        };
         assert_eq!(again, order);
     }
 
@@ -269,7 +276,7 @@ mod tests {
     fn a_clock_that_was_set_back_does_not_reverse_an_orders_times() {
         let (order, _) = placed();
         let created_at = order.created_at;
-        let Cancellation::Cancelled(order, _) = order.cancel(created_at - TimeDelta::hours(1), SECOND) else {
+        let Cancellation::Cancelled(order, _) = order.cancel(created_at - TimeDelta::hours(1), SECOND, None) else {
             panic!("not cancelled")
         };
         assert_eq!(order.updated_at, created_at);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use crate::domain::{Order, OrderStatus};
+use crate::domain::{Order, OrderStatus, PaymentState};
 
 /// An order as it stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +29,8 @@ pub(super) struct OrderResponse {
     email: String,
     /// Where it stands.
     status: StatusResponse,
+    /// What is known of its payment.
+    payment: PaymentResponse,
     /// Grows by one with every event of the order.
     #[schema(minimum = 1, example = 1)]
     version: u32,
@@ -52,6 +54,17 @@ pub(super) enum StatusResponse {
     Shipped,
 }
 
+/// What is known of an order's payment.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderPayment, example = "due")]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PaymentResponse {
+    Due,
+    Authorized,
+    Declined,
+    Refunded,
+}
+
 impl From<Order> for OrderResponse {
     fn from(order: Order) -> Self {
         Self {
@@ -60,6 +73,7 @@ impl From<Order> for OrderResponse {
             quantity: order.quantity,
             email: order.email,
             status: order.status.into(),
+            payment: order.payment.into(),
             version: order.version.get(),
             created_at: order.created_at,
             updated_at: order.updated_at,
@@ -77,12 +91,28 @@ impl From<OrderStatus> for StatusResponse {
     }
 }
 
-/// Names the state of an order: version and status, because whoever ships may append no event of ours.
+impl From<PaymentState> for PaymentResponse {
+    fn from(payment: PaymentState) -> Self {
+        match payment {
+            PaymentState::Due => Self::Due,
+            PaymentState::Authorized => Self::Authorized,
+            PaymentState::Declined => Self::Declined,
+            PaymentState::Refunded => Self::Refunded,
+        }
+    }
+}
+
+/// Names the state of an order: version and status, because whoever ships may append no event of ours, and what is known of
+/// its payment.
 pub(super) struct Etag(String);
 
 impl Etag {
     pub(super) fn of(order: &Order) -> Self {
-        Self(format!("\"{}-{}\"", order.version, order.status.as_str()))
+        let (version, status) = (order.version, order.status.as_str());
+        Self(match order.payment {
+            PaymentState::Due => format!("\"{version}-{status}\""),
+            known => format!("\"{version}-{status}-{}\"", known.as_str()),
+        })
     }
 
     /// Whether the client has this state already: If-None-Match lists it, weakly compared, or is `*`.
@@ -126,11 +156,15 @@ impl Precondition {
         Ok(if is_any { Self::None } else { Self::OneOf(strong) })
     }
 
-    /// Whether the order is in a state that the client names.
+    /// Whether the order is in a state that the client names. Its payment may have gone on meanwhile: nobody who cancels
+    /// minds.
     pub(super) fn holds_for(&self, order: &Order) -> bool {
         match self {
             Self::None => true,
-            Self::OneOf(tags) => tags.contains(&Etag::of(order).0),
+            Self::OneOf(tags) => PaymentState::ALL
+                .map(|payment| Etag::of(&Order { payment, ..order.clone() }))
+                .iter()
+                .any(|etag| tags.contains(&etag.0)),
         }
     }
 }

@@ -29,7 +29,7 @@ async fn by_email(pool: &Pool, filter: &OrderFilter, email: &str) -> sqlx::Resul
     let status = filter.status.map(|status| status.as_str());
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (by_email)
            WHERE email = ?
@@ -56,7 +56,7 @@ async fn by_status(pool: &Pool, filter: &OrderFilter, status: &str) -> sqlx::Res
     let ((first, end), (from, to)) = (filter.ids(), span(filter));
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (by_status)
            WHERE status = ?
@@ -81,7 +81,7 @@ async fn all(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
     let ((first, end), (from, to)) = (filter.ids(), span(filter));
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (PRIMARY)
            WHERE id >= ?

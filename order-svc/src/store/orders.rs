@@ -9,7 +9,7 @@ use schema::ids::OrderId;
 use sqlx::{query, query_as};
 
 use super::Receipt;
-use crate::domain::{Order, OrderStatus};
+use crate::domain::{Order, OrderStatus, PaymentState};
 
 static INSERTS: Inserts = runtime::inserts!(
     "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at) VALUES ",
@@ -48,7 +48,7 @@ pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Rec
 pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders
            WHERE id = ?"#,
@@ -66,7 +66,7 @@ pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
 pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, version,
+        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders
            WHERE id = ?
@@ -99,6 +99,15 @@ pub async fn advance(tx: &mut Transaction, order: &Order, before: NonZeroU32) ->
     if result.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
+/// Writes what was told about the payment of an order that [`lock`] read. It is no event of the order: its version stays.
+///
+/// # Errors
+/// As the database has it.
+pub async fn set_payment(tx: &mut Transaction, id: OrderId, payment: PaymentState) -> sqlx::Result<()> {
+    query!("UPDATE orders SET payment = ? WHERE id = ?", payment.as_str(), id).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// A row as it is read, its words not yet understood.
 pub(super) struct Row {
     pub(super) id: OrderId,
@@ -106,6 +115,7 @@ pub(super) struct Row {
     pub(super) quantity: u32,
     pub(super) email: String,
     pub(super) status: String,
+    pub(super) payment: String,
     pub(super) version: u32,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
@@ -122,6 +132,7 @@ impl Row {
         let version = NonZeroU32::new(self.version).ok_or_else(|| decode(NoVersion(self.id).into()))?;
         Ok(Order {
             status: OrderStatus::read(self.id, &self.status).map_err(|error| decode(error.into()))?,
+            payment: PaymentState::read(self.id, &self.payment).map_err(|error| decode(error.into()))?,
             version,
             id: self.id,
             product: self.product,

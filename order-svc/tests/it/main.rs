@@ -13,6 +13,7 @@ mod listing;
 mod metrics;
 mod operating;
 mod outages;
+mod paying;
 mod placing;
 mod process;
 mod refusing;

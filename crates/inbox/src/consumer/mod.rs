@@ -75,9 +75,9 @@ pub struct Consumer<H> {
 }
 
 impl<H: Handler> Consumer<H> {
-    /// Consumes until the stop; `latch` is set when it first got hold of the stream.
-    pub async fn run(self, latch: Latch) {
-        let (inbox, mut latch) = (&self.process.inbox, Some(latch));
+    /// Consumes until the stop; `latch`, if there is one, is set when it first got hold of the stream.
+    pub async fn run(self, mut latch: Option<Latch>) {
+        let inbox = &self.process.inbox;
         // What the process before, or a connection that was lost, left unanswered may be what it was lost for.
         let mut is_doubtful = true;
         let mut examiner = Examiner::new(&self.client, &inbox.pool, &inbox.source, &self.settings);

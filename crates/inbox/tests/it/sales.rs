@@ -77,6 +77,7 @@ pub(crate) fn cancelled(order_id: OrderId, product: &str, quantity: u32) -> (Env
             quantity,
             email: "ada@example.com".to_owned(),
             cancelled_at: Utc::now(),
+            cause: None,
         }),
     )
 }

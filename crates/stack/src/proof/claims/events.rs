@@ -79,8 +79,8 @@ fn truth(order: &Order, event_type: EventType) -> (Value, DateTime<Utc>) {
         }
         EventType::OrderCancelled => {
             let cancelled_at = order.updated_at;
-            let event =
-                OrderCancelled { schema_version: SCHEMA_VERSION, order_id, product, quantity, email, cancelled_at };
+            let (schema_version, cause) = (SCHEMA_VERSION, None);
+            let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
             (OrderEvent::Cancelled(event), cancelled_at)
         }
     };
