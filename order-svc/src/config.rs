@@ -44,7 +44,7 @@ pub enum Verb {
     Health(HealthConfig),
     /// See [`InboxVerb`]; about the payment events.
     #[command(flatten)]
-    Inbox(InboxVerb),
+    Inbox(Box<InboxVerb>),
 }
 
 /// Settings of `order-svc run`.

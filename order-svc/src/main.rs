@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
         Verb::Health(config) => health::health(&config).await,
-        Verb::Inbox(verb) => payments::verb(verb).await,
+        Verb::Inbox(verb) => payments::verb(*verb).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
             Ok(()) => run::run(*config).await,
             Err(misconfigured) => Err(misconfigured.into()),

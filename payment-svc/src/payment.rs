@@ -119,13 +119,11 @@ mod tests {
     const FACTS: [Fact; 6] =
         [Fact::CancelledInTime, Fact::Cancelled, Fact::Charged, Fact::Declined, Fact::NeverCharged, Fact::Refunded];
 
+    /// A fact, and what followed from it.
+    type Way = Vec<(Fact, Option<Step>)>;
+
     /// Every way that facts can take from a state, each fact once.
-    fn walk(
-        state: State,
-        left: &[Fact],
-        way: &mut Vec<(Fact, Option<Step>)>,
-        visit: &mut dyn FnMut(&[(Fact, Option<Step>)], State),
-    ) {
+    fn walk(state: State, left: &[Fact], way: &mut Way, visit: &mut dyn FnMut(&Way, State)) {
         visit(way, state);
         for (index, fact) in left.iter().enumerate() {
             let step = state.step(*fact);

@@ -78,7 +78,7 @@ enum Verb {
     /// Count until asked to stop.
     Run(Box<RunConfig>),
     #[command(flatten)]
-    Inbox(InboxVerb),
+    Inbox(Box<InboxVerb>),
 }
 
 #[derive(Args)]
