@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use schema::names;
 use stack::home::{Home, create_folder};
 use stack::passwords::Passwords;
 use stack::pipeline::Plan;
@@ -116,7 +117,7 @@ fn prepare(home: &Home, settings: &Settings) -> anyhow::Result<Plan> {
 fn launch(plan: &Plan, settings: &Settings, service: Program) -> anyhow::Result<Launch> {
     let launch = plan.launch(service.name(), service, settings.ports_of(service))?;
     Ok(match service {
-        Program::OrderSvc => launch,
+        Program::OrderSvc => consumer(launch).env_default("PAYMENTS_STREAM", names::PAYMENTS_STREAM),
         Program::OutboxRelay | Program::PaymentRelay => {
             launch.env_default("STREAM_REPLICAS", plan.nats_ports.len().to_string())
         }

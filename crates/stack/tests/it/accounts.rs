@@ -123,14 +123,39 @@ enum Right {
 
 use Right::{Publish, Subscribe};
 
-const ORDER_SVC: [Right; 7] = [
+const ORDER_SVC: [Right; 11] = [
     Publish("order.created"),
     Publish("outbox.wake.invoices"),
     Publish("$JS.API.INFO"),
     Publish("$JS.API.STREAM.INFO.ORDERS"),
+    Publish("payment.authorized"),
+    Publish("$JS.API.STREAM.CREATE.PAYMENTS"),
+    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS.other"),
+    Publish("$JS.ACK.PAYMENTS.other.1.1.1.1.0"),
     Subscribe("outbox.wake.orders"),
     Subscribe("order.>"),
+    Subscribe("_INBOX.notify-svc.>"),
+];
+
+const PAYMENT_SVC: [Right; 8] = [
+    Publish("order.created"),
+    Publish("payment.authorized"),
+    Publish("outbox.wake.orders"),
+    Publish("$JS.API.STREAM.INFO.PAYMENTS"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc"),
+    Publish("$JS.ACK.ORDERS.notify-svc.1.1.1.1.0"),
+    Subscribe("order.>"),
     Subscribe("_INBOX.order-svc.>"),
+];
+
+const PAYMENT_RELAY: [Right; 7] = [
+    Publish("order.created"),
+    Publish("outbox.wake.payments"),
+    Publish("$JS.API.STREAM.DELETE.PAYMENTS"),
+    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS.order-svc"),
+    Publish("$JS.ACK.PAYMENTS.order-svc.1.1.1.1.0"),
+    Subscribe("payment.>"),
+    Subscribe("_INBOX.outbox-relay.>"),
 ];
 
 const RELAY: [Right; 19] = [
@@ -170,7 +195,7 @@ const NOTIFY_SVC: [Right; 12] = [
     Subscribe("_INBOX.outbox-relay.>"),
 ];
 
-const OPERATOR: [Right; 12] = [
+const OPERATOR: [Right; 15] = [
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
@@ -181,6 +206,9 @@ const OPERATOR: [Right; 12] = [
     Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc.order.created"),
     Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.order-svc"),
+    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS"),
+    Publish("$JS.ACK.ORDERS.payment-service.1.1.1.1.0"),
     Subscribe("order.>"),
     Subscribe("_INBOX.notify-svc.>"),
 ];
@@ -188,8 +216,14 @@ const OPERATOR: [Right; 12] = [
 #[tokio::test]
 async fn nats_refuses_each_user_what_it_does_not_need() {
     let nats = Nats::start_with_accounts().await;
-    let users: [(&str, &[Right]); 4] =
-        [("order-svc", &ORDER_SVC), ("outbox-relay", &RELAY), ("notify-svc", &NOTIFY_SVC), ("operator", &OPERATOR)];
+    let users: [(&str, &[Right]); 6] = [
+        ("order-svc", &ORDER_SVC),
+        ("outbox-relay", &RELAY),
+        ("notify-svc", &NOTIFY_SVC),
+        ("payment-svc", &PAYMENT_SVC),
+        ("payment-relay", &PAYMENT_RELAY),
+        ("operator", &OPERATOR),
+    ];
     for (user, rights) in users {
         let (heard, mut events) = mpsc::channel(64);
         let client = ConnectOptions::with_user_and_password(user.to_owned(), Nats::PASSWORD.to_owned())
