@@ -54,6 +54,8 @@ pub struct Order {
     pub email: String,
     /// Such as `placed`.
     pub status: String,
+    /// What is known of its payment: `due`, for nobody tells of payments.
+    pub payment: String,
     /// Of its last event.
     pub version: u32,
     /// When it was placed.
@@ -70,7 +72,13 @@ impl Order {
 
     /// As it was when it was placed, which each answer 201 says.
     pub(super) fn as_placed(&self) -> Order {
-        Order { status: "placed".to_owned(), version: 1, updated_at: self.created_at, ..self.clone() }
+        Order {
+            status: "placed".to_owned(),
+            payment: "due".to_owned(),
+            version: 1,
+            updated_at: self.created_at,
+            ..self.clone()
+        }
     }
 }
 
@@ -176,7 +184,8 @@ impl Evidence {
     }
 
     async fn read_orders(&mut self, orders: &mut MySqlConnection) -> sqlx::Result<()> {
-        let query = "SELECT id, product, quantity, email, CAST(status AS CHAR) AS status, version, created_at, updated_at \
+        let query = "SELECT id, product, quantity, email, CAST(status AS CHAR) AS status, CAST(payment AS CHAR) AS payment, \
+                            version, created_at, updated_at \
                      FROM orders \
                      ORDER BY id";
         self.orders = sqlx::query_as(query).fetch_all(&mut *orders).await?;

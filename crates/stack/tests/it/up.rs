@@ -189,10 +189,10 @@ async fn prometheus_watches_a_stack_that_is_to_be_observed() {
         let answer = reqwest::get(format!("http://127.0.0.1:{port}/api/v1/{path}")).await.unwrap();
         answer.json::<Value>().await.unwrap()["data"].clone()
     };
-    eventually("all three programs are scraped", async || {
+    eventually("all five programs are scraped", async || {
         let targets = ask("targets").await;
         let up = |target: &&Value| target["health"] == "up";
-        targets["activeTargets"].as_array().unwrap().iter().filter(up).count() == 3
+        targets["activeTargets"].as_array().unwrap().iter().filter(up).count() == 5
     })
     .await;
     assert!(ask("rules").await.to_string().contains("RelayNoneActive"));

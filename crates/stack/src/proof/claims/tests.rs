@@ -23,6 +23,7 @@ pub(super) fn sound() -> (Vec<Asked>, Evidence) {
             quantity: 2,
             email: format!("{key}@example.com"),
             status: "placed".into(),
+            payment: "due".into(),
             version: 1,
             created_at: at(1),
             updated_at: at(1),
