@@ -60,7 +60,7 @@ impl Sampler {
             )?,
             waiting: int_gauge!(
                 "outbox_waiting_events",
-                "Events that wait for their next attempt or for a limit, 100000 at most. Sampled by every relay: take the \
+                "Events that wait for their next attempt or for a limit; 10000: that many or more. Sampled by every relay: take the \
                  highest.",
                 registry
             )?,

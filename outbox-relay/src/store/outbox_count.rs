@@ -56,12 +56,12 @@ async fn oldest_seconds(pool: &Pool, state: State) -> sqlx::Result<Option<f64>> 
     oldest.fetch_optional(pool).await
 }
 
-/// How many events wait for their next attempt or for a limit, a hundred thousand at most. By the index `waiting`. Locks
-/// nothing.
+/// How many events wait for their next attempt or for a limit, [`COUNT_MAX`] at most. By the index `waiting`. Locks nothing.
 pub async fn waiting(pool: &Pool) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "waiting!: i64"
-           FROM (SELECT 1 FROM outbox WHERE next_attempt_at IS NOT NULL LIMIT 100000) AS waiting"#
+           FROM (SELECT 1 FROM outbox WHERE next_attempt_at IS NOT NULL LIMIT ?) AS waiting"#,
+        COUNT_MAX
     )
     .fetch_one(pool)
     .await
