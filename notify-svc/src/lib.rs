@@ -9,7 +9,6 @@ pub mod email;
 pub mod handler;
 pub mod http;
 pub mod metrics;
-pub mod migrate;
 pub mod notification;
 pub mod run;
 pub mod store;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use notify_svc::config::{Config, Verb};
 use notify_svc::handler::{self, Notifications};
-use notify_svc::{cli, migrate, run};
-use runtime::{health, telemetry};
+use notify_svc::{cli, run};
+use runtime::{health, migrate, telemetry};
+use schema::database::NOTIFICATIONS;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -14,7 +15,7 @@ async fn main() -> ExitCode {
         Err(status) => return status,
     };
     let done = match config.verb {
-        Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Migrate(config) => migrate::migrate(&config, async |tables| NOTIFICATIONS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Email(verb) => cli::email::email(verb).await,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
-use runtime::config::{ProcessConfig, Secret, Validate};
+use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
+use runtime::migrate::MigrateConfig;
+use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
 /// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
@@ -85,23 +86,11 @@ pub struct RunConfig {
     pub inbox: InboxConfig,
 }
 
-/// Settings of `order-svc migrate`.
-#[derive(Debug, clap::Args)]
-pub struct MigrateConfig {
-    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user that may create tables; the database must exist.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret,
-
-    /// See [`DatabaseTls`].
-    #[command(flatten)]
-    pub database_tls: DatabaseTls,
-}
-
 impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(config) => config.validate(),
-            Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
+            Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
             Verb::Inbox(verb) => verb.look().validate(),
         }

@@ -9,7 +9,6 @@ pub mod domain;
 pub mod group;
 pub mod http;
 pub mod metrics;
-pub mod migrate;
 pub mod payments;
 pub mod place;
 pub mod purge;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use order_svc::config::{Config, Verb};
-use order_svc::{migrate, payments, run};
-use runtime::{health, telemetry};
+use order_svc::{payments, run};
+use runtime::{health, migrate, telemetry};
+use schema::database::ORDERS;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -13,7 +14,7 @@ async fn main() -> ExitCode {
         Err(status) => return status,
     };
     let done = match config.verb {
-        Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Migrate(config) => migrate::migrate(&config, async |tables| ORDERS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
         Verb::Inbox(verb) => payments::verb(*verb).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {

@@ -9,10 +9,11 @@ use effect::cli::EffectVerb;
 use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
-use runtime::config::{ProcessConfig, Secret, Validate};
+use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
 use runtime::http::server::DRAIN_MAX;
-use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
+use runtime::migrate::MigrateConfig;
+use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
 use crate::provider::ProviderConfig;
@@ -84,23 +85,11 @@ pub struct RunConfig {
     pub outbox: OutboxConfig,
 }
 
-/// Settings of `migrate`.
-#[derive(Debug, Args)]
-pub struct MigrateConfig {
-    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of a user who may change the schema.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret,
-
-    /// See [`DatabaseTls`].
-    #[command(flatten)]
-    pub database_tls: DatabaseTls,
-}
-
 impl Validate for Config {
     fn validate(&self) -> Result<(), String> {
         match &self.verb {
             Verb::Run(run) => run.validate(),
-            Verb::Migrate(config) => mysql::check(&config.database_url, &config.database_tls),
+            Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
             Verb::Effect(verb) => verb.look().validate(),
             Verb::Inbox(verb) => verb.look().validate(),

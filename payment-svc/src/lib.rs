@@ -8,7 +8,6 @@ pub mod advance;
 pub mod config;
 pub mod handler;
 pub mod http;
-pub mod migrate;
 pub mod payment;
 pub mod performer;
 pub mod provider;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use payment_svc::config::{Config, Verb};
-use payment_svc::{handler, migrate, run};
-use runtime::{health, telemetry};
+use payment_svc::{handler, run};
+use runtime::{health, migrate, telemetry};
+use schema::database::PAYMENTS;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -13,7 +14,7 @@ async fn main() -> ExitCode {
         Err(status) => return status,
     };
     let done = match config.verb {
-        Verb::Migrate(config) => migrate::migrate(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Migrate(config) => migrate::migrate(&config, async |tables| PAYMENTS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
         Verb::Effect(verb) => effect::cli::effect(verb).await,
         Verb::Inbox(verb) => match handler::for_verbs() {

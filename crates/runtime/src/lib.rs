@@ -8,6 +8,7 @@ pub mod counters;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+pub mod migrate;
 mod misconfigured;
 pub mod mysql;
 pub mod nats;

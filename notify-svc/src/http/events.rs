@@ -5,12 +5,12 @@ use axum::extract::State;
 use inbox::status::{EventsStats, EventsStatus};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
+use runtime::http::read::ReadError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
 use crate::App;
 use crate::notification::EmailState;
 use crate::store::email_count;
@@ -48,7 +48,7 @@ struct StatusProblems;
 
 impl IntoResponses for StatusProblems {
     fn responses() -> Responses {
-        documented([layers::timed_out(), ApiError::Internal.problem()])
+        documented([layers::timed_out(), ReadError::Internal.problem()])
     }
 }
 
@@ -56,8 +56,8 @@ struct StatsProblems;
 
 impl IntoResponses for StatsProblems {
     fn responses() -> Responses {
-        let database = ApiError::DatabaseUnavailable.problem();
-        documented([database, layers::timed_out(), ApiError::Internal.problem()])
+        let database = ReadError::DatabaseUnavailable.problem();
+        documented([database, layers::timed_out(), ReadError::Internal.problem()])
     }
 }
 
@@ -85,7 +85,7 @@ async fn status(State(app): State<App>) -> Json<EventsStatus> {
     tag = "operations",
     responses((status = 200, description = "The counts", body = Stats), StatsProblems)
 )]
-async fn stats(State(app): State<App>) -> Result<Json<Stats>, ApiError> {
+async fn stats(State(app): State<App>) -> Result<Json<Stats>, ReadError> {
     let emails = EmailCounts {
         pending: email_count::count(&app.pool, EmailState::Pending).await?,
         sent: email_count::count(&app.pool, EmailState::Sent).await?,

@@ -2,7 +2,6 @@
 //! the two can't differ.
 
 pub mod docs;
-mod error;
 mod events;
 mod health;
 mod notifications;

@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use chrono::{DateTime, Utc};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
+use runtime::http::read::{ReadError, uuid};
 use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
 use url::form_urlencoded;
@@ -12,9 +13,7 @@ use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
-use super::error::ApiError;
 use crate::App;
 use crate::notification::EmailState;
 use crate::store::notifications::{self, Page};
@@ -71,16 +70,19 @@ struct Email {
     sent_at: Option<DateTime<Utc>>,
 }
 
+const NOT_FOUND: ReadError =
+    ReadError::NotFound { code: "notification-not-found", title: "There is no such notification" };
+
 struct ListProblems;
 
 impl IntoResponses for ListProblems {
     fn responses() -> Responses {
         documented([
-            ApiError::MalformedId { parameter: "order_id" }.problem(),
-            ApiError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE }.problem(),
-            ApiError::DatabaseUnavailable.problem(),
+            ReadError::MalformedId { parameter: "order_id" }.problem(),
+            ReadError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE }.problem(),
+            ReadError::DatabaseUnavailable.problem(),
             layers::timed_out(),
-            ApiError::Internal.problem(),
+            ReadError::Internal.problem(),
         ])
     }
 }
@@ -90,11 +92,11 @@ struct FindProblems;
 impl IntoResponses for FindProblems {
     fn responses() -> Responses {
         documented([
-            ApiError::MalformedId { parameter: "id" }.problem(),
-            ApiError::NotificationNotFound.problem(),
-            ApiError::DatabaseUnavailable.problem(),
+            ReadError::MalformedId { parameter: "id" }.problem(),
+            NOT_FOUND.problem(),
+            ReadError::DatabaseUnavailable.problem(),
             layers::timed_out(),
-            ApiError::Internal.problem(),
+            ReadError::Internal.problem(),
         ])
     }
 }
@@ -115,7 +117,7 @@ impl IntoResponses for FindProblems {
     ),
     responses((status = 200, description = "The page", body = NotificationList), ListProblems)
 )]
-async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<NotificationList>, ApiError> {
+async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<NotificationList>, ReadError> {
     let Filter { order_id, state, limit, after } = Filter::read(query.as_deref().unwrap_or_default())?;
     let page = Page { after, rows_max: limit + 1 };
     let mut found = match (order_id, state) {
@@ -137,10 +139,10 @@ async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<
     params(("id" = Uuid, Path, description = "The notification", example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")),
     responses((status = 200, description = "The notification", body = Notification), FindProblems)
 )]
-async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Notification>, ApiError> {
+async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Notification>, ReadError> {
     let id = NotificationId(uuid("id", &id)?);
     let found = notifications::find(&app.pool, id).await?;
-    found.map(|found| Json(Notification::from(found))).ok_or(ApiError::NotificationNotFound)
+    found.map(|found| Json(Notification::from(found))).ok_or(NOT_FOUND)
 }
 
 const LIMIT_RULE: &str = "must be a number from 1 to 100";
@@ -158,19 +160,19 @@ struct Filter {
 
 impl Filter {
     /// What is none of our parameters is refused: a mistyped filter must not show everything.
-    fn read(query: &str) -> Result<Self, ApiError> {
+    fn read(query: &str) -> Result<Self, ReadError> {
         let mut filter = Self { order_id: None, state: None, limit: LIMIT_DEFAULT, after: NotificationId(Uuid::nil()) };
         let mut seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if seen.contains(&name) {
-                return Err(ApiError::MalformedQuery { parameter: name.into_owned(), rule: "must be given once" });
+                return Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: "must be given once" });
             }
             match &*name {
                 "order_id" => filter.order_id = Some(OrderId(uuid("order_id", &value)?)),
                 "state" => filter.state = Some(state(&value)?),
                 "limit" => filter.limit = limit(&value)?,
                 "after" => filter.after = NotificationId(uuid("after", &value)?),
-                _ => return Err(ApiError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
+                _ => return Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
             }
             seen.push(name);
         }
@@ -178,20 +180,14 @@ impl Filter {
     }
 }
 
-/// A UUID with hyphens, in either case, and no other notation.
-fn uuid(parameter: &'static str, value: &str) -> Result<Uuid, ApiError> {
-    let id: Hyphenated = value.parse().map_err(|_| ApiError::MalformedId { parameter })?;
-    Ok(id.into_uuid())
-}
-
-fn state(value: &str) -> Result<EmailState, ApiError> {
+fn state(value: &str) -> Result<EmailState, ReadError> {
     let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
-    state.ok_or(ApiError::MalformedQuery { parameter: "state".to_owned(), rule: STATE_RULE })
+    state.ok_or(ReadError::MalformedQuery { parameter: "state".to_owned(), rule: STATE_RULE })
 }
 
-fn limit(value: &str) -> Result<u32, ApiError> {
+fn limit(value: &str) -> Result<u32, ReadError> {
     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or(ApiError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE })
+    limit.ok_or(ReadError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE })
 }
 
 impl From<notifications::Notification> for Notification {

@@ -6,12 +6,12 @@ use inbox::status::EventsStatus;
 use outbox::status::{self, OutboxStatus};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
+use runtime::http::read::ReadError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
 use crate::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -22,7 +22,7 @@ struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> Responses {
-        documented([ApiError::DatabaseUnavailable.problem(), layers::timed_out(), ApiError::Internal.problem()])
+        documented([ReadError::DatabaseUnavailable.problem(), layers::timed_out(), ReadError::Internal.problem()])
     }
 }
 
@@ -44,7 +44,7 @@ struct PaymentEventsStatus {
     tag = "operations",
     responses((status = 200, description = "The way of the events", body = PaymentEventsStatus), Problems)
 )]
-async fn events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ApiError> {
+async fn events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ReadError> {
     let (inbox, outbox) = tokio::join!(EventsStatus::of(&app.monitor), status::read(&app.pool));
     Ok(Json(PaymentEventsStatus { inbox, outbox: outbox? }))
 }

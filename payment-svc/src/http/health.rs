@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use runtime::http::docs::{Responses, documented};
 use runtime::http::health::{self, Health};
+use runtime::http::read::ReadError;
 use utoipa::IntoResponses;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
 use crate::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -19,7 +19,7 @@ struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> Responses {
-        documented([ApiError::DatabaseUnavailable.problem(), ApiError::Internal.problem()])
+        documented([ReadError::DatabaseUnavailable.problem(), ReadError::Internal.problem()])
     }
 }
 
@@ -33,6 +33,6 @@ impl IntoResponses for Problems {
     tag = "operations",
     responses((status = 200, description = "The service and its database work", body = Health), Problems)
 )]
-async fn health(State(app): State<App>) -> Result<Json<Health>, ApiError> {
+async fn health(State(app): State<App>) -> Result<Json<Health>, ReadError> {
     Ok(Json(health::check(&app.pool).await?))
 }

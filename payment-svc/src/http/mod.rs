@@ -2,7 +2,6 @@
 //! handlers, so the two can't differ.
 
 pub mod docs;
-mod error;
 mod events;
 mod health;
 mod payments;

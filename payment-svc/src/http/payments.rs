@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use chrono::{DateTime, Utc};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
+use runtime::http::read::{ReadError, uuid};
 use schema::ids::{OrderId, PaymentId};
 use serde::Serialize;
 use url::form_urlencoded;
@@ -12,9 +13,7 @@ use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
-use super::error::ApiError;
 use crate::App;
 use crate::payment::State as PaymentState;
 use crate::store::payments;
@@ -57,16 +56,18 @@ struct Payment {
     updated_at: DateTime<Utc>,
 }
 
+const NOT_FOUND: ReadError = ReadError::NotFound { code: "payment-not-found", title: "There is no such payment" };
+
 struct ListProblems;
 
 impl IntoResponses for ListProblems {
     fn responses() -> Responses {
         documented([
-            ApiError::MalformedId { parameter: "order_id" }.problem(),
-            ApiError::MalformedQuery { parameter: "order".to_owned(), rule: UNKNOWN_RULE }.problem(),
-            ApiError::DatabaseUnavailable.problem(),
+            ReadError::MalformedId { parameter: "order_id" }.problem(),
+            ReadError::MalformedQuery { parameter: "order".to_owned(), rule: UNKNOWN_RULE }.problem(),
+            ReadError::DatabaseUnavailable.problem(),
             layers::timed_out(),
-            ApiError::Internal.problem(),
+            ReadError::Internal.problem(),
         ])
     }
 }
@@ -76,11 +77,11 @@ struct FindProblems;
 impl IntoResponses for FindProblems {
     fn responses() -> Responses {
         documented([
-            ApiError::MalformedId { parameter: "id" }.problem(),
-            ApiError::PaymentNotFound.problem(),
-            ApiError::DatabaseUnavailable.problem(),
+            ReadError::MalformedId { parameter: "id" }.problem(),
+            NOT_FOUND.problem(),
+            ReadError::DatabaseUnavailable.problem(),
             layers::timed_out(),
-            ApiError::Internal.problem(),
+            ReadError::Internal.problem(),
         ])
     }
 }
@@ -97,7 +98,7 @@ const UNKNOWN_RULE: &str = "is not a parameter of this list";
     params(("order_id" = Uuid, Query, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
     responses((status = 200, description = "Its payment, if there is one", body = PaymentList), ListProblems)
 )]
-async fn of_order(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<PaymentList>, ApiError> {
+async fn of_order(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<PaymentList>, ReadError> {
     let order_id = order_id(query.as_deref().unwrap_or_default())?;
     let found = payments::find_of_order(&app.pool, order_id).await?;
     Ok(Json(PaymentList { payments: found.into_iter().map(Payment::from).collect() }))
@@ -111,27 +112,21 @@ async fn of_order(State(app): State<App>, RawQuery(query): RawQuery) -> Result<J
     params(("id" = Uuid, Path, description = "The payment", example = "019aab1e-5c3d-7a11-8c0d-5d4c3b2a1908")),
     responses((status = 200, description = "The payment", body = Payment), FindProblems)
 )]
-async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Payment>, ApiError> {
+async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Payment>, ReadError> {
     let found = payments::find(&app.pool, PaymentId(uuid("id", &id)?)).await?;
-    found.map(|found| Json(Payment::from(found))).ok_or(ApiError::PaymentNotFound)
+    found.map(|found| Json(Payment::from(found))).ok_or(NOT_FOUND)
 }
 
 /// What is none of our parameters is refused, and so is one that is repeated.
-fn order_id(query: &str) -> Result<OrderId, ApiError> {
+fn order_id(query: &str) -> Result<OrderId, ReadError> {
     let mut parameters = form_urlencoded::parse(query.as_bytes());
-    let Some((name, value)) = parameters.next() else { return Err(ApiError::MalformedId { parameter: "order_id" }) };
+    let Some((name, value)) = parameters.next() else { return Err(ReadError::MalformedId { parameter: "order_id" }) };
     let other = if name == "order_id" { parameters.next().map(|(name, _)| name) } else { Some(name) };
     match other {
-        Some(name) if name == "order_id" => Err(ApiError::MalformedId { parameter: "order_id" }),
-        Some(name) => Err(ApiError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
+        Some(name) if name == "order_id" => Err(ReadError::MalformedId { parameter: "order_id" }),
+        Some(name) => Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
         None => Ok(OrderId(uuid("order_id", &value)?)),
     }
-}
-
-/// A UUID with hyphens, in either case, and no other notation.
-fn uuid(parameter: &'static str, value: &str) -> Result<Uuid, ApiError> {
-    let id: Hyphenated = value.parse().map_err(|_| ApiError::MalformedId { parameter })?;
-    Ok(id.into_uuid())
 }
 
 impl From<payments::Payment> for Payment {

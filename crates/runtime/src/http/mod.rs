@@ -6,4 +6,5 @@ pub mod health;
 pub mod layers;
 pub mod metrics;
 pub mod problem;
+pub mod read;
 pub mod server;
