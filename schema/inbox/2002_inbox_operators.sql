@@ -21,8 +21,8 @@ CREATE TABLE inbox_dead (
     PRIMARY KEY (id),
     -- a redelivered poison message is the same row again
     UNIQUE KEY message (consumer, stream_seq, stored_at),
-    -- the open ones: WHERE consumer = ? AND resolution IS NULL ORDER BY id
-    KEY open (consumer, resolution, id)
+    -- the open ones: WHERE resolution IS NULL ORDER BY id
+    KEY open (resolution, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -25,7 +25,7 @@ const PURGE_PAUSE: Duration = Duration::from_millis(50);
 /// The timers of this process.
 #[derive(Debug)]
 pub struct Housekeeping {
-    /// The database `notifications`.
+    /// The database of the effects.
     pub pool: Pool,
     /// Whose rows.
     pub source: Arc<Source>,

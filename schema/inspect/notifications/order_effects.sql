@@ -5,6 +5,7 @@ SELECT i.received_at, i.stream_seq, i.event_type, i.aggregate_version,
        IF(n.discarded_at IS NULL, n.state, 'discarded') AS email
 FROM (SELECT received_at, stream_seq, event_type, aggregate_version, event_id
       FROM inbox FORCE INDEX (received)
+      WHERE consumer = 'notify-svc'
       ORDER BY received_at DESC
       LIMIT 20) AS i
 LEFT JOIN notifications AS n ON n.event_id = i.event_id

@@ -1,6 +1,6 @@
 //! What a whole batch may do in one go, decided without a database.
 //!
-//! Guarantees that an event is applied only if it is new and the next version of its order, as far as the gates are known or
+//! Guarantees that an event is applied only if it is new and the next version of its aggregate, as far as the gates are known or
 //! assumed; and parked only if the database says that it is new and early. Assumptions are checked when they are written: keys
 //! by plain INSERTs, gates by their guards. What does not fit is left for a transaction of its own.
 
@@ -26,7 +26,7 @@ pub(super) struct Plan<'a, E> {
     pub(super) decided: Vec<(&'a Entry<E>, Outcome)>,
     /// The gates that this moves.
     pub(super) moves: Vec<Move>,
-    /// The orders of those to be parked, and where their gates stand when all is applied.
+    /// The aggregates of those to be parked, and where their gates stand when all is applied.
     pub(super) waits: HashMap<AggregateId, u32>,
 }
 
@@ -42,8 +42,8 @@ impl<'a, E> Plan<'a, E> {
     /// Believes that nothing of the batch is recorded and that every gate stands before its first event. Parks nothing.
     pub(super) fn hopeful(open: &[&'a Entry<E>]) -> Self {
         let mut gates = HashMap::new();
-        for (order, version) in open.iter().filter_map(|entry| place(&entry.work()?.event)) {
-            gates.entry(order).or_insert(version - 1);
+        for (aggregate_id, version) in open.iter().filter_map(|entry| place(&entry.work()?.event)) {
+            gates.entry(aggregate_id).or_insert(version - 1);
         }
         // A gate before version 1 is not there yet.
         gates.retain(|_, version| *version > 0);
@@ -96,26 +96,27 @@ impl<'a, E> Plan<'a, E> {
                 plan.decided.extend(is_same.then_some((*entry, Outcome::Applied(Receipt::Duplicate))));
                 continue;
             }
-            if let Some((order, version)) = place(&work.event) {
-                let from = gates.get(&order).copied();
-                let stands_at = moves.get(&order).map_or(from.unwrap_or_default(), |step| step.to);
+            if let Some((aggregate_id, version)) = place(&work.event) {
+                let from = gates.get(&aggregate_id).copied();
+                let stands_at = moves.get(&aggregate_id).map_or(from.unwrap_or_default(), |step| step.to);
                 let is_ahead = version > stands_at && version - stands_at > 1;
-                if is_ahead && known.is_some() && seen_places.insert((order, version)) {
+                if is_ahead && known.is_some() && seen_places.insert((aggregate_id, version)) {
                     plan.decided.push((*entry, Outcome::Early));
                 }
                 if is_ahead || version <= stands_at {
                     continue;
                 }
-                moves.entry(order).or_insert(Move { aggregate_id: order, from, to: 0 }).to = version;
+                moves.entry(aggregate_id).or_insert(Move { aggregate_id, from, to: 0 }).to = version;
             }
             plan.decided.push((*entry, work.applied()));
         }
         plan.waits = plan
             .early()
             .filter_map(|(_, work)| place(&work.event))
-            .map(|(order, _)| {
-                let stands_at = moves.get(&order).map(|step| step.to).or_else(|| gates.get(&order).copied());
-                (order, stands_at.unwrap_or_default())
+            .map(|(aggregate_id, _)| {
+                let stands_at =
+                    moves.get(&aggregate_id).map(|step| step.to).or_else(|| gates.get(&aggregate_id).copied());
+                (aggregate_id, stands_at.unwrap_or_default())
             })
             .collect();
         plan.moves = moves.into_values().collect();

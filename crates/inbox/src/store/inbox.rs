@@ -131,7 +131,7 @@ pub async fn lowest_of_latest(pool: &Pool, source: &Source, highest: u64) -> sql
     Ok(latest.into_iter().filter(|sequence| *sequence <= highest).min())
 }
 
-/// Which event is recorded for a version of an order: distinguishes a repeat from another event with a used version. Locks nothing.
+/// Which event is recorded for a version of an aggregate: distinguishes a repeat from another event with a used version. Locks nothing.
 ///
 /// # Errors
 /// Any fault.
@@ -160,7 +160,7 @@ pub async fn event_of(
 pub struct InboxRow {
     /// For example `order.created`.
     pub event_type: String,
-    /// The order.
+    /// The aggregate.
     pub aggregate_id: AggregateId,
     /// None from a writer that keeps none.
     pub aggregate_version: Option<u32>,

@@ -1,4 +1,4 @@
-//! `inbox_action`: what people decided about messages and orders, each written in the transaction that carries it out.
+//! `inbox_action`: what people decided about messages and aggregates, each written in the transaction that carries it out.
 
 use runtime::mysql::Transaction;
 use runtime::operator::decision::By;
@@ -10,7 +10,7 @@ pub enum Action {
     Requeue,
     /// A dead message is given up.
     Discard,
-    /// An order goes on without versions.
+    /// An aggregate goes on without versions.
     Skip,
     /// A part of the stream is read again.
     Reread,

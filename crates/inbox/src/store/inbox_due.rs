@@ -15,12 +15,12 @@ use crate::event::Event;
 use crate::message::Message;
 use crate::source::Source;
 
-/// An event that is due, and its order.
+/// An event that is due, and its aggregate.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     /// The event.
     pub event_id: EventId,
-    /// The order whose gate is to be held.
+    /// The aggregate whose gate is to be held.
     pub aggregate_id: AggregateId,
 }
 

@@ -20,13 +20,13 @@ use crate::source::Source;
 /// Where counting stops.
 pub const COUNT_MAX: u32 = 10_000;
 
-/// A version of an order.
+/// A version of an aggregate.
 pub type Place = (AggregateId, u32);
 
 /// An event that is parked, without its message.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// The order and the version.
+    /// The aggregate and the version.
     pub place: Place,
     /// The event.
     pub event_id: EventId,
@@ -48,7 +48,7 @@ pub struct Known {
 pub struct Parked {
     /// The event.
     pub event_id: EventId,
-    /// The version of its order; none from a writer that keeps none.
+    /// The version of its aggregate; none from a writer that keeps none.
     pub version: Option<u32>,
     /// As it came.
     pub message: Message,
@@ -59,7 +59,7 @@ pub struct Parked {
 /// An event that is parked, for people.
 #[derive(Clone, Debug)]
 pub struct Gap {
-    /// The order.
+    /// The aggregate.
     pub aggregate_id: AggregateId,
     /// The version that has to come first; the event's own if the database refuses its effect.
     pub missing_version: u32,

@@ -28,7 +28,7 @@ pub async fn record(tx: &mut Transaction, source: &Source, step: Move, reason: &
     Ok(())
 }
 
-/// Whether a version of an order was given up. Locks nothing.
+/// Whether a version of an aggregate was given up. Locks nothing.
 ///
 /// # Errors
 /// Any fault.

@@ -94,16 +94,17 @@ async fn fill_notifications(admin: &MySqlPool) {
     let into =
         "inbox (consumer, event_id, event_type, aggregate_type, aggregate_id, payload_sha256, stream_seq, received_at)";
     let at = "UTC_TIMESTAMP(6) - INTERVAL (100000 - i) SECOND";
-    insert(admin, into, &format!("'notify', {event}, 'order.created', 'order', i, REPEAT('h', 32), i, {at}")).await;
+    insert(admin, into, &format!("'notify-svc', {event}, 'order.created', 'order', i, REPEAT('h', 32), i, {at}")).await;
     let into =
         "inbox_parked (consumer, event_id, event_type, aggregate_type, aggregate_id, aggregate_version, payload_sha256,
                               stream_seq, stored_at, subject, headers, payload, parked_at)";
     let kind = "'order.cancelled'";
-    let place = format!("'notify', {event}, {kind}, 'order', i, 2, REPEAT('h', 32), i, {at}");
+    let place = format!("'notify-svc', {event}, {kind}, 'order', i, 2, REPEAT('h', 32), i, {at}");
     insert(admin, into, &format!("{place}, {kind}, '[]', '{{}}', {at}")).await;
     let into = "inbox_dead (consumer, stream_seq, stored_at, subject, headers, payload, reason, resolution)";
     let resolution = "IF(i % 3 = 0, NULL, 'requeued')";
-    insert(admin, into, &format!("'notify', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}")).await;
+    insert(admin, into, &format!("'notify-svc', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}"))
+        .await;
     let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity, state)";
     let state = "ELT(i % 3 + 1, 'pending', 'sent', 'dead')";
     insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1, {state}"))
