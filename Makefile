@@ -18,7 +18,7 @@ help: ## Say this
 	@echo "  make up ARGS=--observe    with Prometheus and the alerts beside it"
 	@echo "  make test ARGS=...        only some tests, such as ARGS=a_cut or ARGS='-p order-svc'"
 	@echo "  make prove SEED=42 DURATION=10m ARGS='--nats-nodes 3'    the same faults again, for longer, on three nats-servers"
-	@echo "  $(TARGET)/release/stack up --help    the ports, and how to change them"
+	@echo "  $(TARGET)/local/stack up --help    the ports, and how to change them"
 
 .PHONY: setup
 setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
@@ -28,13 +28,13 @@ setup: ## Fetch the servers and tools that this machine lacks, into .stack/dist
 .PHONY: up
 up: ## Run the pipeline in the foreground; Ctrl-C stops it
 	@crates/stack/setup $(DB) nats nginx $(if $(findstring --observe,$(ARGS)),prometheus)
-	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc -p payment-svc
-	@$(TARGET)/release/stack up --db $(DB) $(ARGS)
+	@cargo build --profile local -p stack -p order-svc -p outbox-relay -p notify-svc -p payment-svc
+	@$(TARGET)/local/stack up --db $(DB) $(ARGS)
 
 .PHONY: env
 env: ## Print what gives a shell the verbs and databases of `make up`: eval "$$(make -s env)"
-	@test -x $(TARGET)/release/stack || { echo "env: nothing is built: run make up" >&2; exit 1; }
-	@$(TARGET)/release/stack env
+	@test -x $(TARGET)/local/stack || { echo "env: nothing is built: run make up" >&2; exit 1; }
+	@$(TARGET)/local/stack env
 
 .PHONY: reset
 reset: ## Forget all data of `make up`
@@ -45,8 +45,8 @@ reset: ## Forget all data of `make up`
 .PHONY: demo-downtime
 demo-downtime: ## Stop notify-svc, place orders, see them wait in NATS, start it again
 	@crates/stack/setup $(DB) nats
-	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
-	@$(TARGET)/release/stack demo-downtime --db $(DB)
+	@cargo build --profile local -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/local/stack demo-downtime --db $(DB)
 
 .PHONY: test
 test: ## Run all tests against MySQL, MariaDB and NATS servers that are started for them
@@ -57,8 +57,8 @@ test: ## Run all tests against MySQL, MariaDB and NATS servers that are started 
 .PHONY: prove
 prove: ## Kill, freeze and cut off everything under load, then compare what customers were answered with what is there
 	@crates/stack/setup $(DB) nats
-	@cargo build --release -p stack -p order-svc -p outbox-relay -p notify-svc
-	@$(TARGET)/release/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@cargo build --profile local -p stack -p order-svc -p outbox-relay -p notify-svc
+	@$(TARGET)/local/stack prove --db $(DB) --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
