@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::mysql::Transaction;
+use runtime::operator::decision::{self, DecisionConfig};
 use runtime::operator::table::{Table, fields, or_dash};
-use runtime::operator::{ActConfig, LookConfig, time};
+use runtime::operator::{LookConfig, time};
 use runtime::terminal::one_line;
 use schema::ids::EffectId;
 use serde::Serialize;
@@ -34,8 +35,8 @@ impl EffectVerb {
         match self {
             Self::List(config) => &config.look,
             Self::Show(config) => &config.look,
-            Self::Requeue(config) => &config.decision.act.look,
-            Self::Discard(config) => &config.decision.act.look,
+            Self::Requeue(config) => config.decision.look(),
+            Self::Discard(config) => config.decision.look(),
         }
     }
 }
@@ -78,18 +79,6 @@ pub struct ShowConfig {
     /// See [`LookConfig`].
     #[command(flatten)]
     pub look: LookConfig,
-}
-
-/// Settings of a verb that decides.
-#[derive(Clone, Debug, Args)]
-pub struct DecisionConfig {
-    /// See [`ActConfig`].
-    #[command(flatten)]
-    pub act: ActConfig,
-
-    /// The reason, for the record.
-    #[arg(long, value_parser = runtime::config::reason)]
-    pub reason: String,
 }
 
 /// Settings of `effect requeue`.
@@ -247,7 +236,7 @@ async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn begin(decision: &DecisionConfig) -> anyhow::Result<Transaction> {
-    decision.act.look.pool()?.begin().await.context("connecting to the database")
+    decision.look().pool()?.begin().await.context("connecting to the database")
 }
 
 async fn decide(
@@ -259,19 +248,16 @@ async fn decide(
     let effects = action::by_ids(&mut tx, &ids).await.context("reading effect")?;
     if let Some(refusal) = refusal(&ids, &effects) {
         tx.rollback().await.context("ending the transaction")?;
-        tell(decision, &Decided { outcome: "refused", effects: ids, reason: Some(refusal) })?;
-        return Ok(ExitCode::FAILURE);
+        return tell(decision, &Decided { outcome: "refused", effects: ids, reason: Some(refusal) });
     }
-    let by = (decision.act.actor.as_str(), decision.reason.as_str());
-    action::record(&mut tx, by, verb, &effects).await.context("recording the action")?;
+    action::record(&mut tx, decision.by(), verb, &effects).await.context("recording the action")?;
     let outcome = match verb {
         Verb::Requeue => action::requeue(&mut tx, &ids).await.map(|()| "requeued"),
         Verb::Discard => action::discard(&mut tx, &ids).await.map(|()| "discarded"),
     };
     let outcome = outcome.context("writing the decision")?;
     tx.commit().await.context("committing")?;
-    tell(decision, &Decided { outcome, effects: ids, reason: None })?;
-    Ok(ExitCode::SUCCESS)
+    tell(decision, &Decided { outcome, effects: ids, reason: None })
 }
 
 /// Why nothing may be decided about one of them.
@@ -286,9 +272,10 @@ fn refusal(ids: &[EffectId], found: &[Line]) -> Option<String> {
     })
 }
 
-fn tell(decision: &DecisionConfig, decided: &Decided) -> anyhow::Result<()> {
-    decision.act.look.print(decided, |decided| match &decided.reason {
+fn tell(decision: &DecisionConfig, decided: &Decided) -> anyhow::Result<ExitCode> {
+    decision.look().print(decided, |decided| match &decided.reason {
         Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
         None => format!("{} effects {}\n", decided.effects.len(), decided.outcome),
-    })
+    })?;
+    Ok(decision::decided(decided.reason.is_none()))
 }

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use runtime::operator::decision::By;
 use schema::ids::EffectId;
 use serde::Serialize;
 use serde_json::Value;
@@ -155,25 +156,20 @@ pub(crate) async fn dead_ids(
     .await
 }
 
-/// Records a decision about effects whose rows are locked; `by` is who decides and the reason.
+/// Records a decision about effects whose rows are locked.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn record(
-    tx: &mut Transaction,
-    (actor, reason): (&str, &str),
-    verb: Verb,
-    effects: &[Line],
-) -> sqlx::Result<()> {
+pub(crate) async fn record(tx: &mut Transaction, by: By<'_>, verb: Verb, effects: &[Line]) -> sqlx::Result<()> {
     let rows: Vec<_> = effects.iter().map(|effect| (effect.id.0.simple().to_string(), &effect.reason)).collect();
     sqlx::query!(
         "INSERT INTO effect_action (actor, action, effect_id, last_error, reason)
          SELECT ?, ?, UNHEX(list.id), list.last_error, ?
          FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                            PATH '$[0]',
                                             last_error VARCHAR(1000) CHARACTER SET utf8mb4 PATH '$[1]')) AS list",
-        actor,
+        by.actor,
         verb.as_str(),
-        reason,
+        by.reason,
         Json(rows),
     )
     .execute(&mut **tx)
