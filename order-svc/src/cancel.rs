@@ -6,8 +6,11 @@
 //! takes the next: consumers get both, in order, and the order can be cancelled whatever others append;
 //! `a_version_that_another_writer_took_keeps_no_order_from_being_cancelled`.
 
+use std::num::NonZeroU32;
+
 use chrono::Utc;
-use outbox::{TraceParent, TransactionError, versions_after};
+use outbox::{Outbox, TraceParent, TransactionError, versions_after};
+use runtime::mysql::Transaction;
 use schema::ids::OrderId;
 use schema::names;
 
@@ -69,20 +72,38 @@ async fn commit(
         tx.rollback().await?;
         return Ok(None);
     };
-    let before = order.version;
-    let taken = versions_after(&mut tx, (names::ORDER, id.into()), before, VERSIONS_SKIPPED_MAX).await?;
-    let version = order.next_version(&taken);
-    match order.cancel_if(Utc::now(), version, expects) {
-        Cancellation::Cancelled(order, event) => {
-            let event = event.traced(traceparent.cloned());
-            orders::advance(&mut tx, &order, before).await?;
-            app.outbox.append(&mut tx, &event).await?;
-            tx.commit().await.map_err(TransactionError::AtCommit)?;
-            Ok(Some(Cancellation::Cancelled(order, event)))
-        }
-        unchanged @ (Cancellation::AlreadyCancelled(_) | Cancellation::TooLate(_) | Cancellation::Unexpected(_)) => {
+    let decide = |order: Order, version| match order.cancel_if(Utc::now(), version, expects) {
+        Cancellation::Cancelled(order, event) => Cancellation::Cancelled(order, event.traced(traceparent.cloned())),
+        unchanged => unchanged,
+    };
+    let cancellation = write(&mut tx, &app.outbox, order, decide).await?;
+    match cancellation {
+        Cancellation::Cancelled(..) => tx.commit().await.map_err(TransactionError::AtCommit)?,
+        Cancellation::AlreadyCancelled(_) | Cancellation::TooLate(_) | Cancellation::Unexpected(_) => {
             tx.rollback().await?;
-            Ok(Some(unchanged))
         }
     }
+    Ok(Some(cancellation))
+}
+
+/// Writes what is decided about an order whose row is locked: its status and its event, as its next version that no other
+/// event has.
+///
+/// # Errors
+/// As the database has it; [`TransactionError::VersionTaken`] if another writer was quicker.
+pub(crate) async fn write(
+    tx: &mut Transaction,
+    outbox: &Outbox,
+    order: Order,
+    decide: impl FnOnce(Order, NonZeroU32) -> Cancellation,
+) -> Result<Cancellation, TransactionError> {
+    let before = order.version;
+    let taken = versions_after(tx, (names::ORDER, order.id.into()), before, VERSIONS_SKIPPED_MAX).await?;
+    let version = order.next_version(&taken);
+    let cancellation = decide(order, version);
+    if let Cancellation::Cancelled(order, event) = &cancellation {
+        orders::advance(tx, order, before).await?;
+        outbox.append(tx, event).await?;
+    }
+    Ok(cancellation)
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use chrono::Utc;
 use inbox::cli::InboxVerb;
 use inbox::{Applied, Decision, Handler, Source};
-use outbox::{Outbox, OutboxConfig, TransactionError, versions_after};
+use outbox::{Outbox, OutboxConfig, TransactionError};
 use prometheus::Registry;
 use runtime::mysql::Transaction;
 use runtime::telemetry::chain;
@@ -18,7 +18,8 @@ use schema::ids::OrderId;
 use schema::names;
 use schema::payment::PaymentEvent;
 
-use crate::domain::{Cancellation, Order, PaymentState, VERSIONS_SKIPPED_MAX};
+use crate::cancel;
+use crate::domain::{Order, PaymentState};
 use crate::store::orders;
 
 /// The payment events on a stream.
@@ -91,13 +92,7 @@ impl Payments {
     /// If its payment says so, and nobody has before.
     async fn cancel(&self, tx: &mut Transaction, order: Order) -> Result<(), TransactionError> {
         let Some(cause) = order.payment.cancels() else { return Ok(()) };
-        let before = order.version;
-        let taken = versions_after(tx, (names::ORDER, order.id.into()), before, VERSIONS_SKIPPED_MAX).await?;
-        let version = order.next_version(&taken);
-        if let Cancellation::Cancelled(order, event) = order.cancel(Utc::now(), version, Some(cause)) {
-            orders::advance(tx, &order, before).await?;
-            self.outbox.append(tx, &event).await?;
-        }
-        Ok(())
+        let decide = |order: Order, version| order.cancel(Utc::now(), version, Some(cause));
+        cancel::write(tx, &self.outbox, order, decide).await.map(drop)
     }
 }

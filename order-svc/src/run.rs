@@ -11,8 +11,9 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
 use runtime::mysql::Pool;
+use runtime::nats::Client;
 use runtime::readiness::{Latch, Readiness};
-use runtime::{connection_metrics, mysql, nats};
+use runtime::{connection_metrics, mysql};
 use schema::event::EventType;
 use schema::names;
 use tokio_util::sync::CancellationToken;
@@ -34,18 +35,18 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
-    let waker = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
+    let client = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
-    connection_metrics::register(&registry, &app.pool, &waker)?;
-    let payments = payments(&config, &app, &registry).await?;
+    connection_metrics::register(&registry, &app.pool, &client)?;
+    let payments = payments(&config, &app, client.clone(), &registry)?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 
     let stopping = shutdown.clone();
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
     let served = CancellationToken::new();
-    parts.spawn("wake", wake::run(waker, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
+    parts.spawn("wake", wake::run(client, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
     for lane in lanes {
         parts.spawn("lane", lane.run(served.clone()));
     }
@@ -70,10 +71,14 @@ fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<(App, Vec<Lane
     Ok((App { pool, outbox, metrics, groups }, lanes))
 }
 
-/// The inbox of the payment events, if there is a stream of them. A connection of its own: that of the wake hints hears nothing.
-async fn payments(config: &RunConfig, app: &App, registry: &Registry) -> anyhow::Result<Option<Running<Payments>>> {
+/// The inbox of the payment events, if there is a stream of them.
+fn payments(
+    config: &RunConfig,
+    app: &App,
+    client: Client,
+    registry: &Registry,
+) -> prometheus::Result<Option<Running<Payments>>> {
     let Some(stream) = &config.payments_stream else { return Ok(None) };
-    let client = nats::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
     let handler = Payments { outbox: app.outbox.clone() };
     let inbox = Inbox { pool: app.pool.clone(), source: Arc::new(payments::source(stream)), handler };
     Ok(Some(Running::new(inbox, config.inbox.clone(), client, registry)?))
