@@ -44,32 +44,19 @@ pub(super) fn ui() -> Router {
 
 #[cfg(test)]
 mod tests {
+    use stack::testing::{assert_documented, assert_golden};
+
     use super::*;
 
     /// `UPDATE_GOLDEN=1 cargo test -p notify-svc the_committed_document` writes it again.
     #[test]
     fn the_committed_document_is_the_generated_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
         let generated = document().to_pretty_json().unwrap() + "\n";
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(path, &generated).unwrap();
-        }
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == generated, "openapi.json is not what the handlers say: run with UPDATE_GOLDEN=1 and look");
+        assert_golden(&generated, concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"));
     }
 
     #[test]
     fn every_operation_documents_success_and_faults_with_examples() {
-        let document = serde_json::to_value(document()).unwrap();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                let responses = operation["responses"].as_object().unwrap();
-                assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
-                for status in ["500", "503"] {
-                    let content = &responses[status]["content"][problem::CONTENT_TYPE];
-                    assert!(!content["examples"].as_object().unwrap().is_empty(), "{method} {path} {status}");
-                }
-            }
-        }
+        assert_documented(&serde_json::to_value(document()).unwrap());
     }
 }

@@ -2,6 +2,39 @@
 
 use std::{env, fs};
 
+use runtime::http::problem;
+use serde_json::Value;
+
+/// Compares a text with a golden file, which `UPDATE_GOLDEN=1` writes again.
+///
+/// # Panics
+/// If they differ.
+pub fn assert_golden(generated: &str, golden: &str) {
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(golden, generated).expect("the workspace is writable");
+    }
+    let committed = fs::read_to_string(golden).unwrap_or_default();
+    assert!(committed == generated, "{golden} is not what the code says: run with UPDATE_GOLDEN=1 and look");
+}
+
+/// Each operation of an OpenAPI document says what success is, and what the faults 500 and 503 are, with examples.
+///
+/// # Panics
+/// If one does not.
+pub fn assert_documented(document: &Value) {
+    for (path, item) in document["paths"].as_object().expect("a document has paths") {
+        for (method, operation) in item.as_object().expect("a path has operations") {
+            let responses = operation["responses"].as_object().expect("an operation has responses");
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
+            for status in ["500", "503"] {
+                let content = &responses[status]["content"][problem::CONTENT_TYPE];
+                let examples = content["examples"].as_object().expect("a fault has examples");
+                assert!(!examples.is_empty(), "{method} {path} {status}");
+            }
+        }
+    }
+}
+
 /// Compares the series of a `/metrics` page with a golden file: names, types, help and labels, but no values, and the bounds
 /// of a histogram in one line in place of its buckets. What a library reports of the process is left out. `UPDATE_GOLDEN=1`
 /// writes the file again, and `.ci/metrics --write` the page of docs/ that is made from these files.
