@@ -8,7 +8,7 @@ use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
-use runtime::http::server::DRAIN_MAX;
+use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
@@ -99,17 +99,7 @@ impl Validate for RunConfig {
         self.nats.validate()?;
         self.email.validate()?;
         self.inbox.validate()?;
-        let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
-        if self.http_addr == admin_addr && self.http_addr.port() != 0 {
-            return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
-        }
-        let work_time_max = DRAIN_MAX.max(InboxConfig::STOP_TIME_MAX).max(email::STOP_TIME_MAX);
-        if shutdown_grace <= work_time_max {
-            return Err(format!(
-                "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"
-            ));
-        }
-        Ok(())
+        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(email::STOP_TIME_MAX))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What this service counts of its emails; the inbox counts its own. Every label value is present at 0 from the start.
 
 use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use runtime::counters;
+use runtime::{counters, time};
 
 use crate::notification::EmailState;
 
@@ -46,15 +46,13 @@ impl Metrics {
         let help = "Emails in the database by state: pending ones, 100000 at most, and of the youngest 1000 dead ones those that \
                     nobody has decided about.";
         let queued_emails = IntGaugeVec::new(Opts::new("email_queue_emails", help), &["state"])?;
-        for state in [EmailState::Pending, EmailState::Dead] {
-            queued_emails.with_label_values(&[state.as_str()]).set(0);
-        }
+        let states = [EmailState::Pending, EmailState::Dead].map(EmailState::as_str);
+        let queued_emails = counters::start(registry, queued_emails, &states)?;
         let help = "Seconds since the oldest pending email was written; 0 if there is none.";
         let oldest_email = Gauge::new("email_queue_oldest_age_seconds", help)?;
         let help = "When the emails in the database were last counted, in seconds since 1970; 0 before the first time.";
         let emails_sampled_at = Gauge::new("email_queue_sample_timestamp_seconds", help)?;
         registry.register(Box::new(email_transport_up.clone()))?;
-        registry.register(Box::new(queued_emails.clone()))?;
         registry.register(Box::new(oldest_email.clone()))?;
         registry.register(Box::new(emails_sampled_at.clone()))?;
         Ok(Self { emails, email_transport_up, queued_emails, oldest_email, emails_sampled_at })
@@ -70,7 +68,7 @@ impl Metrics {
         self.queued_emails.with_label_values(&[EmailState::Pending.as_str()]).set(pending);
         self.queued_emails.with_label_values(&[EmailState::Dead.as_str()]).set(dead);
         self.oldest_email.set(oldest_seconds);
-        self.emails_sampled_at.set(chrono::Utc::now().timestamp_micros() as f64 / 1e6);
+        self.emails_sampled_at.set(time::unix_seconds());
     }
 }
 

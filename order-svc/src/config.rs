@@ -8,7 +8,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
-use runtime::http::server::DRAIN_MAX;
+use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
@@ -102,13 +102,7 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.inbox.validate()?;
-        let ProcessConfig { admin_addr, shutdown_grace, .. } = self.process;
-        if self.http_addr == admin_addr && self.http_addr.port() != 0 {
-            return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
-        }
-        if shutdown_grace <= DRAIN_MAX {
-            return Err(format!("SHUTDOWN_GRACE must be above {DRAIN_MAX:?}, which requests in flight are given"));
-        }
+        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX)?;
         let acquire_timeout = self.database.database_acquire_timeout;
         if acquire_timeout >= REQUEST_TIMEOUT || acquire_timeout.is_zero() {
             return Err(format!(

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use prometheus::{
     Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, register_gauge_with_registry as gauge,
     register_histogram_with_registry as histogram, register_int_counter_with_registry as counter,
     register_int_gauge_with_registry as int_gauge,
 };
-use runtime::counters;
+use runtime::{counters, time};
 
 use crate::event::Event;
 use crate::limits::{Cause, PutOff};
@@ -211,7 +210,7 @@ impl Metrics {
             self.event_seconds.observe(event.age().as_secs_f64());
         }
         if !published.is_empty() {
-            self.last_published.set(unix_seconds());
+            self.last_published.set(time::unix_seconds());
         }
         let mut far_off = published.iter().filter(|event| event.is_far_off).peekable();
         if let Some(event) = far_off.peek() {
@@ -262,9 +261,4 @@ impl Metrics {
     pub fn stale_settle(&self) {
         self.stale_settles.inc();
     }
-}
-
-/// Now.
-pub fn unix_seconds() -> f64 {
-    Utc::now().timestamp_micros() as f64 / 1e6
 }

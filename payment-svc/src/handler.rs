@@ -43,8 +43,7 @@ pub fn source() -> Source {
 /// # Errors
 /// Never: the names of the counters are ours.
 pub fn for_verbs() -> anyhow::Result<Payments> {
-    let config = OutboxConfig { event_bytes_max: "1048576".parse()? };
-    Ok(Payments { outbox: Outbox::new(&config, &[], &Registry::new())?, wake: Wake::default() })
+    Ok(Payments { outbox: Outbox::new(&OutboxConfig::default(), &[], &Registry::new())?, wake: Wake::default() })
 }
 
 impl Handler for Payments {

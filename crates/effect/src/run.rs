@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
+use runtime::time;
 use schema::ids::EffectId;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
@@ -157,8 +158,7 @@ impl<P: Perform> Queue<P> {
                     self.metrics.pending.set(sample.pending);
                     self.metrics.dead.set(sample.dead);
                     self.metrics.oldest_age.set(sample.oldest_age.as_secs_f64());
-                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                    self.metrics.sampled_at.set(now.as_secs_f64());
+                    self.metrics.sampled_at.set(time::unix_seconds());
                 }
                 Err(error) => tracing::debug!(error = chain(&error), "counting the effects failed"),
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::core::Metric;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use runtime::counters;
 
 use crate::outcome::Outcome;
 use crate::repair::Repair;
@@ -55,11 +56,7 @@ impl Metrics {
     pub fn register(registry: &Registry, consumer: &str) -> prometheus::Result<Self> {
         let opts = |name: &str, help: &str| Opts::new(name, help).const_label("consumer", consumer);
         let vec = |name, help, label, values: &[&str]| {
-            let counters = IntCounterVec::new(opts(name, help), &[label])?;
-            for value in values {
-                counters.with_label_values(&[*value]);
-            }
-            register(registry, counters)
+            counters::start(registry, IntCounterVec::new(opts(name, help), &[label])?, values)
         };
         let histogram = |name: &str, help: &str| {
             let opts = HistogramOpts::from(opts(name, help)).buckets(BUCKETS.to_vec());

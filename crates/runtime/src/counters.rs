@@ -1,6 +1,23 @@
 //! Metrics by a label whose values are known: each series is there at 0 from the start.
 
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
+
+/// Registers metrics of one label, with a series for each of the `values`.
+///
+/// # Errors
+/// If they are registered already.
+pub fn start<B>(registry: &Registry, metrics: MetricVec<B>, values: &[&str]) -> prometheus::Result<MetricVec<B>>
+where
+    B: MetricVecBuilder,
+    MetricVec<B>: Collector + 'static,
+{
+    for value in values {
+        metrics.with_label_values(&[*value]);
+    }
+    registry.register(Box::new(metrics.clone()))?;
+    Ok(metrics)
+}
 
 /// Registers counters of this name, by `label`, with a series for each of the `values`.
 ///
@@ -13,12 +30,7 @@ pub fn register(
     label: &str,
     values: &[&str],
 ) -> prometheus::Result<IntCounterVec> {
-    let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-    for value in values {
-        counters.with_label_values(&[*value]);
-    }
-    registry.register(Box::new(counters.clone()))?;
-    Ok(counters)
+    start(registry, IntCounterVec::new(Opts::new(name, help), &[label])?, values)
 }
 
 /// As [`register`], gauges.
@@ -32,10 +44,5 @@ pub fn register_gauges(
     label: &str,
     values: &[&str],
 ) -> prometheus::Result<GaugeVec> {
-    let gauges = GaugeVec::new(Opts::new(name, help), &[label])?;
-    for value in values {
-        gauges.with_label_values(&[*value]);
-    }
-    registry.register(Box::new(gauges.clone()))?;
-    Ok(gauges)
+    start(registry, GaugeVec::new(Opts::new(name, help), &[label])?, values)
 }

@@ -27,6 +27,11 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     moment.ok_or_else(|| "expected a time such as 2026-11-22T11:30:00Z, or how long ago, such as 90m".to_owned())
 }
 
+/// Now, as metrics have it: seconds since 1970.
+pub fn unix_seconds() -> f64 {
+    Utc::now().timestamp_micros() as f64 / 1e6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,11 +12,11 @@ use prometheus::{
 use runtime::counters;
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
+use runtime::time;
 use schema::names::OUTBOX_LEASE;
 use tokio_util::sync::CancellationToken;
 
 use crate::heal::LossMetrics;
-use crate::metrics::unix_seconds;
 use crate::store::lease::{self, LeaseRow};
 use crate::store::outbox_count::{self, State};
 use crate::store::relay_stream;
@@ -96,7 +96,7 @@ impl Sampler {
         let mut timer = tokio::time::interval(INTERVAL);
         while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
             match self.sample().await {
-                Ok(()) => self.sampled_at.set(unix_seconds()),
+                Ok(()) => self.sampled_at.set(time::unix_seconds()),
                 Err(error) => tracing::warn!(error = chain(&error), "can't sample the outbox"),
             }
         }

@@ -20,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::ProcessConfig;
+
 /// A client that has not sent a whole request head by then is disconnected; also the idle time of a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// About what a request head may have, in bytes; 431 above it. The driver checks after each read, so that some more may pass.
@@ -30,6 +32,25 @@ const HEADERS_PARSED_MAX: usize = 256;
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests in flight when a stop begins have this long to be answered.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Refuses what a process with an API can't run with: `work_time_max` is the longest that its other work takes which a stop
+/// does not interrupt.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn check(http_addr: SocketAddr, process: &ProcessConfig, work_time_max: Duration) -> Result<(), String> {
+    let ProcessConfig { admin_addr, shutdown_grace, .. } = *process;
+    if http_addr == admin_addr && http_addr.port() != 0 {
+        return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
+    }
+    let work_time_max = DRAIN_MAX.max(work_time_max);
+    if shutdown_grace <= work_time_max {
+        return Err(format!(
+            "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"
+        ));
+    }
+    Ok(())
+}
 /// Pause after an accept failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
