@@ -48,7 +48,7 @@ pub enum Applied {
     /// All are written.
     Done,
     /// One of them is there already, by a key of the service's own. Nothing of the others may be relied on: all are rolled
-    /// back, and each is tried alone. Alone, it makes the event a conflict.
+    /// back, and each is tried alone. Alone, the event counts as done.
     Duplicate,
     /// One of them can't be written yet. Rolled back, too; alone, the event is parked and tried again without spending
     /// an attempt, and later versions of its aggregate wait for it.
