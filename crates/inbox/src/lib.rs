@@ -21,7 +21,7 @@ pub mod kit;
 mod message;
 pub mod metrics;
 mod outcome;
-pub mod position;
+mod position;
 pub mod process;
 mod repair;
 mod resuming;
@@ -31,7 +31,6 @@ pub mod status;
 pub mod store;
 
 pub use config::InboxConfig;
-pub use event::{Content, Event, Kind, Work, read};
 pub use handler::{Applied, Decision, Handler};
 pub use message::{Claimed, Message};
 pub use outcome::Outcome;

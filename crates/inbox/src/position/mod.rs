@@ -65,11 +65,6 @@ impl Coverage {
         let waited_for = coverage::count(&delivered) - coverage::count(&done).min(coverage::count(&delivered));
         if waited_for > believed.ack_pending { delivered } else { done }
     }
-
-    /// How many sequences are unread below the highest that was read.
-    pub fn behind(&self) -> u64 {
-        coverage::count(&coverage::unread(self.position.floor, &self.runs, self.highest()))
-    }
 }
 
 /// Notes what was read, in stream order, in the transaction that makes it so. Waits for nobody.

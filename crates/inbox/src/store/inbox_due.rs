@@ -110,7 +110,7 @@ pub async fn due(pool: &Pool, source: &Source, rows_max: u32) -> sqlx::Result<Ve
 /// Any fault.
 pub async fn open(tx: &mut Transaction, source: &Source, event_id: EventId) -> sqlx::Result<Option<Parked>> {
     let row = sqlx::query!(
-        r#"SELECT aggregate_version, stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
+        r#"SELECT stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload, attempts
            FROM inbox_parked
            WHERE consumer = ? AND event_id = ?
@@ -122,7 +122,6 @@ pub async fn open(tx: &mut Transaction, source: &Source, event_id: EventId) -> s
     .await?;
     Ok(row.map(|row| Parked {
         event_id,
-        version: row.aggregate_version,
         message: kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload),
         attempts: row.attempts,
     }))

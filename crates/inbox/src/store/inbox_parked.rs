@@ -48,8 +48,6 @@ pub struct Known {
 pub struct Parked {
     /// The event.
     pub event_id: EventId,
-    /// The version of its aggregate; none from a writer that keeps none.
-    pub version: Option<u32>,
     /// As it came.
     pub message: Message,
     /// Times that the database refused its effect.
@@ -181,7 +179,7 @@ pub async fn at(tx: &mut Transaction, source: &Source, places: &[Place]) -> sqlx
     .await?;
     let parked = rows.into_iter().map(|row| {
         let message = kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload);
-        let parked = Parked { event_id: row.event_id, version: Some(row.version), message, attempts: row.attempts };
+        let parked = Parked { event_id: row.event_id, message, attempts: row.attempts };
         ((row.aggregate_id, row.version), parked)
     });
     Ok(parked.collect())
