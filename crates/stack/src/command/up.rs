@@ -193,7 +193,7 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
     writeln!(
         out,
         "\nThe stack is up. Ctrl-C stops it.\n\n\
-         \x20 gateway              {gateway}/\n\
+         \x20 console              {gateway}/\n\
          \x20 order API            {gateway}/docs/order-service/\n\
          \x20 notification API     {gateway}/docs/notification-service/\n\
          \x20 payment API          {gateway}/docs/payment-service/\n\

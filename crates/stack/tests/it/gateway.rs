@@ -139,7 +139,7 @@ async fn the_public_paths_reach_their_service_unchanged() {
 #[tokio::test]
 async fn the_gateway_answers_for_itself() {
     let setup = Setup::start().await;
-    for path in ["/", "/style.css", "/health"] {
+    for path in ["/", "/?order=1", "/console/app.js", "/console/base.css", "/console/uplot-license.txt", "/health"] {
         assert_eq!(setup.get(path).await.0, 200, "{path}");
     }
     assert!(setup.get("/health").await.1.ends_with(r#"{"status":"ok"}"#));

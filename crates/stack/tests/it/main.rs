@@ -5,6 +5,7 @@
 mod accounts;
 mod authority;
 mod cluster;
+mod console;
 mod database;
 mod demo;
 mod gateway;

@@ -181,7 +181,7 @@ async fn services_at_work_show_no_secret_however_much_they_log() {
         for service in [&services.order_svc, &services.relay, &services.notify_svc] {
             eventually("the admin port answers", async || reqwest::get(service.admin_url("/livez")).await.is_ok())
                 .await;
-            let said = admin_pages(service).await + &service.log();
+            let said = admin_pages(service).await + service.log().as_str();
             let shown: Vec<&str> = said.lines().filter(|line| line.contains(MARK)).collect();
             assert!(shown.is_empty(), "{shown:#?}");
         }

@@ -36,13 +36,13 @@ const PORTS: [&str; 13] = [
 const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// A workspace with data of its own, and ports.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     ports: Vec<Port>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = Home::find().unwrap().root().to_owned();
         let folder = tempfile::tempdir().unwrap();
         for path in ["crates/stack", ".stack", "k8s/components/monitoring"] {
@@ -73,7 +73,7 @@ impl Place {
         (output.status.code(), String::from_utf8(said).unwrap())
     }
 
-    async fn up(&self, engine: Engine) -> Up {
+    pub(crate) async fn up(&self, engine: Engine) -> Up {
         self.up_by(self.command(engine)).await
     }
 
@@ -91,10 +91,10 @@ impl Place {
     }
 }
 
-struct Up {
+pub(crate) struct Up {
     process: Child,
     output: PathBuf,
-    gateway: u16,
+    pub(crate) gateway: u16,
 }
 
 impl Up {
@@ -131,13 +131,23 @@ impl Up {
     }
 
     /// The process of a service.
-    fn service(&self, name: &str) -> Pid {
+    pub(crate) fn service(&self, name: &str) -> Pid {
         let is_it = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
         self.children().into_iter().find(is_it).unwrap()
     }
 
+    /// The process of the relay that publishes to this stream.
+    pub(crate) fn relay(&self, stream: &str) -> Pid {
+        let told = format!("STREAM={stream}");
+        let is_it = |pid: &Pid| {
+            fs::read_to_string(format!("/proc/{pid}/environ"))
+                .is_ok_and(|told_it| told_it.split('\0').any(|one| one == told))
+        };
+        self.children().into_iter().find(is_it).unwrap()
+    }
+
     /// Asks it to stop; in which order it stopped its children.
-    async fn stop(mut self) -> Vec<String> {
+    pub(crate) async fn stop(mut self) -> Vec<String> {
         let children = self.children();
         let is_observed = self.said().contains("prometheus is ready");
         assert_eq!(children.len(), 8 + usize::from(is_observed), "{}", self.said());

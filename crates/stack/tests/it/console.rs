@@ -1,0 +1,89 @@
+//! The console, in a browser without a window, on what `stack up` runs: every click is a person's, every number real.
+
+mod browser;
+
+use nix::sys::signal::{Signal, kill};
+use stack::Engine;
+
+use browser::Browser;
+
+use crate::up::Place;
+
+/// What the form says of an order that was taken.
+const PLACED: &str = "The order is placed.";
+
+#[tokio::test]
+async fn an_order_is_placed_by_the_form_seen_to_travel_and_cancelled() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "All is up.").await;
+    browser.until_text(".scroll", "No order was placed yet").await;
+    browser.pictures("empty").await;
+
+    browser.fill("#order-product", "Grinder").await;
+    browser.click(".place button").await;
+    browser.until_text(".said", PLACED).await;
+    browser.until_count(".travel .step.done", 5).await;
+    browser.until_text(".travel .step:nth-child(2) .note", "seq 1").await;
+    browser.until_count(".orders tbody tr:first-child .cell.done", 4).await;
+
+    browser.fill("#order-product", "test-declined").await;
+    browser.click(".place button").await;
+    browser.until_text(".orders tbody tr:first-child", "cancelled").await;
+    browser.until_text(".orders tbody tr:first-child .cell.failed", "declined").await;
+    browser.pictures("overview").await;
+
+    browser.click(".orders tbody tr:first-child a").await;
+    browser.until_text(".timeline", "Payment declined").await;
+    browser.until_text(".timeline", "Order cancelled, committed").await;
+    browser.until_no(".timeline .waiting").await;
+    browser.pictures("declined").await;
+
+    browser.click(".back a").await;
+    browser.click(".orders tbody tr:nth-child(2) a").await;
+    browser.until_text("h1", "Grinder × 2").await;
+    browser.click(".head .danger").await;
+    browser.pictures("question").await;
+    browser.click("dialog .danger").await;
+    browser.until_text(".outcome", "The order is cancelled.").await;
+    browser.until_text(".timeline", "Refunded").await;
+    browser.until_no(".timeline .waiting").await;
+    browser.until_no(".head .danger").await;
+    browser.pictures("cancelled").await;
+    browser.close().await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_down_is_shown_as_down_until_it_is_back() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "All is up.").await;
+
+    let relay = up.relay("ORDERS");
+    kill(relay, Signal::SIGSTOP).unwrap();
+    browser.until_text("#alarm", "No order relay is active").await;
+    browser.click(".place button").await;
+    browser.until_text(".said", PLACED).await;
+    browser.until_text(".orders tbody tr:first-child .cell", "waiting").await;
+    browser.until_text("#alarm", "1 event waits in the outbox").await;
+    browser.pictures("relay-down").await;
+    kill(relay, Signal::SIGCONT).unwrap();
+    browser.until_text("#alarm", "All is up.").await;
+    browser.until_count(".orders tbody tr:first-child .cell.done", 4).await;
+
+    let order_svc = up.service("order-svc");
+    kill(order_svc, Signal::SIGSTOP).unwrap();
+    browser.until_text("#alarm", "Order service: no answer").await;
+    browser.until_count(".stage.bad", 1).await;
+    browser.until_text(".stage.bad .since", "as of").await;
+    browser.until_count("table.stale tbody tr", 1).await;
+    browser.pictures("order-service-down").await;
+    kill(order_svc, Signal::SIGCONT).unwrap();
+    browser.until_text("#alarm", "All is up.").await;
+    browser.until_no(".stale").await;
+    browser.close().await;
+    up.stop().await;
+}
