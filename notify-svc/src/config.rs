@@ -1,7 +1,6 @@
 //! Settings and verbs of notify-svc.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use inbox::InboxConfig;
@@ -19,9 +18,6 @@ use crate::email::{self, EmailConfig};
 
 /// Bytes of a request body: no request of this API has one.
 pub const BODY_BYTES_MAX: usize = 1024;
-
-/// A request is answered within this time, with 503 if need be.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Turns order events into notifications, exactly one effect each in its database, and emails them.
 #[derive(Debug, Parser)]

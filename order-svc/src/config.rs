@@ -8,6 +8,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::layers::REQUEST_TIMEOUT;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
@@ -15,9 +16,6 @@ use runtime::nats::NatsConfig;
 
 /// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
-
-/// A request is answered within this time, with 503 if need be: a wait for a connection and one for a row lock fit.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A client that sends a body has this long to finish it.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);

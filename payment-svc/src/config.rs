@@ -1,7 +1,6 @@
 //! The settings of payment-svc: flags or environment variables.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use effect::EffectConfig;
@@ -20,8 +19,6 @@ use crate::provider::ProviderConfig;
 
 /// No route takes a body.
 pub const BODY_BYTES_MAX: usize = 1024;
-/// A request is answered within this time, with 503 if need be.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Charges customers for their orders, and refunds what was cancelled.
 #[derive(Debug, Parser)]

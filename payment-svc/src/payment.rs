@@ -56,6 +56,21 @@ pub struct Step {
 }
 
 impl State {
+    const ALL: [Self; 7] = [
+        Self::Due,
+        Self::Cancelling,
+        Self::Authorized,
+        Self::Declined,
+        Self::Withdrawn,
+        Self::Refunding,
+        Self::Refunded,
+    ];
+
+    /// The state of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// The name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ mod misconfigured;
 pub mod mysql;
 pub mod nats;
 pub mod operator;
+pub mod page;
 pub mod readiness;
 pub mod retry;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use inbox::status::{EventsStats, EventsStatus};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
-use runtime::http::read::ReadError;
+use runtime::http::read::{Faults, ReadError};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -52,22 +52,13 @@ impl IntoResponses for StatusProblems {
     }
 }
 
-struct StatsProblems;
-
-impl IntoResponses for StatsProblems {
-    fn responses() -> Responses {
-        let database = ReadError::DatabaseUnavailable.problem();
-        documented([database, layers::timed_out(), ReadError::Internal.problem()])
-    }
-}
-
 /// Do the events arrive?
 ///
 /// Asks the broker, for at most two seconds; answers without it, too.
 #[utoipa::path(
     get,
     path = "/api/events/status",
-    operation_id = "events_status",
+    operation_id = "notification_events_status",
     tag = "operations",
     responses((status = 200, description = "The way of the events", body = EventsStatus), StatusProblems)
 )]
@@ -81,9 +72,9 @@ async fn status(State(app): State<App>) -> Json<EventsStatus> {
 #[utoipa::path(
     get,
     path = "/api/events/stats",
-    operation_id = "events_stats",
+    operation_id = "notification_events_stats",
     tag = "operations",
-    responses((status = 200, description = "The counts", body = Stats), StatsProblems)
+    responses((status = 200, description = "The counts", body = Stats), Faults)
 )]
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, ReadError> {
     let emails = EmailCounts {

@@ -1,14 +1,14 @@
 //! What customers were told: pages with filters, and one by one.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use chrono::{DateTime, Utc};
 use runtime::http::docs::{Responses, documented};
-use runtime::http::layers;
-use runtime::http::read::{ReadError, uuid};
+use runtime::http::list::{self, PageParameters, Problems};
+use runtime::http::read::{IdInPath, ReadError, faults, uuid};
+use runtime::page::UNKNOWN_PARAMETER;
 use schema::ids::{NotificationId, OrderId};
 use serde::Serialize;
-use url::form_urlencoded;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,24 +16,21 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::notification::EmailState;
-use crate::store::notifications::{self, Page};
+use crate::store::notifications;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(find))
+    OpenApiRouter::new().routes(routes!(list_notifications)).routes(routes!(get_notification))
 }
-
-/// Notifications of a page.
-const LIMIT_DEFAULT: u32 = 50;
-const LIMIT_MAX: u32 = 100;
 
 /// A page of notifications.
 #[derive(Debug, Serialize, ToSchema)]
 struct NotificationList {
-    /// Oldest first.
+    /// Newest first.
+    #[schema(max_items = 100)]
     notifications: Vec<Notification>,
-    /// `after` of the next page; null if this is the last.
+    /// What gives the next page as `cursor`; null on the last one.
     #[schema(example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")]
-    next: Option<Uuid>,
+    next_cursor: Option<Uuid>,
 }
 
 /// One thing that a customer was told.
@@ -73,37 +70,17 @@ struct Email {
 const NOT_FOUND: ReadError =
     ReadError::NotFound { code: "notification-not-found", title: "There is no such notification" };
 
-struct ListProblems;
-
-impl IntoResponses for ListProblems {
-    fn responses() -> Responses {
-        documented([
-            ReadError::MalformedId { parameter: "order_id" }.problem(),
-            ReadError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE }.problem(),
-            ReadError::DatabaseUnavailable.problem(),
-            layers::timed_out(),
-            ReadError::Internal.problem(),
-        ])
-    }
-}
-
 struct FindProblems;
 
 impl IntoResponses for FindProblems {
     fn responses() -> Responses {
-        documented([
-            ReadError::MalformedId { parameter: "id" }.problem(),
-            NOT_FOUND.problem(),
-            ReadError::DatabaseUnavailable.problem(),
-            layers::timed_out(),
-            ReadError::Internal.problem(),
-        ])
+        documented([ReadError::MalformedId.problem(), NOT_FOUND.problem()].into_iter().chain(faults()))
     }
 }
 
 /// What were customers told?
 ///
-/// Pages of notifications, oldest first, of one order, in one state, or all. An order that is unknown here has none: its
+/// Pages of notifications, newest first, of one order, in one state, or all. An order that is unknown here has none: its
 /// event may still be on its way.
 #[utoipa::path(
     get,
@@ -112,23 +89,26 @@ impl IntoResponses for FindProblems {
     params(
         ("order_id" = Option<Uuid>, Query, description = "Only of this order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
         ("state" = Option<EmailState>, Query, description = "Only with their email in this state"),
-        ("limit" = Option<u32>, Query, description = "Notifications on the page, 50 unless given", minimum = 1, maximum = 100),
-        ("after" = Option<Uuid>, Query, description = "`next` of the page before"),
+        PageParameters,
     ),
-    responses((status = 200, description = "The page", body = NotificationList), ListProblems)
+    responses((status = 200, description = "The page", body = NotificationList), Problems)
 )]
-async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<NotificationList>, ReadError> {
-    let Filter { order_id, state, limit, after } = Filter::read(query.as_deref().unwrap_or_default())?;
-    let page = Page { after, rows_max: limit + 1 };
-    let mut found = match (order_id, state) {
+async fn list_notifications(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<NotificationList>, ReadError> {
+    let mut filter = Filter::default();
+    let page = list::parse(query.as_deref(), |name, value| filter.set(name, value))?;
+    let found = match (filter.order_id, filter.state) {
         (Some(order_id), state) => notifications::of_order(&app.pool, order_id, state, page).await?,
         (None, Some(state)) => notifications::in_state(&app.pool, state, page).await?,
         (None, None) => notifications::all(&app.pool, page).await?,
     };
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let next = found.last().filter(|_| has_more).map(|last| last.id.0);
-    Ok(Json(NotificationList { notifications: found.into_iter().map(Notification::from).collect(), next }))
+    let (notifications, next_cursor) = page.cut(found, |found| found.id.0);
+    Ok(Json(NotificationList {
+        notifications: notifications.into_iter().map(Notification::from).collect(),
+        next_cursor,
+    }))
 }
 
 /// What was the customer told?
@@ -139,55 +119,30 @@ async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<
     params(("id" = Uuid, Path, description = "The notification", example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")),
     responses((status = 200, description = "The notification", body = Notification), FindProblems)
 )]
-async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Notification>, ReadError> {
-    let id = NotificationId(uuid("id", &id)?);
-    let found = notifications::find(&app.pool, id).await?;
+async fn get_notification(State(app): State<App>, IdInPath(id): IdInPath) -> Result<Json<Notification>, ReadError> {
+    let found = notifications::find(&app.pool, NotificationId(id)).await?;
     found.map(|found| Json(Notification::from(found))).ok_or(NOT_FOUND)
 }
 
-const LIMIT_RULE: &str = "must be a number from 1 to 100";
-const STATE_RULE: &str = "must be pending, sent or dead";
-const UNKNOWN_RULE: &str = "is not a parameter of this list";
-
-/// What a query asks for.
-#[derive(Debug, PartialEq, Eq)]
+/// Which notifications.
+#[derive(Debug, Default)]
 struct Filter {
     order_id: Option<OrderId>,
     state: Option<EmailState>,
-    limit: u32,
-    after: NotificationId,
 }
 
 impl Filter {
-    /// What is none of our parameters is refused: a mistyped filter must not show everything.
-    fn read(query: &str) -> Result<Self, ReadError> {
-        let mut filter = Self { order_id: None, state: None, limit: LIMIT_DEFAULT, after: NotificationId(Uuid::nil()) };
-        let mut seen = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if seen.contains(&name) {
-                return Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: "must be given once" });
+    fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
+        match name {
+            "order_id" => self.order_id = Some(OrderId(uuid(value)?)),
+            "state" => {
+                let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
+                self.state = Some(state.ok_or("must be pending, sent or dead")?);
             }
-            match &*name {
-                "order_id" => filter.order_id = Some(OrderId(uuid("order_id", &value)?)),
-                "state" => filter.state = Some(state(&value)?),
-                "limit" => filter.limit = limit(&value)?,
-                "after" => filter.after = NotificationId(uuid("after", &value)?),
-                _ => return Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
-            }
-            seen.push(name);
+            _ => return Err(UNKNOWN_PARAMETER),
         }
-        Ok(filter)
+        Ok(())
     }
-}
-
-fn state(value: &str) -> Result<EmailState, ReadError> {
-    let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
-    state.ok_or(ReadError::MalformedQuery { parameter: "state".to_owned(), rule: STATE_RULE })
-}
-
-fn limit(value: &str) -> Result<u32, ReadError> {
-    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or(ReadError::MalformedQuery { parameter: "limit".to_owned(), rule: LIMIT_RULE })
 }
 
 impl From<notifications::Notification> for Notification {
@@ -202,36 +157,6 @@ impl From<notifications::Notification> for Notification {
             quantity: found.quantity,
             created_at: found.created_at,
             email: Email { state: found.state, attempts: found.attempts, sent_at: found.sent_at },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_takes_each_parameter_once_and_no_other_notation() {
-        let id = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
-        let filter = Filter::read(&format!("order_id={id}&state=dead&limit=%37&after={id}")).unwrap();
-        assert_eq!(filter.order_id.unwrap().to_string(), id);
-        assert_eq!((filter.state, filter.limit, filter.after.to_string()), (Some(EmailState::Dead), 7, id.to_owned()));
-        assert_eq!(Filter::read("").unwrap().limit, LIMIT_DEFAULT);
-        let simple = id.replace('-', "");
-        for query in [
-            "order_id=",
-            "after=1",
-            "limit=0",
-            "limit=101",
-            "limit=x",
-            "state=",
-            "state=Sent",
-            "status=dead",
-            "order_id",
-            &format!("order_id={simple}"),
-            &format!("order_id={id}&order_id={id}"),
-        ] {
-            assert!(Filter::read(query).is_err(), "{query}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use runtime::page::Page;
 use schema::ids::{EventId, NotificationId, OrderId};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -76,15 +77,6 @@ pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]
     Receipt::of(inserted)
 }
 
-/// Which notifications a page holds: those after an id, oldest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// The last one of the page before; nil for the first page.
-    pub after: NotificationId,
-    /// Rows at most.
-    pub rows_max: u32,
-}
-
 /// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
 /// # Errors
@@ -102,13 +94,13 @@ pub async fn of_order(
                   created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
                   sent_at AS "sent_at: DateTime<Utc>"
            FROM notifications
-           WHERE order_id = ? AND id > ? AND state = COALESCE(?, state)
-           ORDER BY id
+           WHERE order_id = ? AND id < ? AND state = COALESCE(?, state)
+           ORDER BY id DESC
            LIMIT ?"#,
         order_id,
-        page.after,
+        NotificationId(page.below),
         state.map(EmailState::as_str),
-        page.rows_max,
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await
@@ -127,12 +119,12 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
                   created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
                   sent_at AS "sent_at: DateTime<Utc>"
            FROM notifications FORCE INDEX (state_id)
-           WHERE state = ? AND id > ?
-           ORDER BY id
+           WHERE state = ? AND id < ?
+           ORDER BY id DESC
            LIMIT ?"#,
         state.as_str(),
-        page.after,
-        page.rows_max,
+        NotificationId(page.below),
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await
@@ -150,11 +142,11 @@ pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
                   created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
                   sent_at AS "sent_at: DateTime<Utc>"
            FROM notifications
-           WHERE id > ?
-           ORDER BY id
+           WHERE id < ?
+           ORDER BY id DESC
            LIMIT ?"#,
-        page.after,
-        page.rows_max,
+        NotificationId(page.below),
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await

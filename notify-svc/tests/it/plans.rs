@@ -5,11 +5,11 @@ use std::time::Duration;
 use ::inbox::store::{inbox, inbox_due, inbox_parked};
 use notify_svc::handler;
 use notify_svc::notification::EmailState;
-use notify_svc::store::notifications::Page;
 use notify_svc::store::{email_queue, notifications};
 use runtime::mysql::Pool;
+use runtime::page::Page;
 use schema::aggregate::AggregateId;
-use schema::ids::{EventId, NotificationId, OrderId};
+use schema::ids::{EventId, OrderId};
 use schema::names;
 use sqlx::MySqlPool;
 use stack::testing::Database;
@@ -139,9 +139,8 @@ both_engines! {
         let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         fill_notifications(&database.admin_pool().await).await;
         let pool = pool(&database);
-        let (first, middle) = (NotificationId(Uuid::nil()), NotificationId(Uuid::from_u128(50_000)));
-        for after in [first, middle] {
-            let page = Page { after, rows_max: 21 };
+        for below in [Uuid::max(), Uuid::from_u128(50_000)] {
+            let page = Page { below, limit: 20 };
             for state in [None, Some(EmailState::Sent), Some(EmailState::Pending), Some(EmailState::Dead)] {
                 let before = rows_read(&pool).await;
                 let found = match state {
@@ -150,7 +149,7 @@ both_engines! {
                 };
                 let read = rows_read(&pool).await - before;
                 assert_eq!(found.len(), 21);
-                assert!(read < 30, "{read} rows for a page of {state:?} after {after}");
+                assert!(read < 30, "{read} rows for a page of {state:?} below {below}");
             }
             // All of an order's hundred are pending, or none: an order has a handful of notifications, read whole if need be.
             for (order, state, rows) in [(1, None, 21), (1, Some(EmailState::Pending), 21), (1, Some(EmailState::Dead), 0)] {
@@ -159,7 +158,7 @@ both_engines! {
                 let found = notifications::of_order(&pool, order_id, state, page).await.unwrap();
                 let read = rows_read(&pool).await - before;
                 assert_eq!(found.len(), rows);
-                assert!(read < 110, "{read} rows for a page of an order with {state:?} after {after}");
+                assert!(read < 110, "{read} rows for a page of an order with {state:?} below {below}");
             }
         }
     }

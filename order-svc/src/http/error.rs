@@ -2,38 +2,26 @@
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use outbox::TransactionError;
 use runtime::http::layers;
 use runtime::http::problem::{self, Problem};
-use runtime::mysql::is_transient;
+use runtime::http::read::{RETRY_AFTER, ReadError};
 use runtime::telemetry::chain;
-use schema::ids::OrderId;
 
 use crate::config::{BODY_BYTES_MAX, BODY_TIMEOUT};
 use crate::domain::{OrderStatus, ParseError, Violation};
-
-/// When to try again while the database is away: pools and failovers recover in seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum ApiError {
     /// 400: the body is not one JSON text.
     MalformedBody(String),
-    /// 400: the id in the path is no UUID.
-    MalformedId,
     /// 400: the Idempotency-Key is none.
     MalformedKey,
     /// 400: If-Match is no list of ETags.
     MalformedPrecondition,
-    /// 400: the parameters of a list break rules.
-    InvalidQuery(Vec<Violation>),
-    /// 404: no such order.
-    OrderNotFound(OrderId),
     /// 408: the body did not arrive in time.
     SlowBody,
     /// 409: the order stands where it can't be cancelled.
@@ -54,12 +42,10 @@ pub(super) enum ApiError {
     KeyReused,
     /// 422: the broker would refuse the event.
     EventTooLarge,
-    /// 503: the database is away, read-only or overloaded.
-    DatabaseUnavailable,
     /// 503: the database went away while it committed; what was asked may have happened.
     OutcomeUnknown,
-    /// 500: our fault.
-    Internal,
+    /// As a request that reads fails, too.
+    Read(ReadError),
 }
 
 const KEY_RULE: (&str, &str) = ("Idempotency-Key", "must be 1 to 128 visible ASCII characters, in quotes or not");
@@ -72,17 +58,8 @@ impl ApiError {
             Self::MalformedBody(reason) => {
                 Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON").detail(reason)
             }
-            Self::MalformedId => {
-                malformed("malformed-id", "The id is not a UUID", ("id", "must be a UUID with hyphens"))
-            }
             Self::MalformedKey => malformed("malformed-idempotency-key", "The Idempotency-Key is malformed", KEY_RULE),
             Self::MalformedPrecondition => malformed("malformed-if-match", "If-Match is malformed", ETAG_RULE),
-            Self::InvalidQuery(violations) => {
-                Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule")
-                    .errors(all(violations))
-            }
-            Self::OrderNotFound(id) => Problem::new(StatusCode::NOT_FOUND, "order-not-found", "There is no such order")
-                .detail(format!("There is no order {id}")),
             Self::SlowBody => {
                 Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time")
                     .detail(format!("A body is sent within {} seconds", BODY_TIMEOUT.as_secs()))
@@ -122,17 +99,13 @@ impl ApiError {
             Self::EventTooLarge => {
                 unprocessable("event-too-large", "The order's event is larger than the broker takes")
             }
-            Self::DatabaseUnavailable => {
-                let title = "The service can't reach its database";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title).retry_after(RETRY_AFTER)
-            }
             Self::OutcomeUnknown => {
                 let title = "The service can't tell whether the request took effect";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title)
                     .detail("The database went away while it committed: repeat with the same Idempotency-Key, or look first")
                     .retry_after(RETRY_AFTER)
             }
-            Self::Internal => layers::internal_error(),
+            Self::Read(error) => error.problem(),
         }
     }
 }
@@ -171,16 +144,15 @@ impl From<ParseError> for ApiError {
     }
 }
 
-/// This is the boundary that logs a database fault, with all that the client must not see.
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) {
-            tracing::warn!(error = chain(&error), "database unavailable");
-            Self::DatabaseUnavailable
-        } else {
-            tracing::error!(error = chain(&error), "database access failed");
-            Self::Internal
-        }
+        Self::Read(error.into())
     }
 }
 
@@ -198,7 +170,7 @@ impl From<TransactionError> for ApiError {
             }
             TransactionError::Contended(_) | TransactionError::VersionTaken => {
                 tracing::warn!(error = chain(&error), "giving up on what others take, too");
-                Self::DatabaseUnavailable
+                Self::Read(ReadError::DatabaseUnavailable)
             }
         }
     }

@@ -3,24 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use outbox::status::{self, OutboxStatus};
-use runtime::http::docs::{Responses, documented};
-use utoipa::IntoResponses;
+use runtime::http::read::{Faults, ReadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
 use crate::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(outbox_status))
-}
-
-struct Problems;
-
-impl IntoResponses for Problems {
-    fn responses() -> Responses {
-        documented(super::orders::faults())
-    }
+    OpenApiRouter::new().routes(routes!(order_events_status))
 }
 
 /// How does the outbox stand?
@@ -30,8 +20,8 @@ impl IntoResponses for Problems {
     get,
     path = "/api/orders/events/status",
     tag = "operations",
-    responses((status = 200, description = "The state of the outbox", body = OutboxStatus), Problems)
+    responses((status = 200, description = "The state of the outbox", body = OutboxStatus), Faults)
 )]
-async fn outbox_status(State(app): State<App>) -> Result<Json<OutboxStatus>, ApiError> {
+async fn order_events_status(State(app): State<App>) -> Result<Json<OutboxStatus>, ReadError> {
     Ok(Json(status::read(&app.pool).await?))
 }

@@ -2,13 +2,10 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::request::Parts;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use schema::ids::OrderId;
 use schema::names;
-use uuid::fmt::Hyphenated;
 
 use super::error::ApiError;
 use crate::config::BODY_TIMEOUT;
@@ -48,19 +45,6 @@ fn unreadable(rejection: BytesRejection) -> ApiError {
     match rejection.into_response().status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
         _ => ApiError::MalformedBody("the body broke off".to_owned()),
-    }
-}
-
-/// The order id in the path: a UUID with hyphens, in either case, and no other notation.
-pub(super) struct OrderIdInPath(pub(super) OrderId);
-
-impl<S: Send + Sync> FromRequestParts<S> for OrderIdInPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| ApiError::MalformedId)?;
-        let id: Hyphenated = id.parse().map_err(|_| ApiError::MalformedId)?;
-        Ok(Self(OrderId(id.into_uuid())))
     }
 }
 

@@ -3,15 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use outbox::{StoredEvent, story};
-use runtime::http::docs::{Responses, documented};
+use runtime::http::read::{IdInPath, ReadError};
+use schema::ids::OrderId;
 use schema::names;
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
-use super::extract::OrderIdInPath;
+use super::orders::{NOT_FOUND, ReadProblems};
 use crate::App;
 use crate::store::orders;
 
@@ -27,26 +27,19 @@ struct OrderStory {
     events: Vec<StoredEvent>,
 }
 
-struct Problems;
-
-impl IntoResponses for Problems {
-    fn responses() -> Responses {
-        documented(super::orders::refused_ids().into_iter().chain(super::orders::faults()))
-    }
-}
-
 /// Where are the events of an order?
 #[utoipa::path(
     get,
     path = "/api/orders/{id}/events",
     tag = "orders",
     params(("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
-    responses((status = 200, description = "The order's events", body = OrderStory), Problems)
+    responses((status = 200, description = "The order's events", body = OrderStory), ReadProblems)
 )]
-async fn order_events(State(app): State<App>, OrderIdInPath(id): OrderIdInPath) -> Result<Json<OrderStory>, ApiError> {
+async fn order_events(State(app): State<App>, IdInPath(id): IdInPath) -> Result<Json<OrderStory>, ReadError> {
+    let id = OrderId(id);
     let events = story(&app.pool, names::ORDER, id.into()).await?;
     if events.is_empty() && orders::find(&app.pool, id).await?.is_none() {
-        return Err(ApiError::OrderNotFound(id));
+        return Err(NOT_FOUND);
     }
     Ok(Json(OrderStory { events }))
 }

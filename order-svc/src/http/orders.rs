@@ -4,16 +4,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use runtime::http::docs::{Responses, documented};
-use runtime::http::layers;
 use runtime::http::problem::Problem;
+use runtime::http::read::{IdInPath, ReadError, faults};
 use schema::ids::OrderId;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::error::ApiError;
-use super::extract::{JsonBody, OrderIdInPath, idempotency_key, traceparent};
+use super::extract::{JsonBody, idempotency_key, traceparent};
 use super::order_response::{Etag, OrderResponse, Precondition, not_modified, shown};
 use crate::App;
 use crate::cancel::{Cancelled, cancel};
@@ -112,12 +111,8 @@ async fn place_order(
         ReadProblems,
     )
 )]
-async fn get_order(
-    State(app): State<App>,
-    OrderIdInPath(id): OrderIdInPath,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let order = orders::find(&app.pool, id).await?.ok_or(ApiError::OrderNotFound(id))?;
+async fn get_order(State(app): State<App>, IdInPath(id): IdInPath, headers: HeaderMap) -> Result<Response, ReadError> {
+    let order = orders::find(&app.pool, OrderId(id)).await?.ok_or(NOT_FOUND)?;
     let etag = Etag::of(&order);
     Ok(if etag.is_known_to(&headers) { not_modified(&etag) } else { shown(StatusCode::OK, order) })
 }
@@ -144,15 +139,15 @@ async fn get_order(
 )]
 async fn cancel_order(
     State(app): State<App>,
-    OrderIdInPath(id): OrderIdInPath,
+    IdInPath(id): IdInPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let expected = Precondition::parse(&headers)?;
-    match cancel(&app, id, traceparent(&headers), |order| expected.holds_for(order)).await? {
+    match cancel(&app, OrderId(id), traceparent(&headers), |order| expected.holds_for(order)).await? {
         Cancelled::Done(order) => Ok(shown(StatusCode::OK, order)),
         Cancelled::TooLate(status) => Err(ApiError::NotCancellable(status)),
         Cancelled::Unexpected(order) => Err(ApiError::PreconditionFailed(Etag::of(&order).as_str().to_owned())),
-        Cancelled::NotFound => Err(ApiError::OrderNotFound(id)),
+        Cancelled::NotFound => Err(NOT_FOUND.into()),
     }
 }
 
@@ -177,7 +172,11 @@ impl IntoResponses for PlaceProblems {
     }
 }
 
-struct ReadProblems;
+/// What is answered where an order is asked for that is not there.
+pub(super) const NOT_FOUND: ReadError =
+    ReadError::NotFound { code: "order-not-found", title: "There is no such order" };
+
+pub(super) struct ReadProblems;
 
 impl IntoResponses for ReadProblems {
     fn responses() -> Responses {
@@ -199,13 +198,8 @@ impl IntoResponses for CancelProblems {
     }
 }
 
-pub(super) fn refused_ids() -> [Problem; 2] {
-    let unknown = Uuid::from_u128(0x019aab1e_5c3a_7d52_9e1f_3f2b8c6d4a10);
-    [ApiError::MalformedId.problem(), ApiError::OrderNotFound(OrderId(unknown)).problem()]
-}
-
-pub(super) fn faults() -> [Problem; 3] {
-    [ApiError::DatabaseUnavailable.problem(), layers::timed_out(), ApiError::Internal.problem()]
+fn refused_ids() -> [Problem; 2] {
+    [ReadError::MalformedId.problem(), NOT_FOUND.problem()]
 }
 
 fn write_faults() -> impl Iterator<Item = Problem> {

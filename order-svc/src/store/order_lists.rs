@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use runtime::mysql::Pool;
+use runtime::page::Page;
 use schema::ids::OrderId;
 use sqlx::query_as;
 
@@ -15,17 +16,17 @@ use crate::domain::{Order, OrderFilter};
 ///
 /// # Errors
 /// As the database has it, or if a row holds what this version of the code does not know.
-pub async fn page(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Order>> {
+pub async fn page(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result<Vec<Order>> {
     let rows = match (&filter.email, filter.status) {
-        (Some(email), _) => by_email(pool, filter, email).await?,
-        (None, Some(status)) => by_status(pool, filter, status.as_str()).await?,
-        (None, None) => all(pool, filter).await?,
+        (Some(email), _) => by_email(pool, filter, page, email).await?,
+        (None, Some(status)) => by_status(pool, filter, page, status.as_str()).await?,
+        (None, None) => all(pool, filter, page).await?,
     };
     rows.into_iter().map(Row::into_order).collect()
 }
 
-async fn by_email(pool: &Pool, filter: &OrderFilter, email: &str) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+async fn by_email(pool: &Pool, filter: &OrderFilter, page: Page, email: &str) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     let status = filter.status.map(|status| status.as_str());
     query_as!(
         Row,
@@ -46,14 +47,14 @@ async fn by_email(pool: &Pool, filter: &OrderFilter, email: &str) -> sqlx::Resul
         from,
         to,
         status,
-        filter.limit.get() + 1,
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await
 }
 
-async fn by_status(pool: &Pool, filter: &OrderFilter, status: &str) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+async fn by_status(pool: &Pool, filter: &OrderFilter, page: Page, status: &str) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     query_as!(
         Row,
         r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
@@ -71,14 +72,14 @@ async fn by_status(pool: &Pool, filter: &OrderFilter, status: &str) -> sqlx::Res
         end,
         from,
         to,
-        filter.limit.get() + 1,
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await
 }
 
-async fn all(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (filter.ids(), span(filter));
+async fn all(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     query_as!(
         Row,
         r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
@@ -94,10 +95,16 @@ async fn all(pool: &Pool, filter: &OrderFilter) -> sqlx::Result<Vec<Row>> {
         end,
         from,
         to,
-        filter.limit.get() + 1,
+        page.rows_max(),
     )
     .fetch_all(pool)
     .await
+}
+
+/// Where the page begins and where the span of time ends, whichever comes first.
+fn ids(filter: &OrderFilter, page: Page) -> (OrderId, OrderId) {
+    let (first, end) = filter.ids();
+    (first, OrderId(end.0.min(page.below)))
 }
 
 /// The span of time to the microsecond; the span of ids, which finds the rows, is to the millisecond.

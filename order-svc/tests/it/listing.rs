@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 use order_svc::domain::OrderFilter;
 use order_svc::store::order_lists;
 use runtime::mysql::Pool;
+use runtime::page::Page;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
 use stack::both_engines;
 use stack::testing::{Database, Engine};
+use uuid::Uuid;
 
 use crate::api::{Answer, Api, USER};
 
@@ -124,10 +126,13 @@ both_engines! {
             &[("status", "cancelled"), ("created_to", oldest)],
             &[("email", "c7@example.com"), ("created_from", oldest)],
         ];
+        let first = Page { below: Uuid::max(), limit: 20 };
         for filter in filters {
-            let filter = OrderFilter::parse(filter.iter().copied()).unwrap();
+            let query = filter;
+            let mut filter = OrderFilter::default();
+            query.iter().for_each(|(name, value)| filter.set(name, value).unwrap());
             let before = rows_read(&pool).await;
-            let page = order_lists::page(&pool, &filter).await.unwrap();
+            let page = order_lists::page(&pool, &filter, first).await.unwrap();
             let read = rows_read(&pool).await - before;
             assert_eq!(page.len(), 21, "{filter:?}");
             assert!(read < 40, "{read} rows for a page of 20: {filter:?}");

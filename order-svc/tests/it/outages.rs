@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use futures::StreamExt;
-use order_svc::config::REQUEST_TIMEOUT;
+use runtime::http::layers::REQUEST_TIMEOUT;
 use runtime::mysql::UNCHECKED_IDLE;
 use schema::names::ORDERS_WAKE_SUBJECT;
 use stack::both_engines;

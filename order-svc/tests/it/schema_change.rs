@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use order_svc::config::REQUEST_TIMEOUT;
 use reqwest::Client;
+use runtime::http::layers::REQUEST_TIMEOUT;
 use schema::database::ORDERS;
 use serde_json::{Value, json};
 use sqlx::{MySql as Db, MySqlPool, Transaction};

@@ -4,26 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use inbox::status::EventsStatus;
 use outbox::status::{self, OutboxStatus};
-use runtime::http::docs::{Responses, documented};
-use runtime::http::layers;
-use runtime::http::read::ReadError;
+use runtime::http::read::{Faults, ReadError};
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(events_status))
-}
-
-struct Problems;
-
-impl IntoResponses for Problems {
-    fn responses() -> Responses {
-        documented([ReadError::DatabaseUnavailable.problem(), layers::timed_out(), ReadError::Internal.problem()])
-    }
+    OpenApiRouter::new().routes(routes!(payment_events_status))
 }
 
 /// The order events that come in, and the payment events that go out.
@@ -42,9 +32,9 @@ struct PaymentEventsStatus {
     get,
     path = "/api/payments/events/status",
     tag = "operations",
-    responses((status = 200, description = "The way of the events", body = PaymentEventsStatus), Problems)
+    responses((status = 200, description = "The way of the events", body = PaymentEventsStatus), Faults)
 )]
-async fn events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ReadError> {
+async fn payment_events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ReadError> {
     let (inbox, outbox) = tokio::join!(EventsStatus::of(&app.monitor), status::read(&app.pool));
     Ok(Json(PaymentEventsStatus { inbox, outbox: outbox? }))
 }

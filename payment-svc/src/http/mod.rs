@@ -1,21 +1,76 @@
 //! The API, which only reads. Each route module owns its routes and its responses; their documentation is generated from the
 //! handlers, so the two can't differ.
+//!
+//! `payment-svc/openapi.json` is a golden copy of the document: the test `the_committed_document_is_the_generated_one` compares it.
 
-pub mod docs;
 mod events;
-mod health;
 mod payments;
 
 use axum::Router;
-use runtime::http::layers::{self, Limits};
+use axum::extract::FromRef;
 use runtime::http::metrics::HttpMetrics;
+use runtime::http::problem::{self, Problem};
+use runtime::http::{api, health};
+use runtime::mysql::Pool;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
-use crate::config::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
+use crate::config::BODY_BYTES_MAX;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "payment-svc",
+        description = "Payments of orders, and how the events become them. Every error is an RFC 9457 problem with a `code` of a closed set.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    tags((name = "payments", description = "What was taken for orders, and given back"), (name = "operations", description = "For operators")),
+    components(schemas(Problem, problem::Violation))
+)]
+struct Document;
+
+/// All routes with their documentation.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(payments::router())
+        .merge(events::router())
+        .merge(health::routes())
+}
 
 /// All routes behind the middleware that every request passes.
 pub fn router(app: App, metrics: HttpMetrics) -> Router {
-    let (api, _) = docs::api().split_for_parts();
-    let routes = api.with_state(app).merge(docs::ui());
-    layers::wrap(routes, metrics, Limits { body_bytes_max: BODY_BYTES_MAX, request_timeout: REQUEST_TIMEOUT })
+    api::router(api(), app, metrics, BODY_BYTES_MAX)
+}
+
+/// The document as it is served.
+pub fn document() -> OpenApi {
+    api::document(api())
+}
+
+/// What `/health` asks.
+impl FromRef<App> for Pool {
+    fn from_ref(app: &App) -> Self {
+        app.pool.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stack::testing::{assert_documented, assert_golden};
+
+    use super::*;
+
+    /// `UPDATE_GOLDEN=1 cargo test -p payment-svc the_committed_document` writes it again.
+    #[test]
+    fn the_committed_document_is_the_generated_one() {
+        let generated = document().to_pretty_json().unwrap() + "\n";
+        assert_golden(&generated, concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"));
+    }
+
+    #[test]
+    fn every_operation_documents_success_and_faults_with_examples() {
+        assert_documented(&serde_json::to_value(document()).unwrap());
+    }
 }

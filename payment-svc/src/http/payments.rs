@@ -1,14 +1,14 @@
-//! Payments: of an order, and one by one.
+//! Payments: pages of them, of an order, and one by one.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use chrono::{DateTime, Utc};
 use runtime::http::docs::{Responses, documented};
-use runtime::http::layers;
-use runtime::http::read::{ReadError, uuid};
+use runtime::http::list::{self, PageParameters, Problems};
+use runtime::http::read::{IdInPath, ReadError, faults, uuid};
+use runtime::page::UNKNOWN_PARAMETER;
 use schema::ids::{OrderId, PaymentId};
 use serde::Serialize;
-use url::form_urlencoded;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,14 +19,18 @@ use crate::payment::State as PaymentState;
 use crate::store::payments;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(of_order)).routes(routes!(find))
+    OpenApiRouter::new().routes(routes!(list_payments)).routes(routes!(get_payment))
 }
 
-/// The payments of an order.
+/// A page of payments.
 #[derive(Debug, Serialize, ToSchema)]
 struct PaymentList {
-    /// One, or none while the order's event is on its way.
+    /// Newest first.
+    #[schema(max_items = 100)]
     payments: Vec<Payment>,
+    /// What gives the next page as `cursor`; null on the last one.
+    #[schema(example = "019aab1e-5c3d-7a11-8c0d-5d4c3b2a1908")]
+    next_cursor: Option<Uuid>,
 }
 
 /// What was asked of a customer for an order.
@@ -58,50 +62,48 @@ struct Payment {
 
 const NOT_FOUND: ReadError = ReadError::NotFound { code: "payment-not-found", title: "There is no such payment" };
 
-struct ListProblems;
-
-impl IntoResponses for ListProblems {
-    fn responses() -> Responses {
-        documented([
-            ReadError::MalformedId { parameter: "order_id" }.problem(),
-            ReadError::MalformedQuery { parameter: "order".to_owned(), rule: UNKNOWN_RULE }.problem(),
-            ReadError::DatabaseUnavailable.problem(),
-            layers::timed_out(),
-            ReadError::Internal.problem(),
-        ])
-    }
-}
+const STATE_RULE: &str = "must be the state of a payment, such as authorized";
 
 struct FindProblems;
 
 impl IntoResponses for FindProblems {
     fn responses() -> Responses {
-        documented([
-            ReadError::MalformedId { parameter: "id" }.problem(),
-            NOT_FOUND.problem(),
-            ReadError::DatabaseUnavailable.problem(),
-            layers::timed_out(),
-            ReadError::Internal.problem(),
-        ])
+        documented([ReadError::MalformedId.problem(), NOT_FOUND.problem()].into_iter().chain(faults()))
     }
 }
 
-const UNKNOWN_RULE: &str = "is not a parameter of this list";
-
-/// How is an order paid?
+/// How are orders paid?
 ///
-/// An order that is unknown here has no payment: its event may still be on its way.
+/// Pages of payments, newest first, of one order, which has one at most, in one state, or all. An order that is unknown here has none:
+/// its event may still be on its way.
 #[utoipa::path(
     get,
     path = "/api/payments",
     tag = "payments",
-    params(("order_id" = Uuid, Query, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")),
-    responses((status = 200, description = "Its payment, if there is one", body = PaymentList), ListProblems)
+    params(
+        ("order_id" = Option<Uuid>, Query, description = "Only of this order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
+        ("state" = Option<PaymentState>, Query, description = "Only those that stand there"),
+        PageParameters,
+    ),
+    responses((status = 200, description = "The page", body = PaymentList), Problems)
 )]
-async fn of_order(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<PaymentList>, ReadError> {
-    let order_id = order_id(query.as_deref().unwrap_or_default())?;
-    let found = payments::find_of_order(&app.pool, order_id).await?;
-    Ok(Json(PaymentList { payments: found.into_iter().map(Payment::from).collect() }))
+async fn list_payments(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<PaymentList>, ReadError> {
+    let (mut order_id, mut state) = (None, None);
+    let page = list::parse(query.as_deref(), |name, value| {
+        match name {
+            "order_id" => order_id = Some(OrderId(uuid(value)?)),
+            "state" => state = Some(PaymentState::parse(value).ok_or(STATE_RULE)?),
+            _ => return Err(UNKNOWN_PARAMETER),
+        }
+        Ok(())
+    })?;
+    let found = match (order_id, state) {
+        (Some(order_id), state) => payments::of_order(&app.pool, order_id, state, page).await?,
+        (None, Some(state)) => payments::in_state(&app.pool, state, page).await?,
+        (None, None) => payments::all(&app.pool, page).await?,
+    };
+    let (payments, next_cursor) = page.cut(found, |found| found.id.0);
+    Ok(Json(PaymentList { payments: payments.into_iter().map(Payment::from).collect(), next_cursor }))
 }
 
 /// How does a payment stand?
@@ -112,21 +114,9 @@ async fn of_order(State(app): State<App>, RawQuery(query): RawQuery) -> Result<J
     params(("id" = Uuid, Path, description = "The payment", example = "019aab1e-5c3d-7a11-8c0d-5d4c3b2a1908")),
     responses((status = 200, description = "The payment", body = Payment), FindProblems)
 )]
-async fn find(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Payment>, ReadError> {
-    let found = payments::find(&app.pool, PaymentId(uuid("id", &id)?)).await?;
+async fn get_payment(State(app): State<App>, IdInPath(id): IdInPath) -> Result<Json<Payment>, ReadError> {
+    let found = payments::find(&app.pool, PaymentId(id)).await?;
     found.map(|found| Json(Payment::from(found))).ok_or(NOT_FOUND)
-}
-
-/// What is none of our parameters is refused, and so is one that is repeated.
-fn order_id(query: &str) -> Result<OrderId, ReadError> {
-    let mut parameters = form_urlencoded::parse(query.as_bytes());
-    let Some((name, value)) = parameters.next() else { return Err(ReadError::MalformedId { parameter: "order_id" }) };
-    let other = if name == "order_id" { parameters.next().map(|(name, _)| name) } else { Some(name) };
-    match other {
-        Some(name) if name == "order_id" => Err(ReadError::MalformedId { parameter: "order_id" }),
-        Some(name) => Err(ReadError::MalformedQuery { parameter: name.into_owned(), rule: UNKNOWN_RULE }),
-        None => Ok(OrderId(uuid("order_id", &value)?)),
-    }
 }
 
 impl From<payments::Payment> for Payment {
@@ -142,22 +132,6 @@ impl From<payments::Payment> for Payment {
             decline_reason: found.decline_reason,
             created_at: found.created_at,
             updated_at: found.updated_at,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_is_of_one_order_and_takes_nothing_else() {
-        let id = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
-        assert_eq!(order_id(&format!("order_id={id}")).unwrap().to_string(), id);
-        for query in
-            ["", "order_id=", "id=1", &format!("order_id={id}&order_id={id}"), &format!("order_id={id}&limit=1")]
-        {
-            assert!(order_id(query).is_err(), "{query}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Receipt, Transaction};
+use runtime::page::Page;
 use schema::ids::{EffectId, OrderId, PaymentId};
 use sqlx::query_as;
 
@@ -166,21 +167,69 @@ pub async fn find(pool: &Pool, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     .await
 }
 
-/// The payment of an order, as it is now. Locks nothing.
+/// A page of the payments of an order, which has one at most. Locks nothing.
 ///
 /// # Errors
 /// Any fault.
-pub async fn find_of_order(pool: &Pool, order_id: OrderId) -> sqlx::Result<Option<Payment>> {
+pub async fn of_order(pool: &Pool, order_id: OrderId, state: Option<State>, page: Page) -> sqlx::Result<Vec<Payment>> {
     query_as!(
         Payment,
         r#"SELECT id AS "id: PaymentId", order_id AS "order_id: OrderId", amount_minor, currency, state AS "state: State",
                   version, charge_id AS "charge_id: EffectId", intent, provider_ref, decline_reason,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM payments
-           WHERE order_id = ?"#,
+           WHERE order_id = ? AND id < ? AND state = COALESCE(?, state)
+           LIMIT ?"#,
         order_id,
+        PaymentId(page.below),
+        state.map(State::as_str),
+        page.rows_max(),
     )
-    .fetch_optional(pool)
+    .fetch_all(pool)
+    .await
+}
+
+/// A page of the payments in a state, newest first. Locks nothing. Left to itself MariaDB walks the whole table, in the
+/// belief that a page of a rare state must be near.
+///
+/// # Errors
+/// Any fault.
+pub async fn in_state(pool: &Pool, state: State, page: Page) -> sqlx::Result<Vec<Payment>> {
+    query_as!(
+        Payment,
+        r#"SELECT id AS "id: PaymentId", order_id AS "order_id: OrderId", amount_minor, currency, state AS "state: State",
+                  version, charge_id AS "charge_id: EffectId", intent, provider_ref, decline_reason,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM payments FORCE INDEX (state_id)
+           WHERE state = ? AND id < ?
+           ORDER BY id DESC
+           LIMIT ?"#,
+        state.as_str(),
+        PaymentId(page.below),
+        page.rows_max(),
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// A page of all payments, newest first. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Payment>> {
+    query_as!(
+        Payment,
+        r#"SELECT id AS "id: PaymentId", order_id AS "order_id: OrderId", amount_minor, currency, state AS "state: State",
+                  version, charge_id AS "charge_id: EffectId", intent, provider_ref, decline_reason,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM payments
+           WHERE id < ?
+           ORDER BY id DESC
+           LIMIT ?"#,
+        PaymentId(page.below),
+        page.rows_max(),
+    )
+    .fetch_all(pool)
     .await
 }
 

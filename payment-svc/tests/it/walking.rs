@@ -173,6 +173,38 @@ both_engines! {
     }
 }
 
+#[tokio::test]
+async fn pages_of_payments_hold_each_once_and_follow_the_filters() {
+    let shop = Shop::open(Engine::MySql).await;
+    let mut orders = Vec::new();
+    for product in ["Mug", "Mug", "Mug", magic::DECLINED] {
+        orders.push(shop.place(product).await);
+    }
+    for (order, state) in orders.iter().zip(["authorized", "authorized", "authorized", "declined"]) {
+        shop.until(order, &[state]).await;
+    }
+    let page = async |query: String| -> Value {
+        let url = shop.payment_svc.url(&format!("/api/payments?{query}"));
+        reqwest::get(url).await.unwrap().json().await.unwrap()
+    };
+    let (mut ids, mut query) = (Vec::new(), "limit=2".to_owned());
+    loop {
+        let page = page(query).await;
+        ids.extend(page["payments"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        query = format!("limit=2&cursor={next}");
+    }
+    assert_eq!(ids.len(), 4);
+    assert!(ids.iter().rev().is_sorted(), "newest first: {ids:?}");
+    let count = async |query: &str| page(query.to_owned()).await["payments"].as_array().map(Vec::len);
+    assert_eq!(count("state=declined").await, Some(1));
+    assert_eq!(count(&format!("state=declined&order_id={}", orders[0])).await, Some(0));
+    let refused = page("state=paid&limit=0&order_id=1&order=1".to_owned()).await;
+    assert_eq!(refused["code"], "invalid-query");
+    let pointers: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|broken| &broken["pointer"]).collect();
+    assert_eq!(pointers, ["state", "limit", "order_id", "order"]);
+}
+
 /// Every series that operators may build on is there before anything happened. `UPDATE_GOLDEN=1` writes the list anew.
 #[tokio::test]
 async fn metrics_keep_their_names_and_labels() {

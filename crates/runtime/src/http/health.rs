@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use axum::Json;
+use axum::extract::{FromRef, State};
 use serde::Serialize;
 use sqlx::Connection;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::read::{Faults, ReadError};
 use crate::mysql::Pool;
 
 /// A database that takes longer is no help to anybody.
@@ -13,21 +18,36 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The service and its database work.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+struct Health {
     /// Always `ok`: anything else is a problem.
     #[schema(example = "ok", pattern = "^ok$")]
     status: &'static str,
 }
 
-/// Asks the database, for at most two seconds.
+/// The route that every service has.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Pool: FromRef<S>,
+{
+    OpenApiRouter::new().routes(routes!(health))
+}
+
+/// Is the service well?
 ///
-/// # Errors
-/// As the database has it, or a transient one if it does not answer in time.
-pub async fn check(pool: &Pool) -> sqlx::Result<Health> {
+/// Asks the database, for at most two seconds. NATS is not asked: requests are answered without it.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses((status = 200, description = "The service and its database work", body = Health), Faults)
+)]
+async fn health(State(pool): State<Pool>) -> Result<Json<Health>, ReadError> {
     let ping = async {
         let mut connection = pool.acquire().await?;
         connection.ping().await.map(|()| connection.release())
     };
     let answer = tokio::time::timeout(CHECK_TIMEOUT, ping).await;
-    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| Health { status: "ok" })
+    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(Json(Health { status: "ok" }))
 }

@@ -23,27 +23,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Headers that a request may have.
 const HEADERS_MAX: usize = 100;
 
-/// Limits of a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes that a request body may have.
-    pub body_bytes_max: usize,
-    /// How long a handler may take; 503 after that.
-    pub request_timeout: Duration,
-}
+/// A request is answered within this time, with 503 if need be: a wait for a connection and one for a row lock fit.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Wraps the routes of a service; unknown routes and wrong methods become problems too.
-pub fn wrap(routes: Router, metrics: HttpMetrics, limits: Limits) -> Router {
+pub fn wrap(routes: Router, metrics: HttpMetrics, body_bytes_max: usize) -> Router {
     routes.fallback(|| async { not_found() }).method_not_allowed_fallback(|| async { method_not_allowed() }).layer(
         ServiceBuilder::new()
-            .layer(middleware::from_fn_with_state((metrics, limits), attend))
-            .layer(DefaultBodyLimit::max(limits.body_bytes_max)),
+            .layer(middleware::from_fn_with_state(metrics, attend))
+            .layer(DefaultBodyLimit::max(body_bytes_max)),
     )
 }
 
 /// Gives a request its id, its span, its end and its place in the metrics: one middleware, because each more costs every
 /// request another box and another copy of what is inside it.
-async fn attend(State((metrics, limits)): State<(HttpMetrics, Limits)>, request: Request, next: Next) -> Response {
+async fn attend(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let arrival = Arrival::of(&request);
     let id = request_id(&request);
     let span = tracing::info_span!(
@@ -52,24 +46,24 @@ async fn attend(State((metrics, limits)): State<(HttpMetrics, Limits)>, request:
         path = request.uri().path(),
         request.id = id.to_str().unwrap_or_default(),
     );
-    let mut response = answer(limits.request_timeout, request, next).instrument(span).await;
+    let mut response = answer(request, next).instrument(span).await;
     metrics.answered(&arrival, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
 /// The handler's answer, or a problem if it panics or takes too long, or if what refused has no words of its own.
-async fn answer(limit: Duration, request: Request, next: Next) -> Response {
+async fn answer(request: Request, next: Next) -> Response {
     if request.headers().len() > HEADERS_MAX {
         return too_many_headers().into_response();
     }
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(limit, handled).await {
+    match tokio::time::timeout(REQUEST_TIMEOUT, handled).await {
         Ok(Ok(response)) => documented(response),
         // The panic hook has logged the message and the place.
         Ok(Err(_)) => internal_error().into_response(),
         Err(_) => {
-            tracing::warn!(?limit, "request timed out");
+            tracing::warn!(limit = ?REQUEST_TIMEOUT, "request timed out");
             timed_out().into_response()
         }
     }
@@ -152,10 +146,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_panics_or_hangs_is_a_problem_with_an_id_and_a_place_in_the_metrics() {
         let registry = Registry::new();
-        let limits = Limits { body_bytes_max: 10, request_timeout: Duration::from_secs(5) };
         let routes =
             Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<StatusCode>));
-        let routes = wrap(routes, HttpMetrics::register(&registry).unwrap(), limits);
+        let routes = wrap(routes, HttpMetrics::register(&registry).unwrap(), 10);
         for (path, status) in [("/panics", 500), ("/hangs", 503), ("/nowhere", 404)] {
             let request = Request::get(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
             let response = routes.clone().oneshot(request).await.unwrap();

@@ -4,34 +4,30 @@
 
 use std::time::Duration;
 
+use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use utoipa::IntoResponses;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
+use super::docs::{Responses, documented};
 use super::layers;
 use super::problem::{Problem, Violation};
 use crate::mysql::is_transient;
 use crate::telemetry::chain;
 
 /// When to try again while the database is away: pools and failovers recover in seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a request failed.
 #[derive(Debug)]
 pub enum ReadError {
-    /// 400: an id is no UUID.
-    MalformedId {
-        /// The parameter.
-        parameter: &'static str,
-    },
-    /// 400: a parameter of the query is unknown, repeated or not what it must be.
-    MalformedQuery {
-        /// The parameter.
-        parameter: String,
-        /// What it must be.
-        rule: &'static str,
-    },
+    /// 400: the id in the path is no UUID.
+    MalformedId,
+    /// 400: the parameters of a list break rules.
+    InvalidQuery(Vec<Violation>),
     /// 404: nothing has this id.
     NotFound {
         /// For programs.
@@ -49,13 +45,10 @@ impl ReadError {
     /// What the client is answered.
     pub fn problem(self) -> Problem {
         match self {
-            Self::MalformedId { parameter } => {
-                Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
-                    .errors(vec![Violation::new(parameter, "must be given once, as a UUID with hyphens")])
-            }
-            Self::MalformedQuery { parameter, rule } => {
-                Problem::new(StatusCode::BAD_REQUEST, "malformed-query", "The query can't be understood")
-                    .errors(vec![Violation::new(parameter, rule)])
+            Self::MalformedId => Problem::new(StatusCode::BAD_REQUEST, "malformed-id", "The id is not a UUID")
+                .errors(vec![Violation::new("id", "must be a UUID with hyphens")]),
+            Self::InvalidQuery(violations) => {
+                Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule").errors(violations)
             }
             Self::NotFound { code, title } => Problem::new(StatusCode::NOT_FOUND, code, title),
             Self::DatabaseUnavailable => {
@@ -67,12 +60,40 @@ impl ReadError {
     }
 }
 
+/// The problems of every request that asks the database.
+pub fn faults() -> [Problem; 3] {
+    [ReadError::DatabaseUnavailable.problem(), layers::timed_out(), ReadError::Internal.problem()]
+}
+
+/// [`faults`] for the documentation.
+#[derive(Debug)]
+pub struct Faults;
+
+impl IntoResponses for Faults {
+    fn responses() -> Responses {
+        documented(faults())
+    }
+}
+
+/// The id in the path: a UUID with hyphens, in either case, and no other notation.
+#[derive(Clone, Copy, Debug)]
+pub struct IdInPath(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdInPath {
+    type Rejection = ReadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ReadError> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| ReadError::MalformedId)?;
+        uuid(&id).map(Self).map_err(|_| ReadError::MalformedId)
+    }
+}
+
 /// A UUID with hyphens, in either case, and no other notation.
 ///
 /// # Errors
-/// [`ReadError::MalformedId`] with the parameter's name.
-pub fn uuid(parameter: &'static str, value: &str) -> Result<Uuid, ReadError> {
-    let id: Hyphenated = value.parse().map_err(|_| ReadError::MalformedId { parameter })?;
+/// What it must be.
+pub fn uuid(value: &str) -> Result<Uuid, &'static str> {
+    let id: Hyphenated = value.parse().map_err(|_| "must be a UUID with hyphens")?;
     Ok(id.into_uuid())
 }
 

@@ -1,5 +1,6 @@
 //! The gateway in front of the real order-svc: what only the two together can promise.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -96,12 +97,10 @@ async fn every_refusal_of_the_two_is_a_problem_document() {
     }
 }
 
-/// The codes and titles of nginx.conf, in the responses of each operation of both documents.
+/// The codes and titles of nginx.conf, in the responses of each operation of the documents.
 #[test]
 fn what_the_gateway_answers_is_in_the_documents() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
-    let conf = read("gateway/nginx.conf");
+    let conf = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../gateway/nginx.conf")).unwrap();
     let map = conf.split_once("map $status $problem_code {").unwrap().1.split_once('}').unwrap().0;
     let mut answers: Vec<(String, &str)> = map
         .lines()
@@ -110,15 +109,27 @@ fn what_the_gateway_answers_is_in_the_documents() {
         .collect();
     answers.sort();
     assert!(answers.len() > 10, "{answers:?}");
-    for document in ["order-svc/openapi.json", "notify-svc/openapi.json"] {
-        let document: Value = serde_json::from_str(&read(document)).unwrap();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                for (status, code) in &answers {
-                    let examples = &operation["responses"][status]["content"]["application/problem+json"]["examples"];
-                    assert!(!examples[code].is_null(), "{method} {path} does not say {status} {code}");
-                }
-            }
+    for operation in operations() {
+        for (status, code) in &answers {
+            let examples = &operation["responses"][status]["content"]["application/problem+json"]["examples"];
+            assert!(!examples[code].is_null(), "{} does not say {status} {code}", operation["operationId"]);
         }
     }
+}
+
+#[test]
+fn an_operation_id_names_one_operation_of_all_services() {
+    let operations = operations();
+    let ids: BTreeSet<_> = operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), operations.len(), "{ids:?}");
+}
+
+/// What the documents of the services describe.
+fn operations() -> Vec<Value> {
+    let documents = ["order-svc", "notify-svc", "payment-svc"].map(|service| {
+        let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../{}/openapi.json"), service);
+        serde_json::from_str::<Value>(&std::fs::read_to_string(path).unwrap()).unwrap()
+    });
+    let items = documents.iter().flat_map(|document| document["paths"].as_object().unwrap().values());
+    items.flat_map(|item| item.as_object().unwrap().values().cloned()).collect()
 }
