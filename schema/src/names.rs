@@ -26,7 +26,7 @@ pub const PAYMENTS_STREAM: &str = "PAYMENTS";
 pub const PAYMENTS_STREAM_SUBJECTS: &[&str] = &["payment.>"];
 
 /// The durable consumer of payment-svc on the stream of the orders, and its name in the inbox.
-pub const PAYMENT_DURABLE: &str = "payment-service";
+pub const PAYMENT_DURABLE: &str = "payment-svc";
 
 /// The durable consumer of order-svc on the stream of the payments, and its name in the inbox.
 pub const ORDERS_DURABLE: &str = "order-svc";

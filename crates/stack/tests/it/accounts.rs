@@ -208,7 +208,7 @@ const OPERATOR: [Right; 15] = [
     Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.order-svc"),
     Publish("$JS.API.CONSUMER.CREATE.PAYMENTS"),
-    Publish("$JS.ACK.ORDERS.payment-service.1.1.1.1.0"),
+    Publish("$JS.ACK.ORDERS.payment-svc.1.1.1.1.0"),
     Subscribe("order.>"),
     Subscribe("_INBOX.notify-svc.>"),
 ];
