@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
+use effect::cli::EffectVerb;
 use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use runtime::config::{ProcessConfig, Validate};
@@ -12,9 +13,8 @@ use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
-use crate::cli::email::EmailVerb;
 use crate::cli::status::StatusConfig;
-use crate::email::{self, EmailConfig};
+use crate::email::EmailConfig;
 
 /// Bytes of a request body: no request of this API has one.
 pub const BODY_BYTES_MAX: usize = 1024;
@@ -42,7 +42,7 @@ pub enum Verb {
     Status(StatusConfig),
     /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
-    Email(EmailVerb),
+    Email(EffectVerb),
     /// See [`InboxVerb`].
     #[command(flatten)]
     Inbox(InboxVerb),
@@ -95,7 +95,7 @@ impl Validate for RunConfig {
         self.nats.validate()?;
         self.email.validate()?;
         self.inbox.validate()?;
-        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(email::STOP_TIME_MAX))
+        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }
 

@@ -1,7 +1,6 @@
 //! What an order event comes to here: a notification.
 
-use std::sync::Arc;
-
+use effect::Wake;
 use inbox::{Applied, Decision, Handler, Source};
 use runtime::mysql::{Receipt, Transaction};
 use runtime::telemetry::chain;
@@ -9,8 +8,8 @@ use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::event::{DecodeError, OrderEvent};
 use schema::names;
-use tokio::sync::Notify;
 
+use crate::email::QUEUE;
 use crate::notification::NewNotification;
 use crate::store::notifications;
 
@@ -23,7 +22,7 @@ pub fn source() -> Source {
 #[derive(Clone, Debug, Default)]
 pub struct Notifications {
     /// Wakes the email queue after a commit.
-    pub email_wake: Arc<Notify>,
+    pub email_wake: Wake,
 }
 
 impl Handler for Notifications {
@@ -48,14 +47,18 @@ impl Handler for Notifications {
     }
 
     async fn apply(&self, tx: &mut Transaction, effects: &[&NewNotification]) -> sqlx::Result<Applied> {
-        Ok(match notifications::insert_all(tx, effects).await? {
+        if notifications::insert_all(tx, effects).await? == Receipt::Duplicate {
+            return Ok(Applied::Duplicate);
+        }
+        let emails: Vec<_> = effects.iter().map(|notification| notification.email()).collect();
+        Ok(match effect::enqueue_all(tx, QUEUE, &emails).await? {
             Receipt::First => Applied::Done,
             Receipt::Duplicate => Applied::Duplicate,
         })
     }
 
     fn committed(&self) {
-        self.email_wake.notify_one();
+        self.email_wake.hint();
     }
 }
 

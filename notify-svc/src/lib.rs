@@ -8,7 +8,6 @@ pub mod config;
 pub mod email;
 pub mod handler;
 pub mod http;
-pub mod metrics;
 pub mod notification;
 pub mod run;
 pub mod store;

@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
         Verb::Migrate(config) => migrate::migrate(&config, async |tables| NOTIFICATIONS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
-        Verb::Email(verb) => cli::email::email(verb).await,
+        Verb::Email(verb) => effect::cli::effect(verb).await,
         Verb::Inbox(verb) => verb.run(handler::source(), Notifications::default()).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
             Ok(()) => run::run(*config).await,

@@ -1,7 +1,8 @@
 //! The effect of an event, decided without a database: what is notified, and whether it can be.
 
 use schema::event::{EventType, OrderEvent};
-use schema::ids::{EventId, NotificationId, OrderId};
+use schema::ids::{EffectId, EventId, NotificationId, OrderId};
+use serde_json::json;
 
 const RECIPIENT_CHARS_MAX: usize = 254;
 const PRODUCT_CHARS_MAX: usize = 200;
@@ -17,18 +18,21 @@ pub enum EmailState {
     Sent,
     /// Refused too often, or impossible; needs a person.
     Dead,
+    /// A person gave it up.
+    Discarded,
 }
 
 impl EmailState {
-    /// All of them, for metrics that start at 0.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Sent, Self::Dead];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::Dead, Self::Discarded];
 
-    /// The name in the database, in answers and in labels.
+    /// The name in the database and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Sent => "sent",
             Self::Dead => "dead",
+            Self::Discarded => "discarded",
         }
     }
 }
@@ -90,6 +94,16 @@ impl NewNotification {
             product: bounded("product", product, PRODUCT_CHARS_MAX)?,
             quantity,
         })
+    }
+
+    /// The email that tells the customer.
+    pub fn email(&self) -> effect::New {
+        effect::New {
+            id: EffectId(self.id.0),
+            subject: self.order_id.to_string(),
+            kind: self.event_type.as_str(),
+            body: json!({ "recipient": self.recipient, "product": self.product, "quantity": self.quantity }),
+        }
     }
 }
 

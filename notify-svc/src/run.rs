@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use effect::{Metrics, Queue};
 use inbox::{Inbox, Running};
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
@@ -13,9 +14,8 @@ use runtime::{connection_metrics, mysql, nats};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::email::{Mailer, Queue, Rate};
+use crate::email::{Emails, Mailer, QUEUE};
 use crate::handler::{self, Notifications};
-use crate::metrics::Metrics;
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -40,11 +40,11 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let handler = Notifications::default();
     let emails = Queue {
         pool: pool.clone(),
-        mailer,
-        attempts_max: config.email.email_attempts_max,
-        rate: Rate::new(config.email.email_rate_max),
-        wake: Arc::clone(&handler.email_wake),
-        metrics: Metrics::register(&registry)?,
+        name: QUEUE,
+        performer: Emails { mailer: Arc::new(mailer) },
+        limits: config.email.limits(),
+        wake: handler.email_wake.clone(),
+        metrics: Metrics::register(&registry, QUEUE)?,
         shutdown: shutdown.clone(),
     };
     let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };

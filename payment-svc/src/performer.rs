@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use anyhow::Context;
-use effect::{Attempt, Effect, Perform, Wake};
+use effect::{Attempt, Effect, Hold, Perform, Wake};
 use outbox::{NewEvent, Outbox};
 use runtime::mysql::{Pool, Receipt, Transaction};
 use runtime::telemetry::chain;
@@ -52,7 +52,10 @@ impl Perform for Performer {
     type Outcome = Answer;
     type Conclusion = Option<NewEvent>;
 
-    async fn perform(&self, effect: &Effect) -> Attempt<Answer> {
+    async fn perform(&self, effect: &Effect, hold: &Hold) -> Attempt<Answer> {
+        if !hold.let_go().await {
+            return Attempt::PutOff { reason: "another process has it".to_owned(), retry_after: None };
+        }
         let answered = match effect.kind.as_str() {
             CHARGE => self.charge(effect).await,
             REFUND => self.refund(effect).await,

@@ -27,6 +27,8 @@ use crate::{App, http};
 /// An attempt looks up what there is, opens an intent and pays it, and reads and writes the database in between.
 const CALLS_MAX: u32 = 4;
 const DATABASE_TIME: Duration = Duration::from_secs(10);
+/// After the first attempt whose outcome nobody knows.
+const DELAY_FIRST: Duration = Duration::from_secs(1);
 
 /// Runs until asked to stop.
 ///
@@ -58,10 +60,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         pool: pool.clone(),
         name: QUEUE,
         performer: Performer { pool, provider, outbox, wake: queue_wake.clone() },
-        attempt_time_max: config.provider.call_time_max() * CALLS_MAX + DATABASE_TIME,
-        config: config.effect,
+        limits: config.effect.limits(config.provider.call_time_max() * CALLS_MAX + DATABASE_TIME, DELAY_FIRST),
         wake: queue_wake,
-        metrics: Metrics::register(&registry)?,
+        metrics: Metrics::register(&registry, QUEUE)?,
         shutdown: shutdown.clone(),
     };
 

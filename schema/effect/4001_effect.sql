@@ -1,4 +1,4 @@
--- Effects outside of the database, such as a charge at a payment provider: each is written in the transaction that wants it,
+-- Effects outside of the database, such as a charge at a payment provider or an email: each is written in the transaction that wants it,
 -- performed outside of any, and concluded in a transaction of its own. Effects that were tried before are claimed apart from
 -- those that were not: however many wait or hang, new ones go.
 CREATE TABLE effect (
@@ -25,7 +25,9 @@ CREATE TABLE effect (
     -- lists of one state: WHERE state = ? AND id > ? ORDER BY id
     KEY state_id (state, id),
     -- all effects of one thing: WHERE subject = ? ORDER BY id
-    KEY subject (subject, id)
+    KEY subject (subject, id),
+    -- retention: WHERE queue = ? AND state = ? AND ended_at < ? ORDER BY ended_at
+    KEY ended (queue, state, ended_at)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -1,8 +1,8 @@
 -- Least-privilege users of the database `notifications`. Run with that database selected: tables are unqualified on purpose.
 -- New users are locked: ALTER USER 'notify_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
 
--- notify-svc owns the inbox and the notifications. DELETE is for retention and for parked events
--- that had their effect; a dead message stays, with what a person decided about it.
+-- notify-svc owns the inbox, the notifications and their emails. DELETE is for retention and for parked events
+-- that had their effect; a dead message stays, with what a person decided about it, as decisions about emails do.
 CREATE USER IF NOT EXISTS 'notify_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE ON inbox TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'notify_svc'@'%';
@@ -14,7 +14,8 @@ GRANT SELECT, INSERT, DELETE ON inbox_read TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_reread TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_action TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
-GRANT SELECT, INSERT ON email_action TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'notify_svc'@'%';
+GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
 
 -- Operators read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
@@ -28,6 +29,8 @@ GRANT SELECT ON inbox_read TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_reread TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
-GRANT SELECT ON email_action TO 'notifications_inspector'@'%';
+GRANT SELECT ON effect TO 'notifications_inspector'@'%';
+GRANT SELECT ON effect_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
+GRANT SELECT ON effect_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications_text TO 'notifications_inspector'@'%';

@@ -5,7 +5,7 @@
 CREATE USER IF NOT EXISTS 'payment_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT ON prices TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON payments TO 'payment_svc'@'%';
-GRANT SELECT, INSERT, UPDATE ON effect TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'payment_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'payment_svc'@'%';
 -- It owns the inbox. DELETE is for retention and for parked events that had their effect; a dead message stays, with what a
 -- person decided about it.

@@ -2,7 +2,8 @@
 //!
 //! A database is composed: what any service with an outbox, an inbox or effects outside of the database has, and what is its
 //! own. Each part numbers its migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from
-//! 2001, the effects from 4001), so that any of them can go on without the others. A file that was released is not changed.
+//! 2001, the effects from 4001, a service's views of several parts from 9001), so that any of them can go on without the others.
+//! A file that was released is not changed.
 
 use sqlx::MySqlConnection;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -40,10 +41,10 @@ pub static ORDERS: Definition = Definition {
     users: &["order_svc", "outbox_relay", "orders_inspector"],
 };
 
-/// The inbox and the notifications.
+/// The inbox, the notifications and their emails.
 pub static NOTIFICATIONS: Definition = Definition {
     name: "notifications",
-    parts: &[&NOTIFICATIONS_OWN, &INBOX],
+    parts: &[&NOTIFICATIONS_OWN, &INBOX, &EFFECT],
     grants: include_str!("../grants/notifications.sql"),
     users: &["notify_svc", "notifications_inspector"],
 };

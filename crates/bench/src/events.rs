@@ -103,6 +103,7 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
     let mut notifications =
         "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity) VALUES "
             .to_owned();
+    let mut emails = "INSERT INTO effect (id, queue, subject, kind, body) VALUES ".to_owned();
     for (index, Event { envelope, event }) in events.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let (id, order, aggregate) = (hex(envelope.event_id.0), hex(event.order_id().0), envelope.aggregate_id);
@@ -117,12 +118,16 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
                         notifications,
                         "{comma}(x'{notification}',x'{id}','{kind}',x'{order}','{EMAIL}','{PRODUCT}',2)"
                     )
+                })
+                .and_then(|()| {
+                    let body = format!(r#"{{"recipient":"{EMAIL}","product":"{PRODUCT}","quantity":2}}"#);
+                    write!(emails, "{comma}(x'{notification}','emails','{aggregate}','{kind}','{body}')")
                 });
         written.expect("a String takes everything");
     }
     // The gate's row is there already when an order is cancelled.
     gates.push_str(" ON DUPLICATE KEY UPDATE version = VALUES(version), updated_at = VALUES(updated_at)");
-    vec![inbox, gates, notifications]
+    vec![inbox, gates, notifications, emails]
 }
 
 fn hex(id: Uuid) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use effect::{Attempt, Effect, EffectConfig, Metrics, New, Perform, Queue, Wake};
+use effect::{Attempt, Effect, EffectConfig, Hold, Metrics, New, Perform, Queue, Wake};
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::EffectId;
 use serde_json::json;
@@ -29,11 +29,14 @@ impl Perform for Carrier {
     type Outcome = String;
     type Conclusion = ();
 
-    async fn perform(&self, effect: &Effect) -> Attempt<String> {
+    async fn perform(&self, effect: &Effect, hold: &Hold) -> Attempt<String> {
         let key = effect.id.to_string();
         if effect.is_unknown {
             // An earlier attempt may have ordered it: ask the carrier for what it has under this key.
             return Attempt::PutOff { reason: "the carrier is asked tomorrow".to_owned(), retry_after: None };
+        }
+        if !hold.let_go().await {
+            return Attempt::PutOff { reason: "another process has it".to_owned(), retry_after: None };
         }
         Attempt::Done(format!("parcel-number-for-{key}"))
     }
@@ -51,13 +54,18 @@ impl Perform for Carrier {
 }
 
 /// As a part of the process.
-pub async fn run(pool: Pool, wake: Wake, metrics: Metrics, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    pool: Pool,
+    config: EffectConfig,
+    wake: Wake,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let queue = Queue {
         pool,
         name: QUEUE,
         performer: Carrier,
-        attempt_time_max: Duration::from_secs(30),
-        config: EffectConfig { effect_attempts_max: 10 },
+        limits: config.limits(Duration::from_secs(30), Duration::from_secs(1)),
         wake,
         metrics,
         shutdown,

@@ -1,124 +1,212 @@
-//! One effect under way: the attempt, what its answer means, the conclusion or the next time.
+//! One effect under way: its turn, the attempt, what its answer means, the conclusion or the next time.
 //!
-//! A crash between the other side's answer and the COMMIT of the conclusion leaves the effect as one that may have happened:
-//! `a_kill_between_the_answer_and_its_conclusion_concludes_once`.
+//! The lease is kept while the attempt runs; whoever lost it settles nothing, unless the effect is done. A crash between the
+//! other side's answer and the COMMIT of the conclusion leaves the effect as one that may have happened:
+//! `a_kill_between_the_answer_and_its_conclusion_concludes_once`. What the other side said may quote a customer's data: it
+//! stays in the row.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::mysql::Transaction;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
-use crate::effect::{Attempt, Effect, Perform};
+use crate::effect::Effect;
+use crate::hold::{Hold, LEASE};
 use crate::metrics::Became;
-use crate::pace::Standing;
-use crate::queue::Queue;
-use crate::store::queue::{self, Claim};
-use crate::store::settlement::{self, Again, Settled};
+use crate::perform::{Attempt, Perform};
+use crate::queue::Shared;
+use crate::store::claim::Settled;
+use crate::store::queue;
+use crate::store::settlement::{self, Again};
+use crate::tasks::UNDER_WAY_MAX;
 
-/// An outcome is written within this time, or the lease's end decides. The lease is that much longer than the attempt.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(20);
+/// An outcome is written within this time, or the lease's end decides.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After the stop began, until an attempt is given up.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(6);
-/// Between attempts that are spent.
-const DELAY: (Duration, Duration) = (Duration::from_secs(1), DELAY_MAX);
-/// The longest of them.
+/// Between attempts that are spent, at most.
 pub(crate) const DELAY_MAX: Duration = Duration::from_secs(1800);
-/// Between tries that spend none. All are tried at once when the other side answers again.
-const PUT_OFF_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between tries that spend none while the other side is away. All are tried at once when it answers again.
+const AWAY_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between tries that spend none while nobody knows whose fault it is; a second at least, so that others are tried first.
+const DOUBT_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// What the other side may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
+const _: () = assert!(
+    LEASE.as_secs() > UNDER_WAY_MAX as u64 + SETTLE_TIME_MAX.as_secs(),
+    "an effect waits for its turn, and is settled, within its lease"
+);
+
 pub(crate) struct UnderWay<P> {
-    pub(crate) queue: Queue<P>,
-    pub(crate) standing: Arc<Standing>,
+    pub(crate) shared: Arc<Shared<P>>,
     pub(crate) effect: Effect,
-    pub(crate) claim: Claim,
+    pub(crate) party: String,
+    pub(crate) hold: Hold,
 }
 
 /// What is written about an effect.
-enum Settlement<'a, O> {
-    Done(&'a O),
-    Again(Again<'a>),
-    Dead { is_unknown: bool, error: &'a str },
+enum Settlement<O> {
+    Done(O),
+    Again(Again),
+    Dead { is_unknown: bool, error: String },
 }
 
 impl<P: Perform> UnderWay<P> {
     /// Performs the effect once, and settles it.
     pub(crate) async fn run(self) {
-        let performing = tokio::time::timeout(self.queue.attempt_time_max, self.queue.performer.perform(&self.effect));
-        let attempt = tokio::select! {
-            ended = performing => ended.unwrap_or_else(|_| {
-                Attempt::Unknown(format!("no answer within {:?}", self.queue.attempt_time_max))
-            }),
-            () = self.stopped() => return self.give_up().await,
-        };
-        if !matches!(attempt, Attempt::PutOff { .. } | Attempt::Unknown(_)) && self.standing.answered() {
-            tracing::info!(queue = self.queue.name, "the other side of the effects answers again");
-            self.hasten().await;
+        let Shared { queue, standing, rate } = &*self.shared;
+        if queue.shutdown.run_until_cancelled(rate.turn()).await.is_none() {
+            return self.settle(Became::PutOff, &Settlement::Again(self.untried())).await;
         }
-        match attempt {
-            Attempt::Done(outcome) => self.settle(Became::Done, &Settlement::Done(&outcome)).await,
-            Attempt::Failed(reason) => self.spend(Became::Failed, &reason).await,
-            Attempt::Unknown(reason) => self.spend(Became::Unknown, &reason).await,
-            Attempt::PutOff { reason, retry_after } => self.put_off(&reason, retry_after).await,
-            Attempt::Dead(reason) => self.dead(self.effect.is_unknown, &reason).await,
+        let (begun_at, has_witness) = (Instant::now(), standing.has_witness(&self.party));
+        let performing =
+            tokio::time::timeout(queue.limits.attempt_time_max, queue.performer.perform(&self.effect, &self.hold));
+        let ended = tokio::select! {
+            ended = performing => Some(ended.unwrap_or_else(|_| self.given_up("no answer in time"))),
+            () = self.hold.keep() => None,
+            () = self.stopped() => Some(self.given_up("stopped before the other side had answered")),
+        };
+        let attempt = match ended {
+            Some(attempt) if matches!(attempt, Attempt::Done(_)) || !self.hold.is_lost() => attempt,
+            _ => {
+                queue.metrics.attempted(Became::Lost);
+                return tracing::warn!("effect's lease was lost, another process has it");
+            }
+        };
+        let was_away = !standing.is_up();
+        let (became, settlement) = self.judge(attempt, begun_at, has_witness);
+        queue.metrics.set_up(standing.is_up());
+        self.settle(became, &settlement).await;
+        if became == Became::Done {
+            self.hasten_others(begun_at, was_away).await;
         }
     }
 
     async fn stopped(&self) {
-        self.queue.shutdown.cancelled().await;
+        self.shared.queue.shutdown.cancelled().await;
         tokio::time::sleep(STOP_TIME_MAX).await;
     }
 
-    /// The process can't wait for the answer: the next one finds out.
-    async fn give_up(&self) {
-        let Effect { attempts, put_off, .. } = self.effect;
-        let again = Again { delay: Duration::ZERO, attempts, put_off, is_unknown: true, error: None };
-        self.settle(Became::Unknown, &Settlement::Again(again)).await;
+    /// An attempt that nobody waits for any more.
+    fn given_up(&self, why: &str) -> Attempt<P::Outcome> {
+        match self.hold.has_left() {
+            true => Attempt::Unknown(why.to_owned()),
+            false => Attempt::PutOff { reason: why.to_owned(), retry_after: None },
+        }
     }
 
-    async fn spend(&self, became: Became, reason: &str) {
-        let attempts = self.effect.attempts + 1;
-        let is_unknown = became == Became::Unknown;
-        if attempts >= self.queue.config.effect_attempts_max {
-            return self.dead(is_unknown, reason).await;
+    fn judge(
+        &self,
+        attempt: Attempt<P::Outcome>,
+        begun_at: Instant,
+        has_witness: bool,
+    ) -> (Became, Settlement<P::Outcome>) {
+        let standing = &self.shared.standing;
+        match attempt {
+            Attempt::Done(outcome) => {
+                if standing.taken(&self.party, begun_at) {
+                    tracing::info!(queue = self.shared.queue.name, "the other side of the effects answers again");
+                }
+                (Became::Done, Settlement::Done(outcome))
+            }
+            Attempt::PutOff { reason, retry_after } => self.away(reason, retry_after),
+            Attempt::Unknown(reason) => {
+                // Dead by its last attempt in any case: the other side may have done it as often.
+                let (became, settlement) = self.spend(Became::Unknown, reason);
+                standing.unclear(&self.party, settlement.delay(), None);
+                (became, settlement)
+            }
+            Attempt::Unclear(reason) | Attempt::Failed(reason) if has_witness => {
+                let (became, settlement) = self.spend(Became::Failed, reason);
+                standing.pass_over(&self.party, settlement.delay());
+                (became, settlement)
+            }
+            Attempt::Failed(reason) if !self.is_last_attempt() => self.spend(Became::Failed, reason),
+            Attempt::Rejected(reason) if has_witness => self.dead(self.effect.is_unknown, reason),
+            // What several fail at is the other side's fault, and so may be what one fails at while there is no other: it waits
+            // until another one goes through, or a person decides.
+            Attempt::Failed(reason) | Attempt::Rejected(reason) => self.doubt(Became::Failed, reason),
+            Attempt::Unclear(reason) => self.doubt(Became::PutOff, reason),
+            Attempt::Dead(reason) => self.dead(self.effect.is_unknown, reason),
         }
-        tracing::warn!(attempts, is_unknown, error = reason, "effect did not end well, trying again later");
-        let delay = Retry::delay_after(DELAY.0, DELAY.1, attempts);
-        let again = Again { delay, attempts, put_off: 0, is_unknown, error: Some(reason) };
-        self.settle(became, &Settlement::Again(again)).await;
     }
 
-    async fn put_off(&self, reason: &str, retry_after: Option<Duration>) {
-        if self.standing.put_off(retry_after) {
-            tracing::warn!(queue = self.queue.name, error = reason, "effects wait for their other side");
-        }
+    /// As it was before this attempt, and due.
+    fn untried(&self) -> Again {
         let Effect { attempts, put_off, is_unknown, .. } = self.effect;
-        let (first, longest) = PUT_OFF_DELAY;
-        let delay = Retry::delay_after(first, longest, put_off + 1);
+        Again { delay: Duration::ZERO, attempts, put_off, is_unknown, error: None }
+    }
+
+    /// The other side is not there for anybody: no attempt is spent, and the queue pauses.
+    fn away(&self, reason: String, retry_after: Option<Duration>) -> (Became, Settlement<P::Outcome>) {
+        if self.shared.queue.shutdown.is_cancelled() {
+            return (Became::PutOff, Settlement::Again(self.untried()));
+        }
+        if self.shared.standing.away(retry_after) {
+            tracing::warn!(queue = self.shared.queue.name, error = reason, "effects wait for their other side");
+        }
+        let delay = Retry::delay_after(AWAY_DELAY.0, AWAY_DELAY.1, self.effect.put_off + 1);
         let delay = delay.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
-        let again = Again { delay, attempts, put_off: put_off + 1, is_unknown, error: Some(reason) };
-        self.settle(Became::PutOff, &Settlement::Again(again)).await;
+        (Became::PutOff, self.put_off(delay, reason))
     }
 
-    async fn dead(&self, is_unknown: bool, error: &str) {
-        tracing::error!(attempts = self.effect.attempts + 1, is_unknown, error, "effect is dead, it needs a person");
-        self.settle(Became::Dead, &Settlement::Dead { is_unknown, error }).await;
+    /// Whose fault it is others decide: no attempt is spent, and the next effect goes alone.
+    fn doubt(&self, became: Became, reason: String) -> (Became, Settlement<P::Outcome>) {
+        let (first, longest) = DOUBT_DELAY;
+        let delay = first + Retry::delay_after(first, longest, self.effect.put_off + 1);
+        self.shared.standing.unclear(&self.party, delay, Some(self.effect.id));
+        tracing::warn!(put_off = self.effect.put_off + 1, "effect failed and is put off; see effect.last_error");
+        (became, self.put_off(delay, reason))
     }
 
-    /// Others that were put off are tried now.
-    async fn hasten(&self) {
-        match queue::hasten(&self.queue.pool, self.queue.name).await {
-            Ok(()) => self.queue.wake.hint(),
+    fn put_off(&self, delay: Duration, reason: String) -> Settlement<P::Outcome> {
+        let untried = self.untried();
+        Settlement::Again(Again { delay, put_off: untried.put_off + 1, error: Some(reason), ..untried })
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        self.effect.attempts + 1 >= self.shared.queue.limits.attempts_max
+    }
+
+    fn spend(&self, became: Became, reason: String) -> (Became, Settlement<P::Outcome>) {
+        let is_unknown = self.effect.is_unknown || became == Became::Unknown;
+        if self.is_last_attempt() {
+            return self.dead(is_unknown, reason);
+        }
+        let attempts = self.effect.attempts + 1;
+        tracing::warn!(attempts, is_unknown, "effect did not end well, trying again later; see effect.last_error");
+        let delay = Retry::delay_after(self.shared.queue.limits.delay_first, DELAY_MAX, attempts);
+        (became, Settlement::Again(Again { delay, attempts, put_off: 0, is_unknown, error: Some(reason) }))
+    }
+
+    fn dead(&self, is_unknown: bool, error: String) -> (Became, Settlement<P::Outcome>) {
+        let attempts = self.effect.attempts + 1;
+        tracing::error!(attempts, is_unknown, "effect is dead, it needs a person; see effect.last_error");
+        (Became::Dead, Settlement::Dead { is_unknown, error })
+    }
+
+    /// The other side does effects: all that waited while it was away go now, and what it refused before is told from what it
+    /// refuses now while that is certain.
+    async fn hasten_others(&self, begun_at: Instant, was_away: bool) {
+        let Shared { queue, standing, .. } = &*self.shared;
+        let waiting = standing.waiting(begun_at);
+        let hastened = match (was_away, &waiting[..]) {
+            (true, _) => queue::hasten_all(&queue.pool, queue.name).await,
+            (false, []) => return,
+            (false, waiting) => queue::hasten(&queue.pool, waiting).await,
+        };
+        match hastened {
+            Ok(()) => queue.wake.hint(),
             // They are tried in their time.
             Err(error) => tracing::warn!(error = chain(&error), "effects that were put off can't be tried at once"),
         }
     }
 
     /// Settles, trying again while the database is away; after that the lease's end decides.
-    async fn settle(&self, became: Became, settlement: &Settlement<'_, P::Outcome>) {
+    async fn settle(&self, became: Became, settlement: &Settlement<P::Outcome>) {
         let written = async {
             let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
             loop {
@@ -132,23 +220,21 @@ impl<P: Perform> UnderWay<P> {
             }
         };
         let is_ours = tokio::time::timeout(SETTLE_TIME_MAX, written).await.ok();
-        self.queue.metrics.attempted(if is_ours == Some(true) { became } else { Became::Lost });
+        self.shared.queue.metrics.attempted(if is_ours == Some(true) { became } else { Became::Lost });
         match is_ours {
             Some(true) => {}
             Some(false) => tracing::warn!("effect's lease ended before it was settled, another process has it"),
-            None => tracing::warn!("effect could not be settled; its outcome is found out when its lease ends"),
+            None => tracing::warn!("effect could not be settled; it is tried again when its lease ends"),
         }
     }
 
-    /// Whether the effect was under our claim, and the outcome is written.
-    async fn write(&self, settlement: &Settlement<'_, P::Outcome>) -> anyhow::Result<bool> {
-        let (pool, id) = (&self.queue.pool, self.effect.id);
+    /// Whether the effect was ours, and the outcome is written.
+    async fn write(&self, settlement: &Settlement<P::Outcome>) -> anyhow::Result<bool> {
+        let (pool, held) = (&self.shared.queue.pool, self.hold.held());
         let settled = match settlement {
             Settlement::Done(outcome) => return self.conclude(outcome).await,
-            Settlement::Again(again) => settlement::again(pool, id, &self.claim, *again).await?,
-            Settlement::Dead { is_unknown, error } => {
-                settlement::dead(pool, id, &self.claim, (*is_unknown, error)).await?
-            }
+            Settlement::Again(again) => settlement::again(pool, held, again).await?,
+            Settlement::Dead { is_unknown, error } => settlement::dead(pool, held, *is_unknown, error).await?,
         };
         Ok(settled == Settled::Yes)
     }
@@ -157,20 +243,30 @@ impl<P: Perform> UnderWay<P> {
         match self.conclude_once(outcome).await {
             Ok(is_ours) => Ok(is_ours),
             // An answer to COMMIT may have been lost.
-            Err(_) if settlement::is_done(&self.queue.pool, self.effect.id, &self.claim).await? => Ok(true),
+            Err(_) if settlement::is_done(&self.shared.queue.pool, self.hold.held()).await? => Ok(true),
             Err(error) => Err(error),
         }
     }
 
     async fn conclude_once(&self, outcome: &P::Outcome) -> anyhow::Result<bool> {
-        let mut tx: Transaction = self.queue.pool.begin().await?;
-        let conclusion = self.queue.performer.conclude(&mut tx, &self.effect, outcome).await?;
-        if settlement::done(&mut tx, self.effect.id, &self.claim).await? == Settled::ClaimLost {
+        let Shared { queue, .. } = &*self.shared;
+        let mut tx: Transaction = queue.pool.begin().await?;
+        let conclusion = queue.performer.conclude(&mut tx, &self.effect, outcome).await?;
+        if settlement::done(&mut tx, self.hold.held()).await? == Settled::ClaimLost {
             tx.rollback().await?;
             return Ok(false);
         }
         tx.commit().await?;
-        self.queue.performer.committed(conclusion);
+        queue.performer.committed(conclusion);
         Ok(true)
+    }
+}
+
+impl<O> Settlement<O> {
+    fn delay(&self) -> Duration {
+        match self {
+            Self::Again(again) => again.delay,
+            Self::Done(_) | Self::Dead { .. } => Duration::ZERO,
+        }
     }
 }

@@ -1,11 +1,8 @@
-//! An effect, who performs it, and what an attempt can come to.
+//! An effect: what is enqueued, what is performed, and what became of one that is taken back.
 
-use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use runtime::mysql::Transaction;
 use schema::ids::EffectId;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -44,49 +41,11 @@ pub struct Effect {
     pub is_unknown: bool,
 }
 
-/// What an attempt came to.
-#[derive(Clone, Debug)]
-pub enum Attempt<O> {
-    /// The other side has answered for good, be it with a no: it is concluded, and never tried again.
-    Done(O),
-    /// It has not happened, by this attempt or an earlier one, and may go better later. Spends an attempt.
-    Failed(String),
-    /// It may have happened. Spends an attempt; the next one is told.
-    Unknown(String),
-    /// Nothing was sent: the other side is away, or wants less of us. Spends no attempt; the queue goes on with one at a time,
-    /// until one is answered.
-    PutOff {
-        /// Why.
-        reason: String,
-        /// Not before, if the other side said so.
-        retry_after: Option<Duration>,
-    },
-    /// It can't ever go well as it is: a person decides.
-    Dead(String),
-}
-
-/// Performs the effects of a queue.
-pub trait Perform: Clone + Debug + Send + Sync + 'static {
-    /// What the other side has answered for good.
-    type Outcome: Debug + Send + Sync + 'static;
-    /// What [`Perform::committed`] is told.
-    type Conclusion: Send + 'static;
-
-    /// One attempt, outside of any transaction. It is given up after the queue's time, or when the process stops, and counts
-    /// as unknown then.
-    fn perform(&self, effect: &Effect) -> impl Future<Output = Attempt<Self::Outcome>> + Send;
-
-    /// Writes what the outcome means, in the transaction that ends the effect. That is rolled back if another process has
-    /// concluded the effect meanwhile, so it must bear to find it so. It may be run again after a fault.
-    fn conclude(
-        &self,
-        tx: &mut Transaction,
-        effect: &Effect,
-        outcome: &Self::Outcome,
-    ) -> impl Future<Output = anyhow::Result<Self::Conclusion>> + Send;
-
-    /// After the commit of a conclusion. A process that dies right before it never calls it.
-    fn committed(&self, conclusion: Self::Conclusion);
+impl Effect {
+    /// Whether it was tried before.
+    pub(crate) fn is_retry(&self) -> bool {
+        self.attempts > 0 || self.put_off > 0 || self.is_unknown
+    }
 }
 
 /// Whether an effect was taken back.

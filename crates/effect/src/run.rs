@@ -1,46 +1,49 @@
 //! A queue at work: claims what is due, has it performed, settles it.
 //!
-//! Each effect under way is a task of its own. Effects that were tried before have a few of the places only, and those that hang
-//! leave room for others. A lease lasts longer than an attempt may, so two processes perform one effect at once only if one was
-//! frozen: the idempotency key is for that. A crash leaves an effect to its lease's end, as one that may have happened.
+//! Each effect under way is a task of its own that keeps its lease for as long as its attempt takes, and those that hang leave
+//! room for others. Two processes perform one effect at once only if one lost its lease: [`crate::Hold::let_go`] and the
+//! idempotency key are for that. A crash leaves an effect to its lease's end, as one that may have happened.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use runtime::mysql::Transaction;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
-use runtime::time;
-use schema::ids::EffectId;
-use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
 use crate::attempt::{DELAY_MAX, UnderWay};
-use crate::config::lease;
-use crate::effect::{Effect, Perform};
-use crate::pace::{Pace, Standing};
-use crate::queue::Queue;
-use crate::store::count;
-use crate::store::queue::{self, Claim};
+use crate::effect::Effect;
+use crate::hold::{Hold, LEASE};
+use crate::perform::Perform;
+use crate::queue::{Queue, Shared};
+use crate::rate::Rate;
+use crate::standing::{Pace, Standing};
+use crate::store::claim::{Claim, Held};
+use crate::store::queue::{self, Due};
+use crate::tasks::{SLOW, Tasks};
 
-/// Effects under way at once.
-const UNDER_WAY_MAX: usize = 8;
-/// More of them while as many hang.
-const SLOW_MAX: usize = 8;
-/// An effect that is under way for so long hangs.
-const SLOW: Duration = Duration::from_secs(5);
-/// Of them, effects that were tried before.
-const RETRIES_MAX: usize = 4;
 const POLL: Duration = Duration::from_secs(1);
+/// Effects that come, or end, this close together are claimed together: a claim is a commit, and takes the disk from others.
+const GATHER: Duration = Duration::from_millis(50);
 /// Between searches for effects that a stepped clock left far in the future.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
-const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
+/// Effects that one claim puts aside for their party.
+const PASSED_OVER_MAX: usize = 100;
 
-/// Those under way, since when, and whether they were tried before.
+/// A claim in the making.
+struct Claiming<'a> {
+    claim: &'a Claim,
+    tasks: &'a Tasks,
+    claimed: Claimed,
+}
+
+/// What a claim found.
 #[derive(Default)]
-struct Tasks {
-    set: JoinSet<EffectId>,
-    begun: HashMap<EffectId, (Instant, bool)>,
+struct Claimed {
+    effects: Vec<Effect>,
+    /// Effects put off because their party is passed over, or because their lease has just ended.
+    passed_over: usize,
 }
 
 impl<P: Perform> Queue<P> {
@@ -49,130 +52,147 @@ impl<P: Perform> Queue<P> {
     /// # Errors
     /// Never; it is a part of the process.
     pub async fn run(self) -> anyhow::Result<()> {
-        tokio::join!(self.perform_all(), self.sample());
+        let rate = Rate::new(self.limits.rate_max);
+        let shared = Arc::new(Shared { queue: self, standing: Standing::new(), rate });
+        tokio::join!(shared.perform_all(), shared.queue.sample(), shared.queue.retain());
         Ok(())
     }
+}
 
-    async fn perform_all(&self) {
-        let standing = Arc::new(Standing::new());
+impl<P: Perform> Shared<P> {
+    async fn perform_all(self: &Arc<Self>) {
+        let shutdown = &self.queue.shutdown;
         let mut tasks = Tasks::default();
         let mut retry = Retry::new(Duration::from_millis(500), Duration::from_secs(30));
         let mut clock_checked_at: Option<Instant> = None;
-        while !self.shutdown.is_cancelled() {
+        while !shutdown.is_cancelled() {
             let round = async {
                 if clock_checked_at.is_none_or(|at| at.elapsed() > CLOCK_CHECK) {
-                    let lease = lease(self.attempt_time_max);
-                    queue::bring_back(&self.pool, self.name, lease, lease.max(DELAY_MAX)).await?;
+                    queue::bring_back(&self.queue.pool, self.queue.name, LEASE, DELAY_MAX).await?;
                     clock_checked_at = Some(Instant::now());
                 }
-                self.round(&standing, &mut tasks).await
+                self.round(&mut tasks).await
             };
             match round.await {
-                Ok(()) => {
+                // Others may be due behind those that were put off.
+                Ok(claimed) if claimed.passed_over > 0 => {}
+                Ok(_) => {
                     retry.reset();
-                    self.wait(&standing, &mut tasks).await;
+                    self.wait(&mut tasks).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), queue = self.name, "effects can't be read, trying again");
+                    tracing::warn!(
+                        error = chain(&error),
+                        queue = self.queue.name,
+                        "effects can't be read, trying again"
+                    );
                     // Stopped means that the loop's condition ends it.
-                    retry.wait(&self.shutdown).await.ok();
+                    retry.wait(shutdown).await.ok();
                 }
             }
         }
-        while let Some(ended) = tasks.set.join_next().await {
-            tasks.ended(ended);
-        }
+        tasks.all_ended().await;
     }
 
     /// Waits until there may be something to begin.
-    async fn wait(&self, standing: &Standing, tasks: &mut Tasks) {
-        let longest = match standing.pace() {
+    async fn wait(&self, tasks: &mut Tasks) {
+        let longest = match self.standing.pace() {
             Pace::PausedUntil(resume_at) => resume_at.saturating_duration_since(Instant::now()).min(POLL),
             Pace::Full | Pace::Probe => POLL,
         };
+        let is_full = tasks.are_many();
         tokio::select! {
-            () = self.wake.0.notified() => {}
-            Some(ended) = tasks.set.join_next() => tasks.ended(ended),
-            () = self.shutdown.cancelled() => {}
+            () = self.queue.wake.0.notified(), if !is_full => tokio::time::sleep(GATHER).await,
+            Some(()) = tasks.one_ended() => {
+                // Late ones are not waited for; each stays in the set.
+                drop(tokio::time::timeout(GATHER, tasks.all_ended()).await);
+            }
+            () = self.queue.shutdown.cancelled() => {}
             () = tokio::time::sleep(longest) => {}
         }
     }
 
     /// Begins what may begin now.
-    async fn round(&self, standing: &Arc<Standing>, tasks: &mut Tasks) -> sqlx::Result<()> {
-        let slow = tasks.begun.values().filter(|(since, _)| since.elapsed() > SLOW).count();
-        let free = (UNDER_WAY_MAX + slow.min(SLOW_MAX)).saturating_sub(tasks.begun.len());
-        let free = match standing.pace() {
-            Pace::Full => free,
-            Pace::Probe if tasks.begun.is_empty() => 1,
-            Pace::Probe | Pace::PausedUntil(_) => 0,
+    async fn round(self: &Arc<Self>, tasks: &mut Tasks) -> sqlx::Result<Claimed> {
+        let pace = self.standing.pace();
+        for party in tasks.slow() {
+            self.standing.pass_over(party, SLOW);
+        }
+        let free = match pace {
+            Pace::Full => tasks.free(),
+            Pace::Probe if tasks.are_probing() => 0,
+            Pace::Probe => tasks.free().min(1),
+            Pace::PausedUntil(_) => 0,
         };
         if free == 0 {
-            return Ok(());
+            return Ok(Claimed::default());
         }
-        let claim = Claim::new();
-        let effects = self.pool.in_time(self.claim(&claim, free, tasks)).await?;
-        for (effect, is_retry) in effects {
-            tasks.begun.insert(effect.id, (Instant::now(), is_retry));
-            let span = tracing::info_span!("effect.perform", effect.id = %effect.id, effect.kind = effect.kind, effect.subject = effect.subject);
-            let id = effect.id;
-            let under_way =
-                UnderWay { queue: self.clone(), standing: Arc::clone(standing), effect, claim: claim.clone() };
-            let performed = async move {
-                under_way.run().await;
-                id
-            };
-            tasks.set.spawn(performed.instrument(span));
+        let (claim, is_probe) = (Claim::new(), pace == Pace::Probe);
+        let mut claimed = self.queue.pool.in_time(self.claim(&claim, (free, is_probe), tasks)).await?;
+        for effect in std::mem::take(&mut claimed.effects) {
+            claimed.passed_over = 0;
+            let (id, is_retry, party) = (effect.id, effect.is_retry(), self.queue.performer.party(&effect));
+            let span = tracing::info_span!("effect.perform", effect.id = %id, effect.kind = effect.kind, effect.subject = effect.subject);
+            let hold = Hold::new(self.queue.pool.clone(), Held::new(&effect, &claim));
+            let under_way = UnderWay { shared: Arc::clone(self), effect, party: party.clone(), hold };
+            tasks.begin(id, party, (is_retry, is_probe), under_way.run().instrument(span));
         }
-        Ok(())
-    }
-
-    /// Takes the leases of what is due, in one transaction.
-    async fn claim(&self, claim: &Claim, free: usize, tasks: &Tasks) -> sqlx::Result<Vec<(Effect, bool)>> {
-        let retries = tasks.begun.values().filter(|(_, is_retry)| *is_retry).count();
-        let lease = lease(self.attempt_time_max);
-        let mut claimed = Vec::new();
-        let mut tx = self.pool.begin().await?;
-        // Those that were tried have their few places first, for there may be no end of the others.
-        for (is_retry, most) in [(true, RETRIES_MAX.saturating_sub(retries)), (false, free)] {
-            let most = most.min(free - claimed.len());
-            let due = if most > 0 { queue::due(&mut tx, self.name, is_retry, most).await? } else { Vec::new() };
-            for effect in due {
-                if tasks.begun.contains_key(&effect.id) {
-                    queue::prolong(&mut tx, effect.id, lease).await?;
-                } else {
-                    queue::lease(&mut tx, effect.id, claim, lease).await?;
-                    claimed.push((effect, is_retry));
-                }
-            }
-        }
-        tx.commit().await?;
         Ok(claimed)
     }
 
-    async fn sample(&self) {
-        let mut period = tokio::time::interval(SAMPLE_PERIOD);
-        while self.shutdown.run_until_cancelled(period.tick()).await.is_some() {
-            match count::sample(&self.pool, self.name).await {
-                Ok(sample) => {
-                    self.metrics.pending.set(sample.pending);
-                    self.metrics.dead.set(sample.dead);
-                    self.metrics.oldest_age.set(sample.oldest_age.as_secs_f64());
-                    self.metrics.sampled_at.set(time::unix_seconds());
-                }
-                Err(error) => tracing::debug!(error = chain(&error), "counting the effects failed"),
+    /// Takes the leases of what is due, in one transaction.
+    async fn claim(&self, claim: &Claim, (free, is_probe): (usize, bool), tasks: &Tasks) -> sqlx::Result<Claimed> {
+        let (name, passes_over) = (self.queue.name, self.standing.passes_over());
+        let rows_max = |wanted: usize| if passes_over { PASSED_OVER_MAX } else { wanted };
+        let mut claiming = Claiming { claim, tasks, claimed: Claimed::default() };
+        let mut tx = self.queue.pool.begin().await?;
+        if is_probe {
+            // The newest first: behind many effects that fail there may be no other end to begin at.
+            let newest = queue::due_newest(&mut tx, name, rows_max(free)).await?;
+            self.take(&mut tx, newest, free, &mut claiming).await?;
+        }
+        // Those that were tried have their few places first, for there may be no end of the others.
+        let retries = tasks.free_retries().min(free - claiming.claimed.effects.len());
+        if retries > 0 {
+            let again = queue::due(&mut tx, name, true, rows_max(retries)).await?;
+            self.take(&mut tx, again, retries, &mut claiming).await?;
+        }
+        let left = free - claiming.claimed.effects.len();
+        if !is_probe && left > 0 {
+            let first = queue::due(&mut tx, name, false, rows_max(left)).await?;
+            self.take(&mut tx, first, free, &mut claiming).await?;
+        }
+        tx.commit().await?;
+        Ok(claiming.claimed)
+    }
+
+    /// Leases effects until so many are claimed, and puts off those whose party is passed over. Whoever holds an effect whose
+    /// lease has ended is dead, or the database's clock has stepped ahead: a living one has as long as a lease to take it back
+    /// before anybody else does.
+    async fn take(
+        &self,
+        tx: &mut Transaction,
+        due: Vec<Due>,
+        effects_max: usize,
+        claiming: &mut Claiming<'_>,
+    ) -> sqlx::Result<()> {
+        let Claiming { claim, tasks, claimed } = claiming;
+        for Due { effect, is_claimed } in due {
+            if is_claimed {
+                queue::contest(tx, effect.id, LEASE).await?;
+                claimed.passed_over += 1;
+            } else if tasks.contains(effect.id) {
+                // It is settled and about to end here, or a clock's step took its claim: never beside itself.
+                queue::contest(tx, effect.id, POLL).await?;
+                claimed.passed_over += 1;
+            } else if let Some(left) = self.standing.passed_over(&self.queue.performer.party(&effect)) {
+                queue::pass_over(tx, effect.id, left).await?;
+                claimed.passed_over += 1;
+            } else if claimed.effects.len() < effects_max {
+                queue::lease(tx, effect.id, claim, LEASE).await?;
+                claimed.effects.push(effect);
             }
         }
-    }
-}
-
-impl Tasks {
-    /// Takes leave of one.
-    ///
-    /// # Panics
-    /// If it panicked.
-    fn ended(&mut self, ended: Result<EffectId, JoinError>) {
-        let id = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        self.begun.remove(&id);
+        Ok(())
     }
 }

@@ -1,5 +1,4 @@
 //! The verbs for operators that are this service's own: each opens the database, says what it found and ends. Tables for people,
 //! `--json` for programs.
 
-pub mod email;
 pub mod status;

@@ -14,9 +14,9 @@ use runtime::operator::LookConfig;
 use runtime::operator::table::{fields, or_dash};
 use serde::Serialize;
 
+use crate::email::QUEUE;
 use crate::handler;
-use crate::notification::EmailState;
-use crate::store::email_count;
+use crate::store::notifications;
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ struct Status {
     consumer: Option<Consumer>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Emails {
     state: &'static str,
     emails: i64,
@@ -76,18 +76,17 @@ struct Consumer {
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
     let source = handler::source();
-    let mut emails = Vec::new();
-    for state in EmailState::ALL {
-        let count = email_count::count(&pool, state).await.context("counting the emails")?;
-        emails.push(Emails { state: state.as_str(), emails: count });
-    }
+    let queue = effect::sample(&pool, QUEUE).await.context("counting the emails")?;
+    let sent = notifications::count_sent(&pool).await.context("counting the emails")?;
+    let emails = [("pending", queue.pending), ("sent", sent), ("dead", queue.dead)];
+    let emails = emails.map(|(state, emails)| Emails { state, emails }).to_vec();
     let asks_broker = config.nats_url.is_some();
     let mut status = Status {
         problems: Vec::new(),
         parked_events: inbox_parked::count(&pool, &source).await.context("counting the parked events")?,
         dead_messages: inbox_dead::count(&pool, &source).await.context("counting the dead messages")?,
         emails,
-        emails_overdue: email_count::count_overdue(&pool).await.context("counting the emails")?,
+        emails_overdue: queue.overdue,
         position: inbox_position::show(&pool, &source).await.context("reading the position")?.map(|shown| Position {
             floor: shown.floor,
             highest: shown.highest,
@@ -108,7 +107,7 @@ fn problems(status: &Status, asks_broker: bool) -> Vec<String> {
     if status.dead_messages > 0 {
         problems.push(format!("{} messages are dead", status.dead_messages));
     }
-    let dead = status.emails.iter().filter(|emails| emails.state == EmailState::Dead.as_str() && emails.emails > 0);
+    let dead = status.emails.iter().filter(|emails| emails.state == "dead" && emails.emails > 0);
     problems.extend(dead.map(|dead| format!("{} emails are dead", dead.emails)));
     if status.emails_overdue > 0 {
         let emails = status.emails_overdue;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use effect::Limits;
 use lettre::message::Mailbox;
 use runtime::config::{Secret, Validate, duration};
 use runtime::tls;
@@ -52,7 +53,16 @@ pub struct EmailConfig {
     /// Emails a second that this process hands to the transport at most.
     #[arg(long, env = "EMAIL_RATE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub email_rate_max: u32,
+
+    /// How long the record of an email's attempts is kept after it was sent or discarded; the notification stays. 0s: for ever.
+    #[arg(long, env = "EMAIL_RETENTION", default_value = "30d", value_parser = duration)]
+    pub email_retention: Duration,
 }
+
+/// After the first attempt that the server refuses: the eighth comes after about an hour.
+const DELAY_FIRST: Duration = Duration::from_secs(30);
+/// Answers that a dialogue waits for at most, on a connection that was kept and on a new one.
+const REPLIES_MAX: u32 = 16;
 
 /// Kinds of email transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,6 +109,17 @@ pub struct SmtpSettings<'a> {
 }
 
 impl EmailConfig {
+    /// The limits of the queue.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            attempt_time_max: self.smtp_reply_timeout * REPLIES_MAX + self.smtp_final_timeout,
+            attempts_max: self.email_attempts_max,
+            rate_max: self.email_rate_max,
+            delay_first: DELAY_FIRST,
+            retention: self.email_retention,
+        }
+    }
+
     /// The chosen transport.
     ///
     /// # Errors

@@ -1,13 +1,13 @@
 //! Takes emails away: to a server, into a folder, or nowhere.
 
 use anyhow::Context;
+use effect::Hold;
 use lettre::message::Mailbox;
 
 use super::config::Transport;
-use super::hold::Hold;
+use super::message::Email;
 use super::send_error::SendError;
 use super::{file, message, smtp};
-use crate::store::email_queue::DueEmail;
 
 /// Where emails go.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Mailer {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, email: &DueEmail, hold: &Hold) -> Result<(), SendError> {
+    pub async fn send(&self, email: &Email, hold: &Hold) -> Result<(), SendError> {
         match self {
             Self::Smtp(server, from) => server.send(&message::compose(email, from)?, hold).await,
             Self::File(folder, from) => folder.write(email.id, &message::compose(email, from)?.formatted()).await,

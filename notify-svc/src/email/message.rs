@@ -6,28 +6,73 @@
 use std::time::SystemTime;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
+use effect::Effect;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use schema::event::EventType;
+use schema::ids::{NotificationId, OrderId};
+use serde::{Deserialize, Serialize};
 
 use super::send_error::SendError;
-use crate::store::email_queue::DueEmail;
 
 const TEXT: &str = include_str!("templates/order.txt");
 const HTML: &str = include_str!("templates/order.html");
+
+/// An email to be sent.
+#[derive(Clone, Debug)]
+pub struct Email {
+    /// The notification it belongs to.
+    pub id: NotificationId,
+    /// For example `order.created`.
+    pub event_type: String,
+    /// The order it is about.
+    pub order_id: OrderId,
+    /// The email's date.
+    pub created_at: DateTime<Utc>,
+    /// What it says, and to whom.
+    pub body: Body,
+}
+
+/// What the effect of an email keeps for it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Body {
+    /// The customer's address.
+    pub recipient: String,
+    /// What was ordered.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+impl Email {
+    /// The email that an effect is.
+    ///
+    /// # Errors
+    /// If it is none of ours.
+    pub fn of(effect: &Effect) -> anyhow::Result<Self> {
+        Ok(Self {
+            id: NotificationId(effect.id.0),
+            event_type: effect.kind.clone(),
+            order_id: effect.subject.parse().context("the subject of an email is the id of an order")?,
+            created_at: effect.created_at,
+            body: Body::deserialize(&effect.body).context("reading the body of an email")?,
+        })
+    }
+}
 
 /// Composes the email.
 ///
 /// # Errors
 /// [`SendError::Invalid`] if the recipient is no address, or the event type is of a newer version of the code.
-pub(super) fn compose(email: &DueEmail, from: &Mailbox) -> Result<Message, SendError> {
+pub(super) fn compose(email: &Email, from: &Mailbox) -> Result<Message, SendError> {
     message(email, from).map_err(SendError::Invalid)
 }
 
-fn message(email: &DueEmail, from: &Mailbox) -> anyhow::Result<Message> {
+fn message(email: &Email, from: &Mailbox) -> anyhow::Result<Message> {
     let event_type: EventType = email.event_type.parse()?;
-    let recipient = email.recipient.parse().context("parsing the recipient's address")?;
-    let product = one_line(&email.product);
+    let recipient = email.body.recipient.parse().context("parsing the recipient's address")?;
+    let product = one_line(&email.body.product);
     let message = Message::builder()
         .message_id(Some(format!("<{}@{}>", email.id, from.email.domain())))
         .date(SystemTime::from(email.created_at))
@@ -48,12 +93,12 @@ fn subject(event_type: EventType, product: &str) -> String {
 }
 
 /// Both parts say the same. The boundary is the notification's, because lettre's own would differ from repeat to repeat.
-fn parts(event_type: EventType, product: &str, email: &DueEmail) -> MultiPart {
+fn parts(event_type: EventType, product: &str, email: &Email) -> MultiPart {
     let opening = match event_type {
         EventType::OrderCreated => "Thank you for your order.",
         EventType::OrderCancelled => "Your order was cancelled.",
     };
-    let (quantity, order) = (email.quantity.to_string(), email.order_id.to_string());
+    let (quantity, order) = (email.body.quantity.to_string(), email.order_id.to_string());
     let values = [("opening", opening), ("quantity", &quantity), ("product", product), ("order", &order)];
     let text = fill(TEXT, &values).replace('\n', "\r\n");
     let escaped = values.map(|(name, value)| (name, escape(value)));
@@ -100,27 +145,19 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-    use schema::ids::{NotificationId, OrderId};
-
     use super::*;
 
-    fn email(product: &str) -> DueEmail {
-        DueEmail {
+    fn email(product: &str) -> Email {
+        Email {
             id: NotificationId::generate(),
             event_type: "order.created".to_owned(),
             order_id: OrderId::generate(),
-            recipient: "ada@example.com".to_owned(),
-            product: product.to_owned(),
-            quantity: 2,
             created_at: Utc::now(),
-            attempts: 0,
-            put_off: 0,
-            is_claimed: false,
+            body: Body { recipient: "ada@example.com".to_owned(), product: product.to_owned(), quantity: 2 },
         }
     }
 
-    fn headers(email: &DueEmail) -> String {
+    fn headers(email: &Email) -> String {
         let from = "Web Store <orders@example.com>".parse().unwrap();
         let whole = String::from_utf8(compose(email, &from).unwrap().formatted()).unwrap();
         whole.split_once("\r\n\r\n").unwrap().0.to_owned()
@@ -164,7 +201,8 @@ mod tests {
     #[test]
     fn a_recipient_that_is_no_address_is_invalid() {
         let from = "orders@example.com".parse().unwrap();
-        let broken = DueEmail { recipient: "ada@example.com\r\nBcc: eve@example.com".to_owned(), ..email("x") };
+        let mut broken = email("x");
+        broken.body.recipient = "ada@example.com\r\nBcc: eve@example.com".to_owned();
         assert!(matches!(compose(&broken, &from), Err(SendError::Invalid(_))));
     }
 }

@@ -1,27 +1,22 @@
 //! Emails leave the database here: at least once, with a Message-ID that a repeat keeps.
 //!
-//! [`Queue`] decides when an email is tried and what an answer means; [`Mailer`] takes it away. A fault of the
-//! transport is nobody's attempt: the queue pauses instead. Where nobody can say whose fault it is, other emails decide.
+//! The crate `effect` decides when an email is tried, [`Mailer`] takes it away, and [`Emails`] says what the answer means. A
+//! fault of the transport is nobody's attempt: the queue pauses instead. Where nobody can say whose fault it is, other emails
+//! decide.
 
 mod config;
-mod delivery;
 mod file;
-mod gauges;
-mod hold;
 mod mailer;
 mod message;
-mod queue;
-mod rate;
+mod performer;
 mod send_error;
-mod sender;
 mod smtp;
-mod standing;
 
 pub use config::{EmailConfig, EmailTransport, SmtpSettings, Transport};
-pub use delivery::STOP_TIME_MAX;
-pub use hold::Hold;
 pub use mailer::Mailer;
-pub use queue::SLOW_MAX;
-pub use rate::Rate;
+pub use message::Email;
+pub use performer::Emails;
 pub use send_error::SendError;
-pub use sender::{Queue, UNDER_WAY_MAX};
+
+/// The queue of the emails.
+pub const QUEUE: &str = "emails";

@@ -12,8 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
-use crate::notification::EmailState;
-use crate::store::email_count;
+use crate::email::QUEUE;
+use crate::store::notifications;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(stats))
@@ -36,7 +36,7 @@ struct EmailCounts {
     /// Taken by the transport.
     #[schema(example = 1200, minimum = 0)]
     sent: i64,
-    /// Given up.
+    /// In need of a person.
     #[schema(example = 0, minimum = 0)]
     dead: i64,
     /// Where counting stops: a count that equals it means that many or more.
@@ -77,11 +77,8 @@ async fn status(State(app): State<App>) -> Json<EventsStatus> {
     responses((status = 200, description = "The counts", body = Stats), Faults)
 )]
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, ReadError> {
-    let emails = EmailCounts {
-        pending: email_count::count(&app.pool, EmailState::Pending).await?,
-        sent: email_count::count(&app.pool, EmailState::Sent).await?,
-        dead: email_count::count(&app.pool, EmailState::Dead).await?,
-        count_max: email_count::COUNT_MAX,
-    };
+    let queue = effect::sample(&app.pool, QUEUE).await?;
+    let sent = notifications::count_sent(&app.pool).await?;
+    let emails = EmailCounts { pending: queue.pending, sent, dead: queue.dead, count_max: effect::COUNT_MAX };
     Ok(Json(Stats { events: EventsStats::of(&app.inbox_metrics), emails }))
 }

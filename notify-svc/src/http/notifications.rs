@@ -60,9 +60,9 @@ struct Notification {
 #[derive(Debug, Serialize, ToSchema)]
 struct Email {
     state: EmailState,
-    /// How often the transport said yes or no.
+    /// How often the transport said yes or no; null if that was so long ago that it is not kept.
     #[schema(example = 1)]
-    attempts: u32,
+    attempts: Option<u32>,
     /// When the transport took it; null before.
     sent_at: Option<DateTime<Utc>>,
 }
@@ -137,7 +137,7 @@ impl Filter {
             "order_id" => self.order_id = Some(OrderId(uuid(value)?)),
             "state" => {
                 let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
-                self.state = Some(state.ok_or("must be pending, sent or dead")?);
+                self.state = Some(state.ok_or("must be pending, sent, dead or discarded")?);
             }
             _ => return Err(UNKNOWN_PARAMETER),
         }
@@ -147,6 +147,7 @@ impl Filter {
 
 impl From<notifications::Notification> for Notification {
     fn from(found: notifications::Notification) -> Self {
+        let email = Email { state: found.state(), attempts: found.attempts, sent_at: found.sent_at };
         Self {
             id: found.id.0,
             event_id: found.event_id.0,
@@ -156,7 +157,7 @@ impl From<notifications::Notification> for Notification {
             product: found.product,
             quantity: found.quantity,
             created_at: found.created_at,
-            email: Email { state: found.state, attempts: found.attempts, sent_at: found.sent_at },
+            email,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `notifications`: the effects of events, as the API lists them. `store/email_queue.rs` reads the same table as a queue.
+//! `notifications`: the effects of events, as the API lists them. What becomes of an email is in `effect`, with the notification's
+//! id, until that is purged.
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
@@ -30,12 +31,24 @@ pub struct Notification {
     pub quantity: u32,
     /// When the effect was written.
     pub created_at: DateTime<Utc>,
-    /// Where its email stands.
-    pub state: EmailState,
-    /// How often sending was tried and refused or accepted.
-    pub attempts: u32,
     /// When the transport took the email.
     pub sent_at: Option<DateTime<Utc>>,
+    /// How often sending was tried and refused or accepted; none if nobody keeps that any more.
+    pub attempts: Option<u32>,
+    effect_state: Option<String>,
+}
+
+impl Notification {
+    /// Where its email stands.
+    pub fn state(&self) -> EmailState {
+        match self.effect_state.as_deref() {
+            _ if self.sent_at.is_some() => EmailState::Sent,
+            Some("pending") => EmailState::Pending,
+            Some("dead") => EmailState::Dead,
+            // Discarded, and perhaps so long ago that it was purged.
+            _ => EmailState::Discarded,
+        }
+    }
 }
 
 /// A row, in the order of the columns of [`insert_all`].
@@ -77,10 +90,35 @@ pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]
     Receipt::of(inserted)
 }
 
+/// Records that the transport took the email. Locks the notification.
+///
+/// # Errors
+/// Any fault.
+pub async fn sent(tx: &mut Transaction, id: NotificationId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE notifications SET sent_at = UTC_TIMESTAMP(6) WHERE id = ? AND sent_at IS NULL", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// How many emails were sent, counted up to [`effect::COUNT_MAX`]. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn count_sent(pool: &Pool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "emails!: i64"
+           FROM (SELECT 1 FROM notifications WHERE is_sent = 1 LIMIT ?) AS counted"#,
+        effect::COUNT_MAX,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
 /// # Errors
-/// Any fault; `ColumnDecode` if a state is none that this code knows.
+/// Any fault.
 pub async fn of_order(
     pool: &Pool,
     order_id: OrderId,
@@ -89,16 +127,21 @@ pub async fn of_order(
 ) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
-        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
-                  order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
-                  sent_at AS "sent_at: DateTime<Utc>"
-           FROM notifications
-           WHERE order_id = ? AND id < ? AND state = COALESCE(?, state)
-           ORDER BY id DESC
+        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
+                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
+                  e.attempts AS "attempts?", e.state AS "effect_state?"
+           FROM notifications AS n
+           LEFT JOIN effect AS e ON e.id = n.id
+           WHERE n.order_id = ? AND n.id < ?
+             AND (? IS NULL OR ? = CASE WHEN n.sent_at IS NOT NULL THEN 'sent'
+                                        WHEN e.state IN ('pending', 'dead') THEN e.state
+                                        ELSE 'discarded' END)
+           ORDER BY n.id DESC
            LIMIT ?"#,
         order_id,
         NotificationId(page.below),
+        state.map(EmailState::as_str),
         state.map(EmailState::as_str),
         page.rows_max(),
     )
@@ -106,23 +149,47 @@ pub async fn of_order(
     .await
 }
 
-/// A page of the notifications in a state. Locks nothing. Left to itself MariaDB walks the whole table, in the belief that
-/// a page of a rare state must be near.
+/// A page of the notifications with their email in a state. Locks nothing. Left to itself MariaDB walks the whole
+/// table, in the belief that a page of a rare state must be near.
 ///
 /// # Errors
 /// As [`of_order`].
 pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Result<Vec<Notification>> {
+    if state == EmailState::Sent {
+        return sent_page(pool, page).await;
+    }
     sqlx::query_as!(
         Notification,
-        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
-                  order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
-                  sent_at AS "sent_at: DateTime<Utc>"
-           FROM notifications FORCE INDEX (state_id)
-           WHERE state = ? AND id < ?
-           ORDER BY id DESC
+        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
+                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
+                  e.attempts AS "attempts?", e.state AS "effect_state?"
+           FROM effect AS e FORCE INDEX (state_id)
+           STRAIGHT_JOIN notifications AS n ON n.id = e.id
+           WHERE e.state = ? AND e.id < ?
+           ORDER BY e.id DESC
            LIMIT ?"#,
         state.as_str(),
+        NotificationId(page.below),
+        page.rows_max(),
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// A page of the notifications whose email was sent. Locks nothing.
+async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
+                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
+                  e.attempts AS "attempts?", e.state AS "effect_state?"
+           FROM notifications AS n FORCE INDEX (is_sent)
+           LEFT JOIN effect AS e ON e.id = n.id
+           WHERE n.is_sent = 1 AND n.id < ?
+           ORDER BY n.id DESC
+           LIMIT ?"#,
         NotificationId(page.below),
         page.rows_max(),
     )
@@ -137,13 +204,14 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
 pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
-        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
-                  order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
-                  sent_at AS "sent_at: DateTime<Utc>"
-           FROM notifications
-           WHERE id < ?
-           ORDER BY id DESC
+        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
+                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
+                  e.attempts AS "attempts?", e.state AS "effect_state?"
+           FROM notifications AS n
+           LEFT JOIN effect AS e ON e.id = n.id
+           WHERE n.id < ?
+           ORDER BY n.id DESC
            LIMIT ?"#,
         NotificationId(page.below),
         page.rows_max(),
@@ -159,12 +227,13 @@ pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
 pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
     sqlx::query_as!(
         Notification,
-        r#"SELECT id AS "id: NotificationId", event_id AS "event_id: EventId", event_type,
-                  order_id AS "order_id: OrderId", recipient, product, quantity,
-                  created_at AS "created_at: DateTime<Utc>", state AS "state: EmailState", attempts,
-                  sent_at AS "sent_at: DateTime<Utc>"
-           FROM notifications
-           WHERE id = ?"#,
+        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
+                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
+                  e.attempts AS "attempts?", e.state AS "effect_state?"
+           FROM notifications AS n
+           LEFT JOIN effect AS e ON e.id = n.id
+           WHERE n.id = ?"#,
         id,
     )
     .fetch_optional(pool)

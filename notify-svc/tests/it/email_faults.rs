@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use notify_svc::email::{SLOW_MAX, UNDER_WAY_MAX};
+use effect::{SLOW_MAX, UNDER_WAY_MAX};
 use sqlx::AssertSqlSafe;
 use stack::smtp::{Fault, SmtpServer, Stage};
 use stack::testing::{Service, eventually, eventually_within};
@@ -32,7 +32,7 @@ pub(crate) fn created_by(email: &str) -> Published {
 }
 
 pub(crate) async fn count(setting: &Setting, condition: &str) -> i64 {
-    let sql = format!("SELECT COUNT(*) FROM notifications WHERE {condition}");
+    let sql = format!("SELECT COUNT(*) FROM notifications_text WHERE {condition}");
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&setting.pool).await.unwrap()
 }
 
@@ -43,14 +43,13 @@ pub(crate) async fn until(setting: &Setting, condition: &str, emails: i64) {
 
 /// Those that are under way stay so.
 pub(crate) async fn all_due(setting: &Setting) {
-    let due =
-        "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NULL";
+    let due = "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NULL";
     sqlx::query(due).execute(&setting.pool).await.unwrap();
 }
 
 /// By an hour, as far as leases go.
 async fn clock_steps_ahead(setting: &Setting) {
-    let step = "UPDATE notifications SET next_attempt_at = next_attempt_at - INTERVAL 1 HOUR WHERE state = 'pending'";
+    let step = "UPDATE effect SET next_attempt_at = next_attempt_at - INTERVAL 1 HOUR WHERE state = 'pending'";
     sqlx::query(step).execute(&setting.pool).await.unwrap();
 }
 
@@ -59,7 +58,7 @@ fn mails_to(server: &SmtpServer, recipient: &str) -> usize {
 }
 
 pub(crate) async fn is_up(service: &Service) -> bool {
-    metric(service, "email_transport_up").await == 1.0
+    metric(service, r#"effect_up{queue="emails"}"#).await == 1.0
 }
 
 both_engines! {
@@ -81,7 +80,7 @@ both_engines! {
             let paid = format!("recipient = '{bad}' AND state = 'dead'");
             let what = format!("the fault is found to be that of {bad}");
             eventually_within(Duration::from_secs(30), &what, async || count(&setting, &paid).await > 0).await;
-            sqlx::query("UPDATE notifications SET state = 'dead' WHERE state = 'pending'").execute(&setting.pool).await.unwrap();
+            sqlx::query("UPDATE effect SET state = 'dead' WHERE state = 'pending'").execute(&setting.pool).await.unwrap();
         }
         assert_eq!(mails_to(&server, "ada@example.com"), 6);
         setting.publish(&[&Published::created()]).await;
@@ -98,7 +97,7 @@ both_engines! {
         // As a clock that was an hour ahead writes them: new ones, one that was refused, one whose sender then died.
         for (emails, of_what) in [(21, "attempts = 0"), (1, "attempts = 3"), (1, "claimed_by = 'gone'")] {
             let ahead = format!(
-                "UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, {of_what}
+                "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, {of_what}
                  ORDER BY next_attempt_at LIMIT {emails}"
             );
             sqlx::query(AssertSqlSafe(ahead)).execute(&setting.pool).await.unwrap();
@@ -138,7 +137,7 @@ both_engines! {
         clock_steps_ahead(&setting).await;
         until(&setting, "state = 'sent' AND attempts = 1", 1).await;
         one.thaw();
-        eventually("it gives the email up", async || one.log().contains("email's lease was lost")).await;
+        eventually("it gives the email up", async || one.log().contains("effect's lease was lost")).await;
         assert_eq!(server.mails().len(), 1);
         assert!(other.terminate().await.success());
     }
@@ -264,7 +263,7 @@ async fn no_answer_after_the_final_dot_spends_an_attempt_and_is_repeated_with_th
         server.fail(Stage::Dot, fault);
         setting.publish(&[&Published::created()]).await;
         until(&setting, "state = 'pending' AND attempts = 1 AND last_error LIKE '%final dot%'", 1).await;
-        assert_eq!(metric(&service, r#"email_attempts_total{outcome="unknown"}"#).await, 1.0);
+        assert_eq!(metric(&service, r#"effect_attempts_total{outcome="unknown",queue="emails"}"#).await, 1.0);
         server.heal();
         all_due(&setting).await;
         until(&setting, "state = 'sent' AND attempts = 2", 1).await;

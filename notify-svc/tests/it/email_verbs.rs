@@ -48,12 +48,12 @@ both_engines! {
         let because = ["--reason", "the mailbox is there now", "--actor", "eve"];
         let unknown = uuid::Uuid::nil().to_string();
         let (is_done, refused) = verb_json(&setting, &[&["email", "requeue", gone, &unknown][..], &because].concat());
-        assert!(!is_done && refused["reason"].as_str().unwrap().contains("no email"), "{refused}");
+        assert!(!is_done && refused["reason"].as_str().unwrap().contains("no effect"), "{refused}");
         assert_eq!(emails(&setting, "dead").await.len(), 2, "all or none");
 
         server.heal();
         let (is_done, requeued) = verb_json(&setting, &[&["email", "requeue", "--dead", "--error", "mailbox"][..], &because].concat());
-        assert!(is_done && requeued["emails"] == serde_json::json!([gone]), "{requeued}");
+        assert!(is_done && requeued["effects"] == serde_json::json!([gone]), "{requeued}");
         let (is_done, said) = verb(&setting, &[&["email", "requeue", &waiting][..], &because].concat());
         assert!(is_done, "{said}");
         eventually("all three are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 3).await;
@@ -67,7 +67,7 @@ both_engines! {
         assert_eq!((&shown["actions"][0]["action"], &shown["actions"][0]["actor"]), (&"requeue".into(), &"eve".into()));
         assert!(shown["actions"][0]["last_error"].as_str().unwrap().contains("5.1.1"), "{shown}");
         let (_, shown) = verb_json(&setting, &["email", "show", lost]);
-        assert_eq!((&shown["state"], &shown["actions"][0]["reason"]), (&"dead".into(), &"a typing error".into()));
+        assert_eq!((&shown["state"], &shown["actions"][0]["reason"]), (&"discarded".into(), &"a typing error".into()));
         assert!(!verb(&setting, &["email", "show", &unknown]).0);
         assert!(!verb(&setting, &["email", "discard", lost]).0, "a reason is needed");
     }

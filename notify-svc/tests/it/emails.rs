@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use notify_svc::email::UNDER_WAY_MAX;
+use effect::UNDER_WAY_MAX;
 use schema::ids::OrderId;
 use stack::smtp::SmtpServer;
 use stack::testing::{Service, eventually};
@@ -66,7 +66,7 @@ both_engines! {
         eventually("sending was tried more than once", async || {
             let metrics = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
             let tries = metrics.lines().find_map(|line| {
-                line.strip_prefix("email_attempts_total{outcome=\"unreachable\"} ")
+                line.strip_prefix("effect_attempts_total{outcome=\"put_off\",queue=\"emails\"} ")
             });
             tries.unwrap().parse::<u32>().unwrap() > 1
         })
@@ -91,13 +91,13 @@ both_engines! {
                 count(&setting, "put_off > 2 AND state = 'pending' AND attempts < 2").await == 1
             })
             .await;
-            sqlx::query("UPDATE notifications SET created_at = created_at - INTERVAL 2 HOUR").execute(&setting.pool).await.unwrap();
+            sqlx::query("UPDATE effect SET created_at = created_at - INTERVAL 2 HOUR").execute(&setting.pool).await.unwrap();
             let (is_well, said) = verb(&setting, &["status"]);
             assert!(!is_well && said.contains("1 emails wait for more than an hour"), "{said}");
             setting.publish(&[&created_by("eve@example.com")]).await;
             until_email_is(&service, event.order_id(), "dead").await;
             let reason: String =
-                sqlx::query_scalar("SELECT last_error FROM notifications WHERE state = 'dead'").fetch_one(&setting.pool).await.unwrap();
+                sqlx::query_scalar("SELECT last_error FROM effect WHERE state = 'dead'").fetch_one(&setting.pool).await.unwrap();
             assert!(reason.contains(refusal), "{reason}");
             assert_eq!(server.mails().len(), 1);
         }
@@ -118,7 +118,7 @@ async fn a_kill_repeats_no_more_emails_than_were_under_way_each_with_its_message
     eventually("as many are under way as may be", async || server.mails().len() == UNDER_WAY_MAX).await;
     service.kill().await;
     server.keep_silent_after_data(false);
-    let due = "UPDATE notifications SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6)";
+    let due = "UPDATE effect SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6)";
     sqlx::query(due).execute(&setting.pool).await.unwrap();
     service.restart().await;
     eventually("all are sent", async || get(&service, "/api/events/stats").await["emails"]["sent"] == 30).await;

@@ -89,6 +89,6 @@ async fn what_a_verb_refuses_is_told_in_one_line_that_fits_on_a_screen() {
         assert!(said.len() < 6000, "{verb:?}: {} bytes", said.len());
         assert!(!said.contains('\u{1b}') && !said.contains("panicked"), "{verb:?}: {said}");
     }
-    assert_eq!(setting.count("inbox_action").await + setting.count("email_action").await, 0);
+    assert_eq!(setting.count("inbox_action").await + setting.count("effect_action").await, 0);
     assert_eq!(verb_json(&setting, &["message", "discard", "--dead", "--reason", "x"]), (true, serde_json::json!([])));
 }

@@ -39,10 +39,10 @@ async fn until_email_is(service: &Service, event: &Published, state: &str) {
 
 /// The server is there and does not suit, or we do not suit it.
 async fn until_put_off(service: &Service, why: &str) {
-    let unreachable = r#"email_attempts_total{outcome="unreachable"}"#;
+    let unreachable = r#"effect_attempts_total{outcome="put_off",queue="emails"}"#;
     eventually("the email was put off", async || metric(service, unreachable).await >= 1.0).await;
     let log = service.log();
-    let line = log.lines().find(|line| line.contains("email waits for its transport")).unwrap_or_default();
+    let line = log.lines().find(|line| line.contains("effects wait for their other side")).unwrap_or_default();
     assert!(line.contains(why), "{log}");
 }
 
@@ -222,9 +222,9 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
         until_email_is(&service, event, "dead").await;
         assert_eq!(email(&service, event).await["attempts"], 1);
     }
-    assert_eq!(metric(&service, r#"email_attempts_total{outcome="unreachable"}"#).await, 0.0);
+    assert_eq!(metric(&service, r#"effect_attempts_total{outcome="put_off",queue="emails"}"#).await, 0.0);
     // Half a minute may pass until the next attempt: let it be due now.
-    sqlx::query("UPDATE notifications SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL")
+    sqlx::query("UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE next_attempt_at IS NOT NULL")
         .execute(&setting.pool)
         .await
         .unwrap();
@@ -239,7 +239,7 @@ async fn a_server_that_rejects_all_addresses_kills_none_until_another_email_goes
     let service = smtp_service(&setting, &plain_url(&server)).start().await;
     let bad = ["550@example.com", "551@example.com", "553@example.com", "554@example.com"].map(created_by);
     setting.publish(&bad.each_ref()).await;
-    eventually("it is told", async || metric(&service, "email_transport_up").await == 0.0).await;
+    eventually("it is told", async || metric(&service, r#"effect_up{queue="emails"}"#).await == 0.0).await;
     for event in &bad {
         assert_eq!(email(&service, event).await["state"], "pending");
     }

@@ -108,7 +108,7 @@ impl Shop {
     /// Kills it, and starts it again as if the lease's time had gone by.
     async fn kill(&mut self) {
         self.service.kill().await;
-        let ended = "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending'";
+        let ended = "UPDATE effect SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending'";
         sqlx::query(ended).execute(&self.admin).await.unwrap();
         self.service.spawn();
     }

@@ -1,7 +1,9 @@
 //! All SQL of the effects: each function one statement, whose doc says what it locks.
 
 pub(crate) mod action;
+pub(crate) mod claim;
 pub(crate) mod count;
+pub(crate) mod purge;
 pub(crate) mod queue;
 pub(crate) mod settlement;
 
@@ -16,3 +18,6 @@ fn cut(error: &str) -> String {
 fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,37 +7,51 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Receipt, Transaction};
 use schema::ids::EffectId;
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
-use uuid::Uuid;
+use uuid::fmt::Simple;
 
+use super::claim::{Claim, Held, Settled};
 use super::micros;
 use crate::effect::{Effect, New, Withdrawal};
 
-/// Who holds effects: one value for each claim, so that a process that lost its lease can't conclude for its successor.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim(pub(super) String);
-
-impl Claim {
-    /// A claim that nobody else makes.
-    pub(crate) fn new() -> Self {
-        Self(Uuid::now_v7().to_string())
-    }
+/// An effect that may be claimed.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) effect: Effect,
+    /// Whether somebody held it whose lease has ended.
+    pub(crate) is_claimed: bool,
 }
+
+/// A row, in the order of the columns of [`enqueue_all`].
+#[derive(Serialize)]
+struct Row<'a>(Simple, &'a str, &'static str, String);
 
 /// Enqueues an effect in the transaction that wants it. [`Receipt::Duplicate`] says that its id is there already. Locks its row.
 ///
 /// # Errors
 /// As the database has it.
 pub async fn enqueue(tx: &mut Transaction, queue: &str, new: &New) -> sqlx::Result<Receipt> {
+    enqueue_all(tx, queue, std::slice::from_ref(new)).await
+}
+
+/// As [`enqueue`], many effects: all of them, or none if one of the ids is taken.
+///
+/// # Errors
+/// As the database has it.
+pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx::Result<Receipt> {
+    let rows: Vec<_> =
+        new.iter().map(|new| Row(new.id.0.simple(), &new.subject, new.kind, new.body.to_string())).collect();
     let inserted = sqlx::query!(
         "INSERT INTO effect (id, queue, subject, kind, body)
-         VALUES (?, ?, ?, ?, ?)",
-        new.id,
+         SELECT UNHEX(list.id), ?, list.subject, list.kind, list.body
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id      CHAR(32)                       PATH '$[0]',
+                                            subject VARCHAR(64)                    PATH '$[1]',
+                                            kind    VARCHAR(64)                    PATH '$[2]',
+                                            body    LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]')) AS list",
         queue,
-        new.subject,
-        new.kind,
-        Json(&new.body),
+        Json(rows),
     );
     Receipt::of(inserted.execute(&mut **tx).await)
 }
@@ -46,11 +60,12 @@ pub async fn enqueue(tx: &mut Transaction, queue: &str, new: &New) -> sqlx::Resu
 /// other locks come first, as those of a conclusion do.
 ///
 /// # Errors
-/// As the database has it; `RowNotFound` if there is no such effect.
+/// As the database has it.
 pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
     let found =
         sqlx::query!(r#"SELECT state, is_unknown AS "is_unknown: bool" FROM effect WHERE id = ? FOR UPDATE"#, id,);
-    let found = found.fetch_one(&mut **tx).await?;
+    // One that ended long ago may have been purged.
+    let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
     match found.state.as_str() {
         "pending" | "dead" | "discarded" if found.is_unknown => return Ok(Withdrawal::MayHappen),
         "pending" | "dead" | "discarded" => {}
@@ -72,10 +87,12 @@ pub(crate) async fn due(
     queue: &str,
     is_retry: bool,
     effects_max: usize,
-) -> sqlx::Result<Vec<Effect>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<Due>> {
+    let rows = sqlx::query_as!(
+        DueRow,
         r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>",
-                  created_at AS "created_at: DateTime<Utc>", attempts, put_off, is_unknown AS "is_unknown: bool"
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off, is_unknown AS "is_unknown: bool",
+                  claimed_by IS NOT NULL AS "is_claimed!: bool"
            FROM effect
            WHERE queue = ? AND state = 'pending' AND is_retry = ? AND next_attempt_at <= UTC_TIMESTAMP(6)
            ORDER BY next_attempt_at
@@ -85,18 +102,28 @@ pub(crate) async fn due(
         is_retry,
         u32::try_from(effects_max).unwrap_or(u32::MAX),
     );
-    let rows = rows.fetch_all(&mut **tx).await?;
-    let effects = rows.into_iter().map(|row| Effect {
-        id: row.id,
-        subject: row.subject,
-        kind: row.kind,
-        body: row.body.0,
-        created_at: row.created_at,
-        attempts: row.attempts,
-        put_off: row.put_off,
-        is_unknown: row.is_unknown,
-    });
-    Ok(effects.collect())
+    Ok(rows.fetch_all(&mut **tx).await?.into_iter().map(Due::from).collect())
+}
+
+/// Effects that are due and were never tried, the newest first. Locks as [`due`] does.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn due_newest(tx: &mut Transaction, queue: &str, effects_max: usize) -> sqlx::Result<Vec<Due>> {
+    let rows = sqlx::query_as!(
+        DueRow,
+        r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>",
+                  created_at AS "created_at: DateTime<Utc>", attempts, put_off, is_unknown AS "is_unknown: bool",
+                  claimed_by IS NOT NULL AS "is_claimed!: bool"
+           FROM effect
+           WHERE queue = ? AND state = 'pending' AND is_retry = 0 AND next_attempt_at <= UTC_TIMESTAMP(6)
+           ORDER BY next_attempt_at DESC
+           LIMIT ?
+           FOR UPDATE SKIP LOCKED"#,
+        queue,
+        u32::try_from(effects_max).unwrap_or(u32::MAX),
+    );
+    Ok(rows.fetch_all(&mut **tx).await?.into_iter().map(Due::from).collect())
 }
 
 /// Leases an effect that [`due`] has locked. From here on it may have happened: a process that dies leaves it so.
@@ -117,14 +144,16 @@ pub(crate) async fn lease(tx: &mut Transaction, id: EffectId, claim: &Claim, lea
     Ok(())
 }
 
-/// Leaves an effect that [`due`] has locked to whoever holds it, for as long as a lease: the database's clock has stepped ahead
-/// while it is performed.
+/// Ends the claim on an effect that [`due`] has locked and whose lease has ended; nobody else begins for as long as a lease, in
+/// which a process that lives takes it back.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn prolong(tx: &mut Transaction, id: EffectId, lease: Duration) -> sqlx::Result<()> {
+pub(crate) async fn contest(tx: &mut Transaction, id: EffectId, lease: Duration) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id = ?",
+        "UPDATE effect
+         SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE id = ?",
         micros(lease),
         id,
     )
@@ -133,11 +162,83 @@ pub(crate) async fn prolong(tx: &mut Transaction, id: EffectId, lease: Duration)
     Ok(())
 }
 
+/// Puts off an effect that [`due`] has locked: its party is passed over for now.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn pass_over(tx: &mut Transaction, id: EffectId, delay: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE effect
+         SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, put_off = GREATEST(put_off, 1),
+             last_error = COALESCE(last_error, 'waits: the other side failed at another effect of this party')
+         WHERE id = ?",
+        micros(delay),
+        id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes a lease last for `lease` from now, also one that has ended before another process began. Locks its row.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn prolong(pool: &Pool, held: &Held, lease: Duration) -> sqlx::Result<Settled> {
+    let prolonged = sqlx::query!(
+        "UPDATE effect
+         SET claimed_by = ?, is_unknown = 1, next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
+        held.token,
+        micros(lease),
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
+    )
+    .execute(pool)
+    .await?;
+    Ok(Settled::from_rows(prolonged.rows_affected()))
+}
+
+/// Whether the claim stands. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn is_held(pool: &Pool, held: &Held) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT attempts FROM effect WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+        held.id,
+        held.token,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Has these effects tried at once, if they were put off and nobody holds them. Locks their rows.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn hasten(pool: &Pool, ids: &[EffectId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(36) PATH '$')) AS list
+         STRAIGHT_JOIN effect AS e ON e.id = UNHEX(REPLACE(list.id, '-', ''))
+         SET e.next_attempt_at = UTC_TIMESTAMP(6)
+         WHERE e.state = 'pending' AND e.put_off > 0 AND e.claimed_by IS NULL",
+        Json(ids),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Has effects that were put off, and that nobody holds, tried at once; a thousand at most. Locks their rows.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn hasten(pool: &Pool, queue: &str) -> sqlx::Result<()> {
+pub(crate) async fn hasten_all(pool: &Pool, queue: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE effect
          SET next_attempt_at = UTC_TIMESTAMP(6)
@@ -151,16 +252,17 @@ pub(crate) async fn hasten(pool: &Pool, queue: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Brings back effects that are due later than `longest`, which is later than a queue ever puts one: the database's clock was
-/// ahead when that was written. One that is held is left to its holder for as long as a lease. Locks those rows.
+/// Brings back effects that are due later than a queue ever puts one: the database's clock was ahead when that was written. The
+/// claim on one that is held ends, as by [`contest`]. Locks those rows.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn bring_back(pool: &Pool, queue: &str, lease: Duration, longest: Duration) -> sqlx::Result<()> {
-    for is_retry in [false, true] {
-        sqlx::query!(
+pub(crate) async fn bring_back(pool: &Pool, queue: &str, lease: Duration, delay_max: Duration) -> sqlx::Result<u64> {
+    let mut brought_back = 0;
+    for (is_retry, longest) in [(false, lease), (true, delay_max)] {
+        let moved = sqlx::query!(
             "UPDATE effect
-             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND
+             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND, claimed_by = NULL
              WHERE queue = ? AND state = 'pending' AND is_retry = ?
                AND next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
              LIMIT 1000",
@@ -171,6 +273,26 @@ pub(crate) async fn bring_back(pool: &Pool, queue: &str, lease: Duration, longes
         )
         .execute(pool)
         .await?;
+        brought_back += moved.rows_affected();
     }
-    Ok(())
+    Ok(brought_back)
+}
+
+struct DueRow {
+    id: EffectId,
+    subject: String,
+    kind: String,
+    body: Json<Value>,
+    created_at: DateTime<Utc>,
+    attempts: u32,
+    put_off: u32,
+    is_unknown: bool,
+    is_claimed: bool,
+}
+
+impl From<DueRow> for Due {
+    fn from(row: DueRow) -> Self {
+        let DueRow { id, subject, kind, body: Json(body), created_at, attempts, put_off, is_unknown, is_claimed } = row;
+        Self { effect: Effect { id, subject, kind, body, created_at, attempts, put_off, is_unknown }, is_claimed }
+    }
 }

@@ -1,25 +1,15 @@
-//! `effect` when an attempt is over: what became of it, written only under its own claim.
+//! `effect` when an attempt is over: what became of it, written only under its own claim, but for what is done.
 
 use std::time::Duration;
 
 use runtime::mysql::{Pool, Transaction};
-use schema::ids::EffectId;
 
-use super::queue::Claim;
+use super::claim::{Held, Settled};
 use super::{cut, micros};
 
-/// Whether a settlement found the effect under its claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// It did, and wrote the outcome.
-    Yes,
-    /// Another process has it, or it is ended.
-    ClaimLost,
-}
-
 /// How an effect stands that is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Again<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
     /// Until it is due.
     pub(crate) delay: Duration,
     /// Attempts that are spent.
@@ -29,20 +19,21 @@ pub(crate) struct Again<'a> {
     /// Whether it may have happened.
     pub(crate) is_unknown: bool,
     /// What went wrong, if anything did.
-    pub(crate) error: Option<&'a str>,
+    pub(crate) error: Option<String>,
 }
 
-/// Ends an effect, in the transaction of its conclusion. Locks its row.
+/// Ends an effect, in the transaction of its conclusion, whoever holds it now: the other side did it. Locks its row.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn done(tx: &mut Transaction, id: EffectId, claim: &Claim) -> sqlx::Result<Settled> {
+pub(crate) async fn done(tx: &mut Transaction, held: &Held) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE effect
-         SET state = 'done', attempts = attempts + 1, is_unknown = 0, last_error = NULL, ended_at = UTC_TIMESTAMP(6)
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
-        id,
-        claim.0,
+         SET state = 'done', attempts = attempts + 1, is_unknown = 0, claimed_by = ?, last_error = NULL,
+             ended_at = UTC_TIMESTAMP(6)
+         WHERE id = ? AND state = 'pending'",
+        held.token,
+        held.id,
     )
     .execute(&mut **tx)
     .await?;
@@ -53,11 +44,11 @@ pub(crate) async fn done(tx: &mut Transaction, id: EffectId, claim: &Claim) -> s
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn is_done(pool: &Pool, id: EffectId, claim: &Claim) -> sqlx::Result<bool> {
+pub(crate) async fn is_done(pool: &Pool, held: &Held) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "SELECT attempts FROM effect WHERE id = ? AND state = 'done' AND claimed_by = ?",
-        id,
-        claim.0,
+        held.id,
+        held.token,
     )
     .fetch_optional(pool)
     .await?;
@@ -68,21 +59,19 @@ pub(crate) async fn is_done(pool: &Pool, id: EffectId, claim: &Claim) -> sqlx::R
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn dead(
-    pool: &Pool,
-    id: EffectId,
-    claim: &Claim,
-    (is_unknown, error): (bool, &str),
-) -> sqlx::Result<Settled> {
+pub(crate) async fn dead(pool: &Pool, held: &Held, is_unknown: bool, error: &str) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE effect
          SET state = 'dead', attempts = attempts + 1, is_unknown = ?, claimed_by = NULL, last_error = ?,
              ended_at = UTC_TIMESTAMP(6)
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
         is_unknown,
         cut(error),
-        id,
-        claim.0,
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
     )
     .execute(pool)
     .await?;
@@ -93,27 +82,24 @@ pub(crate) async fn dead(
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn again(pool: &Pool, id: EffectId, claim: &Claim, again: Again<'_>) -> sqlx::Result<Settled> {
+pub(crate) async fn again(pool: &Pool, held: &Held, again: &Again) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE effect
          SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, attempts = ?, put_off = ?, is_unknown = ?,
              claimed_by = NULL, last_error = COALESCE(?, last_error)
-         WHERE id = ? AND state = 'pending' AND claimed_by = ?",
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
         micros(again.delay),
         again.attempts,
         again.put_off,
         again.is_unknown,
-        again.error.map(cut),
-        id,
-        claim.0,
+        again.error.as_deref().map(cut),
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
     )
     .execute(pool)
     .await?;
     Ok(Settled::from_rows(settled.rows_affected()))
-}
-
-impl Settled {
-    fn from_rows(rows: u64) -> Self {
-        if rows == 1 { Self::Yes } else { Self::ClaimLost }
-    }
 }

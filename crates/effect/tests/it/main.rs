@@ -6,3 +6,4 @@ mod claiming;
 mod deciding;
 mod other_side;
 mod outcomes;
+mod retention;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::Context;
-use effect::{Attempt, Effect, EffectConfig, Metrics, New, Perform, Queue, Wake, Withdrawal};
+use effect::{Attempt, Effect, Hold, Limits, Metrics, New, Perform, Queue, Wake, Withdrawal};
 use prometheus::Registry;
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::EffectId;
@@ -71,7 +71,8 @@ impl Perform for OtherSide {
     type Outcome = ();
     type Conclusion = ();
 
-    async fn perform(&self, effect: &Effect) -> Attempt<()> {
+    async fn perform(&self, effect: &Effect, hold: &Hold) -> Attempt<()> {
+        assert!(hold.let_go().await);
         let (is_first, is_away, is_well) = {
             let mut state = self.state();
             let told = state.told.entry(effect.id).or_default();
@@ -144,17 +145,23 @@ impl Service {
             pool: self.database.service_pool("payment_svc", 4),
             name: "provider",
             performer: self.other_side.clone(),
-            attempt_time_max: Duration::from_secs(60),
-            config: EffectConfig { effect_attempts_max: 2 },
+            limits: Limits {
+                attempt_time_max: Duration::from_secs(60),
+                attempts_max: 2,
+                rate_max: 1000,
+                delay_first: Duration::from_secs(1),
+                retention: Duration::from_secs(86_400),
+            },
             wake: Wake::default(),
-            metrics: Metrics::register(&Registry::new()).unwrap(),
+            metrics: Metrics::register(&Registry::new(), "provider").unwrap(),
             shutdown: shutdown.clone(),
         };
         Running { shutdown, task: tokio::spawn(queue.run()) }
     }
 
     pub async fn enqueue(&self, kind: &'static str) -> EffectId {
-        let new = New { id: EffectId::generate(), subject: "4711".to_owned(), kind, body: json!({ "grams": 740 }) };
+        let id = EffectId::generate();
+        let new = New { id, subject: id.to_string(), kind, body: json!({ "grams": 740 }) };
         let mut tx = self.pool.begin().await.unwrap();
         effect::enqueue(&mut tx, "provider", &new).await.unwrap();
         tx.commit().await.unwrap();
@@ -181,10 +188,21 @@ impl Service {
         eventually(state, async || self.state(id).await == state).await;
     }
 
+    pub async fn until_put_off(&self, id: EffectId) {
+        eventually("it is put off", async || {
+            let put_off: u32 = sqlx::query_scalar("SELECT put_off FROM effect WHERE id = ?")
+                .bind(id)
+                .fetch_one(&self.admin)
+                .await
+                .unwrap();
+            put_off > 0
+        })
+        .await;
+    }
+
     /// As if a lease's time had gone by, for the database.
     pub async fn end_leases(&self) {
-        let ended =
-            "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NOT NULL";
+        let ended = "UPDATE effect SET claimed_by = NULL, next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending'";
         sqlx::query(ended).execute(&self.admin).await.unwrap();
     }
 

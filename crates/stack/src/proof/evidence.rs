@@ -203,10 +203,11 @@ impl Evidence {
         let query = "SELECT event_id, stream_seq FROM inbox WHERE consumer = ?";
         self.inbox = sqlx::query_as(query).bind(NOTIFY_DURABLE).fetch_all(&mut *notifications).await?;
         // Written by one statement, they have one time and the ids of one process, which makes them in order.
-        let query = "SELECT id, event_id, event_type, order_id, recipient, product, quantity, \
-                            CAST(state AS CHAR) AS state, created_at \
-                     FROM notifications \
-                     ORDER BY created_at, id";
+        let query = "SELECT n.id, n.event_id, n.event_type, n.order_id, n.recipient, n.product, n.quantity, \
+                            CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
+                     FROM notifications AS n \
+                     LEFT JOIN effect AS e ON e.id = n.id \
+                     ORDER BY n.created_at, n.id";
         self.notifications = sqlx::query_as(query).fetch_all(&mut *notifications).await?;
         let query = "SELECT stream_seq, reason FROM inbox_dead ORDER BY id";
         let dead: Vec<(u64, String)> = sqlx::query_as(query).fetch_all(notifications).await?;

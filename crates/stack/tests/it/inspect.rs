@@ -23,7 +23,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 3] = [
             ("unproven", 10_000),
         ],
     ),
-    ("notifications", &[("dead_messages", 100), ("emails", 30_000), ("gaps", 100), ("order_effects", 20)]),
+    ("notifications", &[("dead_messages", 100), ("emails", 40_000), ("gaps", 100), ("order_effects", 20)]),
     ("payments", &[("effects", 30_000), ("order_payment", 20), ("stuck", 100)]),
 ];
 
@@ -105,10 +105,11 @@ async fn fill_notifications(admin: &MySqlPool) {
     let resolution = "IF(i % 3 = 0, NULL, 'requeued')";
     insert(admin, into, &format!("'notify-svc', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}"))
         .await;
-    let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity, state)";
-    let state = "ELT(i % 3 + 1, 'pending', 'sent', 'dead')";
-    insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1, {state}"))
-        .await;
+    let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity)";
+    insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1")).await;
+    let state = "ELT(i % 4 + 1, 'pending', 'done', 'dead', 'discarded')";
+    let into = "effect (id, queue, subject, kind, body, state)";
+    insert(admin, into, &format!("{event}, 'emails', i, 'order.created', '{{}}', {state}")).await;
 }
 
 /// Each payment with a charge in one of the states.
@@ -154,17 +155,14 @@ both_engines! {
         let database = Database::create(engine, &NOTIFICATIONS).await;
         let admin = database.admin_pool().await;
         let states = [
-            ("pending", 0, 0, None), ("pending", 0, 7, None), ("pending", 2, 0, None), ("dead", 5, 0, None),
-            ("dead", 5, 0, Some("2026-01-01")), ("sent", 1, 0, None),
+            ("pending", 0, 0), ("pending", 0, 7), ("pending", 2, 0), ("dead", 5, 0), ("discarded", 5, 0), ("done", 1, 0),
         ];
-        for (i, (state, attempts, put_off, discarded_at)) in (0_u8..).zip(states) {
+        for (i, (state, attempts, put_off)) in (0_u8..).zip(states) {
             sqlx::query(
-                "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity, state, attempts,
-                                            put_off, discarded_at)
-                 VALUES (?, ?, 'order.created', ?, 'ada@example.com', 'tea', 1, ?, ?, ?, ?)",
+                "INSERT INTO effect (id, queue, subject, kind, body, state, attempts, put_off)
+                 VALUES (?, 'emails', 'order', 'order.created', '{}', ?, ?, ?)",
             )
-            .bind([i; 16].as_slice()).bind([i; 16].as_slice()).bind([i; 16].as_slice())
-            .bind(state).bind(attempts).bind(put_off).bind(discarded_at)
+            .bind([i; 16].as_slice()).bind(state).bind(attempts).bind(put_off)
             .execute(&admin)
             .await
             .unwrap();

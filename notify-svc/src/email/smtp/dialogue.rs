@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use effect::Hold;
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -16,7 +17,6 @@ use super::fault::{Cause, Fault, Stage};
 use super::reply::Reply;
 use super::server::{Encryption, Server};
 use super::wire::Wire;
-use crate::email::hold::Hold;
 
 /// What a dialogue is led by.
 pub(super) struct Terms {

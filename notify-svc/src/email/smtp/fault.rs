@@ -1,7 +1,7 @@
 //! Whose fault it is when a dialogue fails: the server's or ours, the email's, or nobody can say yet.
 //!
 //! Where in the dialogue it happened decides first, then the enhanced code, then the code. What is unclear is decided by
-//! what becomes of other emails: see [`super::super::standing`].
+//! what becomes of other emails: see [`effect::Attempt::Unclear`].
 
 use std::fmt;
 use std::io;

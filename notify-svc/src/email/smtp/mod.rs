@@ -12,13 +12,13 @@ mod wire;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use effect::Hold;
 use lettre::Message;
 
 use self::dialogue::{Dialogue, Outgoing, Terms};
 use self::fault::{Fault, Stage};
 pub(super) use self::server::Server;
 use super::config::SmtpSettings;
-use super::hold::Hold;
 use super::send_error::SendError;
 
 const KEPT_MAX: usize = 8;

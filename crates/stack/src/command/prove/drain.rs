@@ -53,7 +53,7 @@ impl Trial<'_> {
             (consumer.num_pending.cast_signed(), "messages to be delivered"),
             (i64::try_from(consumer.num_ack_pending)?, "messages to be acknowledged"),
             (
-                count(&mut notifications, "SELECT COUNT(*) FROM notifications WHERE state = 'pending'").await?,
+                count(&mut notifications, "SELECT COUNT(*) FROM effect WHERE state = 'pending'").await?,
                 "emails to be sent",
             ),
         ];
