@@ -19,7 +19,7 @@ use crate::email::EmailConfig;
 /// Bytes of a request body: no request of this API has one.
 pub const BODY_BYTES_MAX: usize = 1024;
 
-/// Turns order events into notifications, exactly one effect each in its database, and emails them.
+/// Turns order and payment events into notifications, exactly one effect each in its database, and emails them.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Config {
@@ -43,9 +43,12 @@ pub enum Verb {
     /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EffectVerb),
-    /// See [`InboxVerb`].
+    /// See [`InboxVerb`]; about the order events.
     #[command(flatten)]
     Inbox(InboxVerb),
+    /// The same verbs about the payment events: dead messages, events that wait, what is read again.
+    #[command(subcommand)]
+    Payments(InboxVerb),
 }
 
 /// Settings of `run`.
@@ -71,7 +74,12 @@ pub struct RunConfig {
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
 
-    /// See [`InboxConfig`].
+    /// The stream that tells of payments, such as PAYMENTS: customers are told of those that are declined or refunded. Without it
+    /// nobody is listened to.
+    #[arg(long, env = "PAYMENTS_STREAM")]
+    pub payments_stream: Option<String>,
+
+    /// See [`InboxConfig`]; of the order events, and of the payment events.
     #[command(flatten)]
     pub inbox: InboxConfig,
 }
@@ -84,7 +92,7 @@ impl Validate for Config {
             Verb::Health(_) => Ok(()),
             Verb::Status(config) => config.look.validate(),
             Verb::Email(verb) => verb.look().validate(),
-            Verb::Inbox(verb) => verb.look().validate(),
+            Verb::Inbox(verb) | Verb::Payments(verb) => verb.look().validate(),
         }
     }
 }

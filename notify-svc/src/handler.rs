@@ -2,16 +2,15 @@
 
 use effect::Wake;
 use inbox::{Applied, Decision, Handler, Source};
-use runtime::mysql::{Receipt, Transaction};
+use runtime::mysql::Transaction;
 use runtime::telemetry::chain;
 use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::event::{DecodeError, OrderEvent};
 use schema::names;
 
-use crate::email::QUEUE;
 use crate::notification::NewNotification;
-use crate::store::notifications;
+use crate::tell;
 
 /// The order events, and the name under which they are read.
 pub fn source() -> Source {
@@ -47,14 +46,7 @@ impl Handler for Notifications {
     }
 
     async fn apply(&self, tx: &mut Transaction, effects: &[&NewNotification]) -> sqlx::Result<Applied> {
-        if notifications::insert_all(tx, effects).await? == Receipt::Duplicate {
-            return Ok(Applied::Duplicate);
-        }
-        let emails: Vec<_> = effects.iter().map(|notification| notification.email()).collect();
-        Ok(match effect::enqueue_all(tx, QUEUE, &emails).await? {
-            Receipt::First => Applied::Done,
-            Receipt::Duplicate => Applied::Duplicate,
-        })
+        tell::write(tx, effects).await
     }
 
     fn committed(&self) {
@@ -69,6 +61,7 @@ mod tests {
     use schema::ids::EventId;
 
     use super::*;
+    use crate::notification::Topic;
 
     const CREATED: &str = include_str!("../../schema/events/order.created.example.json");
 
@@ -98,7 +91,7 @@ mod tests {
     #[test]
     fn the_example_event_is_notified() {
         let Decision::Apply(notification) = decide(&envelope(), CREATED) else { panic!("not applied") };
-        assert_eq!(notification.event_type, EventType::OrderCreated);
+        assert_eq!(notification.topic, Topic::OrderCreated);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! notify-svc: turns order events into notifications and emails them.
+//! notify-svc: turns order and payment events into notifications and emails them.
 //!
 //! The crate `inbox` guarantees one effect of each event in its database, in the order of its order's versions; what the
 //! effect is, `handler` says. Emails leave at least once. It is a library so that its parts can be tested one by one.
@@ -9,8 +9,10 @@ pub mod email;
 pub mod handler;
 pub mod http;
 pub mod notification;
+pub mod payments;
 pub mod run;
 pub mod store;
+pub mod tell;
 
 use runtime::mysql::Pool;
 
@@ -19,8 +21,10 @@ use runtime::mysql::Pool;
 pub struct App {
     /// The database `notifications`.
     pub pool: Pool,
-    /// What the inbox is doing.
+    /// What the inbox of the orders is doing.
     pub monitor: inbox::consumer::Monitor,
-    /// What the inbox has counted.
+    /// What that of the payments is doing, if there is one.
+    pub payments_monitor: Option<inbox::consumer::Monitor>,
+    /// What the inbox of the orders has counted.
     pub inbox_metrics: inbox::metrics::Metrics,
 }

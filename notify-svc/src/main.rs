@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use notify_svc::config::{Config, Verb};
 use notify_svc::handler::{self, Notifications};
-use notify_svc::{cli, run};
+use notify_svc::payments::Payments;
+use notify_svc::{cli, payments, run};
 use runtime::{health, migrate, telemetry};
 use schema::database::NOTIFICATIONS;
+use schema::names;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -20,6 +22,7 @@ async fn main() -> ExitCode {
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Email(verb) => effect::cli::effect(verb).await,
         Verb::Inbox(verb) => verb.run(handler::source(), Notifications::default()).await,
+        Verb::Payments(verb) => verb.run(payments::source(names::PAYMENTS_STREAM), Payments::default()).await,
         Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
             Ok(()) => run::run(*config).await,
             Err(misconfigured) => Err(misconfigured.into()),

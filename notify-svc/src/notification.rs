@@ -1,16 +1,16 @@
 //! The effect of an event, decided without a database: what is notified, and whether it can be.
 
-use schema::event::{EventType, OrderEvent};
+use schema::event::{EventType, OrderEvent, UnknownEventType};
 use schema::ids::{EffectId, EventId, NotificationId, OrderId};
+use schema::payment::PaymentEventType;
 use serde_json::json;
 
 const RECIPIENT_CHARS_MAX: usize = 254;
 const PRODUCT_CHARS_MAX: usize = 200;
 
 /// Where a notification's email stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[sqlx(rename_all = "lowercase")]
 pub enum EmailState {
     /// To be sent, or to be tried again.
     Pending,
@@ -37,6 +37,41 @@ impl EmailState {
     }
 }
 
+/// What a customer can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// The order was placed.
+    OrderCreated,
+    /// It was cancelled.
+    OrderCancelled,
+    /// Its payment was declined.
+    PaymentDeclined,
+    /// What was paid for it was given back.
+    PaymentRefunded,
+}
+
+impl Topic {
+    const ALL: [Self; 4] = [Self::OrderCreated, Self::OrderCancelled, Self::PaymentDeclined, Self::PaymentRefunded];
+
+    /// The type of the event that it tells of.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderCreated => EventType::OrderCreated.as_str(),
+            Self::OrderCancelled => EventType::OrderCancelled.as_str(),
+            Self::PaymentDeclined => PaymentEventType::Declined.as_str(),
+            Self::PaymentRefunded => PaymentEventType::Refunded.as_str(),
+        }
+    }
+}
+
+impl std::str::FromStr for Topic {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| UnknownEventType(text.to_owned()))
+    }
+}
+
 /// A notification that is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewNotification {
@@ -45,7 +80,7 @@ pub struct NewNotification {
     /// The event that it is the effect of.
     pub event_id: EventId,
     /// What happened.
-    pub event_type: EventType,
+    pub topic: Topic,
     /// The order it happened to.
     pub order_id: OrderId,
     /// The customer's address.
@@ -78,9 +113,9 @@ impl NewNotification {
     /// # Errors
     /// If the payload breaks a limit of its JSON Schema: the column would refuse it.
     pub fn of(event_id: EventId, order_event: &OrderEvent) -> Result<Self, Unnotifiable> {
-        let (recipient, product, quantity) = match order_event {
-            OrderEvent::Created(created) => (&created.email, &created.product, created.quantity),
-            OrderEvent::Cancelled(cancelled) => (&cancelled.email, &cancelled.product, cancelled.quantity),
+        let (topic, recipient, product, quantity) = match order_event {
+            OrderEvent::Created(event) => (Topic::OrderCreated, &event.email, &event.product, event.quantity),
+            OrderEvent::Cancelled(event) => (Topic::OrderCancelled, &event.email, &event.product, event.quantity),
         };
         if quantity == 0 {
             return Err(Unnotifiable::Quantity);
@@ -88,7 +123,7 @@ impl NewNotification {
         Ok(Self {
             id: NotificationId::generate(),
             event_id,
-            event_type: order_event.event_type(),
+            topic,
             order_id: order_event.order_id(),
             recipient: bounded("email", recipient, RECIPIENT_CHARS_MAX)?,
             product: bounded("product", product, PRODUCT_CHARS_MAX)?,
@@ -101,7 +136,7 @@ impl NewNotification {
         effect::New {
             id: EffectId(self.id.0),
             subject: self.order_id.to_string(),
-            kind: self.event_type.as_str(),
+            kind: self.topic.as_str(),
             body: json!({ "recipient": self.recipient, "product": self.product, "quantity": self.quantity }),
         }
     }

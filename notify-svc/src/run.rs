@@ -4,11 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use effect::{Metrics, Queue};
+use effect::{Metrics, Queue, Wake};
 use inbox::{Inbox, Running};
+use prometheus::Registry;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::lifecycle::Lifecycle;
+use runtime::mysql::Pool;
+use runtime::nats::Client;
 use runtime::readiness::Readiness;
 use runtime::{connection_metrics, mysql, nats};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RunConfig;
 use crate::email::{Emails, Mailer, QUEUE};
 use crate::handler::{self, Notifications};
+use crate::payments::{self, Payments};
 use crate::{App, http};
 
 /// Runs until asked to stop.
@@ -48,15 +52,34 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         shutdown: shutdown.clone(),
     };
     let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };
-    let inbox = Running::new(inbox, config.inbox, client, &registry)?;
-    let app = App { pool, monitor: inbox.monitor(), inbox_metrics: inbox.metrics() };
+    let inbox = Running::new(inbox, config.inbox.clone(), client.clone(), &registry)?;
+    let payments = payments(&config, &pool, &emails.wake, client, &registry)?;
+    let payments_monitor = payments.as_ref().map(Running::monitor);
+    let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };
     let router = http::router(app, HttpMetrics::register(&registry)?);
 
     let mut parts = Lifecycle::new(shutdown.clone());
     inbox.spawn(&mut parts, &readiness, &shutdown);
+    if let Some(payments) = payments {
+        payments.spawn_aside(&mut parts, &readiness, &shutdown);
+    }
     parts.spawn("emails", emails.run());
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "notify-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
+}
+
+/// The inbox of the payment events, if there is a stream of them.
+fn payments(
+    config: &RunConfig,
+    pool: &Pool,
+    email_wake: &Wake,
+    client: Client,
+    registry: &Registry,
+) -> prometheus::Result<Option<Running<Payments>>> {
+    let Some(stream) = &config.payments_stream else { return Ok(None) };
+    let handler = Payments { email_wake: email_wake.clone() };
+    let inbox = Inbox { pool: pool.clone(), source: Arc::new(payments::source(stream)), handler };
+    Ok(Some(Running::new(inbox, config.inbox.clone(), client, registry)?))
 }

@@ -31,6 +31,9 @@ pub const PAYMENT_DURABLE: &str = "payment-svc";
 /// The durable consumer of order-svc on the stream of the payments, and its name in the inbox.
 pub const ORDERS_DURABLE: &str = "order-svc";
 
+/// The durable consumer of notify-svc on the stream of the payments, and its name in the inbox.
+pub const NOTIFY_PAYMENTS_DURABLE: &str = "notify-svc-payments";
+
 /// The aggregate type of payments.
 pub const PAYMENT: &str = "payment";
 

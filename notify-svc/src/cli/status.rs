@@ -12,11 +12,12 @@ use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::operator::LookConfig;
 use runtime::operator::table::{fields, or_dash};
+use schema::names;
 use serde::Serialize;
 
 use crate::email::QUEUE;
-use crate::handler;
 use crate::store::notifications;
+use crate::{handler, payments};
 
 /// Settings of `status`.
 #[derive(Debug, Args)]
@@ -40,6 +41,9 @@ struct Status {
     problems: Vec<String>,
     parked_events: i64,
     dead_messages: i64,
+    /// Payment events that wait, as those of orders that are not known yet.
+    parked_payment_events: i64,
+    dead_payment_messages: i64,
     emails: Vec<Emails>,
     /// Pending emails that were tried, and are older than an hour.
     emails_overdue: i64,
@@ -75,7 +79,7 @@ struct Consumer {
 /// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = config.look.pool()?;
-    let source = handler::source();
+    let (source, paid) = (handler::source(), payments::source(names::PAYMENTS_STREAM));
     let queue = effect::sample(&pool, QUEUE).await.context("counting the emails")?;
     let sent = notifications::count_sent(&pool).await.context("counting the emails")?;
     let emails = [("pending", queue.pending), ("sent", sent), ("dead", queue.dead)];
@@ -85,6 +89,8 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         problems: Vec::new(),
         parked_events: inbox_parked::count(&pool, &source).await.context("counting the parked events")?,
         dead_messages: inbox_dead::count(&pool, &source).await.context("counting the dead messages")?,
+        parked_payment_events: inbox_parked::count(&pool, &paid).await.context("counting the parked events")?,
+        dead_payment_messages: inbox_dead::count(&pool, &paid).await.context("counting the dead messages")?,
         emails,
         emails_overdue: queue.overdue,
         position: inbox_position::show(&pool, &source).await.context("reading the position")?.map(|shown| Position {
@@ -106,6 +112,9 @@ fn problems(status: &Status, asks_broker: bool) -> Vec<String> {
     let mut problems = Vec::new();
     if status.dead_messages > 0 {
         problems.push(format!("{} messages are dead", status.dead_messages));
+    }
+    if status.dead_payment_messages > 0 {
+        problems.push(format!("{} messages about payments are dead", status.dead_payment_messages));
     }
     let dead = status.emails.iter().filter(|emails| emails.state == "dead" && emails.emails > 0);
     problems.extend(dead.map(|dead| format!("{} emails are dead", dead.emails)));
@@ -136,6 +145,10 @@ fn text(status: &Status) -> String {
     let names: Vec<_> = status.emails.iter().map(|emails| format!("emails {}", emails.state)).collect();
     let mut lines =
         vec![("parked events", status.parked_events.to_string()), ("dead messages", status.dead_messages.to_string())];
+    lines.extend([
+        ("payment parked", status.parked_payment_events.to_string()),
+        ("payment dead", status.dead_payment_messages.to_string()),
+    ]);
     lines.extend(names.iter().map(String::as_str).zip(status.emails.iter().map(|emails| emails.emails.to_string())));
     if let Some(position) = &status.position {
         lines.push(("read up to", position.floor.to_string()));

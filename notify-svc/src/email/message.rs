@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use effect::Effect;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use schema::event::EventType;
 use schema::ids::{NotificationId, OrderId};
 use serde::{Deserialize, Serialize};
 
 use super::send_error::SendError;
+use crate::notification::Topic;
 
 const TEXT: &str = include_str!("templates/order.txt");
 const HTML: &str = include_str!("templates/order.html");
@@ -70,7 +70,7 @@ pub(super) fn compose(email: &Email, from: &Mailbox) -> Result<Message, SendErro
 }
 
 fn message(email: &Email, from: &Mailbox) -> anyhow::Result<Message> {
-    let event_type: EventType = email.event_type.parse()?;
+    let topic: Topic = email.event_type.parse()?;
     let recipient = email.body.recipient.parse().context("parsing the recipient's address")?;
     let product = one_line(&email.body.product);
     let message = Message::builder()
@@ -78,25 +78,29 @@ fn message(email: &Email, from: &Mailbox) -> anyhow::Result<Message> {
         .date(SystemTime::from(email.created_at))
         .from(from.clone())
         .to(Mailbox::new(None, recipient))
-        .subject(subject(event_type, &product))
-        .multipart(parts(event_type, &product, email))?;
+        .subject(subject(topic, &product))
+        .multipart(parts(topic, &product, email))?;
     Ok(message)
 }
 
 /// A product that looks like an encoded word of RFC 2047 would be decoded by mail programs.
-fn subject(event_type: EventType, product: &str) -> String {
+fn subject(topic: Topic, product: &str) -> String {
     let product = product.replace("=?", "= ?");
-    match event_type {
-        EventType::OrderCreated => format!("Your order of {product}"),
-        EventType::OrderCancelled => format!("Your order of {product} was cancelled"),
+    match topic {
+        Topic::OrderCreated => format!("Your order of {product}"),
+        Topic::OrderCancelled => format!("Your order of {product} was cancelled"),
+        Topic::PaymentDeclined => format!("The payment of your order of {product} was declined"),
+        Topic::PaymentRefunded => format!("Your order of {product} was refunded"),
     }
 }
 
 /// Both parts say the same. The boundary is the notification's, because lettre's own would differ from repeat to repeat.
-fn parts(event_type: EventType, product: &str, email: &Email) -> MultiPart {
-    let opening = match event_type {
-        EventType::OrderCreated => "Thank you for your order.",
-        EventType::OrderCancelled => "Your order was cancelled.",
+fn parts(topic: Topic, product: &str, email: &Email) -> MultiPart {
+    let opening = match topic {
+        Topic::OrderCreated => "Thank you for your order.",
+        Topic::OrderCancelled => "Your order was cancelled.",
+        Topic::PaymentDeclined => "The payment of your order was declined. Nothing was charged.",
+        Topic::PaymentRefunded => "What you paid for your order was given back to you.",
     };
     let (quantity, order) = (email.body.quantity.to_string(), email.order_id.to_string());
     let values = [("opening", opening), ("quantity", &quantity), ("product", product), ("order", &order)];

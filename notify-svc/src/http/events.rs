@@ -19,7 +19,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(stats))
 }
 
-/// What was counted of the events, and what there is of the emails.
+/// The way of the order events, and that of the payment events.
+#[derive(Debug, Serialize, ToSchema)]
+struct Status {
+    #[serde(flatten)]
+    orders: EventsStatus,
+    /// Null if nobody listens to payments.
+    payments: Option<EventsStatus>,
+}
+
+/// What was counted of the order events, and what there is of the emails.
 #[derive(Debug, Serialize, ToSchema)]
 struct Stats {
     #[serde(flatten)]
@@ -60,10 +69,17 @@ impl IntoResponses for StatusProblems {
     path = "/api/events/status",
     operation_id = "notification_events_status",
     tag = "operations",
-    responses((status = 200, description = "The way of the events", body = EventsStatus), StatusProblems)
+    responses((status = 200, description = "The way of the events", body = Status), StatusProblems)
 )]
-async fn status(State(app): State<App>) -> Json<EventsStatus> {
-    Json(EventsStatus::of(&app.monitor).await)
+async fn status(State(app): State<App>) -> Json<Status> {
+    let payments = async {
+        match &app.payments_monitor {
+            Some(monitor) => Some(EventsStatus::of(monitor).await),
+            None => None,
+        }
+    };
+    let (orders, payments) = tokio::join!(EventsStatus::of(&app.monitor), payments);
+    Json(Status { orders, payments })
 }
 
 /// How many events and emails?

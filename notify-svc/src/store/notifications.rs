@@ -71,7 +71,7 @@ pub async fn insert(tx: &mut Transaction, notification: &NewNotification) -> sql
 pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
     let rows = notifications.iter().map(|new| {
         let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
-        Row(id, event_id, new.event_type.as_str(), order_id, &new.recipient, &new.product, new.quantity)
+        Row(id, event_id, new.topic.as_str(), order_id, &new.recipient, &new.product, new.quantity)
     });
     let inserted = sqlx::query!(
         "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
@@ -88,6 +88,35 @@ pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]
     .execute(&mut **tx)
     .await;
     Receipt::of(inserted)
+}
+
+/// Whom an order is for, and what was ordered.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    /// The customer's address.
+    pub recipient: String,
+    /// What was ordered.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+/// What the first notification of an order says about it; none before there is one. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn customer(tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<Option<Customer>> {
+    sqlx::query_as!(
+        Customer,
+        "SELECT recipient, product, quantity
+         FROM notifications
+         WHERE order_id = ?
+         ORDER BY id
+         LIMIT 1",
+        order_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Records that the transport took the email. Locks the notification.

@@ -21,6 +21,7 @@ mod metrics;
 mod ordering;
 mod outages;
 mod parking;
+mod paying;
 mod plans;
 mod poison;
 mod positions;

@@ -9,7 +9,7 @@ use crate::setting::Setting;
 #[tokio::test]
 async fn metrics_keep_their_names_and_labels() {
     let setting = Setting::new(Engine::MySql).await;
-    let service = setting.service().start().await;
+    let service = setting.service().env("PAYMENTS_STREAM", schema::names::PAYMENTS_STREAM).start().await;
     reqwest::get(service.url("/api/notifications?state=dead")).await.unwrap();
     let text = reqwest::get(service.admin_url("/metrics")).await.unwrap().text().await.unwrap();
     assert_series(&text, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/metrics.txt"));

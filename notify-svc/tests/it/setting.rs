@@ -68,6 +68,12 @@ impl Setting {
         self.jetstream().await.create_stream(stream_config()).await.unwrap();
     }
 
+    pub(crate) async fn create_payments_stream(&self) {
+        let subjects = names::PAYMENTS_STREAM_SUBJECTS.iter().map(|subject| (*subject).to_owned()).collect();
+        let config = stream::Config { name: names::PAYMENTS_STREAM.to_owned(), subjects, ..stream::Config::default() };
+        self.jetstream().await.create_stream(config).await.unwrap();
+    }
+
     /// The service, not started, writing emails into files.
     pub(crate) fn service(&self) -> Service {
         Service::new(Path::new(env!("CARGO_BIN_EXE_notify-svc")))

@@ -122,6 +122,7 @@ fn launch(plan: &Plan, settings: &Settings, service: Program) -> anyhow::Result<
             launch.env_default("STREAM_REPLICAS", plan.nats_ports.len().to_string())
         }
         Program::NotifySvc => consumer(launch)
+            .env_default("PAYMENTS_STREAM", names::PAYMENTS_STREAM)
             .env_default("EMAIL_TRANSPORT", "file")
             .env_default("EMAIL_DIR", plan.folder.join("mail"))
             .env_default("EMAIL_FROM", "orders@example.com"),

@@ -207,6 +207,7 @@ impl Evidence {
                             CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
                      FROM notifications AS n \
                      LEFT JOIN effect AS e ON e.id = n.id \
+                     WHERE n.event_type LIKE 'order.%' \
                      ORDER BY n.created_at, n.id";
         self.notifications = sqlx::query_as(query).fetch_all(&mut *notifications).await?;
         let query = "SELECT stream_seq, reason FROM inbox_dead ORDER BY id";

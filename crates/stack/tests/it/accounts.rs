@@ -180,7 +180,9 @@ const RELAY: [Right; 19] = [
     Subscribe("_INBOX.>"),
 ];
 
-const NOTIFY_SVC: [Right; 12] = [
+const NOTIFY_SVC: [Right; 14] = [
+    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS.order-svc"),
+    Publish("$JS.ACK.PAYMENTS.order-svc.1.1.1.1.0"),
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.STREAM.CREATE.ORDERS"),
@@ -195,7 +197,8 @@ const NOTIFY_SVC: [Right; 12] = [
     Subscribe("_INBOX.outbox-relay.>"),
 ];
 
-const OPERATOR: [Right; 15] = [
+const OPERATOR: [Right; 16] = [
+    Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.notify-svc-payments"),
     Publish("order.created"),
     Publish("outbox.wake.orders"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
