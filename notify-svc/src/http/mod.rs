@@ -8,9 +8,9 @@ mod notifications;
 
 use axum::Router;
 use axum::extract::FromRef;
+use runtime::http::api;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::problem::{self, Problem};
-use runtime::http::{api, health};
 use runtime::mysql::Pool;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -22,7 +22,7 @@ use crate::config::BODY_BYTES_MAX;
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
-        title = "notify-svc",
+        title = "notification-service",
         description = "Notifications, and how the events become them. Every error is an RFC 9457 problem with a `code` of a closed set.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
@@ -33,10 +33,7 @@ struct Document;
 
 /// All routes with their documentation.
 fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .merge(notifications::router())
-        .merge(events::router())
-        .merge(health::routes())
+    OpenApiRouter::with_openapi(Document::openapi()).merge(notifications::router()).merge(events::router())
 }
 
 /// All routes behind the middleware that every request passes.

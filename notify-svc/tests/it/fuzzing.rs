@@ -25,8 +25,13 @@ async fn a_schema_driven_fuzzer_finds_the_document_of_the_notifications_true() {
     }
     let service = setting.service().env("EMAIL_TRANSPORT", "log").start().await;
     let report = fuzz(&service, None).await;
-    for route in ["/api/notifications", "/api/notifications/{id}", "/api/events/status", "/api/events/stats", "/health"]
-    {
+    for route in [
+        "/api/notifications",
+        "/api/notifications/{id}",
+        "/api/events/status",
+        "/api/events/stats",
+        "/health/notification-service",
+    ] {
         let answers = format!(r#"http_requests_total{{method="GET",route="{route}",status="200"}}"#);
         let found = metric(&service, &answers).await;
         assert!(found > 0.0, "{route}: {report}");

@@ -13,9 +13,9 @@ mod orders;
 
 use axum::Router;
 use axum::extract::FromRef;
+use runtime::http::api;
 use runtime::http::metrics::HttpMetrics;
 use runtime::http::problem::{self, Problem};
-use runtime::http::{api, health};
 use runtime::mysql::Pool;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -27,7 +27,7 @@ use crate::config::BODY_BYTES_MAX;
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
-        title = "order-svc",
+        title = "order-service",
         description = "The ordering API. Every error is an RFC 9457 problem with a `code` of a closed set.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
@@ -43,7 +43,6 @@ fn api() -> OpenApiRouter<App> {
         .merge(order_list::router())
         .merge(order_events::router())
         .merge(events::router())
-        .merge(health::routes())
 }
 
 /// All routes behind the middleware that every request passes.

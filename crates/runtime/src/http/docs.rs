@@ -27,11 +27,6 @@ pub type Responses = BTreeMap<String, RefOr<Response>>;
 /// Adds to a service's document what holds for each of its operations.
 pub fn finish(mut document: OpenApi) -> OpenApi {
     document.servers = Some(vec![Server::new("/")]);
-    // Every service has this operation, and an id is its operation's alone.
-    let health = document.paths.paths.get_mut("/health").and_then(|item| item.get.as_mut());
-    if let Some(health) = health {
-        health.operation_id = Some(format!("{}_health", document.info.title.replace('-', "_")));
-    }
     let items = document.paths.paths.values_mut();
     let operations = items.flat_map(|item| [&mut item.get, &mut item.post]).flatten();
     for operation in operations {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRef, State};
+use axum::routing::get;
 use serde::Serialize;
 use sqlx::Connection;
 use utoipa::ToSchema;
@@ -24,13 +25,23 @@ struct Health {
     status: &'static str,
 }
 
-/// The route that every service has.
-pub fn routes<S>() -> OpenApiRouter<S>
+/// The route that every service has, at two paths: `/health`, and the documented one. The gateway answers `/health` itself
+/// and has the services' under their names.
+pub fn routes<S>(service: &str) -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Pool: FromRef<S>,
 {
-    OpenApiRouter::new().routes(routes!(health))
+    let documented = format!("/health/{service}");
+    let mut routes = OpenApiRouter::new().routes(routes!(health)).route(&documented, get(health));
+    let paths = &mut routes.get_openapi_mut().paths.paths;
+    if let Some(mut item) = paths.remove("/health") {
+        if let Some(operation) = &mut item.get {
+            operation.operation_id = Some(format!("{}_health", service.replace('-', "_")));
+        }
+        paths.insert(documented, item);
+    }
+    routes
 }
 
 /// Is the service well?

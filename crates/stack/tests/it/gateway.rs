@@ -127,12 +127,25 @@ async fn the_public_paths_reach_their_service_unchanged() {
         ("/api/notifications?order_id=1", "notify-svc GET /api/notifications?order_id=1 HTTP/1.1"),
         ("/docs/order-service/", "order-svc GET /docs/ HTTP/1.1"),
         ("/docs/notification-service/openapi.json", "notify-svc GET /docs/openapi.json HTTP/1.1"),
-        ("/health/order-service", "order-svc GET /health HTTP/1.1"),
-        ("/health/notification-service", "notify-svc GET /health HTTP/1.1"),
+        ("/health/order-service", "order-svc GET /health/order-service HTTP/1.1"),
+        ("/health/notification-service", "notify-svc GET /health/notification-service HTTP/1.1"),
     ];
     for (path, expected) in routes {
         assert_eq!(setup.get(path).await.0, 200, "{path}");
         assert_eq!(setup.seen().last().unwrap(), expected);
+    }
+}
+
+/// Swagger UI asks at these paths, from the gateway's own origin.
+#[tokio::test]
+async fn the_documents_paths_lead_to_the_service_that_they_describe() {
+    let setup = Setup::start().await;
+    for service in ["order-svc", "notify-svc", "payment-svc"] {
+        for path in services::documented_paths(service) {
+            let path = path.replace("{id}", "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10");
+            assert_eq!(setup.get(&path).await.0, 200, "{path}");
+            assert_eq!(setup.seen().last().unwrap(), &format!("{service} GET {path} HTTP/1.1"));
+        }
     }
 }
 

@@ -124,12 +124,19 @@ fn an_operation_id_names_one_operation_of_all_services() {
     assert_eq!(ids.len(), operations.len(), "{ids:?}");
 }
 
+/// The paths of a service's document.
+pub(super) fn documented_paths(service: &str) -> Vec<String> {
+    document(service)["paths"].as_object().unwrap().keys().cloned().collect()
+}
+
 /// What the documents of the services describe.
 fn operations() -> Vec<Value> {
-    let documents = ["order-svc", "notify-svc", "payment-svc"].map(|service| {
-        let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../{}/openapi.json"), service);
-        serde_json::from_str::<Value>(&std::fs::read_to_string(path).unwrap()).unwrap()
-    });
+    let documents = ["order-svc", "notify-svc", "payment-svc"].map(document);
     let items = documents.iter().flat_map(|document| document["paths"].as_object().unwrap().values());
     items.flat_map(|item| item.as_object().unwrap().values().cloned()).collect()
+}
+
+fn document(service: &str) -> Value {
+    let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../{}/openapi.json"), service);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
