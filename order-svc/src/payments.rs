@@ -19,7 +19,7 @@ use schema::names;
 use schema::payment::PaymentEvent;
 
 use crate::cancel;
-use crate::domain::{Order, PaymentState};
+use crate::domain::{Cancellation, Order, PaymentState};
 use crate::store::orders;
 
 /// The payment events on a stream.
@@ -82,10 +82,6 @@ impl Handler for Payments {
         }
         Ok(Applied::Done)
     }
-
-    fn committed(&self) {
-        self.outbox.hint();
-    }
 }
 
 impl Payments {
@@ -93,6 +89,10 @@ impl Payments {
     async fn cancel(&self, tx: &mut Transaction, order: Order) -> Result<(), TransactionError> {
         let Some(cause) = order.payment.cancels() else { return Ok(()) };
         let decide = |order: Order, version| order.cancel(Utc::now(), version, Some(cause));
-        cancel::write(tx, &self.outbox, order, decide).await.map(drop)
+        if let Cancellation::Cancelled(_, event) = cancel::write(tx, &self.outbox, order, decide).await? {
+            let outbox = self.outbox.clone();
+            tx.after_commit(move || outbox.committed(&event));
+        }
+        Ok(())
     }
 }

@@ -106,11 +106,6 @@ impl Outbox {
         self.wake.hint();
     }
 
-    /// As [`Outbox::committed`], where nobody knows which events a commit has appended: they are not counted.
-    pub fn hint(&self) {
-        self.wake.hint();
-    }
-
     /// What [`wake::run`] is run with.
     pub fn wake(&self) -> Wake {
         self.wake.clone()

@@ -177,6 +177,12 @@ both_engines! {
         assert_eq!(setting.appended(by_customer).await, [created, cancelled(Value::Null)]);
         let dead: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox_dead").fetch_one(&setting.pool).await.unwrap();
         assert_eq!(dead, 0);
+        // Since the restart, and after the COMMIT that shows.
+        eventually("the one cancellation is counted", async || {
+            let metrics = Answer::to(reqwest::Client::new().get(service.admin_url("/metrics"))).await.text;
+            metrics.contains("outbox_events_appended_total{event_type=\"order.cancelled\"} 1\n")
+        })
+        .await;
     }
 
     async fn an_order_is_placed_whether_or_not_anybody_tells_of_payments(engine: Engine) {

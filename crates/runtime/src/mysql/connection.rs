@@ -5,6 +5,7 @@
 //! statement the answer to the ping, and each one after it the answer to the one before
 //! (`a_health_check_that_is_given_up_shifts_no_answers`).
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,14 +81,25 @@ impl DerefMut for PooledConnection {
 }
 
 /// A transaction. Rolled back, at the price of its connection, when it is dropped.
-#[derive(Debug)]
-pub struct Transaction(PooledConnection);
+pub struct Transaction {
+    connection: PooledConnection,
+    follow_ups: Vec<FollowUp>,
+}
+
+/// What is done when a COMMIT was answered.
+type FollowUp = Box<dyn FnOnce() + Send + Sync>;
 
 impl Transaction {
     pub(super) async fn begin(connection: PooledConnection) -> sqlx::Result<Self> {
-        let mut transaction = Self(connection);
+        let mut transaction = Self { connection, follow_ups: Vec::new() };
         transaction.run("BEGIN").await?;
         Ok(transaction)
+    }
+
+    /// Has something done when the COMMIT was answered, such as counting what was written. It is not done after a rollback, and
+    /// may be lost: by a process that dies, or with the answer to the COMMIT.
+    pub fn after_commit(&mut self, follow_up: impl FnOnce() + Send + Sync + 'static) {
+        self.follow_ups.push(Box::new(follow_up));
     }
 
     /// Commits.
@@ -95,8 +107,11 @@ impl Transaction {
     /// # Errors
     /// As the database has it. Unless it says so itself, it may have committed.
     pub async fn commit(mut self) -> sqlx::Result<()> {
-        self.0.is_committing = true;
-        self.end("COMMIT").await
+        self.connection.is_committing = true;
+        let follow_ups = std::mem::take(&mut self.follow_ups);
+        self.end("COMMIT").await?;
+        follow_ups.into_iter().for_each(|follow_up| follow_up());
+        Ok(())
     }
 
     /// Rolls back, before anything else happens.
@@ -109,12 +124,18 @@ impl Transaction {
 
     async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
         self.run(statement).await?;
-        self.0.release();
+        self.connection.release();
         Ok(())
     }
 
     async fn run(&mut self, statement: &'static str) -> sqlx::Result<()> {
-        in_time(self.0.statement_time_max, self.0.execute(statement)).await.map(drop)
+        in_time(self.connection.statement_time_max, self.connection.execute(statement)).await.map(drop)
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 
@@ -122,12 +143,12 @@ impl Deref for Transaction {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        &self.0
+        &self.connection
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        &mut self.0
+        &mut self.connection
     }
 }
