@@ -8,32 +8,24 @@ mod notifications;
 
 use axum::Router;
 use axum::extract::FromRef;
-use runtime::http::api;
+use runtime::http::api::{self, About};
 use runtime::http::metrics::HttpMetrics;
-use runtime::http::problem::{self, Problem};
 use runtime::mysql::Pool;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
 use crate::config::BODY_BYTES_MAX;
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "notification-service",
-        description = "Notifications, and how the events become them. Every error is an RFC 9457 problem with a `code` of a closed set.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-    ),
-    tags((name = "notifications", description = "What customers are told"), (name = "operations", description = "For operators")),
-    components(schemas(Problem, problem::Violation))
-)]
-struct Document;
+const ABOUT: About = About {
+    service: "notification-service",
+    description: "Notifications, and how the events become them.",
+    tag: ("notifications", "What customers are told"),
+};
 
 /// All routes with their documentation.
 fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(notifications::router()).merge(events::router())
+    api::about(ABOUT).merge(notifications::router()).merge(events::router())
 }
 
 /// All routes behind the middleware that every request passes.

@@ -13,32 +13,21 @@ mod orders;
 
 use axum::Router;
 use axum::extract::FromRef;
-use runtime::http::api;
+use runtime::http::api::{self, About};
 use runtime::http::metrics::HttpMetrics;
-use runtime::http::problem::{self, Problem};
 use runtime::mysql::Pool;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
 use crate::config::BODY_BYTES_MAX;
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "order-service",
-        description = "The ordering API. Every error is an RFC 9457 problem with a `code` of a closed set.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-    ),
-    tags((name = "orders", description = "Orders of the shop"), (name = "operations", description = "For operators")),
-    components(schemas(Problem, problem::Violation))
-)]
-struct Document;
+const ABOUT: About =
+    About { service: "order-service", description: "The ordering API.", tag: ("orders", "Orders of the shop") };
 
 /// All routes with their documentation.
 fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    api::about(ABOUT)
         .merge(orders::router())
         .merge(order_list::router())
         .merge(order_events::router())

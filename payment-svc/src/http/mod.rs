@@ -8,32 +8,24 @@ mod payments;
 
 use axum::Router;
 use axum::extract::FromRef;
-use runtime::http::api;
+use runtime::http::api::{self, About};
 use runtime::http::metrics::HttpMetrics;
-use runtime::http::problem::{self, Problem};
 use runtime::mysql::Pool;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
 use crate::config::BODY_BYTES_MAX;
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "payment-service",
-        description = "Payments of orders, and how the events become them. Every error is an RFC 9457 problem with a `code` of a closed set.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-    ),
-    tags((name = "payments", description = "What was taken for orders, and given back"), (name = "operations", description = "For operators")),
-    components(schemas(Problem, problem::Violation))
-)]
-struct Document;
+const ABOUT: About = About {
+    service: "payment-service",
+    description: "Payments of orders, and how the events become them.",
+    tag: ("payments", "What was taken for orders, and given back"),
+};
 
 /// All routes with their documentation.
 fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(payments::router()).merge(events::router())
+    api::about(ABOUT).merge(payments::router()).merge(events::router())
 }
 
 /// All routes behind the middleware that every request passes.
