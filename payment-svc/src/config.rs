@@ -15,6 +15,7 @@ use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::PaymentVerb;
 use crate::provider::ProviderConfig;
 
 /// No route takes a body.
@@ -38,6 +39,9 @@ pub enum Verb {
     Migrate(MigrateConfig),
     /// Ask the process that runs here whether it is ready: exits 0 or 1.
     Health(HealthConfig),
+    /// List the payments that wait for a person, and decide about them.
+    #[command(subcommand)]
+    Payment(PaymentVerb),
     /// List the charges and refunds that need a person or wait, and decide about them.
     #[command(subcommand)]
     Effect(EffectVerb),
@@ -88,6 +92,7 @@ impl Validate for Config {
             Verb::Run(run) => run.validate(),
             Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
+            Verb::Payment(verb) => verb.look().validate(),
             Verb::Effect(verb) => verb.look().validate(),
             Verb::Inbox(verb) => verb.look().validate(),
         }

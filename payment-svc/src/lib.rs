@@ -5,6 +5,7 @@
 //! once. It is a library so that its parts can be tested one by one.
 
 pub mod advance;
+pub mod cli;
 pub mod config;
 pub mod handler;
 pub mod http;
@@ -12,6 +13,7 @@ pub mod payment;
 pub mod performer;
 pub mod provider;
 pub mod run;
+pub mod sampler;
 pub mod store;
 
 use inbox::consumer::Monitor;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use payment_svc::config::{Config, Verb};
-use payment_svc::{handler, run};
+use payment_svc::{cli, handler, run};
 use runtime::{health, migrate, telemetry};
 use schema::database::PAYMENTS;
 
@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
     let done = match config.verb {
         Verb::Migrate(config) => migrate::migrate(&config, async |tables| PAYMENTS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
+        Verb::Payment(verb) => cli::payment(verb).await,
         Verb::Effect(verb) => effect::cli::effect(verb).await,
         Verb::Inbox(verb) => match handler::for_verbs() {
             Ok(payments) => verb.run(handler::source(), payments).await,

@@ -2,14 +2,15 @@
 //! the payment's row.
 //!
 //! Money is taken at most once, because the charge is one effect with one intent at the provider; and none is kept for a
-//! cancelled order, because each way from a cancellation ends in `withdrawn`, `declined` or `refunded`.
+//! cancelled order, because each way from a cancellation ends in `withdrawn`, `declined` or `refunded`, or waits for a person in
+//! `refund_declined`.
 
 use schema::payment::PaymentEventType;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
+#[sqlx(rename_all = "snake_case")]
 pub enum State {
     /// To be charged.
     Due,
@@ -23,6 +24,8 @@ pub enum State {
     Withdrawn,
     /// The money was taken, and is to be given back.
     Refunding,
+    /// The money was taken, and the provider refuses to give it back: a person decides.
+    RefundDeclined,
     /// The money was given back.
     Refunded,
 }
@@ -40,7 +43,11 @@ pub enum Fact {
     Declined,
     /// The provider has not taken the money, and can't any more.
     NeverCharged,
-    /// The provider gave the money back.
+    /// The provider refused to give the money back.
+    RefundDeclined,
+    /// A person wants it asked once more.
+    RefundAgain,
+    /// The money was given back.
     Refunded,
 }
 
@@ -56,13 +63,14 @@ pub struct Step {
 }
 
 impl State {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Due,
         Self::Cancelling,
         Self::Authorized,
         Self::Declined,
         Self::Withdrawn,
         Self::Refunding,
+        Self::RefundDeclined,
         Self::Refunded,
     ];
 
@@ -80,6 +88,7 @@ impl State {
             Self::Declined => "declined",
             Self::Withdrawn => "withdrawn",
             Self::Refunding => "refunding",
+            Self::RefundDeclined => "refund_declined",
             Self::Refunded => "refunded",
         }
     }
@@ -98,7 +107,9 @@ impl State {
             }
             (Self::Cancelling, Fact::Charged) => Step::to(Self::Refunding).tell(Event::Authorized).refund(),
             (Self::Authorized, Fact::Cancelled | Fact::CancelledInTime) => Step::to(Self::Refunding).refund(),
-            (Self::Refunding, Fact::Refunded) => Step::to(Self::Refunded).tell(Event::Refunded),
+            (Self::Refunding, Fact::RefundDeclined) => Step::to(Self::RefundDeclined),
+            (Self::RefundDeclined, Fact::RefundAgain) => Step::to(Self::Refunding).refund(),
+            (Self::Refunding | Self::RefundDeclined, Fact::Refunded) => Step::to(Self::Refunded).tell(Event::Refunded),
             _ => return None,
         })
     }
@@ -122,17 +133,16 @@ impl Step {
 mod tests {
     use super::*;
 
-    const STATES: [State; 7] = [
-        State::Due,
-        State::Cancelling,
-        State::Authorized,
-        State::Declined,
-        State::Withdrawn,
-        State::Refunding,
-        State::Refunded,
+    const FACTS: [Fact; 8] = [
+        Fact::CancelledInTime,
+        Fact::Cancelled,
+        Fact::Charged,
+        Fact::Declined,
+        Fact::NeverCharged,
+        Fact::RefundDeclined,
+        Fact::RefundAgain,
+        Fact::Refunded,
     ];
-    const FACTS: [Fact; 6] =
-        [Fact::CancelledInTime, Fact::Cancelled, Fact::Charged, Fact::Declined, Fact::NeverCharged, Fact::Refunded];
 
     /// A fact, and what followed from it.
     type Way = Vec<(Fact, Option<Step>)>;
@@ -151,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_state_bears_every_fact_and_ends_stay_ends() {
-        for (state, fact) in STATES.into_iter().flat_map(|state| FACTS.map(|fact| (state, fact))) {
+        for (state, fact) in State::ALL.into_iter().flat_map(|state| FACTS.map(|fact| (state, fact))) {
             let step = state.step(fact);
             let is_end = matches!(state, State::Declined | State::Withdrawn | State::Refunded);
             assert!(!is_end || step.is_none(), "{state:?} {fact:?}: {step:?}");
@@ -169,13 +179,15 @@ mod tests {
             let told: Vec<_> = steps().filter_map(|step| step.event).collect();
             let expected: &[PaymentEventType] = match state {
                 State::Due | State::Cancelling | State::Withdrawn => &[],
-                State::Authorized | State::Refunding => &[PaymentEventType::Authorized],
+                State::Authorized | State::Refunding | State::RefundDeclined => &[PaymentEventType::Authorized],
                 State::Declined => &[PaymentEventType::Declined],
                 State::Refunded => &[PaymentEventType::Authorized, PaymentEventType::Refunded],
             };
             assert_eq!(told, expected, "{way:?}");
             let refunds = steps().filter(|step| step.refund).count();
-            assert_eq!(refunds, usize::from(matches!(state, State::Refunding | State::Refunded)), "{way:?}");
+            let asked_again = way.iter().filter(|(fact, step)| *fact == Fact::RefundAgain && step.is_some()).count();
+            let is_wanted = matches!(state, State::Refunding | State::RefundDeclined | State::Refunded);
+            assert_eq!(refunds, usize::from(is_wanted) + asked_again, "{way:?}");
         });
     }
 

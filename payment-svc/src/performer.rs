@@ -95,9 +95,11 @@ impl Performer {
     async fn charge(&self, effect: &Effect) -> Result<Answer, Fault> {
         let payment = self.payment(effect).await?;
         let intent = intent_of(&payment)?;
-        if payment.state == State::Cancelling {
-            let Some(intent) = intent else { return Ok(Answer::of(Fact::NeverCharged)) };
-            return Ok(self.provider.withdraw(&intent).await?.into());
+        match (payment.state, &intent) {
+            (State::Due, _) => {}
+            (State::Cancelling, Some(intent)) => return Ok(self.provider.withdraw(intent).await?.into()),
+            // It is at an end that somebody else has written: nothing is taken any more.
+            _ => return Ok(Answer::of(Fact::NeverCharged)),
         }
         let product = effect.body["product"].as_str().unwrap_or_default().to_owned();
         let charge = Charge {
@@ -135,7 +137,8 @@ impl Performer {
         match self.provider.refund(&refund, attempt).await? {
             RefundOutcome::Refunded { .. } => Ok(Answer::of(Fact::Refunded)),
             RefundOutcome::Declined(decline) => {
-                Err(Fault::Nonsense(format!("the refund is declined: {}: {}", decline.code, decline.message)))
+                tracing::error!(code = decline.code, "the provider gives no money back; see the verb `payment list`");
+                Ok(Answer { decline_reason: Some(decline.code), ..Answer::of(Fact::RefundDeclined) })
             }
         }
     }

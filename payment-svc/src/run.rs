@@ -22,6 +22,7 @@ use crate::config::RunConfig;
 use crate::handler::{self, Payments};
 use crate::performer::Performer;
 use crate::provider::Provider;
+use crate::sampler::Sampler;
 use crate::{App, http};
 
 /// An attempt looks up what there is, opens an intent and pays it, and reads and writes the database in between.
@@ -56,6 +57,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let app = App { pool: pool.clone(), monitor: inbox.monitor() };
     let router = http::router(app, HttpMetrics::register(&registry)?);
     let outbox_wake = outbox.wake();
+    let sampler = Sampler::register(&registry, pool.clone())?;
     let queue = Queue {
         pool: pool.clone(),
         name: QUEUE,
@@ -69,6 +71,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let mut parts = Lifecycle::new(shutdown.clone());
     inbox.spawn(&mut parts, &readiness, &shutdown);
     parts.spawn("provider", queue.run());
+    parts.spawn("sampler", sampler.run(shutdown.clone()));
     parts.spawn("wake", wake::run(client, names::PAYMENTS_WAKE_SUBJECT, outbox_wake, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);

@@ -7,6 +7,7 @@ GRANT SELECT ON prices TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON payments TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'payment_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'payment_svc'@'%';
+GRANT INSERT ON payment_action TO 'payment_svc'@'%';
 -- It owns the inbox. DELETE is for retention and for parked events that had their effect; a dead message stays, with what a
 -- person decided about it.
 GRANT SELECT, INSERT, DELETE ON inbox TO 'payment_svc'@'%';
@@ -41,6 +42,7 @@ GRANT SELECT ON prices TO 'payments_inspector'@'%';
 GRANT SELECT ON payments TO 'payments_inspector'@'%';
 GRANT SELECT ON effect TO 'payments_inspector'@'%';
 GRANT SELECT ON effect_action TO 'payments_inspector'@'%';
+GRANT SELECT ON payment_action TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox_parked TO 'payments_inspector'@'%';

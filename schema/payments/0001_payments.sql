@@ -21,14 +21,14 @@ CREATE TABLE payments (
     amount_minor   BIGINT UNSIGNED NOT NULL COMMENT 'in the currency''s minor unit, such as cents',
     currency       CHAR(3) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'ISO 4217, such as EUR',
     -- due: to be charged. cancelling: the order was cancelled while the charge was under way, and its outcome is waited for.
-    -- withdrawn: the order was cancelled before the charge was tried.
-    state          ENUM ('due', 'cancelling', 'authorized', 'declined', 'withdrawn', 'refunding', 'refunded') NOT NULL,
+    -- withdrawn: the order was cancelled before the charge was tried. refund_declined: the provider keeps the money; a person decides.
+    state          ENUM ('due', 'cancelling', 'authorized', 'declined', 'withdrawn', 'refunding', 'refund_declined', 'refunded') NOT NULL,
     version        INT UNSIGNED    NOT NULL DEFAULT 0 COMMENT 'of the last event appended for this payment; 0 before the first',
     charge_id      BINARY(16)      NOT NULL COMMENT 'the effect that takes the money',
-    refund_id      BINARY(16)      NULL COMMENT 'the effect that gives it back',
+    refund_id      BINARY(16)      NULL COMMENT 'the effect that gives it back; the last one',
     intent         VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL COMMENT 'the provider''s id of what can be paid once; recorded before money moves',
     provider_ref   VARCHAR(255)    NULL COMMENT 'the charge''s id at the provider',
-    decline_reason VARCHAR(64)     NULL COMMENT 'the provider''s',
+    decline_reason VARCHAR(64)     NULL COMMENT 'the provider''s, of a charge or a refund',
     created_at     DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     updated_at     DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     PRIMARY KEY (id),
@@ -36,6 +36,22 @@ CREATE TABLE payments (
     UNIQUE KEY order_id (order_id),
     -- how many are in which state
     KEY state_id (state, id)
+) ENGINE = InnoDB
+  DEFAULT CHARACTER SET = utf8mb4
+  COLLATE = utf8mb4_bin;
+
+-- What people decided about payments. Rows stay: they are the record.
+CREATE TABLE payment_action (
+    id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+    acted_at     DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
+    actor        VARCHAR(100)    NOT NULL,
+    action       ENUM ('refund', 'settle as charged', 'settle as never charged', 'settle as refunded') NOT NULL,
+    payment_id   BINARY(16)      NOT NULL,
+    state_before VARCHAR(20)     NOT NULL COMMENT 'the payment''s, until then',
+    reason       VARCHAR(1000)   NOT NULL,
+    PRIMARY KEY (id),
+    -- all about one payment: WHERE payment_id = ? ORDER BY id
+    KEY payment (payment_id, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -3,8 +3,8 @@
 import { eventName, millis, money } from "./format.js";
 
 /** What becomes of a payment no more by itself. */
-const PAYMENT_ENDS = ["authorized", "declined", "withdrawn", "refunded"];
-const CHARGED = ["authorized", "refunding", "refunded"];
+const PAYMENT_ENDS = ["authorized", "declined", "withdrawn", "refund_declined", "refunded"];
+const CHARGED = ["authorized", "refunding", "refund_declined", "refunded"];
 
 /** { milestones, entries, isSettled } of an order, its events, notifications and payments. */
 export function story({ order, events, notifications, payments }) {
@@ -81,10 +81,11 @@ function entriesOfPayment(payment) {
     withdrawn: ["Payment withdrawn", "The order was cancelled before anything was taken."],
     refunded: ["Refunded", `${amount} given back.`],
     refunding: ["Refund under way", `${amount} are being given back.`],
+    refund_declined: ["Refund declined", `${payment.decline_reason}; a person decides.`],
     cancelling: ["Payment being cancelled", null],
     due: ["Paid", `${amount} are due; the provider is being asked.`],
   };
   const [what, detail] = ends[payment.state] ?? [payment.state, null];
   const isOver = PAYMENT_ENDS.includes(payment.state);
-  return [asked, entry(what, isOver ? payment.updated_at : null, detail, payment.state === "declined" ? "failed" : "done")];
+  return [asked, entry(what, isOver ? payment.updated_at : null, detail, ["declined", "refund_declined"].includes(payment.state) ? "failed" : "done")];
 }

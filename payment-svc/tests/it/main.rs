@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
 mod asked;
+mod deciding;
 mod killing;
+mod shop;
 mod stand_in;
 mod stripe;
 mod stripe_faults;

@@ -20,5 +20,7 @@ pub const UNREACHABLE: &str = "test-unreachable";
 pub const INVALID: &str = "test-invalid";
 /// The money is taken and can't be given back.
 pub const REFUND_DECLINED: &str = "test-refund-declined";
+/// The money is taken, and given back after five seconds.
+pub const REFUND_SLOW: &str = "test-refund-slow";
 /// The money is taken and given back, and the answer to that is lost at first.
 pub const REFUND_LOST: &str = "test-refund-lost";

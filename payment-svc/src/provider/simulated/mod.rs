@@ -18,7 +18,7 @@ use books::{Books, Intent, Outcome};
 
 pub use books::{LedgerEntry, ledger};
 
-/// [`magic::SLOW`].
+/// [`magic::SLOW`] and [`magic::REFUND_SLOW`].
 const SLOW: Duration = Duration::from_secs(5);
 
 /// The simulator answers within this time.
@@ -100,6 +100,9 @@ impl Simulated {
         if !matches!(self.find(id).await?, Standing::Charged { .. }) {
             let (code, message) = ("charge_missing".to_owned(), "nothing was charged".to_owned());
             return Err(ProviderError::Invalid { code, message });
+        }
+        if product == magic::REFUND_SLOW {
+            tokio::time::sleep(SLOW).await;
         }
         let outcome = match product.as_str() {
             magic::REFUND_DECLINED => Outcome::Declined(Decline::new("refund_declined", "The simulated bank said no.")),

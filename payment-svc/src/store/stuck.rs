@@ -1,0 +1,118 @@
+//! Payments that wait for a person, and `payment_action`, the record of what people decided about them.
+
+use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Transaction};
+use runtime::operator::decision::By;
+use schema::ids::{EffectId, OrderId, PaymentId};
+use serde::Serialize;
+
+use super::payments::Payment;
+use crate::payment::State;
+
+/// Where counting stops.
+const COUNT_MAX: u32 = 10_000;
+
+/// A payment that nothing is tried for any more, though it is at no end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stuck {
+    /// The payment.
+    pub id: PaymentId,
+    /// The order that it pays.
+    pub order_id: OrderId,
+    /// Where it stands.
+    pub state: State,
+    /// In the currency's minor unit.
+    pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Its last charge or refund.
+    pub effect_id: EffectId,
+    /// `charge` or `refund`.
+    pub effect: String,
+    /// What became of that, such as `dead`.
+    pub effect_state: String,
+    /// Whether the money may have moved.
+    pub is_unknown: bool,
+    /// What the provider said last.
+    pub reason: Option<String>,
+    /// Since when it stands so.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Those of them above an id, by id. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn list(pool: &Pool, after: PaymentId, lines_max: u32) -> sqlx::Result<Vec<Stuck>> {
+    sqlx::query_as!(
+        Stuck,
+        r#"SELECT p.id AS "id: PaymentId", p.order_id AS "order_id: OrderId", p.state AS "state: State", p.amount_minor,
+                  p.currency, e.id AS "effect_id: EffectId", e.kind AS effect, e.state AS effect_state,
+                  e.is_unknown AS "is_unknown: bool", COALESCE(e.last_error, p.decline_reason) AS reason,
+                  p.updated_at AS "updated_at: DateTime<Utc>"
+           FROM payments AS p
+           JOIN effect AS e ON e.id = COALESCE(p.refund_id, p.charge_id)
+           WHERE p.id > ?
+             AND (p.state = 'refund_declined'
+                  OR p.state IN ('due', 'cancelling', 'refunding') AND e.state IN ('dead', 'discarded'))
+           ORDER BY p.id
+           LIMIT ?"#,
+        after,
+        lines_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// How many there are, each kind up to 10,000: from the effects that are given up to their payments, by the indexes of the
+/// states. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn count(pool: &Pool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM payments WHERE state = 'refund_declined' LIMIT ?) AS declined)
+                + (SELECT COUNT(*)
+                   FROM (SELECT 1
+                         FROM effect AS e FORCE INDEX (state_id)
+                         JOIN payments AS p ON p.id = UNHEX(REPLACE(e.subject, '-', ''))
+                         WHERE e.state IN ('dead', 'discarded') AND p.state IN ('due', 'cancelling', 'refunding')
+                         LIMIT ?) AS given_up) AS "stuck!: i64""#,
+        COUNT_MAX,
+        COUNT_MAX,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// What was last asked of the provider for a payment: its refund, or else its charge. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn last_effect(tx: &mut Transaction, id: PaymentId) -> sqlx::Result<EffectId> {
+    let found = sqlx::query!(
+        r#"SELECT charge_id AS "charge_id: EffectId", refund_id AS "refund_id: EffectId" FROM payments WHERE id = ?"#,
+        id,
+    );
+    let found = found.fetch_one(&mut **tx).await?;
+    Ok(found.refund_id.unwrap_or(found.charge_id))
+}
+
+/// Records a decision about a payment whose row is locked.
+///
+/// # Errors
+/// Any fault.
+pub async fn record(tx: &mut Transaction, by: By<'_>, action: &str, payment: &Payment) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO payment_action (actor, action, payment_id, state_before, reason)
+         VALUES (?, ?, ?, ?, ?)",
+        by.actor,
+        action,
+        payment.id,
+        payment.state.as_str(),
+        by.reason,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
