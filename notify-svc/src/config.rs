@@ -35,7 +35,7 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema and exit. Needs an administrator's DATABASE_URL.
     Migrate(MigrateConfig),
-    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
     /// Show what waits, what is dead, and how the emails are. Exits 4 if a person should act: messages or emails are dead, or
     /// the broker, if it is asked, knows no consumer; 1 if the database does not answer.

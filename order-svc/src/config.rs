@@ -39,7 +39,7 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema, then exit.
     Migrate(MigrateConfig),
-    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
     /// See [`InboxVerb`]; about the payment events.
     #[command(flatten)]

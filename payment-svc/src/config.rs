@@ -37,7 +37,7 @@ pub enum Verb {
     Run(Box<RunConfig>),
     /// Bring the database to the newest schema, then exit.
     Migrate(MigrateConfig),
-    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
     /// List the payments that wait for a person, and decide about them.
     #[command(subcommand)]

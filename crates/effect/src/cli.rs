@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use runtime::exit::NotFound;
 use runtime::mysql::Transaction;
 use runtime::operator::decision::{self, DecisionConfig};
 use runtime::operator::table::{Table, fields, or_dash};
@@ -21,7 +22,7 @@ use crate::store::action::{self, Action, Line, State, Verb};
 pub enum EffectVerb {
     /// List those that are dead, and those that wait, each with what the last attempt said.
     List(ListConfig),
-    /// Show one, with all that people decided about it; exits 1 if there is none.
+    /// Show one, with all that people decided about it; exits 3 if there is none.
     Show(ShowConfig),
     /// Have effects tried again from now on, with all their attempts: dead or discarded ones, or ones that wait. All or none.
     Requeue(RequeueConfig),
@@ -189,7 +190,7 @@ async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let found = action::by_ids(&mut tx, &[id]).await.context("reading effect")?.pop();
     let body = action::body(&mut tx, id).await.context("reading effect")?;
-    let (effect, body) = found.zip(body).with_context(|| format!("no effect has the id {id}"))?;
+    let (effect, body) = found.zip(body).ok_or_else(|| NotFound(format!("no effect has the id {id}")))?;
     let actions = action::actions(&mut tx, id).await.context("reading effect_action")?;
     tx.rollback().await.context("ending the transaction")?;
     config.look.print(&Whole { effect, body, actions }, text)?;

@@ -20,17 +20,15 @@ use clap::{Arg, Command, Parser};
 
 use crate::telemetry::{LogFormat, chain};
 use crate::terminal::{complain, one_line};
+use crate::{exit, manual};
 
-pub use crate::misconfigured::{EXIT_CONFIG, Misconfigured};
-
-/// Exit status of a verb that has seen that something is wrong with what it was asked about.
-pub const EXIT_UNHEALTHY: u8 = 4;
+pub use crate::exit::{EXIT_CONFIG, EXIT_UNHEALTHY, Misconfigured};
 
 /// How a process ends after what it was asked to do: an error goes to standard error in one line.
 pub fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
         complain(&format!("error: {}", chain(error.as_ref())));
-        if error.is::<Misconfigured>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+        exit::status(&error)
     })
 }
 
@@ -64,15 +62,19 @@ pub trait Validate {
 /// Reads the command line and the environment.
 ///
 /// # Errors
-/// The status to exit with: success for `--help` and `--version`, else [`EXIT_CONFIG`], after saying why.
+/// The status to exit with: success for what is answered here, such as `--help`, else [`EXIT_CONFIG`], after saying why.
 pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     let refuse = |reason: String| {
         complain(&format!("error: {reason}"));
         ExitCode::from(EXIT_CONFIG)
     };
     let words: Vec<OsString> = env::args_os().skip(1).collect();
-    let (command, unread) = with_secret_files(C::command(), Some(&words));
-    let parsed = command.try_get_matches().and_then(|matches| C::from_arg_matches(&matches));
+    let (command, unread) = with_secret_files(manual::with_manual(C::command()), Some(&words));
+    let matches = command.clone().try_get_matches();
+    if let Some(answered) = matches.as_ref().ok().and_then(|matches| manual::answer(command, matches)) {
+        return Err(answered);
+    }
+    let parsed = matches.and_then(|matches| C::from_arg_matches(&matches));
     let is_question = |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if let Some(reason) = unread.filter(|_| !parsed.as_ref().is_err_and(is_question)) {
         return Err(refuse(reason));

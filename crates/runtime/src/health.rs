@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::exit::EXIT_UNHEALTHY;
+use crate::terminal::complain;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_BYTES_MAX: u64 = 4096;
@@ -21,10 +24,10 @@ pub struct HealthConfig {
     pub admin_addr: SocketAddr,
 }
 
-/// Success if `/readyz` answers 200.
+/// Success if `/readyz` answers 200; else it is told what it answered, and the status is that of something unhealthy.
 ///
 /// # Errors
-/// What it answered instead, or that it did not within 3 seconds.
+/// If it did not answer within 3 seconds.
 pub async fn health(config: &HealthConfig) -> anyhow::Result<ExitCode> {
     let place = config.admin_addr;
     let asking = timeout(ANSWERS_WITHIN, ask(place)).await;
@@ -32,7 +35,8 @@ pub async fn health(config: &HealthConfig) -> anyhow::Result<ExitCode> {
     let answer = answer.with_context(|| format!("asking {place}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.split(' ').nth(1) != Some("200") {
-        bail!("{place} is not ready: {}", body.trim().replace('\n', ", "));
+        complain(&format!("error: {place} is not ready: {}", body.trim().replace('\n', ", ")));
+        return Ok(ExitCode::from(EXIT_UNHEALTHY));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,10 +68,9 @@ mod tests {
         let router = http::admin::router(Registry::new(), readiness);
         let server = tokio::spawn(http::server::serve(listener, router, stop.clone()));
 
-        let error = health(&config).await.unwrap_err().to_string();
-        assert!(error.ends_with("is not ready: waiting for mysql"), "{error}");
+        assert_eq!(health(&config).await.unwrap(), ExitCode::from(EXIT_UNHEALTHY));
         latch.set();
-        health(&config).await.unwrap();
+        assert_eq!(health(&config).await.unwrap(), ExitCode::SUCCESS);
         stop.cancel();
         server.await.unwrap().unwrap();
         assert!(health(&config).await.is_err());

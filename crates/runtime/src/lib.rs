@@ -5,11 +5,12 @@
 pub mod config;
 pub mod connection_metrics;
 pub mod counters;
+pub mod exit;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+pub mod manual;
 pub mod migrate;
-mod misconfigured;
 pub mod mysql;
 pub mod nats;
 pub mod operator;

@@ -1,9 +1,12 @@
 //! What people read on a terminal: texts of others can't break a line there, steer the terminal or hide what they are.
 //!
 //! Everything that a verb prints goes through [`print()`], what others wrote through [`one_line`] before, and each error through
-//! [`crate::config::exit`]: a holder's name, a reason, a header or a broker's answer is whatever somebody wrote.
+//! [`crate::config::exit`]: a holder's name, a reason, a header or a broker's answer is whatever somebody wrote. Colours are for
+//! people at a terminal who did not set `NO_COLOR`.
 
-use std::io::{self, ErrorKind, Write};
+mod config;
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -16,12 +19,62 @@ const COMPLAINT_CHARS_MAX: usize = 4000;
 /// # Errors
 /// If it can't be made JSON, or can't be written, as when the disk is full.
 pub fn print<T: Serialize>(answer: &T, is_json: bool, text: impl FnOnce(&T) -> String) -> io::Result<()> {
-    let text = if is_json { json(&serde_json::to_string(answer)?) + "\n" } else { lines(&text(answer)) };
     let mut output = io::stdout().lock();
+    let text = match is_json {
+        true => json(&serde_json::to_string(answer)?) + "\n",
+        false => painted(&lines(&text(answer)), output.is_terminal() && !config::no_color()),
+    };
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
+}
+
+/// What needs a person, in red where there are colours.
+#[must_use]
+pub fn bad(text: &str) -> String {
+    format!("{BAD}{text}{END}")
+}
+
+/// What is as it should be, in green where there are colours.
+#[must_use]
+pub fn good(text: &str) -> String {
+    format!("{GOOD}{text}{END}")
+}
+
+/// Clears the screen, if there is one, before an answer takes the place of the last.
+///
+/// # Errors
+/// If it can't be written.
+pub fn clear() -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    if output.is_terminal() { output.write_all(b"\x1b[H\x1b[2J") } else { Ok(()) }
+}
+
+/// Where colours begin and end in a text that is not printed yet. What others wrote can have them too: it may choose its colour,
+/// and nothing else.
+const BAD: char = '\u{e000}';
+const GOOD: char = '\u{e001}';
+const END: char = '\u{e002}';
+
+fn painted(text: &str, has_colours: bool) -> String {
+    let (mut painted, mut is_open) = (String::with_capacity(text.len()), false);
+    for c in text.chars() {
+        // No colour goes on into the next line.
+        if is_open && matches!(c, END | '\n') {
+            painted.push_str("\x1b[0m");
+            is_open = false;
+        }
+        match c {
+            BAD | GOOD if has_colours => {
+                painted.push_str(if c == BAD { "\x1b[1;31m" } else { "\x1b[32m" });
+                is_open = true;
+            }
+            BAD | GOOD | END => {}
+            _ => painted.push(c),
+        }
+    }
+    painted
 }
 
 /// Prints one line on standard error, where it is told why a process ends: all that a text of others says, but no more than
@@ -79,6 +132,14 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_those_who_want_them_and_end_with_their_line() {
+        let text = format!("{}, {}\n{BAD}b\nc\n", bad("a"), good("b"));
+        assert_eq!(painted(&text, false), "a, b\nb\nc\n");
+        let coloured = "\x1b[1;31ma\x1b[0m, \x1b[32mb\x1b[0m\n\x1b[1;31mb\x1b[0m\nc\n";
+        assert_eq!(painted(&text, true), coloured);
+    }
 
     #[test]
     fn a_text_of_others_stays_in_its_line_and_shows_what_it_is() {

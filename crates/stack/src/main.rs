@@ -4,7 +4,9 @@ mod command;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use runtime::exit::{self, EXIT_CONFIG};
+use runtime::manual;
 use stack::home::Home;
 
 /// Runs the pipeline on this machine, and tests it. `make help` lists the usual ways to call it.
@@ -36,12 +38,23 @@ enum Verb {
 /// On one thread, because the kernel ends the children of a thread that ends.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.verb).await {
-        Ok(code) => code,
-        Err(error) => {
+    let command = manual::with_manual(Cli::command());
+    let parsed = command.clone().try_get_matches().and_then(|matches| {
+        if let Some(answered) = manual::answer(command, &matches) {
+            return Ok(Err(answered));
+        }
+        Cli::from_arg_matches(&matches).map(Ok)
+    });
+    match parsed {
+        Ok(Ok(cli)) => run(cli.verb).await.unwrap_or_else(|error| {
             eprintln!("stack: {error:#}");
-            ExitCode::FAILURE
+            exit::status(&error)
+        }),
+        Ok(Err(answered)) => answered,
+        Err(error) => {
+            // Nothing useful is left to do if it can't be said.
+            error.print().ok();
+            if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS }
         }
     }
 }

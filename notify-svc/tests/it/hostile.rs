@@ -33,7 +33,7 @@ async fn a_reader_who_leaves_is_no_fault_and_an_answer_that_can_not_be_written_i
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     let output = verb_command(&setting, &["message", "show", "1"]).stderr(writer).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "nobody hears why");
+    assert_eq!(output.status.code(), Some(3), "nobody hears why");
 }
 
 #[tokio::test]
@@ -71,16 +71,16 @@ async fn what_a_verb_refuses_is_told_in_one_line_that_fits_on_a_screen() {
         (&["message", "discard", "--error", "x", "--reason", "x"], 64),
         (&["gap", "skip", &huge, "--through", "1", "--reason", "x"], 64),
         (&["gap", "skip", &nobody, "--through", "0", "--reason", "x"], 64),
-        (&["gap", "skip", &nobody, "--through", "1", "--reason", "x"], 1),
+        (&["gap", "skip", &nobody, "--through", "1", "--reason", "x"], 2),
         (&["stream", "reread", "--since", &huge, "--reason", "x"], 64),
         (&["email", &huge], 64),
         (&[&huge], 64),
         (&["email", "list", &format!("--{huge}")], 64),
-        (&["message", "show", "18446744073709551615"], 1),
-        (&["message", "requeue", "18446744073709551615", "--reason", "x"], 1),
-        (&["email", "show", &nobody], 1),
-        (&["email", "discard", &nobody, "--reason", "x"], 1),
-        (&["inbox", "show", &nobody], 1),
+        (&["message", "show", "18446744073709551615"], 3),
+        (&["message", "requeue", "18446744073709551615", "--reason", "x"], 2),
+        (&["email", "show", &nobody], 3),
+        (&["email", "discard", &nobody, "--reason", "x"], 2),
+        (&["inbox", "show", &nobody], 3),
     ] {
         let output = verb_command(&setting, arguments).output().unwrap();
         let said = text(&output.stderr) + &text(&output.stdout);

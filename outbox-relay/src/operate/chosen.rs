@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context;
+use runtime::exit::{NotFound, Refused};
 use uuid::Uuid;
 
 use crate::store::outbox_operator::ChosenRow;
@@ -19,12 +19,11 @@ pub fn each_once(named: &[Uuid]) -> Vec<Uuid> {
 pub fn check_chosen(named: &[Uuid], chosen: &[ChosenRow], states: &[&str]) -> anyhow::Result<()> {
     for id in named {
         let row = chosen.iter().find(|row| row.event_id == *id);
-        let row = row.with_context(|| format!("there is no event {id} in the outbox; nothing was changed"))?;
-        let expected = states.join(" or ");
+        let missing = || NotFound(format!("there is no event {id} in the outbox; nothing was changed"));
+        let (row, expected) = (row.ok_or_else(missing)?, states.join(" or "));
         anyhow::ensure!(
             states.contains(&row.state.as_str()),
-            "event {id} is {}, not {expected}; nothing was changed",
-            row.state
+            Refused(format!("event {id} is {}, not {expected}; nothing was changed", row.state))
         );
     }
     Ok(())
@@ -33,4 +32,9 @@ pub fn check_chosen(named: &[Uuid], chosen: &[ChosenRow], states: &[&str]) -> an
 /// The ids as one text, for the record.
 pub fn scope_of(chosen: &[ChosenRow]) -> String {
     chosen.iter().map(|row| row.event_id.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Why a verb rolled back what it had done.
+pub fn changed_meanwhile() -> Refused {
+    Refused("somebody else changed one of the events; nothing was changed".to_owned())
 }

@@ -16,6 +16,7 @@ use super::replay::ReplayConfig;
 use super::requeue::RequeueConfig;
 use super::resume::ResumeConfig;
 use super::show::ShowConfig;
+use super::status::StatusConfig;
 use super::{check, discard, forget_stream, list, pause, purge, replay, requeue, resume, show};
 use crate::config::RunConfig;
 use runtime::operator::LookConfig;
@@ -34,12 +35,12 @@ pub struct Config {
 pub enum Command {
     /// Drain the outbox until SIGTERM. Several may run: one is active, the others stand by.
     Run(Box<RunConfig>),
-    /// Ask the process that runs here whether it is ready: exits 0 or 1.
+    /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
     /// Show the backlog, the dead events, which relay is active and up to where the stream is proven. Exits 4 if a person
     /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
     /// answer.
-    Status(LookConfig),
+    Status(StatusConfig),
     /// Find events, and decide about them.
     #[command(subcommand)]
     Event(EventVerb),
@@ -138,7 +139,7 @@ impl Validate for Config {
         match &self.command {
             Command::Run(config) => config.validate(),
             Command::Health(_) => Ok(()),
-            Command::Status(look)
+            Command::Status(StatusConfig { look, .. })
             | Command::Event(EventVerb::List(ListConfig { look, .. }) | EventVerb::Show(ShowConfig { look, .. }))
             | Command::Subject(SubjectVerb::List(look)) => look.validate(),
             Command::Event(

@@ -10,11 +10,12 @@ use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::chosen::{check_chosen, each_once, scope_of};
+use super::chosen::{changed_meanwhile, check_chosen, each_once, scope_of};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_operator::{self, ChosenRow};
 use crate::store::{discarded, outbox_held};
 use crate::subject;
+use runtime::exit::Refused;
 use runtime::operator::ActConfig;
 
 /// Settings of `discard`.
@@ -64,7 +65,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     for row in &with {
         let subject = config.subject.as_deref().unwrap_or(&row.subject);
         let hint = "name one with --subject; nothing was changed";
-        subject::check(subject).map_err(|fault| anyhow::anyhow!("event {}: {fault}: {hint}", row.event_id))?;
+        subject::check(subject).map_err(|fault| Refused(format!("event {}: {fault}: {hint}", row.event_id)))?;
     }
 
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
@@ -72,10 +73,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     let tombstones =
         outbox_operator::make_tombstones(&mut tx, &seqs, config.subject.as_deref()).await.context("discarding")?;
     let planned = seqs.len() as u64;
-    anyhow::ensure!(
-        (recorded, tombstones) == (planned, planned),
-        "somebody else changed one of the events; nothing was changed"
-    );
+    anyhow::ensure!((recorded, tombstones) == (planned, planned), changed_meanwhile());
     let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
     let without: Vec<u64> = without.iter().map(|row| row.seq).collect();
     outbox_operator::remove_tombstones(&mut tx, &without).await.context("removing")?;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::store::action::{self, Action, Verb};
 use crate::store::{lease, relay_stream};
+use runtime::exit::{NotFound, Refused};
 use runtime::operator::ActConfig;
 
 /// Settings of `forget-stream`.
@@ -40,10 +41,13 @@ pub async fn forget_stream(config: ForgetStreamConfig) -> anyhow::Result<ExitCod
     let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     anyhow::ensure!(
         lease.is_none_or(|lease| !lease.is_alive),
-        "a relay is active and would remember its stream again: stop all relays first; nothing was changed"
+        Refused(
+            "a relay is active and would remember its stream again: stop all relays first; nothing was changed"
+                .to_owned()
+        )
     );
     let known = relay_stream::look(&pool).await.context("reading relay_stream")?;
-    anyhow::ensure!(known.created_at.is_some(), "no stream is remembered; nothing was changed");
+    anyhow::ensure!(known.created_at.is_some(), NotFound("no stream is remembered; nothing was changed".to_owned()));
     let scope = known.stream.as_deref().unwrap_or("a stream that no name was kept of");
     let entry = Action { actor: &act.actor, verb: Verb::ForgetStream, scope, reason: Some(&config.reason), events: 0 };
     let mut tx = pool.begin().await.context("connecting to the database")?;

@@ -10,6 +10,7 @@ use crate::store;
 use crate::store::action::{self, Action, Verb};
 use crate::store::pause::PauseRow;
 use crate::subject::{self, Pattern};
+use runtime::exit::Refused;
 use runtime::operator::table::Table;
 use runtime::operator::time;
 use runtime::operator::{ActConfig, LookConfig};
@@ -39,7 +40,7 @@ pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow:
     let mut tx = pool.begin().await.context("connecting to the database")?;
     match store::pause::add(&mut tx, pattern, &reason, &act.actor).await {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            anyhow::bail!("{pattern} is paused already")
+            anyhow::bail!(Refused(format!("{pattern} is paused already")))
         }
         result => result.context("writing outbox_pause")?,
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
+use runtime::exit::Refused;
 use runtime::mysql::Pool;
 use runtime::nats::{self, NatsConfig};
 use schema::aggregate::AggregateId;
@@ -118,7 +119,10 @@ async fn chosen(pool: &Pool, config: &ReplayConfig) -> anyhow::Result<Option<Vec
     let events = each_once(&config.events);
     let seqs = outbox_replay::by_ids(pool, &events).await.context("reading the outbox")?;
     let (found, named) = (seqs.len(), events.len());
-    anyhow::ensure!(found == named, "only {found} of the {named} events are published; none was published again");
+    anyhow::ensure!(
+        found == named,
+        Refused(format!("only {found} of the {named} events are published; none was published again"))
+    );
     Ok(Some(seqs))
 }
 

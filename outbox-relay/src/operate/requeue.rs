@@ -7,11 +7,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use runtime::exit;
 use runtime::mysql::Transaction;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::chosen::{check_chosen, each_once, scope_of};
+use super::chosen::{changed_meanwhile, check_chosen, each_once, scope_of};
 use crate::event::Event;
 use crate::limits::SENSIBLE_BYTES_MAX;
 use crate::store::action::{self, Action, Verb};
@@ -101,13 +102,13 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let refused = refused(&mut tx, &seqs).await?;
     if let Some(Refused { event, reason }) = refused.first().filter(|_| !config.dead) {
-        anyhow::bail!("event {event} would be dead again: {reason}; nothing was changed");
+        anyhow::bail!(exit::Refused(format!("event {event} would be dead again: {reason}; nothing was changed")));
     }
     let mut chosen = chosen;
     chosen.retain(|row| refused.iter().all(|refused| refused.event != row.event_id));
     let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
     let requeued = outbox_operator::requeue(&mut tx, &seqs).await.context("requeueing")?;
-    anyhow::ensure!(requeued == seqs.len() as u64, "somebody else changed one of the events; nothing was changed");
+    anyhow::ensure!(requeued == seqs.len() as u64, changed_meanwhile());
     let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
     let scope = scope_of(&chosen);
     let entry = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };

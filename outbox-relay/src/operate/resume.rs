@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::store;
 use crate::store::action::{self, Action, Verb};
+use runtime::exit::NotFound;
 use runtime::operator::ActConfig;
 
 /// Settings of `resume`.
@@ -18,7 +19,7 @@ pub struct ResumeConfig {
     #[command(flatten)]
     pub act: ActConfig,
 
-    /// The pattern as it was paused; `outbox-relay subject pause` shows them.
+    /// The pattern as it was paused; `outbox-relay subject list` shows them.
     pub pattern: String,
 }
 
@@ -32,7 +33,10 @@ pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
     let pool = act.look.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let was_paused = store::pause::remove(&mut tx, pattern).await.context("writing outbox_pause")?;
-    anyhow::ensure!(was_paused, "{pattern} is not paused; `outbox-relay subject pause` shows what is");
+    anyhow::ensure!(
+        was_paused,
+        NotFound(format!("{pattern} is not paused; `outbox-relay subject list` shows what is"))
+    );
     let entry = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
     action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;

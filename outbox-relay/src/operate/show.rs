@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use runtime::exit::NotFound;
 use runtime::terminal::one_line;
 use serde::Serialize;
 use uuid::Uuid;
@@ -42,7 +43,10 @@ pub async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
     let event = outbox_view::show(&pool, config.event).await.context("reading the outbox")?;
     let discarded = discarded::of_event(&pool, config.event).await.context("reading outbox_discarded")?;
     let id = config.event;
-    anyhow::ensure!(event.is_some() || !discarded.is_empty(), "there is no event {id}: never written, or purged");
+    anyhow::ensure!(
+        event.is_some() || !discarded.is_empty(),
+        NotFound(format!("there is no event {id}: never written, or purged"))
+    );
     config.look.print(&Shown { event, discarded }, text)?;
     Ok(ExitCode::SUCCESS)
 }

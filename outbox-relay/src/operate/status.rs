@@ -2,12 +2,15 @@
 //! paused, and up to where the stream is proven; and, as its exit status, whether a person should act.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use runtime::config::EXIT_UNHEALTHY;
+use runtime::config::{EXIT_UNHEALTHY, duration};
+use runtime::mysql::Pool;
 use runtime::operator::LookConfig;
-use runtime::terminal::one_line;
+use runtime::telemetry::chain;
+use runtime::terminal::{self, bad, good, one_line};
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
 
@@ -87,17 +90,52 @@ struct StateStatus {
     oldest_seconds: Option<f64>,
 }
 
-/// Prints the status.
+/// Settings of `status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusConfig {
+    #[command(flatten)]
+    pub look: LookConfig,
+
+    /// Print it again and again until Ctrl-C, after so long each; a database that is away is waited for. With --json, one line each.
+    #[arg(long, value_name = "PAUSE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration)]
+    pub watch: Option<Duration>,
+}
+
+/// Prints the status, once or until Ctrl-C. The exit status is about what was printed last.
 ///
 /// # Errors
 /// If the database can't be read.
-pub async fn status(look: LookConfig) -> anyhow::Result<ExitCode> {
+pub async fn status(StatusConfig { look, watch }: StatusConfig) -> anyhow::Result<ExitCode> {
     let pool = look.pool()?;
-    let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
+    let Some(pause) = watch else { return print(&look, read(&pool).await?) };
+    let mut last = Ok(ExitCode::SUCCESS);
+    loop {
+        let read = tokio::select! { read = read(&pool) => read, _ = tokio::signal::ctrl_c() => return last };
+        if !look.json {
+            terminal::clear().context("writing the answer")?;
+        }
+        last = match read {
+            Ok(status) => Ok(print(&look, status)?),
+            Err(error) => {
+                terminal::complain(&format!("error: {}", chain(error.as_ref())));
+                Err(error)
+            }
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, _ = tokio::signal::ctrl_c() => return last }
+    }
+}
+
+fn print(look: &LookConfig, status: Status) -> anyhow::Result<ExitCode> {
+    look.print(&status, table)?;
+    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
+}
+
+async fn read(pool: &Pool) -> anyhow::Result<Status> {
+    let lease = lease::look(pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
     // A relay that died can't say that it is over.
     let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
-    let stream = relay_stream::look(&pool).await.context("reading relay_stream")?;
+    let stream = relay_stream::look(pool).await.context("reading relay_stream")?;
     let mut status = Status {
         problems: Vec::new(),
         relay: RelayStatus {
@@ -108,17 +146,16 @@ pub async fn status(look: LookConfig) -> anyhow::Result<ExitCode> {
             outage_since,
         },
         stream: stream.into(),
-        paused: pause::list(&pool).await.context("reading outbox_pause")?,
+        paused: pause::list(pool).await.context("reading outbox_pause")?,
         outbox: Vec::new(),
     };
     for state in State::ALL {
-        let count = outbox_count::count(&pool, state).await.context("counting outbox events")?;
+        let count = outbox_count::count(pool, state).await.context("counting outbox events")?;
         let state = state.as_str();
         status.outbox.push(StateStatus { state, events: count.events, oldest_seconds: count.oldest_seconds });
     }
     status.problems = problems(&status);
-    look.print(&status, table)?;
-    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
+    Ok(status)
 }
 
 fn problems(status: &Status) -> Vec<String> {
@@ -146,10 +183,10 @@ fn problems(status: &Status) -> Vec<String> {
 
 fn table(status: &Status) -> String {
     let holder = status.relay.holder.as_deref().map_or("nobody".to_owned(), one_line);
-    let active = if status.relay.is_active { "active" } else { "NOT ACTIVE" };
+    let active = if status.relay.is_active { good("active") } else { bad("NOT ACTIVE") };
     let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
     if let Some((outage, since)) = status.relay.outage.as_ref().zip(status.relay.outage_since) {
-        table.push_str(&format!("broker    TAKES NO EVENTS since {}: {}\n", said(since), one_line(outage)));
+        table.push_str(&format!("broker    {} since {}: {}\n", bad("TAKES NO EVENTS"), said(since), one_line(outage)));
     }
     table.push_str(&stream_lines(&status.stream));
     for PauseRow { pattern, reason, paused_by, paused_at } in &status.paused {
@@ -161,7 +198,7 @@ fn table(status: &Status) -> String {
         let oldest = state.oldest_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
         table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state, state.events));
     }
-    table.extend(status.problems.iter().map(|problem| format!("\nproblem   {problem}")));
+    table.extend(status.problems.iter().map(|problem| format!("\nproblem   {}", bad(problem))));
     if !status.problems.is_empty() {
         table.push('\n');
     }

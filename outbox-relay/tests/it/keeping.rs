@@ -166,7 +166,7 @@ both_engines! {
         assert_eq!(world.messages().await.len(), 12);
         assert_eq!(world.count("published").await, 4);
         let unpublished = world.verb(&["event", "replay", &Uuid::now_v7().to_string()]);
-        assert_eq!(unpublished.code, Some(1), "{unpublished:?}");
+        assert_eq!(unpublished.code, Some(2), "{unpublished:?}");
     }
 }
 

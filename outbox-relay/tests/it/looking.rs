@@ -53,7 +53,7 @@ both_engines! {
         let text = world.verb(&["event", "show", &event.to_string()]).said;
         assert!(text.contains("published") && text.contains("\"version\""), "{text}");
         let missing = world.verb(&["event", "show", &Uuid::now_v7().to_string()]);
-        assert_eq!((missing.code, missing.complained.contains("there is no event")), (Some(1), true), "{missing:?}");
+        assert_eq!((missing.code, missing.complained.contains("there is no event")), (Some(3), true), "{missing:?}");
     }
 }
 

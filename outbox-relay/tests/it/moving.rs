@@ -36,7 +36,7 @@ both_engines! {
         let events = world.published(5).await;
         eventually("it has looked", async || world.last_seq().await == 5).await;
         let early = world.verb(&["stream", "forget", "--reason", "moving"]);
-        assert_eq!((early.code, early.complained.contains("a relay is active")), (Some(1), true), "{early:?}");
+        assert_eq!((early.code, early.complained.contains("a relay is active")), (Some(2), true), "{early:?}");
         assert!(relay.terminate().await.success());
 
         let old = world.point_to(Nats::start().await);

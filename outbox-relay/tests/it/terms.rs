@@ -188,7 +188,7 @@ both_engines! {
         until(&world, faulty, "dead").await;
         until(&world, fixed, "dead").await;
         let refused = world.verb(&["event", "requeue", &faulty.to_string()]);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.complained.contains("wildcard") && refused.complained.contains("nothing was changed"), "{refused:?}");
         let fix = "UPDATE outbox SET subject = 'order.created' WHERE event_id = ?";
         sqlx::query(fix).bind(fixed).execute(&world.pool).await.unwrap();

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use effect::cli::{EffectVerb, effect};
+use runtime::exit::EXIT_REFUSED;
 use stack::both_engines;
 use stack::testing::Engine;
 
@@ -47,7 +48,7 @@ both_engines! {
         }
         service.until(fails, "done").await;
         assert_eq!(service.conclusions(fails).await, 1);
-        assert_eq!(verb(&service, &["requeue", &id]).await, ExitCode::FAILURE, "it is done");
+        assert_eq!(verb(&service, &["requeue", &id]).await, ExitCode::from(EXIT_REFUSED), "it is done");
         assert_eq!(actions(&service).await, [("ada".to_owned(), "requeue".to_owned(), "it fails".to_owned())]);
         running.stop().await;
     }

@@ -22,7 +22,7 @@ use crate::store::inbox_parked;
 pub enum GapVerb {
     /// List the events that are parked, because an earlier version of their aggregate is missing; the longest waiting first.
     List(ListConfig),
-    /// Let an aggregate go on without versions that never came; exits 1 if that is refused.
+    /// Let an aggregate go on without versions that never came; exits 2 if that is refused.
     Skip(SkipConfig),
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use runtime::exit::NotFound;
 use runtime::operator::decision::{DecisionConfig, decided};
 use runtime::operator::progress::Progress;
 use runtime::operator::table::{Table, fields, or_dash};
@@ -23,10 +24,10 @@ pub enum MessageVerb {
     List(ListConfig),
     /// Show one whole: subject, headers, body and reason.
     Show(ShowConfig),
-    /// Process some again, now, as if they had just come: parked if an earlier version is missing. Exits 1 if one of them still
+    /// Process some again, now, as if they had just come: parked if an earlier version is missing. Exits 2 if one of them still
     /// can't be processed; that one stays dead.
     Requeue(DecideConfig),
-    /// Give some up. If one was a version of an aggregate, the later versions no longer wait for it. Exits 1 if one was
+    /// Give some up. If one was a version of an aggregate, the later versions no longer wait for it. Exits 2 if one was
     /// refused.
     Discard(DecideConfig),
 }
@@ -173,7 +174,7 @@ fn table(lines: &[DeadLine]) -> String {
 async fn show<H: Handler>(ShowConfig { id, look }: ShowConfig, inbox: &Inbox<H>) -> anyhow::Result<ExitCode> {
     let found = inbox_dead::show(&inbox.pool, &inbox.source, id).await.context("reading inbox_dead")?;
     let Dead { message, reason, dead_at, resolution, note, whole } =
-        found.with_context(|| format!("no dead message has the id {id}"))?;
+        found.ok_or_else(|| NotFound(format!("no dead message has the id {id}")))?;
     let whole = Whole {
         id,
         stream_sequence: message.stream_sequence,

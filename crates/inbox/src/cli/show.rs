@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use runtime::exit::NotFound;
 use runtime::operator::table::{fields, or_dash};
 use runtime::operator::{LookConfig, time};
 use schema::aggregate::AggregateId;
@@ -18,7 +19,7 @@ use crate::store::inbox;
 /// What to do with the inbox.
 #[derive(Debug, Subcommand)]
 pub enum ShowVerb {
-    /// Tell whether an event has had its effect; exits 1 if it has not.
+    /// Tell whether an event has had its effect; exits 3 if it has not.
     Show(ShowConfig),
 }
 
@@ -60,8 +61,9 @@ pub(super) async fn show<H: Handler>(
     inbox: &Inbox<H>,
 ) -> anyhow::Result<ExitCode> {
     let row = inbox::show(&inbox.pool, &inbox.source, EventId(event_id)).await.context("reading the inbox")?;
-    let row =
-        row.with_context(|| format!("event {event_id} has had no effect here, or so long ago that its row is purged"))?;
+    let row = row.ok_or_else(|| {
+        NotFound(format!("event {event_id} has had no effect here, or so long ago that its row is purged"))
+    })?;
     let row = Row {
         event_id,
         event_type: row.event_type,

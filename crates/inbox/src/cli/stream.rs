@@ -19,7 +19,7 @@ use crate::{consumer, position};
 /// What to do with the stream.
 #[derive(Debug, Subcommand)]
 pub enum StreamVerb {
-    /// Have a part of the stream read again; what had its effect has none again. Exits 1 if nothing was read yet.
+    /// Have a part of the stream read again; what had its effect has none again. Exits 2 if nothing was read yet.
     Reread(RereadConfig),
 }
 

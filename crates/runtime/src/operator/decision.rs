@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{ActConfig, LookConfig};
 use crate::config;
+use crate::exit::EXIT_REFUSED;
 
 /// Settings of a verb that decides.
 #[derive(Clone, Debug, Args)]
@@ -40,7 +41,7 @@ impl DecisionConfig {
     }
 }
 
-/// A decision that was refused is exit 1.
+/// The status of a verb whose answer says that a decision was refused, if it was.
 pub fn decided(is_carried_out: bool) -> ExitCode {
-    if is_carried_out { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_carried_out { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) }
 }

@@ -31,4 +31,5 @@ mod sessions;
 mod stopping;
 mod tls;
 mod up;
+mod verbs;
 mod verdict;
