@@ -23,10 +23,12 @@ async fn main() -> ExitCode {
         Verb::Email(verb) => effect::cli::effect(verb).await,
         Verb::Inbox(verb) => verb.run(handler::source(), Notifications::default()).await,
         Verb::Payments(verb) => verb.run(payments::source(names::PAYMENTS_STREAM), Payments::default()).await,
-        Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
-            Ok(()) => run::run(*config).await,
-            Err(misconfigured) => Err(misconfigured.into()),
-        },
+        Verb::Run(config) => {
+            match telemetry::init(env!("CARGO_PKG_NAME"), config.process.log_format, &config.process.log_filter) {
+                Ok(()) => run::run(*config).await,
+                Err(misconfigured) => Err(misconfigured.into()),
+            }
+        }
     };
     runtime::config::exit(done)
 }

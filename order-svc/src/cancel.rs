@@ -37,7 +37,7 @@ pub enum Cancelled {
 ///
 /// # Errors
 /// [`TransactionError`], after a few attempts if trying again was of use.
-#[tracing::instrument(name = "order.cancel", skip_all, fields(aggregate.id = %id))]
+#[tracing::instrument(name = "order.cancel", skip_all, fields(aggregate.id = %id, otel.kind))]
 pub async fn cancel(
     app: &App,
     id: OrderId,

@@ -17,10 +17,12 @@ async fn main() -> ExitCode {
         Verb::Migrate(config) => migrate::migrate(&config, async |tables| ORDERS.migrate(tables).await).await,
         Verb::Health(config) => health::health(&config).await,
         Verb::Inbox(verb) => payments::verb(*verb).await,
-        Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
-            Ok(()) => run::run(*config).await,
-            Err(misconfigured) => Err(misconfigured.into()),
-        },
+        Verb::Run(config) => {
+            match telemetry::init(env!("CARGO_PKG_NAME"), config.process.log_format, &config.process.log_filter) {
+                Ok(()) => run::run(*config).await,
+                Err(misconfigured) => Err(misconfigured.into()),
+            }
+        }
     };
     runtime::config::exit(done)
 }

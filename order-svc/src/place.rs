@@ -59,7 +59,7 @@ enum Attempted {
 ///
 /// # Errors
 /// [`TransactionError`], after a few attempts if trying again was of use.
-#[tracing::instrument(name = "order.place", level = "debug", skip_all, fields(aggregate.id))]
+#[tracing::instrument(name = "order.place", level = "debug", skip_all, fields(aggregate.id, otel.kind))]
 pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionError> {
     let Request { new, key, traceparent } = request;
     let (order, event) = Order::place(OrderId::generate(), new, Utc::now());

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::DateTime;
+use runtime::telemetry::trace::TraceParent;
 use schema::envelope::{Envelope, is_reserved_header};
 use schema::ids::EventId;
-use schema::names::{TOMBSTONE, TOMBSTONE_HEADER};
+use schema::names::{TOMBSTONE, TOMBSTONE_HEADER, TRACEPARENT_HEADER};
 
 use crate::reason::reason;
 use crate::store::column::{HEADERS_BYTES_MAX, moment};
@@ -121,6 +122,11 @@ impl Event {
     /// What a settle of it names.
     pub fn key(&self) -> Key {
         Key { seq: self.seq, event_id: self.envelope.event_id.0 }
+    }
+
+    /// The trace that its writer put it into.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.headers.get(TRACEPARENT_HEADER).and_then(|value| TraceParent::parse(value))
     }
 
     /// See [`msg_id`].

@@ -30,10 +30,12 @@ async fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let result = match config.command {
-        Command::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
-            Ok(()) => operate::run::run(config).await,
-            Err(misconfigured) => Err(misconfigured.into()),
-        },
+        Command::Run(config) => {
+            match telemetry::init(env!("CARGO_PKG_NAME"), config.process.log_format, &config.process.log_filter) {
+                Ok(()) => operate::run::run(config).await,
+                Err(misconfigured) => Err(misconfigured.into()),
+            }
+        }
         Command::Health(config) => health::health(&config).await,
         Command::Status(config) => operate::status::status(config).await,
         Command::Event(verb) => verb.run().await,

@@ -22,10 +22,12 @@ async fn main() -> ExitCode {
             Ok(payments) => verb.run(handler::source(), payments).await,
             Err(error) => Err(error),
         },
-        Verb::Run(config) => match telemetry::init(config.process.log_format, &config.process.log_filter) {
-            Ok(()) => run::run(*config).await,
-            Err(misconfigured) => Err(misconfigured.into()),
-        },
+        Verb::Run(config) => {
+            match telemetry::init(env!("CARGO_PKG_NAME"), config.process.log_format, &config.process.log_filter) {
+                Ok(()) => run::run(*config).await,
+                Err(misconfigured) => Err(misconfigured.into()),
+            }
+        }
     };
     runtime::config::exit(done)
 }

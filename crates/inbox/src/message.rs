@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::EventId;
 use schema::{envelope, names};
 use serde::Serialize;
@@ -57,6 +58,11 @@ impl Message {
     /// A header's first value, by its exact name.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
+    }
+
+    /// The trace that it was made in.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.header(names::TRACEPARENT_HEADER).and_then(TraceParent::parse)
     }
 
     /// What the writer called it, at most 255 characters: its event id, or else the id by which the broker deduplicates.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use runtime::mysql::Receipt;
+use runtime::telemetry::trace::{KeyValue, SpanKind, Step, TraceParent};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use schema::names;
@@ -37,52 +39,61 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// The event as part of a trace.
+    /// The event as part of a trace: of the span that is open here, or of the client's if nothing is traced.
     #[must_use]
-    pub fn traced(self, traceparent: Option<TraceParent>) -> Self {
-        Self { traceparent, ..self }
+    pub fn traced(self, client: Option<TraceParent>) -> Self {
+        Self { traceparent: TraceParent::current().or(client), ..self }
+    }
+}
+
+/// An event on its way into the table. If spans are exported it is a span: all that becomes of the event later, in whichever
+/// program, is below it, for it is what the row's `traceparent` names.
+#[derive(Debug)]
+pub(crate) struct Append<'a> {
+    pub(crate) event: &'a NewEvent,
+    step: Option<Step>,
+}
+
+impl<'a> Append<'a> {
+    pub(crate) fn begin(event: &'a NewEvent) -> Self {
+        // What makes a message is its producer, by OpenTelemetry's conventions; who publishes it is a client of the broker.
+        let step = Step::begin(SpanKind::Producer, event.traceparent.as_ref(), None, || {
+            let attributes = vec![
+                KeyValue::new("messaging.system", "nats"),
+                KeyValue::new("messaging.operation.type", "create"),
+                KeyValue::new("messaging.operation.name", "append"),
+                KeyValue::new("messaging.destination.name", event.event_type.to_string()),
+                KeyValue::new("messaging.message.id", event.id.to_string()),
+            ];
+            (format!("append {}", event.event_type), attributes)
+        });
+        Self { event, step }
     }
 
     /// The headers that the event brings along, beside those that the envelope makes of its columns.
     pub(crate) fn headers(&self) -> sqlx::Result<Option<String>> {
-        let Some(traceparent) = &self.traceparent else { return Ok(None) };
+        let appended = self.step.as_ref().and_then(Step::traceparent);
+        let Some(traceparent) = appended.as_ref().or(self.event.traceparent.as_ref()) else { return Ok(None) };
         let headers = BTreeMap::from([(names::TRACEPARENT_HEADER, traceparent.as_str())]);
         serde_json::to_string(&headers).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
     }
 
     /// Refuses what may take more bytes as a message than the broker takes: payload, own headers and envelope.
     pub(crate) fn check_size(&self, limit: EventBytesMax) -> Result<(), TransactionError> {
-        let bytes = self.payload.len() + self.headers()?.map_or(0, |headers| headers.len()) + ENVELOPE_BYTES_MAX;
+        let headers = self.headers()?.map_or(0, |headers| headers.len());
+        let bytes = self.event.payload.len() + headers + ENVELOPE_BYTES_MAX;
         if bytes > limit.get() { Err(TransactionError::EventTooLarge { bytes, limit }) } else { Ok(()) }
     }
-}
 
-/// A well-formed `traceparent` of W3C Trace Context. It ends up in a message header, so nothing else passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent(String);
-
-impl TraceParent {
-    /// Reads a header's value; `None` if it is malformed, which by the specification means to go on without it.
-    pub fn parse(value: &str) -> Option<Self> {
-        let fields: Vec<_> = value.split('-').collect();
-        let [version, trace_id, parent_id, flags] = fields[..] else { return None };
-        let well_formed = is_hex(version, 2)
-            && version != "ff"
-            && is_hex(trace_id, 32)
-            && is_hex(parent_id, 16)
-            && is_hex(flags, 2)
-            && [trace_id, parent_id].iter().all(|id| id.bytes().any(|byte| byte != b'0'));
-        well_formed.then(|| Self(value.to_owned()))
+    /// Ends the span.
+    pub(crate) fn end(&self, appended: &Result<Receipt, TransactionError>) {
+        match (&self.step, appended) {
+            (Some(step), Ok(Receipt::First)) => step.end(KeyValue::new("outbox.receipt", "first")),
+            (Some(step), Ok(Receipt::Duplicate)) => step.end(KeyValue::new("outbox.receipt", "duplicate")),
+            (Some(step), Err(error)) => step.fail(error.to_string()),
+            (None, _) => {}
+        }
     }
-
-    /// The header's value.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -108,28 +119,5 @@ mod tests {
             + line("Nats-Batch-Commit", "1");
         let total = "NATS/1.0\r\n\r\n".len() + headers + dedup_id + batch;
         assert!(total <= ENVELOPE_BYTES_MAX, "{total}");
-    }
-
-    #[test]
-    fn a_well_formed_traceparent_is_kept() {
-        let value = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(TraceParent::parse(value).unwrap().as_str(), value);
-    }
-
-    #[test]
-    fn a_malformed_traceparent_is_ignored() {
-        let malformed = [
-            "",
-            "00",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0\n",
-        ];
-        for value in malformed {
-            assert_eq!(TraceParent::parse(value), None, "{value:?}");
-        }
     }
 }

@@ -21,10 +21,12 @@ use prometheus::Registry;
 use runtime::mysql::Receipt;
 
 pub use config::{EventBytesMax, OutboxConfig};
-pub use event::{NewEvent, TraceParent};
+pub use event::NewEvent;
+pub use runtime::telemetry::trace::TraceParent;
 pub use store::outbox::{StoredEvent, story, versions_after};
 pub use transaction::{OpenTransaction, TransactionError};
 
+use event::Append;
 use metrics::Metrics;
 use transaction::Attempts;
 use wake::Wake;
@@ -61,18 +63,24 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`Outbox::append`]: roll back then, some of them may be appended.
-    #[tracing::instrument(name = "outbox.append", level = "debug", skip_all, fields(events = events.len()))]
     pub async fn append_all(
         &self,
         tx: &mut impl OpenTransaction,
         events: &[&NewEvent],
     ) -> Result<Receipt, TransactionError> {
-        for event in events {
-            event.check_size(self.event_bytes_max)?;
+        let appends: Vec<_> = events.iter().map(|event| Append::begin(event)).collect();
+        let appended = self.insert(tx, &appends).await;
+        appends.iter().for_each(|append| append.end(&appended));
+        appended
+    }
+
+    async fn insert(&self, tx: &mut impl OpenTransaction, appends: &[Append<'_>]) -> Result<Receipt, TransactionError> {
+        for append in appends {
+            append.check_size(self.event_bytes_max)?;
         }
-        let receipt = store::outbox::insert(tx.connection(), events).await?;
-        if let (Receipt::Duplicate, Some(first)) = (receipt, events.first())
-            && !store::outbox::exists(tx.connection(), first.id).await?
+        let receipt = store::outbox::insert(tx.connection(), appends).await?;
+        if let (Receipt::Duplicate, Some(first)) = (receipt, appends.first())
+            && !store::outbox::exists(tx.connection(), first.event.id).await?
         {
             return Err(TransactionError::VersionTaken);
         }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{EXIT_CONFIG, Misconfigured};
 use crate::http;
 use crate::readiness::Readiness;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, trace};
 
 /// The parts of this process.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Lifecycle {
     /// Waits for SIGTERM, SIGINT or the crash of a part, then for all parts, at most `grace` after the stop began.
     pub async fn run(mut self, grace: Duration) -> ExitCode {
         let shutdown = self.shutdown.clone();
-        let mut stop = Stop::OnRequest;
+        let (mut stop, mut is_overdue) = (Stop::OnRequest, false);
         let mut overdue = std::pin::pin!(overdue(shutdown.clone(), grace));
         loop {
             tokio::select! {
@@ -76,13 +76,17 @@ impl Lifecycle {
                 () = &mut overdue => {
                     let stuck: Vec<_> = self.names.values().collect();
                     tracing::error!(?stuck, ?grace, "parts did not stop within the grace");
-                    stop = Stop::AfterCrash;
+                    (stop, is_overdue) = (Stop::AfterCrash, true);
                     break;
                 }
             }
         }
         self.signals.abort();
         self.gone.cancel();
+        if !is_overdue {
+            // The last spans, as far as the grace allows.
+            tokio::select! { () = trace::flush() => {}, () = &mut overdue => {} }
+        }
         match stop {
             Stop::OnRequest => {
                 tracing::info!("stopped");

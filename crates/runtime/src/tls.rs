@@ -4,12 +4,15 @@
 //! Who connects to MySQL or NATS reads them again for each connection: a renewed certificate needs no restart.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use async_nats::rustls::RootCertStore;
+use anyhow::Context;
+use async_nats::rustls::crypto::ring::default_provider;
 use async_nats::rustls::crypto::ring::sign::any_supported_type;
 use async_nats::rustls::pki_types::pem::{self, PemObject};
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use async_nats::rustls::{ClientConfig, RootCertStore};
 
 /// Path of a file with certificates in PEM; clap's `value_parser`.
 ///
@@ -35,6 +38,27 @@ pub fn private_key(path: &str) -> Result<PathBuf, String> {
     let key = PrivateKeyDer::from_pem_file(path).map_err(|error| describe(&error, "private key"))?;
     any_supported_type(&key).map_err(|_| lacks("private key"))?;
     Ok(path.into())
+}
+
+/// How a client of HTTP speaks TLS: it trusts the authorities in a file, or else the system's.
+///
+/// # Errors
+/// If the file can't be used.
+pub fn client(authorities: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Some(path) => {
+            for certificate in CertificateDer::pem_file_iter(path).with_context(|| path.display().to_string())? {
+                roots.add(certificate.with_context(|| path.display().to_string())?)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Whether what is said to a host stays on this machine.

@@ -23,6 +23,7 @@ mod queue;
 pub mod replayer;
 pub mod stored;
 mod tail;
+mod traced;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -195,7 +196,7 @@ impl Publisher {
 
     /// Publishes a batch given in `seq` order. Stops where the tenure ends or the broker is away, and after many refusals in a
     /// row: what is left is for the next claim, as is what waits for an event that was not stored.
-    pub async fn publish(&self, events: Vec<Event>, tenure: &Tenure) -> Report {
+    async fn publish_all(&self, events: Vec<Event>, tenure: &Tenure) -> Report {
         let mut report = Report { asked: events.len(), ..Report::default() };
         let mut queue = Queue::new(events);
         let (mut singly, mut fruitless) = (0, 0);

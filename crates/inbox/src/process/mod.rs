@@ -67,8 +67,12 @@ impl<H: Handler> Inbox<H> {
     /// Messages that were read together, in stream order, none with an outcome yet.
     pub fn batch(&self, reading: Uuid, messages: impl IntoIterator<Item = Message>) -> Batch<H::Effect> {
         let entry = |message| {
-            let content = self.read(&message);
-            Entry::new(message, content)
+            let step = work::step(&message, &self.source);
+            let content = match &step {
+                Some(step) => step.within(|| self.read(&message)),
+                None => self.read(&message),
+            };
+            Entry::new(message, content).traced(step)
         };
         Batch { reading, entries: messages.into_iter().map(entry).collect() }
     }

@@ -2,12 +2,13 @@
 
 use std::sync::OnceLock;
 
-use schema::names;
+use runtime::telemetry::trace::{self, KeyValue, SpanKind, Step};
 use uuid::Uuid;
 
 use crate::event::{Content, Work};
 use crate::message::Message;
 use crate::outcome::Outcome;
+use crate::source::Source;
 
 /// Messages that were read together, in stream order.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Entry<E> {
     /// What it holds.
     pub(super) content: Content<E>,
     outcome: OnceLock<Outcome>,
+    step: Option<Step>,
 }
 
 impl<E> Batch<E> {
@@ -37,7 +39,12 @@ impl<E> Batch<E> {
 
 impl<E> Entry<E> {
     pub(super) fn new(message: Message, content: Content<E>) -> Self {
-        Self { message, content, outcome: OnceLock::new() }
+        Self { message, content, outcome: OnceLock::new(), step: None }
+    }
+
+    /// As a span of the message's own trace, which ends with its outcome. What a batch does, it does for many traces.
+    pub(super) fn traced(self, step: Option<Step>) -> Self {
+        Self { step, ..self }
     }
 
     /// Its event, if it is one that can be processed.
@@ -60,7 +67,15 @@ impl<E> Entry<E> {
 
     /// After the commit. The first outcome stays.
     pub(super) fn settle(&self, outcome: Outcome) {
-        self.outcome.get_or_init(|| outcome);
+        let outcome = self.outcome.get_or_init(|| outcome).label();
+        if let Some(step) = &self.step {
+            step.end(KeyValue::new("inbox.outcome", outcome));
+        }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (traceparent, deliveries) = (self.message.traceparent(), self.message.deliveries);
+            let trace_id = traceparent.as_ref().map(|parent| parent.trace_id());
+            tracing::debug!(trace_id, event.id = self.message.identity(), outcome, deliveries, "processed");
+        }
     }
 
     pub(super) fn span(&self) -> tracing::Span {
@@ -70,7 +85,7 @@ impl<E> Entry<E> {
             event.id = tracing::field::Empty,
             event.r#type = tracing::field::Empty,
             aggregate.id = tracing::field::Empty,
-            traceparent = self.message.header(names::TRACEPARENT_HEADER),
+            trace_id = self.message.traceparent().as_ref().map(|parent| parent.trace_id()),
         );
         if let Some(Work { event, .. }) = self.work() {
             span.record("event.id", tracing::field::display(event.envelope.event_id));
@@ -79,4 +94,22 @@ impl<E> Entry<E> {
         }
         span
     }
+}
+
+/// The processing of a message, from now on.
+pub(super) fn step(message: &Message, source: &Source) -> Option<Step> {
+    Step::begin(SpanKind::Consumer, trace::is_on().then(|| message.traceparent()).flatten().as_ref(), None, || {
+        let attributes = vec![
+            KeyValue::new("messaging.system", "nats"),
+            KeyValue::new("messaging.operation.type", "process"),
+            KeyValue::new("messaging.operation.name", "process"),
+            KeyValue::new("messaging.destination.name", message.subject.clone()),
+            KeyValue::new("messaging.consumer.group.name", source.consumer.clone()),
+            KeyValue::new("messaging.message.id", message.identity()),
+            KeyValue::new("nats.stream.name", source.stream.clone()),
+            KeyValue::new("nats.stream.sequence", i64::try_from(message.stream_sequence).unwrap_or(i64::MAX)),
+            KeyValue::new("nats.consumer.deliveries", i64::from(message.deliveries)),
+        ];
+        (format!("process {}", message.subject), attributes)
+    })
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use sqlx::{MySqlConnection, query, query_as, query_scalar};
 use utoipa::ToSchema;
 
-use crate::event::NewEvent;
+use crate::event::Append;
 use crate::transaction::OpenTransaction;
 
 /// Where [`story`] stops.
@@ -26,10 +26,11 @@ static INSERTS: Inserts = runtime::inserts!(
 
 /// Inserts events, whose order their numbers follow. Locks their rows, which nobody can see yet, and never the end of the
 /// table. An id or a version of theirs may be taken.
-pub(crate) async fn insert(connection: &mut MySqlConnection, events: &[&NewEvent]) -> sqlx::Result<Receipt> {
-    for (insert, events) in rows::pieces(&INSERTS, events) {
+pub(crate) async fn insert(connection: &mut MySqlConnection, appends: &[Append<'_>]) -> sqlx::Result<Receipt> {
+    for (insert, appends) in rows::pieces(&INSERTS, appends) {
         let mut insert = query(insert);
-        for event in events {
+        for append in appends {
+            let event = append.event;
             insert = insert
                 .bind(event.id)
                 .bind(&*event.aggregate_type)
@@ -38,7 +39,7 @@ pub(crate) async fn insert(connection: &mut MySqlConnection, events: &[&NewEvent
                 .bind(&*event.event_type)
                 .bind(&*event.event_type)
                 .bind(&event.payload)
-                .bind(event.headers()?)
+                .bind(append.headers()?)
                 .bind(event.occurred_at);
         }
         if Receipt::of(insert.execute(&mut *connection).await)? == Receipt::Duplicate {

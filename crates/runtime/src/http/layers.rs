@@ -11,14 +11,18 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tower::ServiceBuilder;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::metrics::{Arrival, HttpMetrics};
 use super::problem::{self, Problem};
+use crate::telemetry::trace::{self, KeyValue, TraceParent};
 
 /// Carries the id of a request in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Carries the trace of a request in, by W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Headers that a request may have.
 const HEADERS_MAX: usize = 100;
@@ -45,11 +49,31 @@ async fn attend(State(metrics): State<HttpMetrics>, request: Request, next: Next
         method = %request.method(),
         path = request.uri().path(),
         request.id = id.to_str().unwrap_or_default(),
+        trace_id = field::Empty,
+        otel.kind = field::Empty,
     );
-    let mut response = answer(request, next).instrument(span).await;
+    let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    trace::adopt(&span, "server", traceparent.and_then(TraceParent::parse).as_ref());
+    let mut response = answer(request, next).instrument(span.clone()).await;
     metrics.answered(&arrival, response.status());
+    traced(&span, &arrival, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Says in the words of OpenTelemetry what was asked and what was answered.
+fn traced(span: &Span, arrival: &Arrival, status: StatusCode) {
+    let attributes = || {
+        vec![
+            KeyValue::new("http.request.method", arrival.method()),
+            KeyValue::new("http.route", arrival.route().to_owned()),
+            KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
+        ]
+    };
+    trace::describe(span, || format!("{} {}", arrival.method(), arrival.route()), attributes);
+    if status.is_server_error() {
+        trace::fail(span, status.as_str());
+    }
 }
 
 /// The handler's answer, or a problem if it panics or takes too long, or if what refused has no words of its own.

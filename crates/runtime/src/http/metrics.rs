@@ -58,7 +58,11 @@ impl Arrival {
         Self { at: Instant::now(), method: known_method(request.method()), route }
     }
 
-    fn route(&self) -> &str {
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub(super) fn route(&self) -> &str {
         self.route.as_ref().map_or("unmatched", MatchedPath::as_str)
     }
 }

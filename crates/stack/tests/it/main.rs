@@ -30,6 +30,7 @@ mod services;
 mod sessions;
 mod stopping;
 mod tls;
+mod tracing;
 mod up;
 mod verbs;
 mod verdict;
