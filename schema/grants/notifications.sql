@@ -19,6 +19,7 @@ GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
 
 -- Operators read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
+GRANT SELECT ON _sqlx_migrations TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_parked TO 'notifications_inspector'@'%';

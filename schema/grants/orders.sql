@@ -35,6 +35,7 @@ GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'outbox_relay'@'%';
 
 -- Operators read; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
+GRANT SELECT ON _sqlx_migrations TO 'orders_inspector'@'%';
 GRANT SELECT ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';

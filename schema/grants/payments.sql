@@ -38,6 +38,7 @@ GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'payment_relay'@'%';
 
 -- Operators read; `inspect/payments/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'payments_inspector'@'%' ACCOUNT LOCK;
+GRANT SELECT ON _sqlx_migrations TO 'payments_inspector'@'%';
 GRANT SELECT ON prices TO 'payments_inspector'@'%';
 GRANT SELECT ON payments TO 'payments_inspector'@'%';
 GRANT SELECT ON effect TO 'payments_inspector'@'%';

@@ -24,6 +24,9 @@ enum Verb {
     /// Print what gives a shell the verbs and the databases of the stack that is up: eval "$(stack env)", and then
     /// outbox-relay status, notify-svc status, orders-sql < schema/inspect/orders/relay_stream.sql.
     Env,
+    /// Check a running deployment from outside: databases, broker, streams, consumers, lags, clocks, services, their versions and
+    /// metrics; with --order one order, too. Prints what is well and what is not, and what to do; exits 4 if something is not.
+    Doctor(Box<command::doctor::Settings>),
     /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
     DemoDowntime(command::demo_downtime::Arguments),
     /// Run a pipeline under load while servers, services and connections fail, then compare what customers were answered with
@@ -60,8 +63,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    // It needs no checkout.
+    if let Verb::Doctor(settings) = &verb {
+        return command::doctor::run(settings).await;
+    }
     let home = Home::find()?;
     match verb {
+        Verb::Doctor(settings) => command::doctor::run(&settings).await,
         Verb::Up(settings) => command::up::run(&home, &settings).await,
         Verb::Env => command::env::run(&home).map(|()| ExitCode::SUCCESS),
         Verb::DemoDowntime(arguments) => command::demo_downtime::run(&home, &arguments).await,

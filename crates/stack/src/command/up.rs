@@ -80,7 +80,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
             until_ready("prometheus", READY_WITHIN, async || prometheus_readiness(settings.prometheus_port).await);
         supervisor.during(announced("prometheus", step)).await?;
     }
-    shell.make(&plan, &launches)?;
+    shell.make(&plan, &launches, settings)?;
     print_table(&plan, settings).context("cannot write to the terminal")?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod console;
 mod database;
 mod demo;
+mod doctor;
 mod gateway;
 mod grants;
 mod healing;

@@ -270,6 +270,8 @@ async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_n
         let (code, said) = place.shell(line).await;
         assert!(matches!(code, Some(0 | 4)) && said.contains(answer), "{line}: {code:?}: {said}");
     }
+    let (code, said) = place.shell("\"$STACK\" doctor --order").await;
+    assert!(code == Some(0) && said.contains("ok   an order: ") && said.contains("payment-relay: is ready"), "{said}");
     for (database, table) in [("ORDERS", "outbox"), ("NOTIFICATIONS", "inbox"), ("PAYMENTS", "payments")] {
         let (_, url) = place.shell(&format!("printf %s \"${database}_DATABASE_URL\"")).await;
         let pool = sqlx::MySqlPool::connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"));

@@ -13,6 +13,9 @@ use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use stack::home::Home;
 use stack::pipeline::Plan;
 use stack::process::{Launch, quoted};
+use stack::service::Program;
+
+use super::settings::Settings;
 
 /// For people, who read, and change by the verbs only.
 const INSPECTORS: [(&str, &str); 3] = [
@@ -33,11 +36,11 @@ impl Shell {
     }
 
     /// Makes it, for these services.
-    pub(crate) fn make(&self, plan: &Plan, services: &[Launch]) -> anyhow::Result<()> {
-        self.write(plan, services).with_context(|| format!("cannot write {}", self.0.display()))
+    pub(crate) fn make(&self, plan: &Plan, services: &[Launch], settings: &Settings) -> anyhow::Result<()> {
+        self.write(plan, services, settings).with_context(|| format!("cannot write {}", self.0.display()))
     }
 
-    fn write(&self, plan: &Plan, services: &[Launch]) -> io::Result<()> {
+    fn write(&self, plan: &Plan, services: &[Launch], settings: &Settings) -> io::Result<()> {
         let bin = self.0.join("bin");
         DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
         for service in services {
@@ -47,7 +50,7 @@ impl Shell {
             command(&bin.join(format!("{database}-sql")), &client(plan, database, user))?;
         }
         // Last: `stack env` finds it when all of it is there.
-        command(&self.0.join("env"), &variables(plan, &bin))
+        command(&self.0.join("env"), &variables(plan, &bin, settings))
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -83,15 +86,20 @@ fn client(plan: &Plan, database: &str, user: &str) -> String {
     )
 }
 
-fn variables(plan: &Plan, bin: &Path) -> String {
+fn variables(plan: &Plan, bin: &Path, settings: &Settings) -> String {
+    let admin =
+        |program: Program| format!("{}=http://{}", program.name(), Settings::address(settings.ports_of(program)[1]));
+    let admins = Program::ALL.map(admin).join(",");
     let urls = INSPECTORS.map(|(database, user)| {
         format!("export {}_DATABASE_URL='{}'", database.to_uppercase(), plan.database_url(user, database))
     });
     format!(
-        "export PATH={}:\"$PATH\"\n{}\nexport NATS_URL='{}' OPERATOR_PASSWORD='{}'",
+        "export PATH={}:\"$PATH\"\n{}\nexport NATS_URL='{}' OPERATOR_PASSWORD='{}'\n\
+         export ADMIN_URLS='{admins}' GATEWAY_URL='http://{}'",
         quoted(bin.as_os_str()),
         urls.join("\n"),
         plan.nats_url(),
-        plan.passwords.of_nats("operator")
+        plan.passwords.of_nats("operator"),
+        Settings::address(settings.gateway_port),
     )
 }
