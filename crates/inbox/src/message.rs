@@ -6,6 +6,7 @@ use runtime::telemetry::trace::TraceParent;
 use schema::ids::EventId;
 use schema::{envelope, names};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One delivery of a message.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Message {
 }
 
 /// What a message says that it is, as its headers have it: nobody has checked it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Claimed {
     /// `ce-id`
     pub event_id: Option<String>,

@@ -2,13 +2,16 @@
 //! database, and how many there were.
 
 use chrono::{DateTime, Utc};
-use runtime::mysql::Receipt;
+use runtime::mysql::{Pool, Receipt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::consumer::{Connection, LastFault, Monitor};
 use crate::metrics::{Answer, Metrics};
 use crate::outcome::Outcome;
+use crate::store::inbox_dead_list::{self, Wanted};
+
+pub use crate::store::inbox_dead_list::DeadLine;
 
 /// The way of the events, as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -226,4 +229,13 @@ impl EventsStats {
 fn latency(metrics: &Metrics) -> Option<Latency> {
     let age = |share| metrics.event_age(share);
     Some(Latency { p50_seconds: age(0.5)?, p95_seconds: age(0.95)?, p99_seconds: age(0.99)? })
+}
+
+/// The first ten dead messages that nobody has decided about.
+///
+/// # Errors
+/// As the database has it.
+pub async fn dead_messages(pool: &Pool, monitor: &Monitor) -> sqlx::Result<Vec<DeadLine>> {
+    let wanted = Wanted { after: 0, reason_part: None, lines_max: 10 };
+    inbox_dead_list::list(pool, monitor.source(), wanted).await
 }

@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use crate::store::{outbox_status, relay_lease};
 
+pub use crate::store::outbox_status::StuckEvent;
+
 /// The state of the outbox.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OutboxStatus {
@@ -31,6 +33,12 @@ pub struct OutboxStatus {
     /// Where counting stops: a count of pending, held or dead events that equals it means that many or more.
     #[schema(example = 100_000)]
     pub count_max: u64,
+    /// The newest dead events, at most ten.
+    #[schema(max_items = 10)]
+    pub newest_dead: Vec<StuckEvent>,
+    /// The newest held events, at most ten.
+    #[schema(max_items = 10)]
+    pub newest_held: Vec<StuckEvent>,
     /// Time since the first pending event was inserted, without those that wait for their next attempt; null when there is
     /// none.
     #[schema(example = 0.042, minimum = 0)]
@@ -48,6 +56,12 @@ pub struct OutboxStatus {
     /// Whether an outbox-relay holds the lease now: alive, and publishing unless the broker takes no events.
     #[schema(example = true)]
     pub relay_active: bool,
+    /// Which one: its host and process; null when none does.
+    #[schema(example = "outbox-relay-7c9f:1")]
+    pub relay_holder: Option<String>,
+    /// How often the lease has changed hands; null when no relay holds it.
+    #[schema(example = 3)]
+    pub relay_epoch: Option<u64>,
     /// Since when the broker takes no events from the active relay; null when it takes them, or when no relay is active.
     #[schema(example = json!(null))]
     pub broker_outage_since: Option<DateTime<Utc>>,
@@ -60,7 +74,9 @@ pub struct OutboxStatus {
 pub async fn read(pool: &Pool) -> sqlx::Result<OutboxStatus> {
     let counts = outbox_status::counts(pool).await?;
     let oldest = outbox_status::oldest_pending(pool).await?;
-    let dead_error = if counts.dead > 0 { outbox_status::youngest_dead_error(pool).await? } else { None };
+    let newest_dead = if counts.dead > 0 { outbox_status::newest(pool, "dead").await? } else { Vec::new() };
+    let newest_held = if counts.held > 0 { outbox_status::newest(pool, "held").await? } else { Vec::new() };
+    let dead_error = newest_dead.first().and_then(|event| event.last_error.clone());
     let published = if counts.published < outbox_status::COUNT_MAX {
         counts.published
     } else {
@@ -69,6 +85,8 @@ pub async fn read(pool: &Pool) -> sqlx::Result<OutboxStatus> {
     let publishing = outbox_status::publishing(pool).await?;
     let relay = relay_lease::active(pool).await?;
     let relay_active = relay.is_some();
+    let relay_holder = relay.as_ref().map(|relay| place(&relay.holder).to_owned());
+    let relay_epoch = relay.as_ref().map(|relay| relay.epoch);
     let (outage, broker_outage_since) = relay.map_or((None, None), |relay| (relay.outage, relay.outage_since));
     Ok(OutboxStatus {
         pending: counts.pending,
@@ -76,12 +94,21 @@ pub async fn read(pool: &Pool) -> sqlx::Result<OutboxStatus> {
         proven: published.saturating_sub(publishing.unproven),
         held: counts.held,
         dead: counts.dead,
+        newest_dead,
+        newest_held,
         count_max: outbox_status::COUNT_MAX,
         oldest_pending_age_seconds: oldest.as_ref().map(|oldest| oldest.age.as_secs_f64()),
         publish_rate_per_second: publishing.rate,
         last_published_at: publishing.last_at,
         last_error: outage.or_else(|| oldest?.last_error).or(dead_error),
         relay_active,
+        relay_holder,
+        relay_epoch,
         broker_outage_since,
     })
+}
+
+/// Where a tenure is: what makes it one of its kind is the database's business alone.
+fn place(holder: &str) -> &str {
+    holder.rsplit_once(':').map_or(holder, |(place, _)| place)
 }

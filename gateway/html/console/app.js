@@ -15,7 +15,10 @@ const HASTE_MAX_MS = 20_000;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const main = document.getElementById("main");
 let hasty = null;
-const hasten = (order) => (hasty = { order, until: Date.now() + HASTE_MAX_MS });
+const hasten = (order) => {
+  hasty = { order, until: Date.now() + HASTE_MAX_MS };
+  tick();
+};
 const home = overview(hasten); // one for all the time, with what its charts have seen
 let view = null;
 

@@ -9,18 +9,6 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
-/** The same for a drawing, which says nothing to a screen reader. */
-export function icon(path, name) {
-  const svg = document.createElementNS(SVG, "svg");
-  set(svg, { viewBox: "0 0 16 16", class: `icon ${name ?? ""}`, "aria-hidden": "true" });
-  const shape = document.createElementNS(SVG, "path");
-  shape.setAttribute("d", path);
-  svg.append(shape);
-  return svg;
-}
-
 function set(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;

@@ -9,6 +9,7 @@ const HEADS = ["Order", "Placed", "Published", "Processed", "Paid", "Mailed"];
 export function orderTable() {
   const body = h("tbody");
   const empty = h("p", { class: "empty", hidden: true });
+  const since = h("p", { class: "orders-since" });
   const table = h("table", { class: "orders" }, h("caption", { class: "hidden" }, "The newest orders, with the time from the commit to each step"),
     h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body);
   const update = (source, stories) => {
@@ -16,10 +17,12 @@ export function orderTable() {
     empty.hidden = orders.length > 0;
     table.hidden = orders.length === 0;
     empty.textContent = source.at === null ? (source.fault ? "The orders can't be read." : "Reading the orders") : "No order was placed yet. Place one with the form.";
-    table.classList.toggle("stale", !source.isFresh && source.at !== null);
+    const isStale = !source.isFresh && source.at !== null;
+    table.classList.toggle("stale", isStale);
+    since.textContent = isStale ? `As of ${clock(source.at)}: the order service does not answer.` : "";
     show(body, orders.map((order) => [order, stories.get(order.id)?.milestones]), (rows) => rows.map(row));
   };
-  return { element: h("div", { class: "scroll" }, table, empty), update };
+  return { element: h("div", { class: "scroll" }, since, table, empty), update };
 }
 
 function row([order, milestones]) {

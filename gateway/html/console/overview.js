@@ -63,8 +63,11 @@ function stage({ name, level, word, facts, since }) {
 function decisions([kinds, hasOutbox, hasStats]) {
   if (!hasOutbox && !hasStats) return h("p", { class: "empty" }, "Reading what waits for a person");
   if (kinds.length === 0) return h("p", { class: "empty" }, h("b", {}, "Nothing waits for a person."), " Dead and held events, dead messages and dead emails would be here, with their reasons.");
-  return h("ul", { class: "kinds" }, kinds.map(({ name, count, reason, verb }) => h("li", {},
-    h("p", {}, h("b", { class: "count" }, String(count)), h("b", {}, ` ${name}`)),
-    reason && h("p", { class: "reason" }, reason),
-    h("p", { class: "quiet" }, "Decide with ", h("code", {}, verb)))));
+  return h("ul", { class: "kinds" }, kinds.map(({ name, count, items, verb }) => h("li", {},
+    h("h3", {}, h("b", { class: "count" }, String(count)), ` ${name}${count === 1 ? "" : "s"}`),
+    h("ul", {}, items.map(item)),
+    h("p", { class: "quiet" }, count > items.length && `${count - items.length} more. `, "Decide with ", h("code", {}, verb)))));
 }
+
+const item = ({ what, id, isOrder, why }) => h("li", {},
+  isOrder && id ? h("a", { href: `#/orders/${id}`, "data-key": `decide-${id}` }, what) : what, h("p", { class: "reason" }, why));

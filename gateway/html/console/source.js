@@ -39,6 +39,7 @@ export const sources = {
   outbox: new Source("Order service", "/api/orders/events/status"),
   inbox: new Source("Notification service", "/api/events/status"),
   stats: new Source("Notification service", "/api/events/stats"),
+  deadEmails: new Source("Notification service", "/api/notifications?state=dead&limit=10"),
   payments: new Source("Payment service", "/api/payments/events/status"),
 };
 

@@ -1,7 +1,7 @@
 // How the pipeline stands, out of the sources: its stages, what is wrong, and what a person has to decide. Pure but for its
 // sources.
 
-import { bounded, clock, duration, rate, whole } from "./format.js";
+import { bounded, clock, duration, eventName, rate, whole } from "./format.js";
 import { sources } from "./source.js";
 
 const UNKNOWN = { level: "unknown", word: "Unknown" };
@@ -68,7 +68,8 @@ function backlogFacts(outbox) {
   return [
     ["Waiting", bounded(outbox.pending, outbox.count_max) + (age === null ? "" : `, ${duration(age * 1000)}`)],
     ["Publishes", rate(outbox.publish_rate_per_second)],
-    ...(outbox.relay_holder ? [["Lease", `${outbox.relay_holder}, epoch ${outbox.relay_epoch}`]] : []),
+    ["Held by", outbox.relay_holder ?? "nobody"],
+    ["Lease epoch", outbox.relay_epoch === null ? "–" : whole(outbox.relay_epoch)],
   ];
 }
 
@@ -123,18 +124,30 @@ function inboxFaults({ name, value }) {
   return [];
 }
 
-/** What a person has to decide about: how many, which kind, and by which verb. */
+/** What a person has to decide about: of which kind, how many, the newest or first of them with their reasons, by which verb. */
 export function undecided() {
-  const { outbox, stats, payments } = sources;
+  const { outbox, stats, deadEmails, payments } = sources;
   const own = payments.value?.outbox;
+  const [orders, ofPayments] = ["outbox-relay event list --state", "on the payments database: outbox-relay event list --state"];
   return [
-    counted("Dead events", outbox.value?.dead, outbox.value?.last_error, "outbox-relay event list --state dead"),
-    counted("Held events", outbox.value?.held, "Each waits behind an earlier event of its order.", "outbox-relay event list --state held"),
-    counted("Dead payment events", own?.dead, own?.last_error, "outbox-relay event list --state dead, on the payments database"),
-    counted("Held payment events", own?.held, "Each waits behind an earlier event of its payment.", "outbox-relay event list --state held, on the payments database"),
-    counted("Dead messages", stats.value?.dead_open, "The notification service can't process them.", "notify-svc message list"),
-    counted("Dead emails", stats.value?.emails.dead, "The mail server refused them for good.", "notify-svc email list"),
-  ].filter((kind) => kind.count > 0);
+    kind("dead event", outbox.value?.dead, outbox.value?.newest_dead.map(stuck), `${orders} dead`),
+    kind("held event", outbox.value?.held, outbox.value?.newest_held.map(stuck), `${orders} held`),
+    kind("dead payment event", own?.dead, own?.newest_dead.map(stuck), `${ofPayments} dead`),
+    kind("held payment event", own?.held, own?.newest_held.map(stuck), `${ofPayments} held`),
+    kind("dead message", stats.value?.dead_open, stats.value?.dead_messages.map(unreadable), "notify-svc message list"),
+    kind("dead message of payments", null, payments.value?.dead_messages.map(unreadable), "payment-svc message list"),
+    kind("dead email", stats.value?.emails.dead, deadEmails.value?.notifications.map(unsent), "notify-svc email list"),
+  ].filter(({ count }) => count > 0);
 }
 
-const counted = (name, count, reason, verb) => ({ name, count: count ?? 0, reason: reason ?? "", verb });
+/** Some were decided about since the count was taken, or the count is of a few seconds ago: the larger one is said. */
+const kind = (name, count, items = [], verb) => ({ name, count: Math.max(count ?? 0, items.length), items, verb });
+
+const stuck = ({ event_type, aggregate_id, last_error }) =>
+  ({ what: eventName(event_type), id: aggregate_id, isOrder: event_type.startsWith("order."), why: last_error ?? "It waits behind an earlier event, or its subject is paused." });
+
+const unreadable = ({ stream_sequence, subject, aggregate_id, reason }) =>
+  ({ what: `Sequence ${stream_sequence}, ${subject}`, id: aggregate_id, isOrder: subject.startsWith("order."), why: reason });
+
+const unsent = ({ event_type, order_id, recipient, email }) =>
+  ({ what: `${eventName(event_type)}, to ${recipient}`, id: order_id, isOrder: true, why: email.last_error ?? "No reason was kept." });

@@ -11,7 +11,7 @@ export function story({ order, events, notifications, payments }) {
   const told = (event) => notifications.find((notification) => notification.event_id === event.event_id);
   const first = events.find((event) => event.event_type === "order.created");
   const milestones = milestonesOf(order, first, first && told(first), payments[0]);
-  const entries = [...events.flatMap((event) => entriesOf(event, told(event))), ...payments.flatMap(entriesOfPayment)];
+  const entries = [...events.flatMap((event) => entriesOf(event, told(event))), ...payments.flatMap(entriesOfPayment), ...notifications.filter((told) => told.event_type.startsWith("payment.")).map(mailOfPayment)];
   if (payments.length === 0 && order.payment === "due") entries.push(entry("Paid", null, "The payment service has not read it yet."));
   if (!first) entries.push(entry("Order placed", order.created_at, "Its events were purged since."));
   entries.sort((one, other) => (one.ms ?? Infinity) - (other.ms ?? Infinity));
@@ -19,10 +19,12 @@ export function story({ order, events, notifications, payments }) {
   const payment = payments[0]?.state;
   const isPaid = PAYMENT_ENDS.includes(payment) && !(order.status === "cancelled" && payment === "authorized");
   const isHeard = order.payment !== "due" || payment === "withdrawn";
-  return { milestones, entries, isSettled: events.every(isTold) && isPaid && isHeard };
+  return { milestones, entries, isSettled: events.every(isTold) && notifications.every(isMailed) && isPaid && isHeard };
 }
 
 const isMailed = (notification) => notification !== undefined && notification.email.state !== "pending";
+
+const isGivenUp = (email) => ["dead", "discarded"].includes(email?.state);
 
 function milestonesOf(order, event, notification, payment) {
   const start = millis(order.created_at);
@@ -36,7 +38,7 @@ function milestonesOf(order, event, notification, payment) {
       isDead ? event.state : event?.stream_sequence ? `seq ${event.stream_sequence}` : null),
     step("processed", "Processed", waits(notification?.created_at), notification?.created_at),
     paid(step, order, payment),
-    step("mailed", "Mailed", email?.state === "dead" ? "failed" : waits(email?.sent_at), email?.sent_at, email?.state === "dead" ? "dead" : null),
+    step("mailed", "Mailed", isGivenUp(email) ? "failed" : waits(email?.sent_at), email?.sent_at, isGivenUp(email) ? email.state : null),
   ];
 }
 
@@ -67,10 +69,18 @@ function entriesOf(event, notification) {
 
 function mail(notification) {
   const email = notification?.email;
-  if (email?.state === "dead") return entry("Email given up, needs a person", null, email.last_error ?? `After ${email.attempts} attempts.`, "failed");
+  if (isGivenUp(email)) {
+    const what = email.state === "dead" ? "Email is dead, needs a person" : "Email was discarded by a person";
+    return entry(what, null, email.last_error ?? "No reason is kept.", "failed");
+  }
   const tried = email?.attempts > 1 ? `To ${notification.recipient}, at the ${email.attempts}th attempt.` : null;
   return entry("Mailed", email?.sent_at, email ? (tried ?? `To ${notification.recipient}.`) : "Nothing to send yet.");
 }
+
+const mailOfPayment = (notification) => {
+  const told = mail(notification);
+  return { ...told, what: `${told.what}: ${eventName(notification.event_type).toLowerCase()}` };
+};
 
 function entriesOfPayment(payment) {
   const amount = money(payment.amount_minor, payment.currency);

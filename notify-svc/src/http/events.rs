@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use inbox::status::{EventsStats, EventsStatus};
+use inbox::status::{DeadLine, EventsStats, EventsStatus, dead_messages};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use runtime::http::read::{Faults, ReadError};
@@ -34,6 +34,9 @@ struct Stats {
     #[serde(flatten)]
     events: EventsStats,
     emails: EmailCounts,
+    /// Dead messages that nobody has decided about: the first ten of each stream.
+    #[schema(max_items = 20)]
+    dead_messages: Vec<DeadLine>,
 }
 
 /// Emails in the database, of all replicas and for all time.
@@ -96,5 +99,9 @@ async fn stats(State(app): State<App>) -> Result<Json<Stats>, ReadError> {
     let queue = effect::sample(&app.pool, QUEUE).await?;
     let sent = notifications::count_sent(&app.pool).await?;
     let emails = EmailCounts { pending: queue.pending, sent, dead: queue.dead, count_max: effect::COUNT_MAX };
-    Ok(Json(Stats { events: EventsStats::of(&app.inbox_metrics), emails }))
+    let mut dead = Vec::new();
+    for monitor in [Some(&app.monitor), app.payments_monitor.as_ref()].into_iter().flatten() {
+        dead.extend(dead_messages(&app.pool, monitor).await?);
+    }
+    Ok(Json(Stats { events: EventsStats::of(&app.inbox_metrics), emails, dead_messages: dead }))
 }

@@ -63,6 +63,9 @@ struct Email {
     /// How often the transport said yes or no; null if that was so long ago that it is not kept.
     #[schema(example = 1)]
     attempts: Option<u32>,
+    /// What the last try said that did not send it; null if there was none, or nobody keeps it any more.
+    #[schema(example = json!(null))]
+    last_error: Option<String>,
     /// When the transport took it; null before.
     sent_at: Option<DateTime<Utc>>,
 }
@@ -147,7 +150,8 @@ impl Filter {
 
 impl From<notifications::Notification> for Notification {
     fn from(found: notifications::Notification) -> Self {
-        let email = Email { state: found.state(), attempts: found.attempts, sent_at: found.sent_at };
+        let (state, last_error) = (found.state(), found.last_error);
+        let email = Email { state, attempts: found.attempts, last_error, sent_at: found.sent_at };
         Self {
             id: found.id.0,
             event_id: found.event_id.0,

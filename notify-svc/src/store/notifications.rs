@@ -35,6 +35,8 @@ pub struct Notification {
     pub sent_at: Option<DateTime<Utc>>,
     /// How often sending was tried and refused or accepted; none if nobody keeps that any more.
     pub attempts: Option<u32>,
+    /// What the last try said that did not send it.
+    pub last_error: Option<String>,
     effect_state: Option<String>,
 }
 
@@ -159,7 +161,7 @@ pub async fn of_order(
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
-                  e.attempts AS "attempts?", e.state AS "effect_state?"
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.order_id = ? AND n.id < ?
@@ -192,7 +194,7 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
-                  e.attempts AS "attempts?", e.state AS "effect_state?"
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM effect AS e FORCE INDEX (state_id)
            STRAIGHT_JOIN notifications AS n ON n.id = e.id
            WHERE e.state = ? AND e.id < ?
@@ -213,7 +215,7 @@ async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
-                  e.attempts AS "attempts?", e.state AS "effect_state?"
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n FORCE INDEX (is_sent)
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.is_sent = 1 AND n.id < ?
@@ -236,7 +238,7 @@ pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
-                  e.attempts AS "attempts?", e.state AS "effect_state?"
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.id < ?
@@ -259,7 +261,7 @@ pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notifi
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>",
-                  e.attempts AS "attempts?", e.state AS "effect_state?"
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.id = ?"#,

@@ -39,11 +39,22 @@ both_engines! {
         assert_eq!(column("last_error"), [json!(null), json!("too large")]);
         assert_eq!(column("published_at"), [json!("2026-11-22T11:30:00.500Z"), json!(null)]);
         assert_eq!(column("stream_sequence"), [json!(7), json!(null)]);
+        let status = api.get("/api/orders/events/status").await.body;
+        let dead = &status["newest_dead"][0];
+        assert_eq!((&dead["aggregate_id"], &dead["last_error"]), (&json!(id.to_string()), &json!("too large")), "{status}");
+        assert_eq!((&status["newest_held"], &status["relay_holder"]), (&json!([]), &json!(null)));
 
         api.execute("DELETE FROM outbox").await;
         assert_eq!(api.get(&path).await.body, json!({"events": []}), "an order outlives its purged events");
         api.get("/api/orders/019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10/events").await.problem(404, "order-not-found");
         assert_eq!(api.get("/api/orders/x/events").await.problem(400, "malformed-id"), ["id"]);
+    }
+
+    async fn the_status_tells_which_relay_is_active_and_keeps_its_token(engine: Engine) {
+        let api = Api::start(engine).await;
+        api.execute("UPDATE relay_lease SET holder = 'node-7:1:0f1e', epoch = 3, expires_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR").await;
+        let status = api.get("/api/orders/events/status").await.body;
+        assert_eq!((&status["relay_holder"], &status["relay_epoch"]), (&json!("node-7:1"), &json!(3)), "{status}");
     }
 
     async fn the_status_tells_how_fast_events_are_published(engine: Engine) {

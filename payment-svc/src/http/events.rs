@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use inbox::status::EventsStatus;
+use inbox::status::{DeadLine, EventsStatus, dead_messages};
 use outbox::status::{self, OutboxStatus};
 use runtime::http::read::{Faults, ReadError};
 use serde::Serialize;
@@ -21,6 +21,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
 struct PaymentEventsStatus {
     /// From the stream of the orders into the database.
     inbox: EventsStatus,
+    /// The first ten dead messages that nobody has decided about.
+    #[schema(max_items = 10)]
+    dead_messages: Vec<DeadLine>,
     /// From the database into the stream of the payments.
     outbox: OutboxStatus,
 }
@@ -35,6 +38,7 @@ struct PaymentEventsStatus {
     responses((status = 200, description = "The way of the events", body = PaymentEventsStatus), Faults)
 )]
 async fn payment_events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ReadError> {
-    let (inbox, outbox) = tokio::join!(EventsStatus::of(&app.monitor), status::read(&app.pool));
-    Ok(Json(PaymentEventsStatus { inbox, outbox: outbox? }))
+    let (inbox, outbox, dead_messages) =
+        tokio::join!(EventsStatus::of(&app.monitor), status::read(&app.pool), dead_messages(&app.pool, &app.monitor));
+    Ok(Json(PaymentEventsStatus { inbox, outbox: outbox?, dead_messages: dead_messages? }))
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
+use schema::ids::EventId;
 use schema::names;
-use sqlx::query;
+use serde::Serialize;
+use sqlx::{query, query_as};
+use utoipa::ToSchema;
 
 /// Where counting stops: about what an index gives in ten milliseconds.
 pub(crate) const COUNT_MAX: u64 = 100_000;
@@ -16,6 +19,9 @@ pub(crate) const COUNT_MAX: u64 = 100_000;
 pub(crate) const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// Where [`publishing`] stops reading: that many events say enough about a rate.
 const RATE_EVENTS_MAX: u32 = 1000;
+
+/// How many of the events that a person has to decide about are told one by one.
+const NEWEST: u32 = 10;
 
 /// Events that wait and are passed over to find the oldest one that does not.
 const PASSED_OVER_MAX: u32 = 10_000;
@@ -156,19 +162,38 @@ pub(crate) async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPen
     Ok(row.map(|row| OldestPending { age: age(row.age_us), last_error: row.last_error }))
 }
 
-/// The reason of the newest dead row of the index `claim`. Locks nothing.
+/// An event that is not published until a person decides.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StuckEvent {
+    /// Its identity.
+    #[schema(value_type = Uuid, example = "019aab1e-5c3b-7000-8000-3f2b8c6d4a11")]
+    pub event_id: EventId,
+    /// What happened.
+    #[schema(example = "order.created")]
+    pub event_type: String,
+    /// What it happened to.
+    #[schema(example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")]
+    pub aggregate_id: String,
+    /// Why it could not be published; null if it waits for an earlier event or a paused subject.
+    #[schema(example = "the broker knows no stream for the subject")]
+    pub last_error: Option<String>,
+}
+
+/// The newest rows of a state, by the index `claim`. Locks nothing.
 ///
 /// # Errors
 /// As the database has it.
-pub(crate) async fn youngest_dead_error(pool: &Pool) -> sqlx::Result<Option<String>> {
-    let row = query!(
-        "SELECT last_error
-         FROM outbox
-         WHERE state = 'dead'
-         ORDER BY seq DESC
-         LIMIT 1"
+pub(crate) async fn newest(pool: &Pool, state: &str) -> sqlx::Result<Vec<StuckEvent>> {
+    query_as!(
+        StuckEvent,
+        r#"SELECT event_id AS "event_id: EventId", event_type, aggregate_id, last_error
+           FROM outbox
+           WHERE state = ?
+           ORDER BY seq DESC
+           LIMIT ?"#,
+        state,
+        NEWEST,
     )
-    .fetch_optional(pool)
-    .await?;
-    Ok(row.and_then(|row| row.last_error))
+    .fetch_all(pool)
+    .await
 }

@@ -8,6 +8,10 @@ use sqlx::query_as;
 /// A relay that holds the lease.
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveRelay {
+    /// Its tenure: the host, the process and what makes it one of its kind.
+    pub(crate) holder: String,
+    /// How often the lease changed hands.
+    pub(crate) epoch: u64,
     /// Why the broker takes no events from it, if it takes none.
     pub(crate) outage: Option<String>,
     /// Since when it takes none.
@@ -21,7 +25,7 @@ pub(crate) struct ActiveRelay {
 pub(crate) async fn active(pool: &Pool) -> sqlx::Result<Option<ActiveRelay>> {
     query_as!(
         ActiveRelay,
-        r#"SELECT outage, outage_since AS "outage_since: DateTime<Utc>"
+        r#"SELECT holder AS "holder!", epoch, outage, outage_since AS "outage_since: DateTime<Utc>"
            FROM relay_lease
            WHERE name = ?
              AND holder IS NOT NULL

@@ -4,6 +4,7 @@ mod browser;
 
 use nix::sys::signal::{Signal, kill};
 use stack::Engine;
+use thirtyfour::Key;
 
 use browser::Browser;
 
@@ -84,6 +85,63 @@ async fn what_is_down_is_shown_as_down_until_it_is_back() {
     kill(order_svc, Signal::SIGCONT).unwrap();
     browser.until_text("#alarm", "All is up.").await;
     browser.until_no(".stale").await;
+    browser.close().await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn the_console_works_by_keyboard_and_says_what_is_wrong_with_an_order() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "All is up.").await;
+
+    browser.tab_to("#order-quantity").await;
+    browser.press("0").await;
+    browser.press(Key::Enter).await;
+    browser.until_text("#order-quantity-fault", "from 1 to 1000").await;
+    browser.until_focus("#order-quantity").await;
+    browser.pictures("refused").await;
+    browser.press(Key::Backspace).await;
+    browser.press("3").await;
+    browser.press(Key::Enter).await;
+    browser.until_text(".said", PLACED).await;
+    browser.until_count(".orders tbody tr:first-child .cell.done", 4).await;
+
+    browser.tab_to(".orders tbody tr:first-child a").await;
+    browser.press(Key::Enter).await;
+    browser.until_text("h1", "Espresso machine × 3").await;
+    browser.until_focus("h1").await;
+    browser.tab_to(".head .danger").await;
+    browser.press(Key::Enter).await;
+    browser.until_focus("dialog [value=no]").await;
+    browser.press(Key::Escape).await;
+    browser.until_focus(".head .danger").await;
+    browser.press(Key::Enter).await;
+    browser.tab_to("dialog .danger").await;
+    browser.press(Key::Enter).await;
+    browser.until_text(".outcome", "The order is cancelled.").await;
+
+    browser.tab_to("#theme").await;
+    browser.press(Key::Space).await;
+    browser.press(Key::Space).await;
+    browser.until_count("[data-theme=dark]", 1).await;
+    browser.close().await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn the_example_of_a_swagger_ui_can_be_sent_as_it_stands() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.click(".menu summary").await;
+    browser.click(".menu a").await;
+    let place_an_order = ".opblock-post:has([data-path='/api/orders'])";
+    browser.click(&format!("{place_an_order} .opblock-summary-control")).await;
+    browser.click(&format!("{place_an_order} .try-out__btn")).await;
+    browser.click(&format!("{place_an_order} .execute")).await;
+    browser.until_text(&format!("{place_an_order} .live-responses-table .response"), "201").await;
     browser.close().await;
     up.stop().await;
 }

@@ -9,7 +9,7 @@ use stack::home::Home;
 use stack::process::{Launch, Output, Probe, Running};
 use stack::testing::{Port, eventually_within};
 use tempfile::TempDir;
-use thirtyfour::{By, ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel, WebDriver};
+use thirtyfour::{By, ChromeCapabilities, ChromiumLikeCapabilities, Key, LoggingPrefsLogLevel, TypingData, WebDriver};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const WIDTHS: [u32; 2] = [1280, 390];
@@ -129,6 +129,33 @@ impl Browser {
     /// Waits until no such element is there.
     pub(super) async fn until_no(&self, selector: &str) {
         self.until_count(selector, 0).await;
+    }
+
+    /// Waits until this has the focus.
+    pub(super) async fn until_focus(&self, selector: &str) {
+        eventually_within(PATIENCE, &format!("{selector} has the focus"), async || self.has_focus(selector).await)
+            .await;
+    }
+
+    async fn has_focus(&self, selector: &str) -> bool {
+        self.of(selector, "e === document.activeElement").await == true
+    }
+
+    /// Presses Tab until this has the focus.
+    pub(super) async fn tab_to(&self, selector: &str) {
+        eventually_within(PATIENCE, &format!("Tab leads to {selector}"), async || {
+            if self.has_focus(selector).await {
+                return true;
+            }
+            self.press(Key::Tab).await;
+            false
+        })
+        .await;
+    }
+
+    /// Types where the focus is.
+    pub(super) async fn press(&self, keys: impl Into<TypingData>) {
+        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
     }
 
     /// Clicks the first of a selector as soon as it is there.
