@@ -33,5 +33,5 @@ pub use metrics::Metrics;
 pub use perform::{Attempt, Perform};
 pub use queue::Queue;
 pub use store::count::{COUNT_MAX, Sample, sample};
-pub use store::queue::{end, enqueue, enqueue_all, withdraw};
+pub use store::wanted::{end, enqueue, enqueue_all, withdraw};
 pub use tasks::{SLOW_MAX, UNDER_WAY_MAX};

@@ -6,6 +6,7 @@ pub(crate) mod count;
 pub(crate) mod purge;
 pub(crate) mod queue;
 pub(crate) mod settlement;
+pub(crate) mod wanted;
 
 /// The column `last_error` holds so many characters.
 const ERROR_CHARS_MAX: usize = 1000;

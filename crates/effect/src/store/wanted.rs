@@ -1,0 +1,85 @@
+//! `effect` as its service writes it: what is enqueued and taken back, in the service's own transaction.
+
+use runtime::mysql::{Receipt, Transaction};
+use schema::ids::EffectId;
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::fmt::Simple;
+
+use crate::effect::{New, Withdrawal};
+
+/// A row, in the order of the columns of [`enqueue_all`].
+#[derive(Serialize)]
+struct Row<'a>(Simple, &'a str, &'static str, String);
+
+/// Enqueues an effect in the transaction that wants it. [`Receipt::Duplicate`] says that its id is there already. Locks its row.
+///
+/// # Errors
+/// As the database has it.
+pub async fn enqueue(tx: &mut Transaction, queue: &str, new: &New) -> sqlx::Result<Receipt> {
+    enqueue_all(tx, queue, std::slice::from_ref(new)).await
+}
+
+/// As [`enqueue`], many effects: all of them, or none if one of the ids is taken.
+///
+/// # Errors
+/// As the database has it.
+pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx::Result<Receipt> {
+    let rows: Vec<_> =
+        new.iter().map(|new| Row(new.id.0.simple(), &new.subject, new.kind, new.body.to_string())).collect();
+    let inserted = sqlx::query!(
+        "INSERT INTO effect (id, queue, subject, kind, body)
+         SELECT UNHEX(list.id), ?, list.subject, list.kind, list.body
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id      CHAR(32)                       PATH '$[0]',
+                                            subject VARCHAR(64)                    PATH '$[1]',
+                                            kind    VARCHAR(64)                    PATH '$[2]',
+                                            body    LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]')) AS list",
+        queue,
+        Json(rows),
+    );
+    Receipt::of(inserted.execute(&mut **tx).await)
+}
+
+/// Takes an effect back that has not happened and is not happening, tried before or not. Locks its row: the transaction's
+/// other locks come first, as those of a conclusion do.
+///
+/// # Errors
+/// As the database has it.
+pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
+    let found =
+        sqlx::query!(r#"SELECT state, is_unknown AS "is_unknown: bool" FROM effect WHERE id = ? FOR UPDATE"#, id,);
+    // One that ended long ago may have been purged.
+    let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
+    match found.state.as_str() {
+        "pending" | "dead" | "discarded" if found.is_unknown => return Ok(Withdrawal::MayHappen),
+        "pending" | "dead" | "discarded" => {}
+        _ => return Ok(Withdrawal::Ended),
+    }
+    sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Withdrawal::Withdrawn)
+}
+
+/// Ends an effect of which a person knows what became of it, whether or not it may have happened: it is never performed again.
+/// Not if a process performs it: [`Withdrawal::MayHappen`]. Locks its row; the transaction's other locks come first.
+///
+/// # Errors
+/// As the database has it.
+pub async fn end(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
+    let found = sqlx::query!(
+        r#"SELECT state, claimed_by IS NOT NULL AS "is_under_way!: bool" FROM effect WHERE id = ? FOR UPDATE"#,
+        id,
+    );
+    // One that ended long ago may have been purged.
+    let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
+    match (found.state.as_str(), found.is_under_way) {
+        ("pending", true) => return Ok(Withdrawal::MayHappen),
+        ("pending" | "dead" | "discarded", _) => {}
+        _ => return Ok(Withdrawal::Ended),
+    }
+    sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Withdrawal::Withdrawn)
+}
