@@ -14,7 +14,7 @@ pub enum Provider {
     /// Nobody: a folder on this machine.
     Simulated(Simulated),
     /// Stripe, or what speaks as it does.
-    Stripe(Stripe),
+    Stripe(Box<Stripe>),
 }
 
 impl Provider {
@@ -30,7 +30,7 @@ impl Provider {
                     simulated.with_context(|| format!("PAYMENT_SIMULATOR_DIR {} is not writable", dir.display()))?,
                 )
             }
-            Choice::Stripe(settings) => Self::Stripe(Stripe::new(&settings)?),
+            Choice::Stripe(settings) => Self::Stripe(Box::new(Stripe::new(&settings)?)),
         })
     }
 
