@@ -62,8 +62,8 @@ prove: ## Kill, freeze and cut off everything under load, then compare what cust
 
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
-	@crates/stack/setup $(DB) nats
-	@cargo build --release -p bench -p order-svc -p outbox-relay -p notify-svc
+	@crates/stack/setup $(DB) nats nginx
+	@cargo build --release -p bench -p order-svc -p outbox-relay -p notify-svc -p payment-svc
 	@$(TARGET)/release/bench $(SECTION) --db $(DB) $(ARGS)
 
 .PHONY: check

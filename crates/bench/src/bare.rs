@@ -1,7 +1,9 @@
-//! The bare transaction: what the database does for an order, and nothing else.
+//! The bare transaction: what the database does for an order, or for a group of them, and nothing else.
 //!
 //! The statements are order-svc's own, the pool has its settings, and the payload is made beforehand.
 //! It runs on as many threads as the service does.
+
+mod group;
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +14,8 @@ use runtime::mysql::{self, DatabaseConfig, DatabaseTls, Pool};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
+use crate::basket::{Basket, PAYLOAD};
 use crate::round::Round;
-
-const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"email":"ada@example.com","placed_at":"2026-11-22T11:30:00.123456Z"}"#;
 
 pub(super) struct Bare {
     pool: Pool,
@@ -51,6 +52,20 @@ impl Bare {
         Ok(Round::new(latencies, began.elapsed()))
     }
 
+    /// Orders a second in groups of so many, one after the other on each of `lanes` connections.
+    pub(super) async fn run_groups(&self, size: usize, lanes: usize, round: Duration) -> anyhow::Result<f64> {
+        let threads = self.threads.as_ref().context("it is not closed")?;
+        let began = Instant::now();
+        let until = began + round;
+        let running: Vec<_> =
+            (0..lanes).map(|_| threads.spawn(group::place_until(self.pool.clone(), size, until))).collect();
+        let mut groups = 0;
+        for lane in running {
+            groups += lane.await.context("a lane panicked")??;
+        }
+        Ok((groups * size) as f64 / began.elapsed().as_secs_f64())
+    }
+
     pub(super) fn close(&mut self) {
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
@@ -72,15 +87,16 @@ async fn place_until(pool: Pool, until: Instant) -> anyhow::Result<Vec<Duration>
 
 async fn place(pool: &Pool) -> sqlx::Result<()> {
     let (id, event_id, at) = (Uuid::now_v7(), Uuid::now_v7(), Utc::now().trunc_subsecs(6));
+    let Basket { product, email } = Basket::random();
     let mut tx = pool.begin().await?;
     sqlx::query(
         "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(id)
-    .bind("Espresso machine")
+    .bind(product)
     .bind(2)
-    .bind("ada@example.com")
+    .bind(email)
     .bind("placed")
     .bind(1)
     .bind(at)

@@ -14,8 +14,7 @@ use schema::ids::{EventId, NotificationId, OrderId};
 use schema::names;
 use uuid::Uuid;
 
-const PRODUCT: &str = "Espresso machine";
-const EMAIL: &str = "ada@example.com";
+use crate::basket::Basket;
 
 /// Every fifth event cancels the order of a hundred events before.
 const CANCELLED_EVERY: u32 = 5;
@@ -45,14 +44,14 @@ pub(super) fn make(count: u32) -> Vec<Event> {
 }
 
 fn created(order_id: OrderId) -> Event {
-    let (product, email) = (PRODUCT.to_owned(), EMAIL.to_owned());
+    let Basket { product, email } = Basket::random();
     let placed_at = Utc::now();
     let created = OrderCreated { schema_version: SCHEMA_VERSION, order_id, product, quantity: 2, email, placed_at };
     Event::of(OrderEvent::Created(created), 1)
 }
 
 fn cancelled(order_id: OrderId) -> Event {
-    let (product, email) = (PRODUCT.to_owned(), EMAIL.to_owned());
+    let Basket { product, email } = Basket::random();
     let cancelled_at = Utc::now();
     let (schema_version, quantity, cause) = (SCHEMA_VERSION, 2, None);
     let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
@@ -110,17 +109,19 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
         let (kind, version) = (event.event_type(), envelope.aggregate_version.map_or(0, NonZeroU32::get));
         let (digest, sequence) = (id.repeat(2), first + index + 1);
         let notification = hex(NotificationId::generate().0);
+        let (OrderEvent::Created(OrderCreated { product, email, .. })
+        | OrderEvent::Cancelled(OrderCancelled { product, email, .. })) = event;
         let written =
             write!(inbox, "{comma}('b',x'{id}','{kind}','order','{aggregate}',{version},x'{digest}',{sequence})")
                 .and_then(|()| write!(gates, "{comma}('b','order','{aggregate}',{version},UTC_TIMESTAMP(6))"))
                 .and_then(|()| {
                     write!(
                         notifications,
-                        "{comma}(x'{notification}',x'{id}','{kind}',x'{order}','{EMAIL}','{PRODUCT}',2)"
+                        "{comma}(x'{notification}',x'{id}','{kind}',x'{order}','{email}','{product}',2)"
                     )
                 })
                 .and_then(|()| {
-                    let body = format!(r#"{{"recipient":"{EMAIL}","product":"{PRODUCT}","quantity":2}}"#);
+                    let body = format!(r#"{{"recipient":"{email}","product":"{product}","quantity":2}}"#);
                     write!(emails, "{comma}(x'{notification}','emails','{aggregate}','{kind}','{body}')")
                 });
         written.expect("a String takes everything");

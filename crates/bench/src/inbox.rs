@@ -67,7 +67,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
 }
 
 async fn empty(pool: &MySqlPool) -> anyhow::Result<()> {
-    for table in ["inbox", "inbox_gate", "inbox_position", "inbox_read", "notifications"] {
+    for table in ["inbox", "inbox_gate", "inbox_position", "inbox_read", "notifications", "effect"] {
         sqlx::raw_sql(AssertSqlSafe(format!("TRUNCATE TABLE {table}"))).execute(pool).await?;
     }
     Ok(())

@@ -21,6 +21,7 @@ use stack::service::Program;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::basket::Basket;
 use crate::figure::{Figure, percentile};
 use crate::{chain, order};
 
@@ -120,12 +121,13 @@ async fn place_all(
 /// The statements of order-svc, and its wake hint.
 async fn place(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result<(EventId, Instant)> {
     let (order_id, event_id) = (OrderId::generate(), EventId::generate());
+    let Basket { product, email } = Basket::random();
     let event = OrderEvent::Created(OrderCreated {
         schema_version: SCHEMA_VERSION,
         order_id,
-        product: "Espresso machine".to_owned(),
+        product,
         quantity: 2,
-        email: "ada@example.com".to_owned(),
+        email,
         placed_at: chrono::Utc::now(),
     });
     order::place(pool, order_id.0, event_id.0, &event.payload()?).await?;

@@ -9,6 +9,7 @@ mod drain;
 mod latency;
 mod looks;
 mod outbox;
+pub(crate) mod recover;
 mod scale;
 
 use stack::Engine;

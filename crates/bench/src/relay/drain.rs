@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sqlx::MySqlPool;
-use stack::pipeline::Pipeline;
+use stack::pipeline::{Pipeline, Service};
 use stack::service::Program;
 use tokio::time::{Instant, sleep};
 
@@ -21,15 +21,20 @@ pub(super) struct Drained {
     pub(super) rate: f64,
     /// The longest time between two settles, in milliseconds.
     pub(super) longest_pause: f64,
+    /// When the last was seen to be settled.
+    pub(super) settled_at: Instant,
     /// The most memory that the relay has held, in megabytes.
     pub(super) memory: f64,
 }
 
 /// Has a relay drain what is pending.
 pub(super) async fn drain(pipeline: &Pipeline, pool: &MySqlPool, settings: &[(&str, &str)]) -> anyhow::Result<Drained> {
-    let (first, last) = outbox::pending_range(pool).await?.context("nothing is pending")?;
-    let pending = outbox::count_pending(pool).await?;
-    let mut relay = pipeline.launch(Program::OutboxRelay, settings)?;
+    let range = outbox::pending_range(pool).await?.context("nothing is pending")?;
+    finish(pipeline.launch(Program::OutboxRelay, settings)?, pool, range).await
+}
+
+/// Waits until a relay has drained the events from the first to the last, and everything else, and stops it.
+pub(super) async fn finish(mut relay: Service, pool: &MySqlPool, (first, last): (u64, u64)) -> anyhow::Result<Drained> {
     let deadline = Instant::now() + DRAIN_WITHIN;
     // Published one by one, the last need not be settled last.
     while !outbox::is_published(pool, last).await? || outbox::oldest_pending(pool).await?.is_some() {
@@ -38,12 +43,13 @@ pub(super) async fn drain(pipeline: &Pipeline, pool: &MySqlPool, settings: &[(&s
         }
         sleep(STEP).await;
     }
+    let settled_at = Instant::now();
     let memory = relay.peak_memory()?;
     relay.running.stop().await?;
     // The first settle begins the time: what the process takes to start is not counted, nor the first claim.
     let rate = outbox::settled_rate(pool, first, last).await?;
     let pauses = outbox::pauses(pool, first, last).await?;
     let longest: Vec<_> = pauses.iter().take(3).map(|pause| format!("{pause:.0}")).collect();
-    eprintln!("drained {pending} events: {rate:.0} a second, pauses up to {} ms, {memory:.1} MB", longest.join(", "));
-    Ok(Drained { rate, longest_pause: pauses.first().copied().unwrap_or(0.0), memory })
+    eprintln!("drained {first} to {last}: {rate:.0} a second, pauses up to {} ms, {memory:.1} MB", longest.join(", "));
+    Ok(Drained { rate, longest_pause: pauses.first().copied().unwrap_or(0.0), settled_at, memory })
 }

@@ -72,7 +72,7 @@ async fn listen(inbox: Subscriber, stopped: oneshot::Receiver<()>) -> BTreeMap<u
 }
 
 /// One order's event, committed and hinted at as order-svc does; the time of the commit.
-async fn append(pool: &MySqlPool, client: &Client) -> anyhow::Result<(Uuid, Instant)> {
+pub(super) async fn append(pool: &MySqlPool, client: &Client) -> anyhow::Result<(Uuid, Instant)> {
     let event = Uuid::now_v7();
     sqlx::query(
         r#"INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)

@@ -16,6 +16,21 @@ pub(super) async fn append_published(pool: &MySqlPool, events: u64, days_ago: u3
     append(pool, events, Some(days_ago)).await
 }
 
+/// Appends pending events that appear all at once, to whoever reads; the first and the last of them.
+pub(super) async fn append_at_once(pool: &MySqlPool, events: u64) -> sqlx::Result<(u64, u64)> {
+    let mut tx = pool.begin().await?;
+    let mut left = events;
+    while left > 0 {
+        let rows = left.min(CHUNK);
+        append_chunk(&mut tx, rows, None).await?;
+        left -= rows;
+    }
+    let range = "SELECT MIN(seq), MAX(seq) FROM outbox WHERE state = 'pending'";
+    let range = sqlx::query_as(range).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(range)
+}
+
 async fn append(pool: &MySqlPool, events: u64, days_ago: Option<u32>) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
     hurry(&mut connection, true).await?;
@@ -105,11 +120,6 @@ pub(super) async fn pending_range(pool: &MySqlPool) -> sqlx::Result<Option<(u64,
 /// The oldest pending event.
 pub(super) async fn oldest_pending(pool: &MySqlPool) -> sqlx::Result<Option<u64>> {
     sqlx::query_scalar("SELECT seq FROM outbox WHERE state = 'pending' ORDER BY seq LIMIT 1").fetch_optional(pool).await
-}
-
-/// How many are pending.
-pub(super) async fn count_pending(pool: &MySqlPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'").fetch_one(pool).await
 }
 
 /// Events settled a second, by the database's clock: those after the first settle, from then to the last.

@@ -1,14 +1,16 @@
 //! Whether a long history and a large backlog slow the relay, and whether purging the history does.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
 use stack::pipeline::Pipeline;
 use stack::service::Program;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::drain::drain;
+use super::drain::{drain, finish};
 use super::{looks, outbox};
 use crate::figure::Figure;
 
@@ -17,6 +19,9 @@ const FEW: u64 = 10_000;
 
 /// How long ago half of the history was published; the other half is new.
 const OLD_DAYS: u32 = 8;
+
+/// The purge has begun by then, or none will.
+const PURGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Measures with so many published events and a tenth of that pending. The limit is the mean of before and after the drain:
 /// filling takes minutes, and the machine is not the same after them.
@@ -55,15 +60,40 @@ async fn few(home: &Home, db: Engine) -> anyhow::Result<f64> {
     Ok(rates[rates.len() / 2])
 }
 
-/// The same again while the old half of the history goes.
+/// The same again while the old half of the history goes: the events come when the purge is under way, all at once.
 async fn purging(pipeline: &Pipeline, pool: &MySqlPool, pending: u64, undisturbed: f64) -> anyhow::Result<Vec<Figure>> {
-    outbox::append_pending(pool, pending).await?;
+    let oldest = outbox::first_seq(pool).await?;
+    let relay = pipeline.service(Program::OutboxRelay, &[("RETENTION", "7d")]).await?;
+    let deadline = Instant::now() + PURGE_WITHIN;
+    while outbox::first_seq(pool).await? == oldest && Instant::now() < deadline {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let range = outbox::append_at_once(pool, pending).await?;
     let (first, begin) = (outbox::first_seq(pool).await?, Instant::now());
-    let drained = drain(pipeline, pool, &[("RETENTION", "7d")]).await?;
+    let drained = finish(relay, pool, range).await?;
     let purged = outbox::first_seq(pool).await? - first;
+    let rate = purged as f64 / begin.elapsed().as_secs_f64();
     Ok(vec![
-        Figure::against("relay_scale_purging", drained.rate, "events/s", undisturbed),
-        Figure::alone("relay_scale_purging_pause", drained.longest_pause, "ms"),
-        Figure::alone("relay_scale_purged", purged as f64 / begin.elapsed().as_secs_f64(), "events/s"),
+        Figure::against("relay_scale_purging", drained.rate, "events/s", undisturbed).failing(unpurged(purged)),
+        Figure::alone("relay_scale_purging_pause", drained.longest_pause, "ms").failing(unpurged(purged)),
+        Figure::alone("relay_scale_purged", rate, "events/s").failing(unpurged(purged)),
     ])
+}
+
+/// Why a drain says nothing about purging, if it does not.
+fn unpurged(events: u64) -> Option<String> {
+    (events == 0).then(|| "nothing was purged during the drain".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aim::Verdict;
+
+    #[test]
+    fn a_drain_without_a_purge_tells_nothing_of_purging() {
+        let figure =
+            |purged| Figure::against("relay_scale_purging", 112.0, "events/s", 100.0).failing(unpurged(purged));
+        assert_eq!((figure(0).verdict(), figure(1).verdict()), (Verdict::Failed, Verdict::Met));
+    }
 }

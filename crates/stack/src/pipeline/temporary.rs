@@ -103,6 +103,12 @@ impl Service {
         format!("127.0.0.1:{}", self.http.number())
     }
 
+    /// HOST:PORT of its `/readyz` and `/metrics`.
+    #[must_use]
+    pub fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin.number())
+    }
+
     /// The most memory that it has held, as the kernel says it, in megabytes.
     ///
     /// # Errors
