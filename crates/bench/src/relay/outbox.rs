@@ -16,6 +16,17 @@ pub(super) async fn append_published(pool: &MySqlPool, events: u64, days_ago: u3
     append(pool, events, Some(days_ago)).await
 }
 
+/// As [`append_pending`], each chunk in the binary log, as a service's events are.
+pub(super) async fn append_logged(connection: &mut MySqlConnection, events: u64) -> sqlx::Result<()> {
+    let mut left = events;
+    while left > 0 {
+        let rows = left.min(CHUNK);
+        append_chunk(connection, rows, None).await?;
+        left -= rows;
+    }
+    Ok(())
+}
+
 /// Appends pending events that appear all at once, to whoever reads; the first and the last of them.
 pub(super) async fn append_at_once(pool: &MySqlPool, events: u64) -> sqlx::Result<(u64, u64)> {
     let mut tx = pool.begin().await?;

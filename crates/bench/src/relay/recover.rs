@@ -34,12 +34,12 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Figures: recover_failover (the slowest of the rounds, from SIGKILL of the active relay to the standby's first publish;
 /// limit: the lease time), recover_backlog (seconds from the start of a relay until an hour's events at 500 orders a second are
 /// settled; limit: a bare publisher in atomic batches).
-#[derive(Debug, clap::Args, serde::Serialize)]
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
     #[arg(long, value_enum, default_value_t = Engine::MySql)]
     #[serde(skip)]
-    db: Engine,
+    pub(crate) db: Engine,
     /// Kills.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,

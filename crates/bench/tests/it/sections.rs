@@ -1,6 +1,10 @@
 //! The sections.
 
-use crate::bench::Found;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::bench::{Found, run};
 
 #[test]
 fn the_write_path_is_measured() {
@@ -72,4 +76,16 @@ fn measure_everything(db: &str) {
         "e2e_backlog_emails",
         "e2e_backlog_payments",
     ]);
+}
+
+#[test]
+fn a_section_that_can_not_be_measured_fails_the_run_and_is_in_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["peers", "--db", "mariadb"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("report.json")).unwrap()).unwrap();
+    let error = report["runs"][0]["error"].as_str().unwrap();
+    assert!(error.contains("Debezium engine for MySQL"), "{report}");
+    let page = fs::read_to_string(folder.path().join("report.md")).unwrap();
+    assert!(page.contains(&format!("**Not measured:** {error}")), "{page}");
 }
