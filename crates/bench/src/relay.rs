@@ -1,4 +1,4 @@
-//! `bench relay`: how fast the relay drains an outbox, how soon it publishes, and whether a history slows it.
+//! `bench relay`: how fast the relay drains an outbox, and how soon it publishes.
 //!
 //! Each rate is measured from outside, on the table: from the first event settled to the last. The limits are what the
 //! same broker takes from a bare publisher of messages of the same size, and the same way with nothing of ours on it, in
@@ -11,7 +11,7 @@ mod looks;
 mod outbox;
 pub(crate) mod peers;
 pub(crate) mod recover;
-mod scale;
+pub(crate) mod scale;
 
 use stack::Engine;
 use stack::home::Home;
@@ -25,11 +25,6 @@ use drain::drain;
 /// Figures: relay_durable (atomic batches, the broker syncs each; limit: bare atomic batches), relay_careful (single
 /// publishes, default sync; limit: bare publishes, a thousand in flight), commit_to_puback_p50 and _p99 (100 orders a
 /// second with wake hints, the broker syncs each; limit: the same round trips without the relay).
-///
-/// With a history and a backlog of --scale: relay_scale_inspect (the slowest of schema/inspect/orders, once its pages are
-/// read), relay_scale_status (order-svc's /api/orders/events/status), relay_scale (limit: with ten thousand),
-/// relay_scale_pause (the longest between two settles), relay_scale_memory (the relay's peak), and while half of the history
-/// is purged relay_scale_purging (limit: without), relay_scale_purging_pause, relay_scale_purged.
 #[derive(Clone, Debug, clap::Args, serde::Serialize)]
 pub(crate) struct Arguments {
     /// The database server.
@@ -44,10 +39,6 @@ pub(crate) struct Arguments {
     /// Turns of each throughput run and its limit; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
-
-    /// Published events in the scale run; a tenth of that is pending. The target speaks of ten million.
-    #[arg(long, default_value_t = 1_000_000)]
-    scale: u64,
 
     /// Seconds of the latency run.
     #[arg(long, default_value_t = 20)]
@@ -70,9 +61,6 @@ pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Resul
     }
     if wanted("commit_to_puback") {
         figures.extend(commit_to_puback(home, arguments).await?);
-    }
-    if wanted("relay_scale") {
-        figures.extend(scale::measure(home, arguments.db, arguments.scale).await?);
     }
     Ok(figures)
 }

@@ -11,7 +11,7 @@ use crate::findings::Findings;
 use crate::{e2e, inbox, latency, open, relay, write};
 
 /// In the order in which they are measured and reported.
-pub(crate) const NAMES: [&str; 8] = ["write", "open", "relay", "recover", "inbox", "latency", "e2e", "peers"];
+pub(crate) const NAMES: [&str; 9] = ["write", "open", "relay", "scale", "recover", "inbox", "latency", "e2e", "peers"];
 
 /// One of them, with its settings.
 #[derive(Clone, Debug, Subcommand)]
@@ -19,6 +19,7 @@ pub(crate) enum Section {
     Write(write::Arguments),
     Open(open::Arguments),
     Relay(relay::Arguments),
+    Scale(relay::scale::Arguments),
     Recover(relay::recover::Arguments),
     Inbox(inbox::Arguments),
     Latency(latency::Arguments),
@@ -47,6 +48,7 @@ impl Section {
             Section::Write(arguments) => write::measure(home, arguments).await.map(Findings::from),
             Section::Open(arguments) => open::measure(home, arguments).await,
             Section::Relay(arguments) => relay::measure(home, arguments).await.map(Findings::from),
+            Section::Scale(arguments) => relay::scale::measure(home, arguments).await.map(Findings::from),
             Section::Recover(arguments) => relay::recover::measure(home, arguments).await.map(Findings::from),
             Section::Inbox(arguments) => inbox::measure(home, arguments).await.map(Findings::from),
             Section::Latency(arguments) => latency::measure(home, arguments).await.map(Findings::from),
@@ -60,6 +62,7 @@ impl Section {
             Section::Write(arguments) => Told::new("write", arguments.db, arguments),
             Section::Open(arguments) => Told::new("open", arguments.db, arguments),
             Section::Relay(arguments) => Told::new("relay", arguments.db, arguments),
+            Section::Scale(arguments) => Told::new("scale", arguments.db, arguments),
             Section::Recover(arguments) => Told::new("recover", arguments.db, arguments),
             Section::Inbox(arguments) => Told::new("inbox", arguments.db, arguments),
             Section::Latency(arguments) => Told::new("latency", arguments.db, arguments),

@@ -1,4 +1,4 @@
-//! Whether a long history and a large backlog slow the relay, and whether purging the history does.
+//! `bench scale`: whether a long history and a large backlog slow the relay, and whether purging the history does.
 
 use std::time::Duration;
 
@@ -23,9 +23,25 @@ const OLD_DAYS: u32 = 8;
 /// The purge has begun by then, or none will.
 const PURGE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Measures with so many published events and a tenth of that pending. The limit is the mean of before and after the drain:
-/// filling takes minutes, and the machine is not the same after them.
-pub(super) async fn measure(home: &Home, db: Engine, published: u64) -> anyhow::Result<Vec<Figure>> {
+/// With a history and a backlog: relay_scale_inspect (the slowest of schema/inspect/orders, once its pages are read),
+/// relay_scale_status (order-svc's /api/orders/events/status), relay_scale (limit: with ten thousand), relay_scale_pause (the
+/// longest between two settles), relay_scale_memory (the relay's peak), and while half of the history is purged
+/// relay_scale_purging (limit: without), relay_scale_purging_pause, relay_scale_purged.
+#[derive(Clone, Debug, clap::Args, serde::Serialize)]
+pub(crate) struct Arguments {
+    /// The database server.
+    #[arg(long, value_enum, default_value_t = Engine::MySql)]
+    #[serde(skip)]
+    pub(crate) db: Engine,
+    /// Published events; a tenth of that is pending. The targets speak of ten million.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(20_000..))]
+    events: u64,
+}
+
+/// Measures. The limit is the mean of before and after the drain: filling takes minutes, and the machine is not the same after
+/// them.
+pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+    let (db, published) = (arguments.db, arguments.events);
     let pipeline = Pipeline::start(home, db, true).await?;
     let pool = pipeline.database(Program::OrderSvc).await?;
     let pending = published / 10;
