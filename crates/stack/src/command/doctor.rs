@@ -82,7 +82,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let has_payments = settings.payments_database_url.is_some();
     match &settings.nats_url {
         Some(url) => {
-            findings.extend(broker::check(url, settings.operator_password.as_ref(), &readers(has_payments)).await)
+            findings.extend(broker::check(url, settings.operator_password.as_ref(), &readers(has_payments)).await);
         }
         None => findings.push(Finding::unasked("broker".to_owned())),
     }
