@@ -105,7 +105,7 @@ impl<'a> Examiner<'a> {
             None => {
                 let start = consumer.as_ref().map_or(0, |info| info.ack_floor.stream_sequence + 1);
                 let first = stream.cached_info().state.first_sequence;
-                position::open(self.pool, self.source, first, start).await.map_err(|error| database(&error))?;
+                self.in_time(position::open(self.pool, self.source, first, start)).await?;
                 self.joined().await?.ok_or(Fault::DatabaseUnavailable)?
             }
         };
@@ -142,7 +142,13 @@ impl<'a> Examiner<'a> {
     }
 
     pub(super) async fn joined(&self) -> Result<Option<Coverage>, Fault> {
-        position::join(self.pool, self.source).await.map_err(|error| database(&error))
+        self.in_time(position::join(self.pool, self.source)).await
+    }
+
+    /// A connection that fell silent would keep us from ever attaching. The schedule of
+    /// `a_program_that_ends_while_all_drains_is_named` has such a one.
+    async fn in_time<T>(&self, statements: impl Future<Output = sqlx::Result<T>>) -> Result<T, Fault> {
+        self.pool.in_time(statements).await.map_err(|error| database(&error))
     }
 
     async fn correct(&self, coverage: &Coverage, repair: Repair, stream: (u64, u64)) -> Result<(), Fault> {
