@@ -30,7 +30,8 @@ enum Verb {
     /// Stop notify-svc, place orders, see them wait in NATS, start it again: each is notified once. Prints what it sees.
     DemoDowntime(command::demo_downtime::Arguments),
     /// Run a pipeline under load while servers, services and connections fail, then compare what customers were answered with
-    /// what is in the tables and the stream. Exits 1 if anything was lost, repeated or reordered.
+    /// what is in the tables and the streams, at the mail server and in the payment provider's books. Exits 1 if anything was lost,
+    /// repeated or reordered, or money was taken or kept wrongly.
     Prove(command::prove::Arguments),
     /// Run the tests against real servers that are started for them.
     Test(command::test::Arguments),

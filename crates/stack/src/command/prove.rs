@@ -1,5 +1,5 @@
 //! `stack prove`: a whole pipeline of its own under load and under fire, and then a comparison of what customers were answered
-//! with what is in the tables, in the stream and at the mail server.
+//! with what is in the tables, in the streams, at the mail server and in the payment provider's books.
 //!
 //! Guarantees that the schedule of faults follows from the seed alone, that the checker asks no service, and that what
 //! failed can be examined: data, logs and answers are kept. Timing is the machine's: a seed repeats the faults, not

@@ -43,12 +43,12 @@ impl Claim {
     }
 }
 
-/// Of things in the order in which they happened, each with its order, its version and what it is: those that come after
+/// Of things in the order in which they happened, each with its aggregate, its version and what it is: those that come after
 /// one of the same or a later version.
 pub(super) fn out_of_order(things: impl Iterator<Item = (AggregateId, u32, String)>) -> Vec<String> {
     let mut last: BTreeMap<AggregateId, (u32, String)> = BTreeMap::new();
-    let late = things.filter_map(|(order, version, what)| match last.insert(order, (version, what.clone())) {
-        Some((before, earlier)) if before >= version => Some(format!("order {order}: {earlier}, and then {what}")),
+    let late = things.filter_map(|(id, version, what)| match last.insert(id, (version, what.clone())) {
+        Some((before, earlier)) if before >= version => Some(format!("{id}: {earlier}, and then {what}")),
         _ => None,
     });
     late.collect()
@@ -69,7 +69,7 @@ pub(super) fn repeated<T: Ord>(things: impl Iterator<Item = T>) -> impl Iterator
 }
 
 pub(super) fn named(event: &OutboxEvent) -> String {
-    format!("event {} ({} of order {})", event.event_id, event.event_type, event.aggregate_id)
+    format!("event {} ({} of {})", event.event_id, event.event_type, event.aggregate_id)
 }
 
 pub(super) fn list(things: impl IntoIterator<Item = impl Display>) -> String {

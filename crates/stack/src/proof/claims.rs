@@ -4,6 +4,7 @@ mod effects;
 mod emails;
 mod events;
 mod orders;
+mod payments;
 #[cfg(test)]
 mod tests;
 
@@ -16,5 +17,6 @@ pub use emails::{Sender, check_emails};
 #[must_use]
 pub fn check(asked: &[Asked], evidence: &Evidence) -> Vec<Claim> {
     let (orders, events) = (orders::claims(asked, evidence), events::claims(evidence));
-    orders.into_iter().chain(events).chain(effects::claims(evidence)).collect()
+    let effects = effects::claims(evidence).into_iter().chain(payments::claims(evidence));
+    orders.into_iter().chain(events).chain(effects).collect()
 }

@@ -1,25 +1,22 @@
-//! What is there: the rows of both databases and the messages of the stream, as they are, read without any service.
+//! What is there: the rows of the databases, the messages of the streams and the provider's books, as they are, read without any
+//! service.
 
-use std::time::Duration;
+mod payments;
+mod stream;
 
 use anyhow::Context;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::{self, stream::Stream};
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
 use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::ids::OrderId;
-use schema::names::{NOTIFY_DURABLE, STREAM};
+use schema::names;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{FromRow, MySqlConnection};
-use tokio::time::timeout;
 use uuid::Uuid;
 
-/// No message of a stream that is at rest takes longer.
-const NEXT_WITHIN: Duration = Duration::from_secs(20);
+pub use payments::{Intent, Payment, Payments, ProviderEffect, Purpose};
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +29,25 @@ pub struct Evidence {
     pub outbox: Vec<OutboxEvent>,
     /// The stream, in the order of its sequence.
     pub stream: Vec<Message>,
-    /// The table `inbox`.
-    pub inbox: Vec<Received>,
+    /// The events in notify-svc's table `inbox`.
+    pub inbox: Vec<Uuid>,
     /// The table `notifications`, in the order in which they were written.
     pub notifications: Vec<Notification>,
     /// Messages that no envelope could be read from, and the rows of `inbox_dead`: what each is, and why.
     pub unreadable: Vec<String>,
+    /// What there is of the payments, if the pipeline has any.
+    pub payments: Option<Payments>,
+}
+
+/// An outbox and the stream that it is published to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log<'a> {
+    pub(super) outbox: &'a [OutboxEvent],
+    pub(super) stream: &'a [Message],
+    /// `ce-source` of its events.
+    pub(super) source: &'static str,
+    /// What they are about.
+    pub(super) aggregate_type: &'static str,
 }
 
 /// A row of `orders`, which an answer of the API shows whole.
@@ -54,7 +64,7 @@ pub struct Order {
     pub email: String,
     /// Such as `placed`.
     pub status: String,
-    /// What is known of its payment: `due`, for nobody tells of payments.
+    /// What is known of its payment, such as `due`.
     pub payment: String,
     /// Of its last event.
     pub version: u32,
@@ -70,15 +80,14 @@ impl Order {
         OrderId(self.id).into()
     }
 
+    /// As if nothing were known of its payment, which goes on by itself.
+    pub(super) fn but_payment(&self) -> Order {
+        Order { payment: "due".to_owned(), ..self.clone() }
+    }
+
     /// As it was when it was placed, which each answer 201 says.
     pub(super) fn as_placed(&self) -> Order {
-        Order {
-            status: "placed".to_owned(),
-            payment: "due".to_owned(),
-            version: 1,
-            updated_at: self.created_at,
-            ..self.clone()
-        }
+        Order { status: "placed".to_owned(), version: 1, updated_at: self.created_at, ..self.but_payment() }
     }
 }
 
@@ -96,7 +105,7 @@ pub struct Key {
 pub struct OutboxEvent {
     /// The event.
     pub event_id: Uuid,
-    /// The order.
+    /// The order or payment.
     pub aggregate_id: AggregateId,
     /// None for a writer that keeps none.
     pub aggregate_version: Option<u32>,
@@ -125,15 +134,6 @@ pub struct Message {
     pub envelope: Envelope,
     /// Its body.
     pub payload: Value,
-}
-
-/// A row of `inbox`.
-#[derive(Clone, Debug, FromRow)]
-pub struct Received {
-    /// The event.
-    pub event_id: Uuid,
-    /// The message that brought it.
-    pub stream_seq: u64,
 }
 
 /// A row of `notifications`.
@@ -167,7 +167,7 @@ impl Notification {
 }
 
 impl Evidence {
-    /// Reads everything. Each connection is one of somebody who may read all of its database.
+    /// Reads what there is of the orders. Each connection is one of somebody who may read all of its database.
     ///
     /// # Errors
     /// If a server is away or refuses.
@@ -179,7 +179,7 @@ impl Evidence {
         let mut evidence = Evidence::default();
         evidence.read_orders(orders).await.context("cannot read the orders")?;
         evidence.read_notifications(notifications).await.context("cannot read the notifications")?;
-        evidence.read_stream(nats).await.context("cannot read the stream")?;
+        evidence.stream = stream::read(nats, names::STREAM, &mut evidence.unreadable).await?;
         Ok(evidence)
     }
 
@@ -191,17 +191,12 @@ impl Evidence {
         self.orders = sqlx::query_as(query).fetch_all(&mut *orders).await?;
         let query = "SELECT CAST(idempotency_key AS CHAR) AS idempotency_key, order_id FROM idempotency_keys";
         self.keys = sqlx::query_as(query).fetch_all(&mut *orders).await?;
-        let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, occurred_at, \
-                            CAST(state AS CHAR) AS state, attempts, stream_seq \
-                     FROM outbox \
-                     ORDER BY seq";
-        self.outbox = sqlx::query_as(query).fetch_all(orders).await?;
+        self.outbox = outbox(orders).await?;
         Ok(())
     }
 
     async fn read_notifications(&mut self, notifications: &mut MySqlConnection) -> sqlx::Result<()> {
-        let query = "SELECT event_id, stream_seq FROM inbox WHERE consumer = ?";
-        self.inbox = sqlx::query_as(query).bind(NOTIFY_DURABLE).fetch_all(&mut *notifications).await?;
+        self.inbox = inbox(notifications, names::NOTIFY_DURABLE).await?;
         // Written by one statement, they have one time and the ids of one process, which makes them in order.
         let query = "SELECT n.id, n.event_id, n.event_type, n.order_id, n.recipient, n.product, n.quantity, \
                             CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
@@ -210,49 +205,38 @@ impl Evidence {
                      WHERE n.event_type LIKE 'order.%' \
                      ORDER BY n.created_at, n.id";
         self.notifications = sqlx::query_as(query).fetch_all(&mut *notifications).await?;
-        let query = "SELECT stream_seq, reason FROM inbox_dead ORDER BY id";
-        let dead: Vec<(u64, String)> = sqlx::query_as(query).fetch_all(notifications).await?;
-        self.unreadable.extend(dead.iter().map(|(sequence, reason)| format!("message {sequence} is dead: {reason}")));
+        self.read_dead(notifications, names::NOTIFY_DURABLE).await
+    }
+
+    async fn read_dead(&mut self, database: &mut MySqlConnection, consumer: &str) -> sqlx::Result<()> {
+        let query = "SELECT stream_seq, reason FROM inbox_dead WHERE consumer = ? ORDER BY id";
+        let dead: Vec<(u64, String)> = sqlx::query_as(query).bind(consumer).fetch_all(database).await?;
+        let told = |(sequence, reason)| format!("message {sequence} is dead for {consumer}: {reason}");
+        self.unreadable.extend(dead.into_iter().map(told));
         Ok(())
     }
 
-    async fn read_stream(&mut self, nats: &async_nats::Client) -> anyhow::Result<()> {
-        let stream = jetstream::new(nats.clone()).get_stream(STREAM).await?;
-        if stream.cached_info().state.messages == 0 {
-            return Ok(());
-        }
-        let last = stream.cached_info().state.last_sequence;
-        let mut messages = reader(&stream).await?;
-        loop {
-            let message = timeout(NEXT_WITHIN, messages.next()).await.context("no message came")?;
-            let message = message.context("the stream's reader ended")??;
-            let place = message.info().map_err(anyhow::Error::from_boxed)?;
-            let (sequence, pending) = (place.stream_sequence, place.pending);
-            match read(&message, sequence) {
-                Ok(message) => self.stream.push(message),
-                Err(error) => self.unreadable.push(format!("message {sequence} can't be read: {error:#}")),
-            }
-            if sequence >= last || pending == 0 {
-                return Ok(());
-            }
-        }
+    /// The outbox of each database with its stream.
+    pub(super) fn logs(&self) -> Vec<Log<'_>> {
+        let (source, aggregate_type) = (names::ORDERS_SOURCE, names::ORDER);
+        let orders = Log { outbox: &self.outbox, stream: &self.stream, source, aggregate_type };
+        [orders].into_iter().chain(self.payments.as_ref().map(Payments::log)).collect()
+    }
+
+    /// The events of every outbox.
+    pub(super) fn events(&self) -> impl Iterator<Item = &OutboxEvent> {
+        self.logs().into_iter().flat_map(|log| log.outbox)
     }
 }
 
-async fn reader(stream: &Stream) -> anyhow::Result<jetstream::consumer::pull::Ordered> {
-    // Whoever may create nameless consumers may change those of others: the operator may not.
-    let name = Some(format!("proof-{}", Uuid::now_v7().simple()));
-    let consumer = stream.create_consumer(OrderedConfig { name, ..OrderedConfig::default() }).await?;
-    Ok(consumer.messages().await?)
+async fn outbox(database: &mut MySqlConnection) -> sqlx::Result<Vec<OutboxEvent>> {
+    let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, occurred_at, \
+                        CAST(state AS CHAR) AS state, attempts, stream_seq \
+                 FROM outbox \
+                 ORDER BY seq";
+    sqlx::query_as(query).fetch_all(database).await
 }
 
-fn read(message: &jetstream::Message, sequence: u64) -> anyhow::Result<Message> {
-    let headers = message.headers.as_ref().context("it has no headers")?;
-    let header = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
-    Ok(Message {
-        sequence,
-        subject: message.subject.to_string(),
-        envelope: Envelope::from_headers(header)?,
-        payload: serde_json::from_slice(&message.payload)?,
-    })
+async fn inbox(database: &mut MySqlConnection, consumer: &str) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT event_id FROM inbox WHERE consumer = ?").bind(consumer).fetch_all(database).await
 }

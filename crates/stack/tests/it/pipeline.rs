@@ -19,11 +19,20 @@ impl Pipeline {
         Self::start_on(engine, Nats::start_with_accounts().await).await
     }
 
+    /// With further settings.
+    pub(crate) async fn start_with(engine: Engine, set: impl FnOnce(Services) -> Services) -> Self {
+        Self::start_set(engine, Nats::start_with_accounts().await, set).await
+    }
+
     pub(crate) async fn start_on(engine: Engine, nats: Nats) -> Self {
+        Self::start_set(engine, nats, |services| services).await
+    }
+
+    async fn start_set(engine: Engine, nats: Nats, set: impl FnOnce(Services) -> Services) -> Self {
         let orders = Database::create(engine, &schema::database::ORDERS).await;
         let notifications = Database::create(engine, &schema::database::NOTIFICATIONS).await;
         let services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
-        Self { services: services.start().await, orders, notifications, nats }
+        Self { services: set(services).start().await, orders, notifications, nats }
     }
 
     pub(crate) async fn jetstream(&self) -> jetstream::Context {

@@ -1,12 +1,12 @@
 //! The three services as processes, under their least-privilege users at the database and at NATS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use stack::service::Program;
-use stack::testing::{Nats, Service, binary, eventually};
+use stack::testing::{Database, Nats, Service, binary, eventually};
 use tempfile::TempDir;
 
 pub(crate) struct Services {
@@ -111,6 +111,20 @@ impl Services {
     pub(crate) fn logs(&self) -> String {
         [&self.order_svc, &self.relay, &self.notify_svc].map(Service::log).concat()
     }
+}
+
+/// The relay of the payments and payment-svc, not started yet, with the folder that stands for the provider.
+pub(crate) fn paying(payments: &Database, nats: &Nats, provider: &Path) -> [Service; 2] {
+    [Program::PaymentRelay, Program::PaymentSvc].map(|program| {
+        let service = Service::new(binary(program.file()))
+            .env("DATABASE_URL", payments.url(program.user()))
+            .env("NATS_URL", nats.url())
+            .env("NATS_USER", program.name())
+            .env("NATS_PASSWORD", Nats::PASSWORD)
+            .env("PAYMENT_PROVIDER", "simulated")
+            .env("PAYMENT_SIMULATOR_DIR", provider.to_str().unwrap());
+        program.settings().into_iter().fold(service, |service, (name, value)| service.env(name, value))
+    })
 }
 
 /// A service's program with another verb, or the same in vain, to its end.

@@ -127,3 +127,10 @@ async fn an_intent_of_another_folder_is_no_attempt_of_this_charge() {
     let elsewhere = "sim_elsewhere".parse().unwrap();
     assert!(matches!(simulated.charge(&elsewhere, First).await, Err(Refused(_))));
 }
+
+#[test]
+fn the_proof_orders_products_that_the_simulator_has_trouble_with() {
+    use magic::{CUT, DECLINED, LOST, REFUND_LOST, SLOW, THROTTLED, UNREACHABLE};
+    let troublesome = stack::proof::TROUBLESOME.map(|(product, _)| product);
+    assert_eq!(troublesome, [DECLINED, LOST, CUT, REFUND_LOST, SLOW, UNREACHABLE, THROTTLED]);
+}

@@ -1,14 +1,16 @@
 //! The pipeline that is put to the proof: real servers, the services as processes under their least-privilege users, a proxy
-//! in each line between a service and a server, and a mail server for each notify-svc, which nothing is done to.
+//! in each line between a service and a server, a mail server for each notify-svc and the folder that stands for the payment
+//! provider, which nothing is done to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::ConnectOptions;
 use futures::future::join_all;
-use schema::database::{NOTIFICATIONS, ORDERS};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
+use schema::names;
 use sqlx::MySqlConnection;
 use stack::home::Home;
 use stack::pipeline::Plan;
@@ -27,16 +29,19 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// The services, by their names here, in the order in which events pass them.
-const SERVICES: [(&str, Program); 5] = [
+const SERVICES: [(&str, Program); 8] = [
     ("order-svc", Program::OrderSvc),
     ("outbox-relay-1", Program::OutboxRelay),
     ("outbox-relay-2", Program::OutboxRelay),
+    ("payment-svc-1", Program::PaymentSvc),
+    ("payment-svc-2", Program::PaymentSvc),
+    ("payment-relay", Program::PaymentRelay),
     ("notify-svc-1", Program::NotifySvc),
     ("notify-svc-2", Program::NotifySvc),
 ];
 
 /// Told to each of them that knows it.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("PROOF_HORIZON", "5s"), // so that events are proven while it goes on
     ("PUBLISH_TIMEOUT", "2s"),
     ("LEASE_TIME", "3s"),
@@ -44,6 +49,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("ACK_WAIT", "20s"),     // the shortest that it takes: what a kill left unanswered comes again after this
     ("EMAIL_TRANSPORT", "smtp"),
     ("EMAIL_FROM", "shop@example.com"),
+    ("PAYMENT_PROVIDER", "simulated"),
 ];
 
 /// Whom a fault can hit.
@@ -63,6 +69,15 @@ pub(super) struct Pipeline {
     pub(super) mail_servers: BTreeMap<&'static str, SmtpServer>,
     plan: Plan,
     ports: BTreeMap<&'static str, [Port; 2]>,
+    /// Of the payment provider.
+    books: PathBuf,
+}
+
+/// Connections of the administrator to each database.
+pub(super) struct Databases {
+    pub(super) orders: MySqlConnection,
+    pub(super) notifications: MySqlConnection,
+    pub(super) payments: MySqlConnection,
 }
 
 /// The names of the processes and of the lines between them, by which faults are drawn.
@@ -82,11 +97,12 @@ impl Pipeline {
     pub(super) async fn start(home: &Home, folder: &Path, engine: Engine, nats_nodes: u16) -> anyhow::Result<Pipeline> {
         let plan = Plan::temporary(home, folder, engine, nats_nodes);
         let (mysql, nats) = (plan.start_database().await?, plan.start_nats().await?);
-        for service in [Program::OrderSvc, Program::NotifySvc] {
+        for service in [Program::OrderSvc, Program::NotifySvc, Program::PaymentSvc] {
             plan.set_up_database(service).await?;
         }
         let ports = SERVICES.map(|(name, _)| (name, [Port::reserve(), Port::reserve()])).into();
-        let mut pipeline = Pipeline { victims: BTreeMap::new(), mail_servers: BTreeMap::new(), plan, ports };
+        let (victims, mail_servers, books) = (BTreeMap::new(), BTreeMap::new(), folder.join("provider"));
+        let mut pipeline = Pipeline { victims, mail_servers, plan, ports, books };
         pipeline.add(engine.name().to_owned(), Victim::Process(Box::new(mysql.running)));
         for server in nats {
             pipeline.add(server.running.process.name().to_owned(), Victim::Process(Box::new(server.running)));
@@ -116,9 +132,13 @@ impl Pipeline {
             .launch(name, service, self.ports[name].each_ref().map(Port::number))?
             .env("DATABASE_URL", mysql_url(database.port(), service.user(), &password, service.database().name))
             .env("NATS_URL", nats_urls.join(","))
-            .env("STREAM_REPLICAS", nats.len().to_string());
+            .env("STREAM_REPLICAS", nats.len().to_string())
+            .env("PAYMENT_SIMULATOR_DIR", &self.books);
         for (variable, value) in SETTINGS {
             launch = launch.env(variable, value);
+        }
+        if service == Program::OrderSvc {
+            launch = launch.env("PAYMENTS_STREAM", names::PAYMENTS_STREAM);
         }
         if service == Program::NotifySvc {
             let mut mail_server = SmtpServer::new();
@@ -163,15 +183,18 @@ impl Pipeline {
 
     /// Reads what is there.
     pub(super) async fn evidence(&self) -> anyhow::Result<Evidence> {
-        let (mut orders, mut notifications) = self.databases().await?;
-        Evidence::read(&mut orders, &mut notifications, &self.operator().await?).await
+        let Databases { mut orders, mut notifications, mut payments } = self.databases().await?;
+        let nats = self.operator().await?;
+        let evidence = Evidence::read(&mut orders, &mut notifications, &nats).await?;
+        evidence.with_payments(&mut orders, &mut payments, &nats, &self.books).await
     }
 
-    /// Connections of the administrator to the databases of the orders and of the notifications.
-    pub(super) async fn databases(&self) -> anyhow::Result<(MySqlConnection, MySqlConnection)> {
+    /// Connects to each of them.
+    pub(super) async fn databases(&self) -> anyhow::Result<Databases> {
         let connect = async |name| account::connect(&self.plan.database_url("root", name)).await;
-        let connected = futures::try_join!(connect(ORDERS.name), connect(NOTIFICATIONS.name));
-        connected.context("cannot connect to the database")
+        let connected = futures::try_join!(connect(ORDERS.name), connect(NOTIFICATIONS.name), connect(PAYMENTS.name));
+        let (orders, notifications, payments) = connected.context("cannot connect to the database")?;
+        Ok(Databases { orders, notifications, payments })
     }
 
     /// Kills what still runs, and waits for its end: the folder is not written to any more.

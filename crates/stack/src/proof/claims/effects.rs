@@ -1,4 +1,4 @@
-//! The outbox against the inbox and the notifications.
+//! The outboxes against the inboxes, and that of the orders against the notifications.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,15 @@ pub(super) fn claims(evidence: &Evidence) -> [Claim; 4] {
 }
 
 fn received(evidence: &Evidence) -> Claim {
-    let text = "each event is in the inbox once, and nothing else is";
-    Claim::new("received", text, evidence.outbox.len()).except(compared(
-        evidence,
-        evidence.inbox.iter().map(|row| row.event_id),
-        "in the inbox",
-    ))
+    let text = "each event is in the inbox of each service that reads it once, and nothing else is";
+    let mut inboxes = vec![(&evidence.outbox, &evidence.inbox, "in the inbox of notify-svc")];
+    if let Some(payments) = &evidence.payments {
+        inboxes.push((&evidence.outbox, &payments.inbox, "in the inbox of payment-svc"));
+        inboxes.push((&payments.outbox, &payments.told, "in the inbox of order-svc"));
+    }
+    let count = inboxes.iter().map(|(outbox, ..)| outbox.len()).sum();
+    let wrong = inboxes.iter().flat_map(|(outbox, inbox, how)| compared(outbox, inbox.iter().copied(), how));
+    Claim::new("received", text, count).except(wrong)
 }
 
 fn notified(evidence: &Evidence) -> Claim {
@@ -36,7 +39,9 @@ fn notified(evidence: &Evidence) -> Claim {
         (!is_right).then(|| format!("{} tells {notification:?}", named(event)))
     });
     let ids = evidence.notifications.iter().map(|notification| notification.event_id);
-    Claim::new("notified", text, evidence.outbox.len()).except(compared(evidence, ids, "notified")).except(wrong)
+    Claim::new("notified", text, evidence.outbox.len())
+        .except(compared(&evidence.outbox, ids, "notified"))
+        .except(wrong)
 }
 
 fn notified_in_order(evidence: &Evidence) -> Claim {
@@ -57,11 +62,11 @@ fn emailed(evidence: &Evidence) -> Claim {
     claim.except(unsent.map(|unsent| format!("the email of notification {} is {}", unsent.id, unsent.state)))
 }
 
-/// Each event once among these ids, and nothing else.
-fn compared(evidence: &Evidence, ids: impl Iterator<Item = Uuid>, how: &str) -> Vec<String> {
+/// Each event of an outbox once among these ids, and nothing else.
+fn compared(outbox: &[OutboxEvent], ids: impl Iterator<Item = Uuid>, how: &str) -> Vec<String> {
     let mut found: BTreeMap<Uuid, usize> = BTreeMap::new();
     ids.for_each(|id| *found.entry(id).or_default() += 1);
-    let wrong = evidence.outbox.iter().filter_map(|event| match found.remove(&event.event_id) {
+    let wrong = outbox.iter().filter_map(|event| match found.remove(&event.event_id) {
         None => Some(format!("{} is not {how}", named(event))),
         Some(1) => None,
         Some(count) => Some(format!("{} is {how} {count} times", named(event))),

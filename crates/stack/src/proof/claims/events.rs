@@ -1,4 +1,4 @@
-//! The orders against the outbox, and the outbox against the stream.
+//! The orders against their outbox, and each outbox against its stream.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,14 +6,13 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, Utc};
 use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
-use schema::event::{EventType, OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
+use schema::event::{CancelCause, EventType, OrderCancelled, OrderCreated, OrderEvent, SCHEMA_VERSION};
 use schema::ids::{EventId, OrderId};
-use schema::names;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::proof::claim::{Claim, by_aggregate, list, named, out_of_order};
-use crate::proof::{Evidence, Order, OutboxEvent};
+use crate::proof::{Evidence, Log, Order, OutboxEvent};
 
 pub(super) fn claims(evidence: &Evidence) -> [Claim; 6] {
     [
@@ -57,15 +56,22 @@ fn truthful(evidence: &Evidence) -> Claim {
     let orders = by_aggregate(&evidence.orders);
     claim.except(evidence.outbox.iter().filter_map(|event| {
         let order = orders.get(&event.aggregate_id)?;
-        let (payload, occurred_at) = truth(order, event.event_type.parse().ok()?);
+        let cause = cause(event).filter(|_| order.payment == "declined");
+        let (payload, occurred_at) = truth(order, event.event_type.parse().ok()?, cause);
         let is_true = event.payload.0 == payload && event.occurred_at == occurred_at;
         (!is_true)
             .then(|| format!("{} says {} of {}, and of {order:?}", named(event), event.payload.0, event.occurred_at))
     }))
 }
 
+/// Why an order was cancelled that nobody asked to cancel, as its event says.
+pub(super) fn cause(event: &OutboxEvent) -> Option<CancelCause> {
+    let cause = event.payload.0.get("cause")?;
+    serde_json::from_value(cause.clone()).ok().filter(|cause| *cause == CancelCause::PaymentDeclined)
+}
+
 /// What an event of an order has to say, and when it happened.
-fn truth(order: &Order, event_type: EventType) -> (Value, DateTime<Utc>) {
+fn truth(order: &Order, event_type: EventType, cause: Option<CancelCause>) -> (Value, DateTime<Utc>) {
     let order_id = OrderId(order.id);
     let Order { product, email, quantity, .. } = order.clone();
     let (event, occurred_at) = match event_type {
@@ -79,7 +85,7 @@ fn truth(order: &Order, event_type: EventType) -> (Value, DateTime<Utc>) {
         }
         EventType::OrderCancelled => {
             let cancelled_at = order.updated_at;
-            let (schema_version, cause) = (SCHEMA_VERSION, None);
+            let schema_version = SCHEMA_VERSION;
             let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
             (OrderEvent::Cancelled(event), cancelled_at)
         }
@@ -89,25 +95,30 @@ fn truth(order: &Order, event_type: EventType) -> (Value, DateTime<Utc>) {
 }
 
 fn settled(evidence: &Evidence) -> Claim {
-    let claim = Claim::new("settled", "no event is pending, held or dead", evidence.outbox.len());
-    let unsettled = evidence.outbox.iter().filter(|event| ["pending", "held", "dead"].contains(&event.state.as_str()));
+    let claim = Claim::new("settled", "no event is pending, held or dead", evidence.events().count());
+    let unsettled = evidence.events().filter(|event| ["pending", "held", "dead"].contains(&event.state.as_str()));
     claim.except(unsettled.map(|event| format!("{} is {}", named(event), event.state)))
 }
 
 fn unspent(evidence: &Evidence) -> Claim {
-    let claim = Claim::new("unspent", "no outage cost an event an attempt", evidence.outbox.len());
-    let spent = evidence.outbox.iter().filter(|event| event.attempts > 0);
+    let claim = Claim::new("unspent", "no outage cost an event an attempt", evidence.events().count());
+    let spent = evidence.events().filter(|event| event.attempts > 0);
     claim.except(spent.map(|event| format!("{} has spent {} attempts", named(event), event.attempts)))
 }
 
 fn stored(evidence: &Evidence) -> Claim {
-    let text = "each event is in the stream once, where and as its row says, and nothing else is";
-    let claim = Claim::new("stored", text, evidence.outbox.len());
+    let text = "each event is in its stream once, where and as its row says, and nothing else is";
+    let claim = Claim::new("stored", text, evidence.events().count());
+    let wrong = evidence.logs().into_iter().flat_map(stored_in);
+    claim.except(wrong.chain(evidence.unreadable.iter().cloned()))
+}
+
+fn stored_in(log: Log<'_>) -> Vec<String> {
     let mut messages: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
-    for message in &evidence.stream {
+    for message in log.stream {
         messages.entry(message.envelope.event_id.0).or_default().push(message);
     }
-    let wrong = evidence.outbox.iter().filter_map(|event| {
+    let wrong = log.outbox.iter().filter_map(|event| {
         let found = messages.remove(&event.event_id).unwrap_or_default();
         match found[..] {
             [] => Some(format!("{} is not in the stream", named(event))),
@@ -115,7 +126,7 @@ fn stored(evidence: &Evidence) -> Claim {
                 Some(format!("{} is message {}, and its row says {}", named(event), message.sequence, event.stream_seq))
             }
             [message]
-                if message.envelope != envelope(event)
+                if message.envelope != envelope(event, log)
                     || message.subject != event.event_type
                     || message.payload != event.payload.0 =>
             {
@@ -129,16 +140,16 @@ fn stored(evidence: &Evidence) -> Claim {
     let strangers =
         messages.into_iter().flat_map(|(id, found)| found.into_iter().map(move |found| (id, found.sequence)));
     let strangers = strangers.map(|(id, sequence)| format!("message {sequence} is event {id}, which has no row"));
-    claim.except(wrong.into_iter().chain(strangers).chain(evidence.unreadable.iter().cloned()))
+    wrong.into_iter().chain(strangers).collect()
 }
 
 /// What the message of an event of ours has around its payload.
-fn envelope(event: &OutboxEvent) -> Envelope {
+fn envelope(event: &OutboxEvent, log: Log<'_>) -> Envelope {
     Envelope {
         event_id: EventId(event.event_id),
-        source: names::ORDERS_SOURCE.to_owned(),
+        source: log.source.to_owned(),
         event_type: event.event_type.clone(),
-        aggregate_type: names::ORDER.to_owned(),
+        aggregate_type: log.aggregate_type.to_owned(),
         aggregate_id: event.aggregate_id,
         aggregate_version: event.aggregate_version.and_then(NonZeroU32::new),
         occurred_at: event.occurred_at,
@@ -146,10 +157,12 @@ fn envelope(event: &OutboxEvent) -> Envelope {
 }
 
 fn stored_in_order(evidence: &Evidence) -> Claim {
-    let text = "the events of one order are in the stream in the order of their versions";
-    let messages = evidence.stream.iter().map(|message| {
+    let text = "the events of one order or payment are in their stream in the order of their versions";
+    let logs = evidence.logs();
+    let messages = logs.iter().flat_map(|log| log.stream).map(|message| {
         let version = message.envelope.aggregate_version.map_or(0, u32::from);
         (message.envelope.aggregate_id, version, format!("version {version} is message {}", message.sequence))
     });
-    Claim::new("stored_in_order", text, evidence.stream.len()).except(out_of_order(messages))
+    let count = logs.iter().map(|log| log.stream.len()).sum();
+    Claim::new("stored_in_order", text, count).except(out_of_order(messages))
 }

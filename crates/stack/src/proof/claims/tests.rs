@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
 use schema::ids::EventId;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::*;
-use crate::proof::{Cancel, Key, Message, Notification, Order, OutboxEvent, Received};
+use crate::proof::{Cancel, Key, Message, Notification, Order, OutboxEvent};
 
 /// Two orders, the second one cancelled, and all that comes of them.
 pub(super) fn sound() -> (Vec<Asked>, Evidence) {
@@ -32,6 +33,7 @@ pub(super) fn sound() -> (Vec<Asked>, Evidence) {
         let cancelled = Order { status: "cancelled".into(), version: 2, updated_at: at(2), ..placed.clone() };
         asked.push(Asked {
             key: key.into(),
+            product: key.into(),
             quantity: placed.quantity,
             email: placed.email.clone(),
             orders: [placed.clone()].into(),
@@ -45,7 +47,7 @@ pub(super) fn sound() -> (Vec<Asked>, Evidence) {
     (asked, evidence)
 }
 
-fn at(second: u32) -> DateTime<Utc> {
+pub(super) fn at(second: u32) -> DateTime<Utc> {
     format!("2026-11-22T11:30:{second:02}Z").parse().unwrap()
 }
 
@@ -57,33 +59,11 @@ fn payload(order: &Order, time: &str, occurred_at: DateTime<Utc>) -> Value {
     payload
 }
 
-fn add_event(evidence: &mut Evidence, order: &Order, version: u32, event_type: &str) {
-    let (event_id, occurred_at) = (Uuid::now_v7(), at(version));
+pub(super) fn add_event(evidence: &mut Evidence, order: &Order, version: u32, event_type: &str) {
     let time = if version == 1 { "placed_at" } else { "cancelled_at" };
-    let payload = payload(order, time, occurred_at);
-    let stream_seq = evidence.stream.len() as u64 + 1;
-    evidence.outbox.push(OutboxEvent {
-        event_id,
-        aggregate_id: order.aggregate_id(),
-        aggregate_version: Some(version),
-        event_type: event_type.into(),
-        payload: Json(payload.clone()),
-        occurred_at,
-        state: "published".into(),
-        attempts: 0,
-        stream_seq,
-    });
-    let envelope = Envelope {
-        event_id: EventId(event_id),
-        source: "/web-store/orders".into(),
-        event_type: event_type.into(),
-        aggregate_type: "order".into(),
-        aggregate_id: order.aggregate_id(),
-        aggregate_version: NonZeroU32::new(version),
-        occurred_at,
-    };
-    evidence.stream.push(Message { sequence: stream_seq, subject: event_type.into(), envelope, payload });
-    evidence.inbox.push(Received { event_id, stream_seq });
+    let (of, payload) = ((order.aggregate_id(), version), payload(order, time, at(version)));
+    let event_id = append(&mut evidence.outbox, &mut evidence.stream, of, event_type, payload);
+    evidence.inbox.push(event_id);
     evidence.notifications.push(Notification {
         id: Uuid::now_v7(),
         event_id,
@@ -97,7 +77,41 @@ fn add_event(evidence: &mut Evidence, order: &Order, version: u32, event_type: &
     });
 }
 
-fn violated(asked: &[Asked], evidence: &Evidence) -> Vec<(&'static str, String)> {
+/// An event of a version of an order or payment, published.
+pub(super) fn append(
+    outbox: &mut Vec<OutboxEvent>,
+    stream: &mut Vec<Message>,
+    (aggregate_id, version): (AggregateId, u32),
+    event_type: &str,
+    payload: Value,
+) -> Uuid {
+    let (event_id, occurred_at, stream_seq) = (Uuid::now_v7(), at(version), stream.len() as u64 + 1);
+    outbox.push(OutboxEvent {
+        event_id,
+        aggregate_id,
+        aggregate_version: Some(version),
+        event_type: event_type.into(),
+        payload: Json(payload.clone()),
+        occurred_at,
+        state: "published".into(),
+        attempts: 0,
+        stream_seq,
+    });
+    let aggregate_type = event_type.split('.').next().unwrap();
+    let envelope = Envelope {
+        event_id: EventId(event_id),
+        source: format!("/web-store/{aggregate_type}s"),
+        event_type: event_type.into(),
+        aggregate_type: aggregate_type.into(),
+        aggregate_id,
+        aggregate_version: NonZeroU32::new(version),
+        occurred_at,
+    };
+    stream.push(Message { sequence: stream_seq, subject: event_type.into(), envelope, payload });
+    event_id
+}
+
+pub(super) fn violated(asked: &[Asked], evidence: &Evidence) -> Vec<(&'static str, String)> {
     let claims = check(asked, evidence).into_iter().filter(|claim| !claim.holds());
     claims.map(|claim| (claim.name, claim.violations.join("; "))).collect()
 }
@@ -119,7 +133,7 @@ const BREAKS: &[Break] = &[
     (
         "an order of something else",
         |_, evidence| evidence.orders[1].product = "three".into(),
-        &["placed", "placed_once", "cancelled", "truthful", "notified"],
+        &["placed", "cancelled", "truthful", "notified"],
     ),
     (
         "more of it than was asked for",
@@ -129,7 +143,7 @@ const BREAKS: &[Break] = &[
     (
         "an order of somebody else",
         |_, evidence| evidence.orders[1].email = "one@example.com".into(),
-        &["placed", "cancelled", "truthful", "notified"],
+        &["placed", "placed_once", "cancelled", "truthful", "notified"],
     ),
     (
         "an order of another time",
