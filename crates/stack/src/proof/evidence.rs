@@ -1,21 +1,22 @@
 //! What is there: the rows of the databases, the messages of the streams and the provider's books, as they are, read without any
 //! service.
 
+mod log;
 mod payments;
-mod stream;
+
+use std::path::Path;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use schema::aggregate::AggregateId;
-use schema::envelope::Envelope;
 use schema::ids::OrderId;
 use schema::names;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sqlx::types::Json;
 use sqlx::{FromRow, MySqlConnection};
 use uuid::Uuid;
 
+pub(super) use log::Log;
+pub use log::{Message, OutboxEvent};
 pub use payments::{Intent, Payment, Payments, ProviderEffect, Purpose};
 
 /// All of it.
@@ -37,17 +38,6 @@ pub struct Evidence {
     pub unreadable: Vec<String>,
     /// What there is of the payments, if the pipeline has any.
     pub payments: Option<Payments>,
-}
-
-/// An outbox and the stream that it is published to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Log<'a> {
-    pub(super) outbox: &'a [OutboxEvent],
-    pub(super) stream: &'a [Message],
-    /// `ce-source` of its events.
-    pub(super) source: &'static str,
-    /// What they are about.
-    pub(super) aggregate_type: &'static str,
 }
 
 /// A row of `orders`, which an answer of the API shows whole.
@@ -100,42 +90,6 @@ pub struct Key {
     pub order_id: Uuid,
 }
 
-/// A row of `outbox`.
-#[derive(Clone, Debug, FromRow)]
-pub struct OutboxEvent {
-    /// The event.
-    pub event_id: Uuid,
-    /// The order or payment.
-    pub aggregate_id: AggregateId,
-    /// None for a writer that keeps none.
-    pub aggregate_version: Option<u32>,
-    /// Such as `order.created`.
-    pub event_type: String,
-    /// What happened.
-    pub payload: Json<Value>,
-    /// When it happened.
-    pub occurred_at: DateTime<Utc>,
-    /// Such as `published`.
-    pub state: String,
-    /// Failed publishes.
-    pub attempts: u32,
-    /// Where the row says that the stream has it; 0 if it does not say.
-    pub stream_seq: u64,
-}
-
-/// A message of the stream.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Its place.
-    pub sequence: u64,
-    /// The subject that it was published to.
-    pub subject: String,
-    /// Its envelope.
-    pub envelope: Envelope,
-    /// Its body.
-    pub payload: Value,
-}
-
 /// A row of `notifications`.
 #[derive(Clone, Debug, FromRow)]
 pub struct Notification {
@@ -179,8 +133,26 @@ impl Evidence {
         let mut evidence = Evidence::default();
         evidence.read_orders(orders).await.context("cannot read the orders")?;
         evidence.read_notifications(notifications).await.context("cannot read the notifications")?;
-        evidence.stream = stream::read(nats, names::STREAM, &mut evidence.unreadable).await?;
+        evidence.stream = log::stream(nats, names::STREAM, &mut evidence.unreadable).await?;
         Ok(evidence)
+    }
+
+    /// Reads what there is of the payments, too. The books are the folder of the simulated provider.
+    ///
+    /// # Errors
+    /// If a server is away or refuses, or the books can't be read.
+    pub async fn with_payments(
+        mut self,
+        orders: &mut MySqlConnection,
+        payments: &mut MySqlConnection,
+        nats: &async_nats::Client,
+        books: &Path,
+    ) -> anyhow::Result<Evidence> {
+        let mut found = Payments::read(orders, payments, books).await.context("cannot read the payments")?;
+        self.read_dead(payments, names::PAYMENT_DURABLE).await.context("cannot read the payments")?;
+        self.read_dead(orders, names::ORDERS_DURABLE).await.context("cannot read the orders")?;
+        found.stream = log::stream(nats, names::PAYMENTS_STREAM, &mut self.unreadable).await?;
+        Ok(Evidence { payments: Some(found), ..self })
     }
 
     async fn read_orders(&mut self, orders: &mut MySqlConnection) -> sqlx::Result<()> {
@@ -191,12 +163,12 @@ impl Evidence {
         self.orders = sqlx::query_as(query).fetch_all(&mut *orders).await?;
         let query = "SELECT CAST(idempotency_key AS CHAR) AS idempotency_key, order_id FROM idempotency_keys";
         self.keys = sqlx::query_as(query).fetch_all(&mut *orders).await?;
-        self.outbox = outbox(orders).await?;
+        self.outbox = log::outbox(orders).await?;
         Ok(())
     }
 
     async fn read_notifications(&mut self, notifications: &mut MySqlConnection) -> sqlx::Result<()> {
-        self.inbox = inbox(notifications, names::NOTIFY_DURABLE).await?;
+        self.inbox = log::inbox(notifications, names::NOTIFY_DURABLE).await?;
         // Written by one statement, they have one time and the ids of one process, which makes them in order.
         let query = "SELECT n.id, n.event_id, n.event_type, n.order_id, n.recipient, n.product, n.quantity, \
                             CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
@@ -227,16 +199,4 @@ impl Evidence {
     pub(super) fn events(&self) -> impl Iterator<Item = &OutboxEvent> {
         self.logs().into_iter().flat_map(|log| log.outbox)
     }
-}
-
-async fn outbox(database: &mut MySqlConnection) -> sqlx::Result<Vec<OutboxEvent>> {
-    let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, occurred_at, \
-                        CAST(state AS CHAR) AS state, attempts, stream_seq \
-                 FROM outbox \
-                 ORDER BY seq";
-    sqlx::query_as(query).fetch_all(database).await
-}
-
-async fn inbox(database: &mut MySqlConnection, consumer: &str) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar("SELECT event_id FROM inbox WHERE consumer = ?").bind(consumer).fetch_all(database).await
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::{FromRow, MySqlConnection};
 use uuid::Uuid;
 
-use super::{Evidence, Log, Message, OutboxEvent, inbox, outbox, stream};
+use super::log::{self, Log, Message, OutboxEvent};
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -84,50 +84,30 @@ pub struct Purpose {
     pub amount_minor: u64,
 }
 
-impl Evidence {
-    /// Reads what there is of the payments, too. The books are the folder of the simulated provider.
-    ///
-    /// # Errors
-    /// If a server is away or refuses, or the books can't be read.
-    pub async fn with_payments(
-        mut self,
+impl Payments {
+    /// Reads them. The books are the folder of the simulated provider.
+    pub(super) async fn read(
         orders: &mut MySqlConnection,
         payments: &mut MySqlConnection,
-        nats: &async_nats::Client,
         books: &Path,
-    ) -> anyhow::Result<Evidence> {
-        let mut found = self.read_payments(orders, payments).await.context("cannot read the payments")?;
-        found.stream = stream::read(nats, names::PAYMENTS_STREAM, &mut self.unreadable).await?;
-        found.books = read_books(books).with_context(|| format!("cannot read the books in {}", books.display()))?;
-        Ok(Evidence { payments: Some(found), ..self })
-    }
-
-    async fn read_payments(
-        &mut self,
-        orders: &mut MySqlConnection,
-        payments: &mut MySqlConnection,
-    ) -> sqlx::Result<Payments> {
+    ) -> anyhow::Result<Payments> {
         let query =
             "SELECT id, order_id, amount_minor, CAST(state AS CHAR) AS state, version FROM payments ORDER BY id";
         let rows = sqlx::query_as(query).fetch_all(&mut *payments).await?;
         let query = "SELECT CAST(subject AS CHAR) AS subject, CAST(kind AS CHAR) AS kind, CAST(state AS CHAR) AS state, last_error \
                      FROM effect \
                      ORDER BY id";
-        let effects = sqlx::query_as(query).fetch_all(&mut *payments).await?;
-        self.read_dead(payments, names::PAYMENT_DURABLE).await?;
-        self.read_dead(orders, names::ORDERS_DURABLE).await?;
         Ok(Payments {
             rows,
-            effects,
-            outbox: outbox(payments).await?,
-            inbox: inbox(payments, names::PAYMENT_DURABLE).await?,
-            told: inbox(orders, names::ORDERS_DURABLE).await?,
-            ..Payments::default()
+            effects: sqlx::query_as(query).fetch_all(&mut *payments).await?,
+            books: read_books(books).with_context(|| format!("cannot read the books in {}", books.display()))?,
+            outbox: log::outbox(payments).await?,
+            stream: Vec::new(),
+            inbox: log::inbox(payments, names::PAYMENT_DURABLE).await?,
+            told: log::inbox(orders, names::ORDERS_DURABLE).await?,
         })
     }
-}
 
-impl Payments {
     pub(super) fn log(&self) -> Log<'_> {
         let (source, aggregate_type) = (names::PAYMENTS_SOURCE, names::PAYMENT);
         Log { outbox: &self.outbox, stream: &self.stream, source, aggregate_type }

@@ -1,22 +1,84 @@
-//! The messages of a stream that is at rest.
+//! An outbox, the stream that it is published to, and the inbox of who reads that.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::{self, stream::Stream};
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use schema::aggregate::AggregateId;
 use schema::envelope::Envelope;
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{FromRow, MySqlConnection};
 use tokio::time::timeout;
 use uuid::Uuid;
-
-use super::Message;
 
 /// No message of a stream that is at rest takes longer.
 const NEXT_WITHIN: Duration = Duration::from_secs(20);
 
-/// All of them; those that can't be read are told in `unreadable`.
-pub(super) async fn read(
+/// An outbox and the stream that it is published to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log<'a> {
+    pub(crate) outbox: &'a [OutboxEvent],
+    pub(crate) stream: &'a [Message],
+    /// `ce-source` of its events.
+    pub(crate) source: &'static str,
+    /// What they are about.
+    pub(crate) aggregate_type: &'static str,
+}
+
+/// A row of `outbox`.
+#[derive(Clone, Debug, FromRow)]
+pub struct OutboxEvent {
+    /// The event.
+    pub event_id: Uuid,
+    /// The order or payment.
+    pub aggregate_id: AggregateId,
+    /// None for a writer that keeps none.
+    pub aggregate_version: Option<u32>,
+    /// Such as `order.created`.
+    pub event_type: String,
+    /// What happened.
+    pub payload: Json<Value>,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// Such as `published`.
+    pub state: String,
+    /// Failed publishes.
+    pub attempts: u32,
+    /// Where the row says that the stream has it; 0 if it does not say.
+    pub stream_seq: u64,
+}
+
+/// A message of the stream.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its place.
+    pub sequence: u64,
+    /// The subject that it was published to.
+    pub subject: String,
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its body.
+    pub payload: Value,
+}
+
+pub(super) async fn outbox(database: &mut MySqlConnection) -> sqlx::Result<Vec<OutboxEvent>> {
+    let query = "SELECT event_id, aggregate_id, aggregate_version, event_type, payload, occurred_at, \
+                        CAST(state AS CHAR) AS state, attempts, stream_seq \
+                 FROM outbox \
+                 ORDER BY seq";
+    sqlx::query_as(query).fetch_all(database).await
+}
+
+pub(super) async fn inbox(database: &mut MySqlConnection, consumer: &str) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT event_id FROM inbox WHERE consumer = ?").bind(consumer).fetch_all(database).await
+}
+
+/// All messages of a stream that is at rest; those that can't be read are told in `unreadable`.
+pub(super) async fn stream(
     nats: &async_nats::Client,
     name: &str,
     unreadable: &mut Vec<String>,
