@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use watched::Watched;
 
-/// What fires in a pipeline of one relay that is well: it has no standby.
+/// What fires in a pipeline with one relay for each outbox that is well: they have no standby.
 const ALWAYS: &str = "RelayNoStandby";
 
 #[tokio::test]
@@ -30,6 +30,14 @@ async fn each_fault_fires_its_alert_and_its_end_ends_it() {
     watched.place("nobody@example.com").await.unwrap();
     watched.place("ada@example.com").await.unwrap();
     watched.until(&["OutboxEventsDead", "InboxMessagesDead", "EmailsDead"]).await;
+
+    watched.place_of("test-invalid", "ada@example.com").await.unwrap();
+    watched.until(&["PaymentsStuck", "PaymentEffectsDead"]).await;
+    let away = watched.provider.with_extension("away");
+    fs::rename(&watched.provider, &away).unwrap();
+    watched.until_placing(&["PaymentProviderDown"]).await;
+    fs::rename(&away, &watched.provider).unwrap();
+    watched.until_no("PaymentProviderDown").await;
 
     watched.smtp.fail(Stage::Greeting, Fault::Say("421 4.3.2 closed for the day"));
     watched.until_placing(&["EmailTransportDown"]).await;

@@ -1,6 +1,7 @@
 //! The pipeline with a Prometheus that watches it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,10 +11,10 @@ use stack::process::{Output, Running};
 use stack::server::{PrometheusOptions, prometheus, prometheus_readiness};
 use stack::service::Program;
 use stack::smtp::SmtpServer;
-use stack::testing::{Database, MySql, Nats, Port, eventually_within};
+use stack::testing::{Database, MySql, Nats, Port, Service, eventually_within};
 use tempfile::TempDir;
 
-use crate::services::Services;
+use crate::services::{Services, paying};
 
 /// A minute of the rules is half a second here; no range is shorter than some scrapes.
 const HASTEN: u32 = 120;
@@ -25,7 +26,10 @@ pub(super) struct Watched {
     pub(super) nats: Nats,
     pub(super) mysql: MySql,
     pub(super) smtp: SmtpServer,
-    _notifications: Database,
+    /// The folder that stands for the payment provider.
+    pub(super) provider: PathBuf,
+    _paying: [Service; 2],
+    _databases: [Database; 2],
     port: Port,
     _prometheus: Running,
     _folder: TempDir,
@@ -36,12 +40,22 @@ impl Watched {
         let (mysql, nats) = (MySql::start(Engine::MariaDb).await, Nats::start_with_accounts().await);
         let orders = Database::create_on(&mysql, &schema::database::ORDERS).await;
         let notifications = Database::create_on(&mysql, &schema::database::NOTIFICATIONS).await;
+        let payments = Database::create_on(&mysql, &schema::database::PAYMENTS).await;
         let mut smtp = SmtpServer::new();
         smtp.start().await.unwrap();
         let mut services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
         services.notify_svc = services.notify_svc.env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", smtp.url());
+        services.order_svc = services.order_svc.env("PAYMENTS_STREAM", schema::names::PAYMENTS_STREAM);
         let services = services.start().await;
         let (folder, port) = (tempfile::tempdir().unwrap(), Port::reserve());
+        let provider = folder.path().join("provider");
+        let mut paying = paying(&payments, &nats, &provider);
+        for service in &mut paying {
+            service.spawn();
+        }
+        for service in &mut paying {
+            service.until_ready().await;
+        }
         let options = PrometheusOptions {
             folder: folder.path().to_owned(),
             port: port.number(),
@@ -49,6 +63,8 @@ impl Watched {
                 (Program::OrderSvc, services.order_svc.admin_port()),
                 (Program::OutboxRelay, services.relay.admin_port()),
                 (Program::NotifySvc, services.notify_svc.admin_port()),
+                (Program::PaymentRelay, paying[0].admin_port()),
+                (Program::PaymentSvc, paying[1].admin_port()),
             ],
             interval_seconds: 1,
             hasten: HASTEN,
@@ -64,7 +80,9 @@ impl Watched {
             nats,
             mysql,
             smtp,
-            _notifications: notifications,
+            provider,
+            _paying: paying,
+            _databases: [notifications, payments],
             port,
             _prometheus: running,
             _folder: folder,
@@ -73,7 +91,12 @@ impl Watched {
 
     /// Places an order for this customer; its id, unless it is refused.
     pub(super) async fn place(&self, email: &str) -> Option<String> {
-        let order = json!({ "product": "Espresso machine", "quantity": 2, "email": email });
+        self.place_of("Espresso machine", email).await
+    }
+
+    /// The same of another product.
+    pub(super) async fn place_of(&self, product: &str, email: &str) -> Option<String> {
+        let order = json!({ "product": product, "quantity": 2, "email": email });
         let client = reqwest::Client::builder().timeout(Duration::from_secs(15)).build().unwrap();
         let answer = client.post(self.services.order_svc.url("/api/orders")).json(&order).send().await.ok()?;
         let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
