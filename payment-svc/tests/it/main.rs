@@ -9,4 +9,5 @@ mod shop;
 mod stand_in;
 mod stripe;
 mod stripe_faults;
+mod telling;
 mod walking;
