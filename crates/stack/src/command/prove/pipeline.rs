@@ -191,9 +191,12 @@ impl Pipeline {
 
     /// Connects to each of them.
     pub(super) async fn databases(&self) -> anyhow::Result<Databases> {
-        let connect = async |name| account::connect(&self.plan.database_url("root", name)).await;
-        let connected = futures::try_join!(connect(ORDERS.name), connect(NOTIFICATIONS.name), connect(PAYMENTS.name));
-        let (orders, notifications, payments) = connected.context("cannot connect to the database")?;
+        let connect = async |name| {
+            let connected = account::connect(&self.plan.database_url("root", name)).await;
+            connected.with_context(|| format!("cannot connect to the database {name}"))
+        };
+        let (orders, notifications) = (connect(ORDERS.name).await?, connect(NOTIFICATIONS.name).await?);
+        let payments = connect(PAYMENTS.name).await?;
         Ok(Databases { orders, notifications, payments })
     }
 
