@@ -90,9 +90,9 @@ impl Validate for Config {
             Verb::Run(run) => run.validate(),
             Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
-            Verb::Status(config) => config.look.validate(),
-            Verb::Email(verb) => verb.look().validate(),
-            Verb::Inbox(verb) | Verb::Payments(verb) => verb.look().validate(),
+            Verb::Status(config) => config.common.validate(),
+            Verb::Email(verb) => verb.common().validate(),
+            Verb::Inbox(verb) | Verb::Payments(verb) => verb.common().validate(),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Validate for Config {
             Verb::Run(config) => config.validate(),
             Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
-            Verb::Inbox(verb) => verb.look().validate(),
+            Verb::Inbox(verb) => verb.common().validate(),
         }
     }
 }

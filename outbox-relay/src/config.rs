@@ -151,7 +151,7 @@ impl Validate for RunConfig {
             return Err("POLL_INTERVAL must be at least 10ms and PUBLISH_TIMEOUT at least 100ms".into());
         }
         if self.watch_interval < Duration::from_millis(100) {
-            return Err("WATCH_INTERVAL must be at least 100ms: each look asks the broker".into());
+            return Err("WATCH_INTERVAL must be at least 100ms: each check asks the broker".into());
         }
         if self.batch_size_max.get() > 10_000 {
             return Err("BATCH_SIZE_MAX must be at most 10000: a batch is held in memory".into());

@@ -180,7 +180,7 @@ impl Lease {
         reach: &Reach,
         shutdown: &CancellationToken,
     ) -> sqlx::Result<Option<Tenure>> {
-        let row = store::lease::look(&self.pool, self.name).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let row = store::lease::read(&self.pool, self.name).await?.ok_or(sqlx::Error::RowNotFound)?;
         watched.see(&row, Instant::now());
         if row.outage.is_none() {
             self.patience = self.time;
@@ -292,9 +292,9 @@ mod tests {
     }
 
     /// What readings at these seconds, at rows renewed at these moments of the database, make possible after the last one.
-    fn chance(looks: &[(u64, i64)]) -> Option<Chance> {
+    fn chance(reads: &[(u64, i64)]) -> Option<Chance> {
         let (begin, mut watched, mut now) = (Instant::now(), Watched::default(), Instant::now());
-        for (at, renewed) in looks {
+        for (at, renewed) in reads {
             now = begin + Duration::from_secs(*at);
             watched.see(&row(Some("a"), *renewed), now);
         }

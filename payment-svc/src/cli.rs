@@ -11,7 +11,7 @@ use effect::Withdrawal;
 use runtime::mysql::Transaction;
 use runtime::operator::decision::{self, DecisionConfig};
 use runtime::operator::table::{Table, or_dash};
-use runtime::operator::{LookConfig, time};
+use runtime::operator::{CommonConfig, time};
 use runtime::terminal::one_line;
 use schema::ids::PaymentId;
 use serde::Serialize;
@@ -39,11 +39,11 @@ pub enum PaymentVerb {
 
 impl PaymentVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         match self {
-            Self::List(config) => &config.look,
-            Self::Refund(config) => config.decision.look(),
-            Self::Settle(config) => config.decision.look(),
+            Self::List(config) => &config.common,
+            Self::Refund(config) => config.decision.common(),
+            Self::Settle(config) => config.decision.common(),
         }
     }
 }
@@ -51,9 +51,9 @@ impl PaymentVerb {
 /// Settings of `payment list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Lines at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -129,8 +129,8 @@ pub async fn payment(verb: PaymentVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let found = stuck::list(&config.look.pool()?, PaymentId(config.after), config.limit).await;
-    config.look.print(&found.context("reading payments")?, |payments| table(payments))?;
+    let found = stuck::list(&config.common.pool()?, PaymentId(config.after), config.limit).await;
+    config.common.print(&found.context("reading payments")?, |payments| table(payments))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -155,7 +155,7 @@ fn table(payments: &[Stuck]) -> String {
 
 async fn decide(id: Uuid, fact: Fact, config: &DecisionConfig) -> anyhow::Result<ExitCode> {
     let id = PaymentId(id);
-    let mut tx = config.look().pool()?.begin().await.context("connecting to the database")?;
+    let mut tx = config.common().pool()?.begin().await.context("connecting to the database")?;
     let (outcome, reason) = match apply(&mut tx, id, fact, config).await? {
         None => {
             tx.commit().await.context("committing")?;
@@ -166,7 +166,7 @@ async fn decide(id: Uuid, fact: Fact, config: &DecisionConfig) -> anyhow::Result
             ("refused", refusal)
         }
     };
-    config.look().print(&Decided { outcome, payment: id, reason }, |decided| match &decided.reason {
+    config.common().print(&Decided { outcome, payment: id, reason }, |decided| match &decided.reason {
         Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
         None => format!("payment {} {}\n", decided.payment, decided.outcome),
     })?;

@@ -92,9 +92,9 @@ impl Validate for Config {
             Verb::Run(run) => run.validate(),
             Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
-            Verb::Payment(verb) => verb.look().validate(),
-            Verb::Effect(verb) => verb.look().validate(),
-            Verb::Inbox(verb) => verb.look().validate(),
+            Verb::Payment(verb) => verb.common().validate(),
+            Verb::Effect(verb) => verb.common().validate(),
+            Verb::Inbox(verb) => verb.common().validate(),
         }
     }
 }

@@ -8,7 +8,7 @@ use runtime::exit::NotFound;
 use runtime::mysql::Transaction;
 use runtime::operator::decision::{self, DecisionConfig};
 use runtime::operator::table::{Table, fields, or_dash};
-use runtime::operator::{LookConfig, time};
+use runtime::operator::{CommonConfig, time};
 use runtime::terminal::one_line;
 use schema::ids::EffectId;
 use serde::Serialize;
@@ -32,12 +32,12 @@ pub enum EffectVerb {
 
 impl EffectVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         match self {
-            Self::List(config) => &config.look,
-            Self::Show(config) => &config.look,
-            Self::Requeue(config) => config.decision.look(),
-            Self::Discard(config) => config.decision.look(),
+            Self::List(config) => &config.common,
+            Self::Show(config) => &config.common,
+            Self::Requeue(config) => config.decision.common(),
+            Self::Discard(config) => config.decision.common(),
         }
     }
 }
@@ -54,9 +54,9 @@ pub enum Listed {
 /// Settings of `effect list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Only those in this state; both without it, the dead first.
     #[arg(long, value_enum)]
@@ -77,9 +77,9 @@ pub struct ShowConfig {
     /// The id that `effect list` shows; the idempotency key at the other side.
     pub id: Uuid,
 
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 }
 
 /// Settings of `effect requeue`.
@@ -148,7 +148,7 @@ pub async fn effect(verb: EffectVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.look.pool()?;
+    let pool = config.common.pool()?;
     let mut effects = Vec::new();
     for (listed, state) in [(Listed::Dead, State::Dead), (Listed::Waiting, State::Pending)] {
         if config.state.is_none_or(|wanted| wanted == listed) {
@@ -156,7 +156,7 @@ async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
             effects.extend(found.context("reading effect")?);
         }
     }
-    config.look.print(&effects, |effects| table(effects))?;
+    config.common.print(&effects, |effects| table(effects))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -185,7 +185,7 @@ fn yes_or_no(is_true: bool) -> String {
 }
 
 async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.look.pool()?;
+    let pool = config.common.pool()?;
     let id = EffectId(config.id);
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let found = action::by_ids(&mut tx, &[id]).await.context("reading effect")?.pop();
@@ -193,7 +193,7 @@ async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
     let (effect, body) = found.zip(body).ok_or_else(|| NotFound(format!("no effect has the id {id}")))?;
     let actions = action::actions(&mut tx, id).await.context("reading effect_action")?;
     tx.rollback().await.context("ending the transaction")?;
-    config.look.print(&Whole { effect, body, actions }, text)?;
+    config.common.print(&Whole { effect, body, actions }, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -237,7 +237,7 @@ async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn begin(decision: &DecisionConfig) -> anyhow::Result<Transaction> {
-    decision.look().pool()?.begin().await.context("connecting to the database")
+    decision.common().pool()?.begin().await.context("connecting to the database")
 }
 
 async fn decide(
@@ -274,7 +274,7 @@ fn refusal(ids: &[EffectId], found: &[Line]) -> Option<String> {
 }
 
 fn tell(decision: &DecisionConfig, decided: &Decided) -> anyhow::Result<ExitCode> {
-    decision.look().print(decided, |decided| match &decided.reason {
+    decision.common().print(decided, |decided| match &decided.reason {
         Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
         None => format!("{} effects {}\n", decided.effects.len(), decided.outcome),
     })?;

@@ -26,7 +26,7 @@ pub struct EventsStatus {
     lag_seconds: Option<f64>,
     /// When this process last committed a batch; null if it has not yet.
     last_processed_at: Option<DateTime<Utc>>,
-    /// How far the stream has been read; null before this process looked.
+    /// How far the stream has been read; null before this process checked.
     position: Option<Position>,
     /// What last kept this process from processing; null if nothing has. It may be over.
     last_error: Option<LastError>,

@@ -10,7 +10,7 @@ use inbox::consumer::Monitor;
 use inbox::store::{inbox_dead, inbox_parked, inbox_position};
 use runtime::config::{EXIT_UNHEALTHY, Secret};
 use runtime::nats::{self, NatsAccess, NatsConfig};
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::table::{fields, or_dash};
 use schema::names;
 use serde::Serialize;
@@ -22,9 +22,9 @@ use crate::{handler, payments};
 /// Settings of `status`.
 #[derive(Debug, Args)]
 pub struct StatusConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// nats://HOST:PORT; without it the broker is not asked.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
@@ -78,7 +78,7 @@ struct Consumer {
 /// # Errors
 /// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.look.pool()?;
+    let pool = config.common.pool()?;
     let (source, paid) = (handler::source(), payments::source(names::PAYMENTS_STREAM));
     let queue = effect::sample(&pool, QUEUE).await.context("counting the emails")?;
     let sent = notifications::count_sent(&pool).await.context("counting the emails")?;
@@ -104,7 +104,7 @@ pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
         },
     };
     status.problems = problems(&status, asks_broker);
-    config.look.print(&status, text)?;
+    config.common.print(&status, text)?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }
 

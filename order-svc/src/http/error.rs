@@ -102,7 +102,7 @@ impl ApiError {
             Self::OutcomeUnknown => {
                 let title = "The service can't tell whether the request took effect";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title)
-                    .detail("The database went away while it committed: repeat with the same Idempotency-Key, or look first")
+                    .detail("The database went away while it committed: repeat with the same Idempotency-Key, or read the order first")
                     .retry_after(RETRY_AFTER)
             }
             Self::Read(error) => error.problem(),

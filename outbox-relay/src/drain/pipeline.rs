@@ -31,7 +31,7 @@ const CLAIM_BYTES_MAX: usize = 4 << 20;
 /// What a step led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// There may be more: look again at once.
+    /// There may be more: claim again at once.
     More,
     /// What there was is done; more often follows soon.
     Worked,
@@ -46,7 +46,7 @@ pub struct Pipeline {
     limit: u32,
     /// What a row of the last claim took, about: more rows than fit would cost the connection that reads them.
     row_bytes: usize,
-    /// The way to the broker, once the stream was looked at.
+    /// The way to the broker, once the stream was checked.
     line: Option<Line>,
     attached_at: Option<Instant>,
     /// Database connections that had been lost when the line was attached.
@@ -96,7 +96,7 @@ impl Pipeline {
         }
     }
 
-    /// After an outage: the stream is looked at again, and one event probes.
+    /// After an outage: the stream is checked again, and one event probes.
     pub fn probing() -> Self {
         Self::new(1)
     }
@@ -142,7 +142,7 @@ impl Drainer {
                 // What the stream lost has to come before what is claimed already.
                 pipeline.ahead = None;
                 self.settle_last(tenure, pipeline.published.take(), pipeline.attached_at).await?;
-                line.watcher.look(tenure, &mut line.watch).await?;
+                line.watcher.check(tenure, &mut line.watch).await?;
             }
             Some(_) => {}
         }
@@ -196,7 +196,7 @@ impl Drainer {
         self.settle_last(tenure, pipeline.published, pipeline.attached_at).await
     }
 
-    /// Connects and looks at the stream, after the lease was taken and after each outage: whether it is there, what it takes,
+    /// Connects and checks the stream, after the lease was taken and after each outage: whether it is there, what it takes,
     /// what it lost, and which events it holds that nobody settled.
     ///
     /// A relay that died or was cut off between PubAck and settle leaves such events; settling them here makes the
@@ -212,7 +212,7 @@ impl Drainer {
             line.watch = before.watch;
         }
         line.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
-        line.watcher.look(tenure, &mut line.watch).await?;
+        line.watcher.check(tenure, &mut line.watch).await?;
         let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
         // Settles need not come in the order of the stream: within a batch they do not.
         let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
@@ -238,7 +238,7 @@ impl Drainer {
         let is_obstructed = may_obstruct || pipeline.floor.is_set();
         let mut behind = HashSet::new();
         if is_obstructed && !rows.is_empty() {
-            // Dead, held, waiting, or let go on after the claim looked: what is not under way stands in the way.
+            // Dead, held, waiting, or let go on after the claim: what is not under way stands in the way.
             let firsts = claim::oldest_of_each(&rows);
             let last = firsts.last().copied().unwrap_or(0);
             let earlier = outbox_earlier::earlier(&self.pool, &firsts, last).await?;

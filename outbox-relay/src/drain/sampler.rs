@@ -111,9 +111,9 @@ impl Sampler {
             self.oldest.with_label_values(&[state.as_str()]).set(count.oldest_seconds.unwrap_or(0.0));
         }
         self.waiting.set(outbox_count::waiting(pool).await?);
-        let lease = lease::look(pool, OUTBOX_LEASE).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let lease = lease::read(pool, OUTBOX_LEASE).await?.ok_or(sqlx::Error::RowNotFound)?;
         self.sample_lease(&lease);
-        self.losses.sample(&relay_stream::look(pool).await?);
+        self.losses.sample(&relay_stream::read(pool).await?);
         Ok(())
     }
 

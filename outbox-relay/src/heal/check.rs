@@ -17,7 +17,7 @@ use schema::names::OUTBOX_LEASE;
 use super::sign::Sign;
 use super::watcher::{Proven, WatchError, Watcher, seen};
 use crate::lease::Tenure;
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::lease;
 use crate::store::relay_stream::{self, StreamRow};
 
@@ -52,7 +52,7 @@ impl Check<'_> {
             () = tokio::time::sleep(CONFIRM_AFTER) => {}
         }
         let connects = self.watcher.publisher.connects();
-        let now = self.watcher.publisher.look().await?;
+        let now = self.watcher.publisher.stream_now().await?;
         let proven = self.still_proven(known, &now).await?;
         let healed = self.heal(&now, self.compared_above(proven), connects).await?;
         if healed > 0 {

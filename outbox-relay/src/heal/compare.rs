@@ -9,7 +9,7 @@ use super::watcher::{WatchError, Watcher};
 use crate::event::msg_id;
 use crate::lease::Tenure;
 use crate::publish::compare::Place;
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::outbox_heal::{self, Lost, PublishedRow};
 
 /// Rows compared at once.

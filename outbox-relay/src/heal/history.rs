@@ -8,7 +8,7 @@
 use super::sign::Sign;
 use super::watcher::{NEWEST, WatchError, Watcher};
 use crate::lease::Tenure;
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::relay_stream::StreamRow;
 
 /// What a piece showed.

@@ -12,11 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use runtime::config::Misconfigured;
 
 use super::watcher::{NEWEST, WatchError, Watcher};
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::outbox_heal;
 use crate::store::relay_stream::StreamRow;
 
-/// So many of the newest events are looked for when no message is there that is remembered.
+/// So many of the newest events are searched for when no message is there that is remembered.
 const EVENTS: u32 = 1_000;
 
 impl Watcher {
@@ -94,7 +94,7 @@ fn refusal(what: &str) -> Misconfigured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::look::Policy;
+    use crate::publish::stream_now::Policy;
 
     fn moment(minutes: i64) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_secs(minutes * 60)

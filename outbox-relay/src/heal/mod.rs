@@ -36,7 +36,7 @@ use runtime::telemetry::chain;
 
 use crate::lease::Tenure;
 use crate::publish::Outage;
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::outbox;
 use crate::store::relay_stream::{self, StreamRow};
 
@@ -56,7 +56,7 @@ impl Watcher {
     /// # Errors
     /// If there was another.
     pub async fn admit(pool: &Pool, stream: &str) -> Result<(), Misconfigured> {
-        match relay_stream::look(pool).await {
+        match relay_stream::read(pool).await {
             Ok(known) => identity::check_name(&known, stream),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "can't see yet which stream was published to before");
@@ -69,13 +69,13 @@ impl Watcher {
     ///
     /// # Errors
     /// See [`WatchError`]; the next check does what this one did not.
-    pub async fn look(&self, tenure: &Tenure, watch: &mut Watch) -> Result<(), WatchError> {
+    pub async fn check(&self, tenure: &Tenure, watch: &mut Watch) -> Result<(), WatchError> {
         let begin = Instant::now();
         watch.connects = self.publisher.connects();
-        let known = relay_stream::look(&self.pool).await?;
+        let known = relay_stream::read(&self.pool).await?;
         // Before the stream is asked: a moment later it can't end below.
         let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or(0).max(self.acks.highest());
-        let now = self.publisher.look().await?;
+        let now = self.publisher.stream_now().await?;
         let known = self.recognise(known, &now).await?;
         let sign = self.sign(&known, &now, settled).await?;
         let (sign, history) = self.history(tenure, &known, &now, sign).await?;

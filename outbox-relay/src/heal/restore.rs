@@ -14,8 +14,8 @@ use super::check::Check;
 use super::watcher::{WatchError, Watcher};
 use crate::event::{Aggregate, Event, next_epoch};
 use crate::publish::Outage;
-use crate::publish::look::StreamNow;
 use crate::publish::probe::Probe;
+use crate::publish::stream_now::StreamNow;
 use crate::store::outbox_earlier::earlier;
 use crate::store::outbox_heal::{self, Lost};
 
@@ -123,7 +123,7 @@ impl Check<'_> {
         };
         let lost_id = event.msg_id();
         event.heal_epoch = next_epoch(event.heal_epoch);
-        let end = publisher.look().await?.last_seq;
+        let end = publisher.stream_now().await?.last_seq;
         if let Some(place) = publisher.earlier_probe(&event, end).await? {
             return self.settle_again(lost, (event.heal_epoch, place)).await.map(|()| Shown::Nothing);
         }
@@ -131,7 +131,7 @@ impl Check<'_> {
             if !self.tenure.is_valid() {
                 return Err(WatchError::Over);
             }
-            let end = publisher.look().await?.last_seq;
+            let end = publisher.stream_now().await?.last_seq;
             // After the check: should another leader have answered it, this shows what that one has.
             if publisher.stored_at(lost.stream_seq).await?.is_some_and(|message| message.msg_id == lost_id) {
                 return Err(Outage("what the stream lacked is there again: another server leads it".to_owned()).into());

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::relay_stream::StreamRow;
 
 /// What gave a loss away.
@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::publish::look::Policy;
+    use crate::publish::stream_now::Policy;
 
     fn moment(seconds: i64) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_secs(seconds)
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_stream_that_goes_on_shows_no_sign() {
         assert_eq!(found(|_, _| {}), None);
-        assert_eq!(found(|known, _| *known = StreamRow::default()), None, "the first look");
+        assert_eq!(found(|known, _| *known = StreamRow::default()), None, "the first check");
     }
 
     #[test]

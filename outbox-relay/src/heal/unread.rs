@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::sign::Sign;
 use super::watcher::{NEWEST, Watch, WatchError, Watcher};
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::store::outbox_heal;
 use crate::store::relay_stream::StreamRow;
 
 /// So many of the newest events are read in streams that drop messages in their middle.
 const NEWEST_EVENTS: u32 = 5_000;
-/// And so many of them, spread evenly, are looked for.
+/// And so many of them, spread evenly, are searched for.
 const SAMPLE: usize = 500;
 /// A server that does not say how far the consumers have come, for want of a right, is not asked again for so long.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(300);

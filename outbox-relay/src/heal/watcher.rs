@@ -9,7 +9,7 @@ use runtime::mysql::Pool;
 
 use super::acks::Acks;
 use super::metrics::LossMetrics;
-use crate::publish::look::StreamNow;
+use crate::publish::stream_now::StreamNow;
 use crate::publish::{Outage, Publisher};
 use crate::store::relay_stream::StreamRow;
 

@@ -38,7 +38,7 @@ impl Pauses {
     ///
     /// # Errors
     /// If the database can't be read; what was known stays.
-    pub async fn look(&self, pool: &Pool) -> sqlx::Result<usize> {
+    pub async fn fetch(&self, pool: &Pool) -> sqlx::Result<usize> {
         let texts = store::pause::patterns(pool).await?;
         let patterns: Vec<Pattern> = texts.iter().filter_map(|text| text.parse().ok()).collect();
         let count = patterns.len();
@@ -58,7 +58,7 @@ impl Pauses {
     pub async fn first_look(&self, pool: &Pool, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
-            match self.look(pool).await {
+            match self.fetch(pool).await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_transient(&error) => {
                     tracing::warn!(error = chain(&error), "can't read outbox_pause, trying again");
@@ -91,14 +91,14 @@ pub async fn follow(
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_told = false;
     while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
-        let looked = pauses.look(&pool).await;
-        match &looked {
+        let fetched = pauses.fetch(&pool).await;
+        match &fetched {
             Ok(patterns) => metrics.paused_patterns(*patterns),
             // Twice a second is too often to say it; whoever claims and samples says that it lasts.
             Err(error) if !is_told => tracing::warn!(error = chain(error), "can't read outbox_pause, trying again"),
             Err(error) => tracing::debug!(error = chain(error), "can't read outbox_pause"),
         }
-        is_told = looked.is_err();
+        is_told = fetched.is_err();
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use super::metrics::HousekeepingMetrics;
 use crate::lease::Activity;
 use crate::store::outbox_purge;
 
-/// Rows looked at, and at most deleted, at once.
+/// Rows read, and at most deleted, at once.
 const BATCH: u32 = 1_000;
 /// How often the loop purges.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -10,13 +10,13 @@ use runtime::terminal::one_line;
 use super::preflight::stream::{Broker, Demands, worst_replay};
 use super::preflight::{Finding, Findings, Preflight};
 use crate::config::StreamConfig;
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 
 /// Settings of `check`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckConfig {
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
     #[command(flatten)]
     pub nats: NatsConfig,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub struct CheckConfig {
 /// If a setting can't be used. That a server is away is a finding.
 pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
     let preflight = Preflight {
-        pool: config.look.pool()?,
+        pool: config.common.pool()?,
         broker: Broker::new(nats::connect("outbox-relay stream check", &config.nats).await?),
         demands: Demands {
             stream: config.stream,
@@ -49,7 +49,7 @@ pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
         },
     };
     let found = preflight.check().await;
-    config.look.print(&found, text)?;
+    config.common.print(&found, text)?;
     Ok(match () {
         () if found.has_errors() => ExitCode::from(EXIT_UNHEALTHY),
         // What was not checked may be wrong.

@@ -19,7 +19,7 @@ use super::show::ShowConfig;
 use super::status::StatusConfig;
 use super::{check, discard, forget_stream, list, pause, purge, replay, requeue, resume, show};
 use crate::config::RunConfig;
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 
 /// Publishes the events of an outbox table to NATS JetStream: in order, with retries, each stored once.
 #[derive(Debug, Parser)]
@@ -73,7 +73,7 @@ pub enum EventVerb {
 #[derive(Debug, Subcommand)]
 pub enum SubjectVerb {
     /// Show which subjects are paused, since when, by whom and why.
-    List(LookConfig),
+    List(CommonConfig),
     /// Keep events for a subject from being published.
     Pause(PauseConfig),
     /// Publish events for a paused subject again.
@@ -139,9 +139,9 @@ impl Validate for Config {
         match &self.command {
             Command::Run(config) => config.validate(),
             Command::Health(_) => Ok(()),
-            Command::Status(StatusConfig { look, .. })
-            | Command::Event(EventVerb::List(ListConfig { look, .. }) | EventVerb::Show(ShowConfig { look, .. }))
-            | Command::Subject(SubjectVerb::List(look)) => look.validate(),
+            Command::Status(StatusConfig { common, .. })
+            | Command::Event(EventVerb::List(ListConfig { common, .. }) | EventVerb::Show(ShowConfig { common, .. }))
+            | Command::Subject(SubjectVerb::List(common)) => common.validate(),
             Command::Event(
                 EventVerb::Requeue(RequeueConfig { act, .. })
                 | EventVerb::Discard(DiscardConfig { act, .. })
@@ -150,11 +150,11 @@ impl Validate for Config {
             | Command::Subject(
                 SubjectVerb::Pause(PauseConfig { act, .. }) | SubjectVerb::Resume(ResumeConfig { act, .. }),
             )
-            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.look.validate(),
+            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.common.validate(),
             Command::Event(EventVerb::Replay(replay)) => {
-                replay.act.look.validate().and_then(|()| replay.nats.validate())
+                replay.act.common.validate().and_then(|()| replay.nats.validate())
             }
-            Command::Stream(StreamVerb::Check(check)) => check.look.validate().and_then(|()| check.nats.validate()),
+            Command::Stream(StreamVerb::Check(check)) => check.common.validate().and_then(|()| check.nats.validate()),
         }
     }
 }

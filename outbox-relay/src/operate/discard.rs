@@ -57,7 +57,7 @@ struct Discarded {
 /// If one of the events is neither dead nor held, or its tombstone could not be published; nothing was changed then.
 pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
-    let pool = act.look.pool()?;
+    let pool = act.common.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let chosen = outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await.context("reading the outbox")?;
     check_chosen(&config.events, &chosen, &["dead", "held"])?;
@@ -84,7 +84,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     tx.commit().await.context("committing")?;
 
     let answer = Discarded { discarded: tombstones, tombstones: with.len() as u64, released };
-    act.look.print(&answer, |answer| {
+    act.common.print(&answer, |answer| {
         let Discarded { discarded, tombstones, released } = answer;
         format!("{discarded} events discarded, {tombstones} tombstones to be published, {released} held events go on\n")
     })?;

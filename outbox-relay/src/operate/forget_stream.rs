@@ -37,8 +37,8 @@ struct Forgotten {
 /// If a relay is active, which would remember it again; if there is nothing to forget; or if the database refuses.
 pub async fn forget_stream(config: ForgetStreamConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
-    let pool = act.look.pool()?;
-    let lease = lease::look(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
+    let pool = act.common.pool()?;
+    let lease = lease::read(&pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     anyhow::ensure!(
         lease.is_none_or(|lease| !lease.is_alive),
         Refused(
@@ -46,7 +46,7 @@ pub async fn forget_stream(config: ForgetStreamConfig) -> anyhow::Result<ExitCod
                 .to_owned()
         )
     );
-    let known = relay_stream::look(&pool).await.context("reading relay_stream")?;
+    let known = relay_stream::read(&pool).await.context("reading relay_stream")?;
     anyhow::ensure!(known.created_at.is_some(), NotFound("no stream is remembered; nothing was changed".to_owned()));
     let scope = known.stream.as_deref().unwrap_or("a stream that no name was kept of");
     let entry = Action { actor: &act.actor, verb: Verb::ForgetStream, scope, reason: Some(&config.reason), events: 0 };
@@ -54,7 +54,7 @@ pub async fn forget_stream(config: ForgetStreamConfig) -> anyhow::Result<ExitCod
     relay_stream::forget(&mut tx).await.context("writing relay_stream")?;
     action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
-    act.look.print(&Forgotten { stream: known.stream, created_at: known.created_at }, |forgotten| {
+    act.common.print(&Forgotten { stream: known.stream, created_at: known.created_at }, |forgotten| {
         let stream = forgotten.stream.as_deref().unwrap_or("the stream");
         format!("{stream} is forgotten; the next relay publishes to its own stream what that one lacks\n")
     })?;

@@ -8,7 +8,7 @@ use schema::aggregate::AggregateId;
 
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::table::{Table, or_dash};
 use runtime::operator::time;
 
@@ -16,7 +16,7 @@ use runtime::operator::time;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListConfig {
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Only events in this state.
     #[arg(long)]
@@ -82,7 +82,7 @@ pub fn aggregate(text: &str) -> Result<(String, AggregateId), String> {
 /// # Errors
 /// If the outbox can't be read.
 pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.look.pool()?;
+    let pool = config.common.pool()?;
     let filter = Filter {
         state: config.state.map(ListedState::as_str),
         aggregate: config.aggregate,
@@ -92,7 +92,7 @@ pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
         before: config.before.unwrap_or(u64::MAX),
     };
     let rows = outbox_view::list(&pool, &filter, config.limit).await.context("reading the outbox")?;
-    config.look.print(&rows, |rows| table(rows))?;
+    config.common.print(&rows, |rows| table(rows))?;
     Ok(ExitCode::SUCCESS)
 }
 

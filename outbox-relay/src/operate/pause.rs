@@ -13,7 +13,7 @@ use crate::subject::{self, Pattern};
 use runtime::exit::Refused;
 use runtime::operator::table::Table;
 use runtime::operator::time;
-use runtime::operator::{ActConfig, LookConfig};
+use runtime::operator::{ActConfig, CommonConfig};
 
 /// Settings of `pause`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub struct PauseConfig {
 /// # Errors
 /// If it is paused already, or the database refuses.
 pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow::Result<ExitCode> {
-    let pool = act.look.pool()?;
+    let pool = act.common.pool()?;
     let pattern = pattern.as_str();
     let mut tx = pool.begin().await.context("connecting to the database")?;
     match store::pause::add(&mut tx, pattern, &reason, &act.actor).await {
@@ -47,16 +47,16 @@ pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow:
     let action = Action { actor: &act.actor, verb: Verb::Pause, scope: pattern, reason: Some(&reason), events: 0 };
     action::record(&mut tx, &action).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
-    list(act.look).await
+    list(act.common).await
 }
 
 /// Shows what is paused.
 ///
 /// # Errors
 /// If the database can't be read.
-pub async fn list(look: LookConfig) -> anyhow::Result<ExitCode> {
-    let pauses = store::pause::list(&look.pool()?).await.context("reading outbox_pause")?;
-    look.print(&pauses, |pauses| table(pauses))?;
+pub async fn list(common: CommonConfig) -> anyhow::Result<ExitCode> {
+    let pauses = store::pause::list(&common.pool()?).await.context("reading outbox_pause")?;
+    common.print(&pauses, |pauses| table(pauses))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -41,7 +41,7 @@ struct Purged {
 /// If the database refuses; what was deleted until then stays deleted, and another run goes on.
 pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
-    let pool = act.look.pool()?;
+    let pool = act.common.pool()?;
     let last = outbox_view::last_seq(&pool).await.context("reading the outbox")?;
     let progress = Progress::new("purging", last);
     let mut walk = Walk::new(config.older_than, config.dry_run);
@@ -64,7 +64,7 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
         action::record(&mut tx, &entry).await.context("recording the action")?;
         tx.commit().await.context("committing")?;
     }
-    act.look.print(&Purged { events: walk.purged, dry_run: config.dry_run }, |answer| {
+    act.common.print(&Purged { events: walk.purged, dry_run: config.dry_run }, |answer| {
         let verb = if answer.dry_run { "would be deleted" } else { "deleted" };
         format!("{} published events {verb}\n", answer.events)
     })?;

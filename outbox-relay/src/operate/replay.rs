@@ -90,7 +90,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
     if let Some(subject) = &config.subject {
         subject::check(subject).map_err(anyhow::Error::msg)?;
     }
-    let pool = config.act.look.pool()?;
+    let pool = config.act.common.pool()?;
     let chosen = chosen(&pool, &config).await?;
     let id = config.run.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     let client = nats::connect("outbox-relay event replay", &config.nats).await?;
@@ -100,7 +100,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
         return Err(error.context(run.again()));
     }
     let replayed = Replayed { events: run.events, run: run.replayer.run, dry_run: config.dry_run };
-    config.act.look.print(&replayed, |answer| {
+    config.act.common.print(&replayed, |answer| {
         let verb = if answer.dry_run { "would be published again" } else { "published again" };
         format!("{} events {verb}, run {}\n", answer.events, answer.run)
     })?;

@@ -89,7 +89,7 @@ async fn refused(tx: &mut Transaction, seqs: &[u64]) -> anyhow::Result<Vec<Refus
 /// # Errors
 /// If one of the events is neither dead nor unsettled, or still breaks the contract, or the database refuses; nothing was changed then.
 pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.act.look.pool()?;
+    let pool = config.act.common.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let chosen = if config.dead {
         outbox_operator::dead(&mut tx, config.event_type.as_deref(), config.error_part.as_deref(), config.limit).await
@@ -118,7 +118,7 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     tx.commit().await.context("committing")?;
 
     let events = chosen.iter().map(|row| row.event_id).collect();
-    config.act.look.print(&Requeued { requeued, released, events, refused }, |answer| {
+    config.act.common.print(&Requeued { requeued, released, events, refused }, |answer| {
         let mut said = format!("{} events requeued, {} held events go on\n", answer.requeued, answer.released);
         for Refused { event, reason } in &answer.refused {
             said.push_str(&format!("event {event} is left dead, it would be again: {reason}\n"));

@@ -30,7 +30,7 @@ pub struct ResumeConfig {
 pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
     let pattern = config.pattern.as_str();
-    let pool = act.look.pool()?;
+    let pool = act.common.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let was_paused = store::pause::remove(&mut tx, pattern).await.context("writing outbox_pause")?;
     anyhow::ensure!(
@@ -40,6 +40,6 @@ pub async fn resume(config: ResumeConfig) -> anyhow::Result<ExitCode> {
     let entry = Action { actor: &act.actor, verb: Verb::Resume, scope: pattern, reason: None, events: 0 };
     action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
-    act.look.print(&json!({ "resumed": pattern }), |_| format!("{pattern} goes on\n"))?;
+    act.common.print(&json!({ "resumed": pattern }), |_| format!("{pattern} goes on\n"))?;
     Ok(ExitCode::SUCCESS)
 }

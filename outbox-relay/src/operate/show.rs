@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::store::column::moment;
 use crate::store::discarded::{self, DiscardedRow};
 use crate::store::outbox_view::{self, ShownRow};
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::table::or_dash;
 
 /// Characters of a payload that a person is shown.
@@ -21,7 +21,7 @@ const PAYLOAD_SHOWN: usize = 2_000;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ShowConfig {
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Id of the event.
     pub event: Uuid,
@@ -39,7 +39,7 @@ struct Shown {
 /// # Errors
 /// If there is no such event, or the database can't be read.
 pub async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.look.pool()?;
+    let pool = config.common.pool()?;
     let event = outbox_view::show(&pool, config.event).await.context("reading the outbox")?;
     let discarded = discarded::of_event(&pool, config.event).await.context("reading outbox_discarded")?;
     let id = config.event;
@@ -47,7 +47,7 @@ pub async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
         event.is_some() || !discarded.is_empty(),
         NotFound(format!("there is no event {id}: never written, or purged"))
     );
-    config.look.print(&Shown { event, discarded }, text)?;
+    config.common.print(&Shown { event, discarded }, text)?;
     Ok(ExitCode::SUCCESS)
 }
 

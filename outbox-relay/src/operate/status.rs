@@ -8,7 +8,7 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use runtime::config::{EXIT_UNHEALTHY, duration};
 use runtime::mysql::Pool;
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 use runtime::telemetry::chain;
 use runtime::terminal::{self, bad, good, one_line};
 use schema::names::OUTBOX_LEASE;
@@ -38,7 +38,7 @@ struct StreamStatus {
     last_seq: u64,
     proven_seq: u64,
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
-    /// looked.
+    /// checked.
     proven_seconds: Option<f64>,
     /// What was published up to this `seq` is still to be compared with the stream.
     history_seq: Option<u64>,
@@ -94,7 +94,7 @@ struct StateStatus {
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusConfig {
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Print it again and again until Ctrl-C, after so long each; a database that is away is waited for. With --json, one line each.
     #[arg(long, value_name = "PAUSE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration)]
@@ -105,17 +105,17 @@ pub struct StatusConfig {
 ///
 /// # Errors
 /// If the database can't be read.
-pub async fn status(StatusConfig { look, watch }: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = look.pool()?;
-    let Some(pause) = watch else { return print(&look, read(&pool).await?) };
+pub async fn status(StatusConfig { common, watch }: StatusConfig) -> anyhow::Result<ExitCode> {
+    let pool = common.pool()?;
+    let Some(pause) = watch else { return print(&common, read(&pool).await?) };
     let mut last = Ok(ExitCode::SUCCESS);
     loop {
         let read = tokio::select! { read = read(&pool) => read, _ = tokio::signal::ctrl_c() => return last };
-        if !look.json {
+        if !common.json {
             terminal::clear().context("writing the answer")?;
         }
         last = match read {
-            Ok(status) => Ok(print(&look, status)?),
+            Ok(status) => Ok(print(&common, status)?),
             Err(error) => {
                 terminal::complain(&format!("error: {}", chain(error.as_ref())));
                 Err(error)
@@ -125,17 +125,17 @@ pub async fn status(StatusConfig { look, watch }: StatusConfig) -> anyhow::Resul
     }
 }
 
-fn print(look: &LookConfig, status: Status) -> anyhow::Result<ExitCode> {
-    look.print(&status, table)?;
+fn print(common: &CommonConfig, status: Status) -> anyhow::Result<ExitCode> {
+    common.print(&status, table)?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }
 
 async fn read(pool: &Pool) -> anyhow::Result<Status> {
-    let lease = lease::look(pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
+    let lease = lease::read(pool, OUTBOX_LEASE).await.context("reading relay_lease")?;
     let lease = lease.context("relay_lease has no row named outbox: run the migrations")?;
     // A relay that died can't say that it is over.
     let (outage, outage_since) = if lease.is_alive { (lease.outage, lease.outage_since) } else { (None, None) };
-    let stream = relay_stream::look(pool).await.context("reading relay_stream")?;
+    let stream = relay_stream::read(pool).await.context("reading relay_stream")?;
     let mut status = Status {
         problems: Vec::new(),
         relay: RelayStatus {

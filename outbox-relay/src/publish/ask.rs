@@ -51,7 +51,7 @@ impl Publisher {
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn stored_at(&self, sequence: u64) -> Result<Option<StoredAt>, Outage> {
-        let away = |error: &dyn std::fmt::Display| Outage(format!("looking up message {sequence}: {error}"));
+        let away = |error: &dyn std::fmt::Display| Outage(format!("fetching message {sequence}: {error}"));
         let subject = format!("STREAM.MSG.GET.{}", self.stream);
         let question = serde_json::json!({ "seq": sequence });
         let answer: Answer = self.context.request(subject, &question).await.map_err(|error| away(&error))?;

@@ -60,7 +60,7 @@ impl Default for Fence {
 impl Fence {
     /// The stream ended here when it was attached to; it is accounted for up to an earlier sequence.
     pub fn attach(&self, last: u64, end: u64, server: &str) {
-        self.looked(last.min(end));
+        self.checked(last.min(end));
         self.attached.get_or_init(|| Attached { end, server: server.to_owned() });
     }
 
@@ -84,7 +84,7 @@ impl Fence {
 
     /// The stream went on beyond what can be ours, up to this sequence.
     pub fn outgrown(&self, last: u64) {
-        self.looked(last);
+        self.checked(last);
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
@@ -105,8 +105,8 @@ impl Fence {
         self.burst.store((self.burst() + 2 * events).min(BURST_MAX), Ordering::Relaxed);
     }
 
-    /// What others stored up to this sequence was looked at.
-    pub fn looked(&self, last: u64) {
+    /// What others stored up to this sequence was checked.
+    pub fn checked(&self, last: u64) {
         self.last.store(last, Ordering::Relaxed);
     }
 
@@ -115,7 +115,7 @@ impl Fence {
         self.burst.store((self.burst() / 2).max(1), Ordering::Relaxed);
         match told.filter(|told| self.is_closed() && *told > self.last()) {
             Some(told) => {
-                self.looked(told);
+                self.checked(told);
                 true
             }
             None => false,
@@ -160,9 +160,9 @@ mod tests {
     fn a_refusal_is_gone_on_from_without_a_look_only_once_something_of_ours_was_stored() {
         let fence = Fence::default();
         fence.attach(8, 10, "a");
-        fence.looked(10);
+        fence.checked(10);
         assert!(!fence.refused(Some(12)), "the one between may be ours, from an earlier tenure");
-        fence.looked(12);
+        fence.checked(12);
         fence.stored(13, 1);
         assert!(!fence.refused(None));
         assert!(!fence.refused(Some(12)), "the stream does not shrink by itself");

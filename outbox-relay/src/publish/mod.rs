@@ -16,12 +16,12 @@ pub mod compare;
 mod consumers;
 mod faults;
 mod fence;
-pub mod look;
 mod message;
 pub mod probe;
 mod queue;
 pub mod replayer;
 pub mod stored;
+pub mod stream_now;
 mod tail;
 mod traced;
 

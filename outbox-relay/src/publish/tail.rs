@@ -16,7 +16,7 @@ impl Publisher {
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn attach(&self, stream_seq: u64) -> Result<(), Outage> {
-        let now = self.look().await?;
+        let now = self.stream_now().await?;
         self.fence.attach(stream_seq.max(now.first_seq.saturating_sub(1)), now.last_seq, &now.server);
         let messages = now.last_seq - self.fence.last();
         if messages > PIECE {
@@ -36,7 +36,7 @@ impl Publisher {
         }
         let last = end.min(after + PIECE);
         let found = self.stored_between(after, last).await?;
-        self.fence.looked(last);
+        self.fence.checked(last);
         Ok(Some(found))
     }
 
@@ -51,13 +51,13 @@ impl Publisher {
     /// If the broker is away or refuses; if the stream ends before what it acknowledged, which is for the watcher to see to; if
     /// another server speaks for it than at the attach, which is to be made again.
     pub(super) async fn catch_up(&self) -> Result<Vec<Stored>, Outage> {
-        let (known, now) = (self.fence.last(), self.look().await?);
+        let (known, now) = (self.fence.last(), self.stream_now().await?);
         if now.last_seq < known {
             let end = now.last_seq;
             return Err(Outage(format!("the stream ends with message {end}, and had acknowledged message {known}")));
         }
         if self.fence.is_closed() {
-            self.fence.looked(now.last_seq);
+            self.fence.checked(now.last_seq);
             return Ok(Vec::new());
         }
         let Some(reach) = self.fence.reach(&now.server) else {
@@ -65,7 +65,7 @@ impl Publisher {
         };
         let last = reach.min(now.last_seq);
         let found = self.stored_between(known.max(now.first_seq.saturating_sub(1)), last).await?;
-        self.fence.looked(last);
+        self.fence.checked(last);
         if now.last_seq > reach {
             self.fence.outgrown(now.last_seq);
         }

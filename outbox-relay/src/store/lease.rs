@@ -124,7 +124,7 @@ pub async fn note_outage(pool: &Pool, name: &str, token: &str, outage: Option<&s
 
 /// The lease as it is. An expiry more than an hour ahead is not alive: no lease is longer, so the database clock was set back.
 /// Locks nothing.
-pub async fn look(pool: &Pool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
+pub async fn read(pool: &Pool, name: &str) -> sqlx::Result<Option<LeaseRow>> {
     sqlx::query_as!(
         LeaseRow,
         r#"SELECT holder, epoch, expires_at AS "expires_at: DateTime<Utc>",

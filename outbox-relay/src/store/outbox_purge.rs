@@ -27,8 +27,8 @@ pub struct Window {
     pub old: u64,
 }
 
-/// Looks at the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
-/// deleted, and none is while a loss is looked into. Locks nothing.
+/// Reads the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
+/// deleted, and none is while a loss is investigated. Locks nothing.
 pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
         r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND is_settled AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
@@ -75,7 +75,7 @@ pub async fn lock(tx: &mut Transaction, after: u64, last: u64, older_than: Durat
     .map(drop)
 }
 
-/// Up to where the stream is proven now; none while a loss is looked into. Locks nothing.
+/// Up to where the stream is proven now; none while a loss is investigated. Locks nothing.
 pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<u64>> {
     sqlx::query_scalar!(
         "SELECT proven_seq

@@ -24,7 +24,7 @@ pub struct StreamRow {
     pub proven_seq: u64,
     pub proven_stored_at: Option<DateTime<Utc>>,
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
-    /// looked. None if none has.
+    /// checked. None if none has.
     pub proven_seconds: Option<f64>,
     /// What was published up to this `seq` of the outbox is still to be compared with the stream, once.
     pub history_seq: Option<u64>,
@@ -42,7 +42,7 @@ pub struct StreamRow {
 ///
 /// # Errors
 /// Also if it is not there: a migration makes it, and nobody deletes it.
-pub async fn look(pool: &Pool) -> sqlx::Result<StreamRow> {
+pub async fn read(pool: &Pool) -> sqlx::Result<StreamRow> {
     sqlx::query_as!(
         StreamRow,
         r#"SELECT stream,

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use runtime::operator::decision::{DecisionConfig, decided};
 use runtime::operator::table::{Table, or_dash};
-use runtime::operator::{LookConfig, time};
+use runtime::operator::{CommonConfig, time};
 use schema::aggregate::AggregateId;
 use serde::Serialize;
 use uuid::Uuid;
@@ -28,10 +28,10 @@ pub enum GapVerb {
 
 impl GapVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         match self {
-            Self::List(config) => &config.look,
-            Self::Skip(config) => config.act.look(),
+            Self::List(config) => &config.common,
+            Self::Skip(config) => config.act.common(),
         }
     }
 }
@@ -39,9 +39,9 @@ impl GapVerb {
 /// Settings of `gap list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Lines at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -108,7 +108,7 @@ async fn list<H: Handler>(config: ListConfig, inbox: &Inbox<H>) -> anyhow::Resul
         since: gap.since,
     });
     let gaps: Vec<_> = gaps.collect();
-    config.look.print(&gaps, |gaps| table(gaps))?;
+    config.common.print(&gaps, |gaps| table(gaps))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,7 +149,7 @@ async fn skip<H: Handler>(config: SkipConfig, inbox: &Inbox<H>) -> anyhow::Resul
             reason: Some(refusal.to_string()),
         },
     };
-    act.look().print(&answer, |answer| match (&answer.reason, answer.from_version) {
+    act.common().print(&answer, |answer| match (&answer.reason, answer.from_version) {
         (Some(reason), _) => format!("{aggregate_id} refused: {reason}\n"),
         (None, from) => format!("{aggregate_id} goes on without versions {} to {to_version}\n", from.unwrap_or(1)),
     })?;

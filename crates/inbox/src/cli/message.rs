@@ -8,7 +8,7 @@ use runtime::exit::NotFound;
 use runtime::operator::decision::{DecisionConfig, decided};
 use runtime::operator::progress::Progress;
 use runtime::operator::table::{Table, fields, or_dash};
-use runtime::operator::{LookConfig, time};
+use runtime::operator::{CommonConfig, time};
 use serde::Serialize;
 
 use crate::handler::Handler;
@@ -34,11 +34,11 @@ pub enum MessageVerb {
 
 impl MessageVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         match self {
-            Self::List(config) => &config.look,
-            Self::Show(config) => &config.look,
-            Self::Requeue(config) | Self::Discard(config) => config.act.look(),
+            Self::List(config) => &config.common,
+            Self::Show(config) => &config.common,
+            Self::Requeue(config) | Self::Discard(config) => config.act.common(),
         }
     }
 }
@@ -46,9 +46,9 @@ impl MessageVerb {
 /// Settings of `message list`.
 #[derive(Debug, Args)]
 pub struct ListConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Only those whose reason has this text in it.
     #[arg(long = "error")]
@@ -69,9 +69,9 @@ pub struct ShowConfig {
     /// The id that `message list` shows.
     pub id: DeadId,
 
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 }
 
 /// Settings of `message requeue` and `message discard`.
@@ -147,10 +147,10 @@ pub(super) async fn message<H: Handler>(verb: MessageVerb, inbox: &Inbox<H>) -> 
 }
 
 async fn list<H: Handler>(config: ListConfig, inbox: &Inbox<H>) -> anyhow::Result<ExitCode> {
-    let ListConfig { look, reason_part, limit, after } = config;
+    let ListConfig { common, reason_part, limit, after } = config;
     let wanted = Wanted { after, reason_part: reason_part.as_deref(), lines_max: limit };
     let lines = inbox_dead_list::list(&inbox.pool, &inbox.source, wanted).await.context("reading inbox_dead")?;
-    look.print(&lines, |lines| table(lines))?;
+    common.print(&lines, |lines| table(lines))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -171,7 +171,7 @@ fn table(lines: &[DeadLine]) -> String {
     table.to_string()
 }
 
-async fn show<H: Handler>(ShowConfig { id, look }: ShowConfig, inbox: &Inbox<H>) -> anyhow::Result<ExitCode> {
+async fn show<H: Handler>(ShowConfig { id, common }: ShowConfig, inbox: &Inbox<H>) -> anyhow::Result<ExitCode> {
     let found = inbox_dead::show(&inbox.pool, &inbox.source, id).await.context("reading inbox_dead")?;
     let Dead { message, reason, dead_at, resolution, note, whole } =
         found.ok_or_else(|| NotFound(format!("no dead message has the id {id}")))?;
@@ -189,7 +189,7 @@ async fn show<H: Handler>(ShowConfig { id, look }: ShowConfig, inbox: &Inbox<H>)
         resolution,
         note,
     };
-    look.print(&whole, text)?;
+    common.print(&whole, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -235,7 +235,7 @@ async fn decide<H: Handler>(config: DecideConfig, inbox: &Inbox<H>, decision: De
         progress.at(answers.len() as u64);
     }
     drop(progress);
-    act.look().print(&answers, |answers| answers.iter().map(line).collect())?;
+    act.common().print(&answers, |answers| answers.iter().map(line).collect())?;
     Ok(decided(answers.iter().all(|answer| answer.reason.is_none())))
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 
 use crate::handler::Handler;
 use crate::process::Inbox;
@@ -35,12 +35,12 @@ pub enum InboxVerb {
 
 impl InboxVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         match self {
-            Self::Message(verb) => verb.look(),
-            Self::Gap(verb) => verb.look(),
-            Self::Stream(verb) => verb.look(),
-            Self::Inbox(verb) => verb.look(),
+            Self::Message(verb) => verb.common(),
+            Self::Gap(verb) => verb.common(),
+            Self::Stream(verb) => verb.common(),
+            Self::Inbox(verb) => verb.common(),
         }
     }
 
@@ -49,7 +49,7 @@ impl InboxVerb {
     /// # Errors
     /// If the database can't be read or written, or the stream can't be read.
     pub async fn run<H: Handler>(self, source: Source, handler: H) -> anyhow::Result<ExitCode> {
-        let inbox = Inbox { pool: self.look().pool()?, source: Arc::new(source), handler };
+        let inbox = Inbox { pool: self.common().pool()?, source: Arc::new(source), handler };
         match self {
             Self::Message(verb) => message::message(verb, &inbox).await,
             Self::Gap(verb) => gap::gap(verb, &inbox).await,

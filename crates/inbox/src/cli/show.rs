@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use runtime::exit::NotFound;
 use runtime::operator::table::{fields, or_dash};
-use runtime::operator::{LookConfig, time};
+use runtime::operator::{CommonConfig, time};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use serde::Serialize;
@@ -25,9 +25,9 @@ pub enum ShowVerb {
 
 impl ShowVerb {
     /// What it needs of every verb.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         let Self::Show(config) = self;
-        &config.look
+        &config.common
     }
 }
 
@@ -37,9 +37,9 @@ pub struct ShowConfig {
     /// The event: its ce-id, the outbox's event_id.
     pub event_id: Uuid,
 
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 }
 
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ struct Row {
 /// # Errors
 /// If the database can't be read.
 pub(super) async fn show<H: Handler>(
-    ShowVerb::Show(ShowConfig { event_id, look }): ShowVerb,
+    ShowVerb::Show(ShowConfig { event_id, common }): ShowVerb,
     inbox: &Inbox<H>,
 ) -> anyhow::Result<ExitCode> {
     let row = inbox::show(&inbox.pool, &inbox.source, EventId(event_id)).await.context("reading the inbox")?;
@@ -72,7 +72,7 @@ pub(super) async fn show<H: Handler>(
         stream_sequence: row.stream_sequence,
         received_at: row.received_at,
     };
-    look.print(&row, text)?;
+    common.print(&row, text)?;
     Ok(ExitCode::SUCCESS)
 }
 

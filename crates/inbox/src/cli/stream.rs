@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args, Subcommand};
 use runtime::config::Secret;
 use runtime::nats::{self, NatsAccess, NatsConfig};
-use runtime::operator::LookConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::decision::{DecisionConfig, decided};
 use runtime::time::moment;
 use serde::Serialize;
@@ -25,9 +25,9 @@ pub enum StreamVerb {
 
 impl StreamVerb {
     /// What every one of them needs.
-    pub fn look(&self) -> &LookConfig {
+    pub fn common(&self) -> &CommonConfig {
         let Self::Reread(config) = self;
-        config.act.look()
+        config.act.common()
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn stream<H: Handler>(
         Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
         None => Decided { outcome: "refused", from_sequence: None },
     };
-    config.act.look().print(&answer, |answer| match answer.from_sequence {
+    config.act.common().print(&answer, |answer| match answer.from_sequence {
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;

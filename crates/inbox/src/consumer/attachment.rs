@@ -85,7 +85,7 @@ async fn made(stream: &Stream, config: pull::Config) -> Option<PullConsumer> {
     if let Ok(consumer) = &mut consumer
         && let Err(error) = consumer.info().await
     {
-        tracing::debug!(%error, "looking up the consumer failed");
+        tracing::debug!(%error, "asking for the consumer failed");
         return None;
     }
     consumer.ok()

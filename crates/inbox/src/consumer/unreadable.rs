@@ -31,7 +31,7 @@ pub(super) async fn settle_all<H: Handler>(
 ) -> Result<usize, Fault> {
     let source = &process.inbox.source;
     let info = attached.stream.consumer_info(&source.consumer).await.map_err(|error| {
-        tracing::debug!(%error, "looking up the consumer failed");
+        tracing::debug!(%error, "asking for the consumer failed");
         Fault::BrokerUnreachable
     })?;
     if info.num_ack_pending == 0 {

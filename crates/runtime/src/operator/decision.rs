@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ActConfig, LookConfig};
+use super::{ActConfig, CommonConfig};
 use crate::config;
 use crate::exit::EXIT_REFUSED;
 
@@ -31,8 +31,8 @@ pub struct By<'a> {
 
 impl DecisionConfig {
     /// What it has as every verb has.
-    pub fn look(&self) -> &LookConfig {
-        &self.act.look
+    pub fn common(&self) -> &CommonConfig {
+        &self.act.common
     }
 
     /// Who decides, and the reason.

@@ -15,9 +15,9 @@ use crate::config::{self, Validate};
 use crate::mysql::{self, DatabaseConfig, Pool};
 use crate::terminal;
 
-/// Settings of a verb that changes nothing.
+/// What every verb takes: where the database is, and how to answer.
 #[derive(Clone, Debug, Args)]
-pub struct LookConfig {
+pub struct CommonConfig {
     /// See [`DatabaseConfig`].
     #[command(flatten)]
     pub database: DatabaseConfig,
@@ -30,22 +30,22 @@ pub struct LookConfig {
 /// Settings of a verb that changes something.
 #[derive(Clone, Debug, Args)]
 pub struct ActConfig {
-    /// See [`LookConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub look: LookConfig,
+    pub common: CommonConfig,
 
     /// Who you are, for the record: without it $USER, or the name of this machine or pod.
     #[arg(long, default_value_t = config::user().unwrap_or_else(machine), hide_default_value = true, value_parser = config::actor)]
     pub actor: String,
 }
 
-impl Validate for LookConfig {
+impl Validate for CommonConfig {
     fn validate(&self) -> Result<(), String> {
         self.database.validate()
     }
 }
 
-impl LookConfig {
+impl CommonConfig {
     /// Connects when first used.
     ///
     /// # Errors

@@ -206,7 +206,7 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
          {alerts}\x20 mails                {data}/mail\n\
          \x20 logs                 {}\n\
          \x20 verbs and SQL        eval \"$(make -s env)\", then outbox-relay status, notify-svc status, orders-sql\n\n\
-         Place an order, then look for its notification and its payment:\n\n\
+         Place an order, then read its notification and its payment:\n\n\
          \x20 curl -i {gateway}/api/orders -H 'content-type: application/json' \
          -d '{{\"product\":\"book\",\"quantity\":1,\"email\":\"reader@example.com\"}}'\n\
          \x20 curl '{gateway}/api/notifications?order_id=THE-ID'\n\

@@ -23,7 +23,7 @@ pub(super) async fn check(url: &Secret, password: Option<&Secret>, readers: &[(&
                 Ok(Err(error)) => format!("{error:#}"),
                 _ => format!("it does not answer within {ANSWERS_WITHIN:?}"),
             };
-            let advice = "start nats-server, or look at its log and at the password of `operator`";
+            let advice = "start nats-server, or check its log and the password of `operator`";
             return vec![Finding::unwell("broker".to_owned(), fault, advice)];
         }
     };

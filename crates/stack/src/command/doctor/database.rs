@@ -20,18 +20,18 @@ const LAG_MAX_SECONDS: f64 = 30.0;
 pub(super) async fn check(definition: &Definition, url: &Secret, has_outbox: bool) -> Vec<Finding> {
     let name = definition.name;
     let mut findings = Vec::new();
-    let checked = timeout(ANSWERS_WITHIN, look(definition, url, has_outbox, &mut findings)).await;
+    let checked = timeout(ANSWERS_WITHIN, check_tables(definition, url, has_outbox, &mut findings)).await;
     let fault = match checked {
         Ok(Ok(())) => return findings,
         Ok(Err(error)) => format!("{error:#}"),
         Err(_) => format!("it does not answer within {ANSWERS_WITHIN:?}"),
     };
-    let advice = "look at its server and its log; the user needs the rights of an inspector (schema/grants)";
+    let advice = "check its server and its log; the user needs the rights of an inspector (schema/grants)";
     findings.push(Finding::unwell(format!("database {name}"), fault, advice));
     findings
 }
 
-async fn look(
+async fn check_tables(
     definition: &Definition,
     url: &Secret,
     has_outbox: bool,

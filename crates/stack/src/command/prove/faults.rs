@@ -17,7 +17,7 @@ use super::schedule::{Fault, Kind};
 
 /// A line that is slow holds each piece for this long.
 const SLOW_BY: Duration = Duration::from_millis(50);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// How the processes have borne it.
 pub(super) struct Trial<'a> {
@@ -84,7 +84,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn harm(&self, running: &mut Running, fault: &Fault, lasts: Duration) -> anyhow::Result<()> {
-        self.look(&fault.victim, running)?;
+        self.check(&fault.victim, running)?;
         match fault.kind {
             Kind::Freeze => {
                 running.freeze()?;
@@ -103,7 +103,7 @@ impl<'a> Trial<'a> {
 
     /// Asks a process to stop.
     pub(super) async fn stop(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
-        self.look(name, running)?;
+        self.check(name, running)?;
         let status = running.stop().await?;
         *self.stops.borrow_mut() += 1;
         if !status.success() {
@@ -120,19 +120,19 @@ impl<'a> Trial<'a> {
 
     /// Starts again what ends by itself, until it is dropped. Returns why that failed.
     pub(super) async fn watch(&self) -> anyhow::Result<Infallible> {
-        let mut looks = interval(LOOK_EVERY);
+        let mut checks = interval(CHECK_EVERY);
         loop {
-            looks.tick().await;
+            checks.tick().await;
             for (name, victim) in &self.pipeline.victims {
                 let Ok(mut victim) = victim.try_lock() else { continue }; // it is being dealt with
                 if let Victim::Process(running) = &mut *victim {
-                    self.look(name, running)?;
+                    self.check(name, running)?;
                 }
             }
         }
     }
 
-    fn look(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
+    fn check(&self, name: &str, running: &mut Running) -> anyhow::Result<()> {
         let Some(status) = running.process.wait().now_or_never() else { return Ok(()) };
         let (status, words) = (describe(status?), running.process.last_words());
         self.accuse(name, format!("{name} ended by itself with {status}: {words}"));

@@ -58,13 +58,13 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is away or refuses, or there is no stream.
-    pub async fn look(&self) -> Result<StreamNow, Outage> {
+    pub async fn stream_now(&self) -> Result<StreamNow, Outage> {
         let stream = self.context.get_stream(&self.stream).await;
-        let stream = stream.map_err(|error| Outage(format!("looking at the stream: {error}")))?;
+        let stream = stream.map_err(|error| Outage(format!("asking for the stream: {error}")))?;
         let info = stream.cached_info();
         self.terms.note(taken(&info.config));
         self.allow_atomic(info.config.allow_atomic_publish);
-        Ok(self.stream_now(info))
+        Ok(self.of(info))
     }
 
     /// How often this process has connected to the broker.
@@ -72,7 +72,7 @@ impl Publisher {
         self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
-    fn stream_now(&self, info: &Info) -> StreamNow {
+    fn of(&self, info: &Info) -> StreamNow {
         let state = &info.state;
         let of_a_message = |time| if state.messages > 0 { moment(time) } else { None };
         StreamNow {
