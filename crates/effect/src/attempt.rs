@@ -22,7 +22,7 @@ use crate::store::queue;
 use crate::store::settlement::{self, Again};
 use crate::tasks::UNDER_WAY_MAX;
 
-/// An outcome is written within this time, or the lease's end decides.
+/// Once the stop began, an outcome is written within this time, or the lease's end decides.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After the stop began, until an attempt is given up.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(6);
@@ -37,7 +37,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
 const _: () = assert!(
     LEASE.as_secs() > UNDER_WAY_MAX as u64 + SETTLE_TIME_MAX.as_secs(),
-    "an effect waits for its turn, and is settled, within its lease"
+    "an effect waits for its turn, and is settled by a process that stops, within its lease"
 );
 
 pub(crate) struct UnderWay<P> {
@@ -67,7 +67,7 @@ impl<P: Perform> UnderWay<P> {
         let ended = tokio::select! {
             ended = performing => Some(ended.unwrap_or_else(|_| self.given_up("no answer in time"))),
             () = self.hold.keep() => None,
-            () = self.stopped() => Some(self.given_up("stopped before the other side had answered")),
+            () = self.stopped_for(STOP_TIME_MAX) => Some(self.given_up("stopped before the other side had answered")),
         };
         let attempt = match ended {
             Some(attempt) if matches!(attempt, Attempt::Done(_)) || !self.hold.is_lost() => attempt,
@@ -85,9 +85,9 @@ impl<P: Perform> UnderWay<P> {
         }
     }
 
-    async fn stopped(&self) {
+    async fn stopped_for(&self, patience: Duration) {
         self.shared.queue.shutdown.cancelled().await;
-        tokio::time::sleep(STOP_TIME_MAX).await;
+        tokio::time::sleep(patience).await;
     }
 
     /// An attempt that nobody waits for any more.
@@ -205,7 +205,8 @@ impl<P: Perform> UnderWay<P> {
         }
     }
 
-    /// Settles, trying again while the database is away; after that the lease's end decides.
+    /// Settles, trying again while the database is away, and keeps the lease meanwhile: what has happened must not happen again
+    /// because a line fell silent for some seconds. A stop ends the patience.
     async fn settle(&self, became: Became, settlement: &Settlement<P::Outcome>) {
         let written = async {
             let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -219,7 +220,15 @@ impl<P: Perform> UnderWay<P> {
                 tokio::time::sleep(retry.next_delay()).await;
             }
         };
-        let is_ours = tokio::time::timeout(SETTLE_TIME_MAX, written).await.ok();
+        let kept = async {
+            self.hold.keep().await;
+            std::future::pending::<()>().await;
+        };
+        let is_ours = tokio::select! {
+            is_ours = written => Some(is_ours),
+            () = self.stopped_for(SETTLE_TIME_MAX) => None,
+            () = kept => None,
+        };
         self.shared.queue.metrics.attempted(if is_ours == Some(true) { became } else { Became::Lost });
         match is_ours {
             Some(true) => {}

@@ -41,10 +41,14 @@ pub(crate) async fn until(setting: &Setting, condition: &str, emails: i64) {
     eventually_within(Duration::from_secs(60), &what, async || count(setting, condition).await == emails).await;
 }
 
-/// Those that are under way stay so.
+/// Those that are under way stay so. Locks rows in another order than the service, and gives way to it.
 pub(crate) async fn all_due(setting: &Setting) {
     let due = "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NULL";
-    sqlx::query(due).execute(&setting.pool).await.unwrap();
+    let is_deadlock =
+        |error: &sqlx::Error| error.as_database_error().is_some_and(|error| error.code() == Some("40001".into()));
+    while let Err(error) = sqlx::query(due).execute(&setting.pool).await {
+        assert!(is_deadlock(&error), "{error}");
+    }
 }
 
 /// By an hour, as far as leases go.

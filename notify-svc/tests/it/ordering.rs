@@ -21,7 +21,7 @@ both_engines! {
         setting.until_all_answered().await;
         let listed = get(&service, &format!("/api/notifications?order_id={order_id}")).await;
         let types: Vec<_> = listed["notifications"].as_array().unwrap().iter().map(|one| &one["event_type"]).collect();
-        assert_eq!(types, ["order.created", "order.cancelled"]);
+        assert_eq!(types, ["order.cancelled", "order.created"], "newest first");
     }
 
     async fn an_event_ahead_of_its_turn_holds_up_no_other_order(engine: Engine) {

@@ -13,6 +13,7 @@ struct Shop {
     _relays: [Service; 2],
     _payment_svc: Service,
     _folder: TempDir,
+    _nats: Nats,
     order_svc: Service,
     notify_svc: Service,
 }
@@ -50,6 +51,7 @@ impl Shop {
             _relays: [relay, payment_relay],
             _databases: [orders, payments, notifications],
             _folder: folder,
+            _nats: nats,
         }
     }
 
