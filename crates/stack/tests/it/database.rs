@@ -23,11 +23,12 @@ both_engines! {
 
     async fn a_database_of_an_earlier_checkout_is_refused_with_what_to_do(engine: Engine) {
         let database = Database::create(engine, &ORDERS).await;
-        let admin = database.admin_pool().await;
+        // One that is refused keeps the migrations' lock until its connection ends: another one would wait for it.
+        let mut connection = database.admin_pool().await.acquire().await.unwrap();
         // Migrations that were squashed: some have a number that is used again, some one that is not.
         for earlier in ["UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 1", "UPDATE _sqlx_migrations SET version = 19 WHERE version = 1"] {
-            sqlx::query(earlier).execute(&admin).await.unwrap();
-            let refused = ORDERS.migrate(&mut admin.acquire().await.unwrap()).await.unwrap_err().to_string();
+            sqlx::query(earlier).execute(&mut *connection).await.unwrap();
+            let refused = ORDERS.migrate(&mut connection).await.unwrap_err().to_string();
             assert!(refused.contains("another version") && refused.contains("`make reset`"), "{refused}");
         }
     }
