@@ -46,19 +46,7 @@ pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx
 /// # Errors
 /// As the database has it.
 pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
-    let found =
-        sqlx::query!(r#"SELECT state, is_unknown AS "is_unknown: bool" FROM effect WHERE id = ? FOR UPDATE"#, id,);
-    // One that ended long ago may have been purged.
-    let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
-    match found.state.as_str() {
-        "pending" | "dead" | "discarded" if found.is_unknown => return Ok(Withdrawal::MayHappen),
-        "pending" | "dead" | "discarded" => {}
-        _ => return Ok(Withdrawal::Ended),
-    }
-    sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
-        .execute(&mut **tx)
-        .await?;
-    Ok(Withdrawal::Withdrawn)
+    take_back(tx, id, |found| found.is_unknown).await
 }
 
 /// Ends an effect of which a person knows what became of it, whether or not it may have happened: it is never performed again.
@@ -67,16 +55,34 @@ pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdr
 /// # Errors
 /// As the database has it.
 pub async fn end(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
-    let found = sqlx::query!(
-        r#"SELECT state, claimed_by IS NOT NULL AS "is_under_way!: bool" FROM effect WHERE id = ? FOR UPDATE"#,
+    take_back(tx, id, |found| found.is_under_way).await
+}
+
+/// An effect that has not ended well.
+struct Open {
+    /// Whether it may have happened, or may be happening.
+    is_unknown: bool,
+    /// Whether a process performs it.
+    is_under_way: bool,
+}
+
+async fn take_back(
+    tx: &mut Transaction,
+    id: EffectId,
+    may_happen: impl FnOnce(&Open) -> bool,
+) -> sqlx::Result<Withdrawal> {
+    let found = sqlx::query_as!(
+        Open,
+        r#"SELECT is_unknown AS "is_unknown: bool", state = 'pending' AND claimed_by IS NOT NULL AS "is_under_way!: bool"
+           FROM effect
+           WHERE id = ? AND state IN ('pending', 'dead', 'discarded')
+           FOR UPDATE"#,
         id,
     );
     // One that ended long ago may have been purged.
     let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
-    match (found.state.as_str(), found.is_under_way) {
-        ("pending", true) => return Ok(Withdrawal::MayHappen),
-        ("pending" | "dead" | "discarded", _) => {}
-        _ => return Ok(Withdrawal::Ended),
+    if may_happen(&found) {
+        return Ok(Withdrawal::MayHappen);
     }
     sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
         .execute(&mut **tx)
