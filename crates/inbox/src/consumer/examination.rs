@@ -152,19 +152,20 @@ impl<'a> Examiner<'a> {
     }
 
     async fn correct(&self, coverage: &Coverage, repair: Repair, stream: (u64, u64)) -> Result<(), Fault> {
-        let corrected = match repair {
+        match repair {
             Repair::EffectsGone => {
                 let known = inbox::lowest_of_latest(self.pool, self.source, coverage.highest())
                     .await
                     .map_err(|error| database(&error))?;
                 let from = known.map_or(1, |known| known + 1);
-                position::step_back(self.pool, self.source, from, repair.label(), None).await.map(drop)
+                self.in_time(position::step_back(self.pool, self.source, from, repair.label(), None)).await.map(drop)
             }
-            _ => position::start_over(self.pool, self.source, coverage.position.reading, stream, repair.label())
-                .await
-                .map(drop),
-        };
-        corrected.map_err(|error| database(&error))
+            _ => {
+                let reading = coverage.position.reading;
+                let started = position::start_over(self.pool, self.source, reading, stream, repair.label());
+                self.in_time(started).await.map(drop)
+            }
+        }
     }
 
     /// Why a consumer can't stay as it is.
