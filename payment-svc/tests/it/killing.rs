@@ -74,27 +74,22 @@ both_engines! {
     }
 
     async fn a_kill_between_the_refund_and_its_conclusion_refunds_once(engine: Engine) {
-        let mut shop = Shop::open(engine, magic::REFUND_SLOW).await;
-        shop.until("authorized").await;
-        shop.cancel_paid().await;
-        let lock = shop.lock().await;
-        eventually("the money is given back", async || shop.refunded() == 1).await;
-        shop.kill().await;
-        lock.rollback().await.unwrap();
-        shop.until("refunded").await;
-        shop.assert_refunded_once().await;
+        kill_before_the_conclusion_of_a_refund(Shop::open(engine, magic::REFUND_SLOW).await).await;
     }
 
     async fn a_kill_after_the_answer_to_a_refund_was_lost_refunds_once(engine: Engine) {
-        let mut shop = Shop::open(engine, magic::REFUND_LOST).await;
-        shop.until("authorized").await;
-        // Held from concluding the second attempt.
-        shop.cancel_paid().await;
-        let lock = shop.lock().await;
-        eventually("the money is given back", async || shop.refunded() == 1).await;
-        shop.kill().await;
-        lock.rollback().await.unwrap();
-        shop.until("refunded").await;
-        shop.assert_refunded_once().await;
+        // The second attempt is held from its conclusion.
+        kill_before_the_conclusion_of_a_refund(Shop::open(engine, magic::REFUND_LOST).await).await;
     }
+}
+
+async fn kill_before_the_conclusion_of_a_refund(mut shop: Shop) {
+    shop.until("authorized").await;
+    shop.cancel_paid().await;
+    let lock = shop.lock().await;
+    eventually("the money is given back", async || shop.refunded() == 1).await;
+    shop.kill().await;
+    lock.rollback().await.unwrap();
+    shop.until("refunded").await;
+    shop.assert_refunded_once().await;
 }

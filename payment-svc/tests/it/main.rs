@@ -5,6 +5,7 @@
 mod asked;
 mod deciding;
 mod killing;
+mod services;
 mod shop;
 mod stand_in;
 mod stripe;

@@ -2,11 +2,13 @@
 
 use payment_svc::provider::magic;
 use schema::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 use stack::both_engines;
 use stack::service::Program;
-use stack::testing::{Database, Engine, Nats, Service, binary, eventually};
+use stack::testing::{Database, Engine, Nats, Service, eventually};
 use tempfile::TempDir;
+
+use crate::services::{place, service};
 
 struct Shop {
     _databases: [Database; 3],
@@ -16,15 +18,6 @@ struct Shop {
     _nats: Nats,
     order_svc: Service,
     notify_svc: Service,
-}
-
-fn service(program: Program, database: &Database, nats: &Nats) -> Service {
-    let service = Service::new(binary(program.file()))
-        .env("DATABASE_URL", database.url(program.user()))
-        .env("NATS_URL", nats.url())
-        .env("NATS_USER", program.name())
-        .env("NATS_PASSWORD", Nats::PASSWORD);
-    program.settings().into_iter().fold(service, |service, (name, value)| service.env(name, value))
 }
 
 impl Shop {
@@ -55,12 +48,6 @@ impl Shop {
         }
     }
 
-    async fn place(&self, product: &str) -> String {
-        let order = json!({ "product": product, "quantity": 2, "email": "ada@example.com" });
-        let placed = reqwest::Client::new().post(self.order_svc.url("/api/orders")).json(&order).send().await.unwrap();
-        placed.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
-    }
-
     async fn until_told(&self, order: &str, expected: &[&str]) {
         eventually(&format!("{expected:?} about {order}"), async || {
             let url = self.notify_svc.url(&format!("/api/notifications?order_id={order}"));
@@ -77,9 +64,9 @@ impl Shop {
 both_engines! {
     async fn the_customer_hears_of_a_declined_and_of_a_refunded_payment(engine: Engine) {
         let shop = Shop::open(engine).await;
-        let declined = shop.place(magic::DECLINED).await;
+        let declined = place(&shop.order_svc, magic::DECLINED).await;
         shop.until_told(&declined, &["order.cancelled", "order.created", "payment.declined"]).await;
-        let refunded = shop.place("Espresso machine").await;
+        let refunded = place(&shop.order_svc, "Espresso machine").await;
         eventually("it is paid", async || {
             let shown = reqwest::get(shop.order_svc.url(&format!("/api/orders/{refunded}"))).await.unwrap();
             shown.json::<Value>().await.unwrap()["payment"] == "authorized"

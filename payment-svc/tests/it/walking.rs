@@ -6,8 +6,10 @@ use schema::names;
 use serde_json::{Value, json};
 use stack::both_engines;
 use stack::service::Program;
-use stack::testing::{Database, Engine, Nats, Service, assert_series, binary, eventually};
+use stack::testing::{Database, Engine, Nats, Service, assert_series, eventually};
 use tempfile::TempDir;
+
+use crate::services::{place, service};
 
 struct Shop {
     nats: Nats,
@@ -16,16 +18,6 @@ struct Shop {
     _relays: [Service; 2],
     payment_svc: Service,
     folder: TempDir,
-}
-
-/// A service under its users at the database and at NATS.
-fn service(program: Program, database: &Database, nats: &Nats) -> Service {
-    let service = Service::new(binary(program.file()))
-        .env("DATABASE_URL", database.url(program.user()))
-        .env("NATS_URL", nats.url())
-        .env("NATS_USER", program.name())
-        .env("NATS_PASSWORD", Nats::PASSWORD);
-    program.settings().into_iter().fold(service, |service, (name, value)| service.env(name, value))
 }
 
 impl Shop {
@@ -46,10 +38,7 @@ impl Shop {
     }
 
     async fn place(&self, product: &str) -> String {
-        let order = json!({ "product": product, "quantity": 2, "email": "ada@example.com" });
-        let placed = reqwest::Client::new().post(self.order_svc.url("/api/orders")).json(&order).send().await.unwrap();
-        assert_eq!(placed.status(), 201);
-        placed.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+        place(&self.order_svc, product).await
     }
 
     async fn cancel(&self, order: &str) {
