@@ -101,7 +101,7 @@ async fn place(pool: &Pool) -> sqlx::Result<()> {
     .bind(1)
     .bind(at)
     .bind(at)
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
     sqlx::query(
         "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject,
@@ -117,7 +117,7 @@ async fn place(pool: &Pool) -> sqlx::Result<()> {
     .bind(PAYLOAD)
     .bind(None::<String>)
     .bind(at)
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
     tx.commit().await
 }

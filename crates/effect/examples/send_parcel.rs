@@ -45,7 +45,7 @@ impl Perform for Carrier {
         sqlx::query("UPDATE parcels SET number = ? WHERE id = ?")
             .bind(number)
             .bind(&effect.subject)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Handler for Sales {
             .bind(&sold.product)
             .bind(sold.quantity)
             .bind(sold.quantity)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
         }
         Ok(Applied::Done)

@@ -36,7 +36,7 @@ async fn register(pool: &Pool, outbox: &Outbox, email: &str) -> Result<Uuid, Tra
         if outbox.append(&mut tx, &event).await? == Receipt::Duplicate {
             return Ok(tx.rollback().await?);
         }
-        query("INSERT INTO customers (id, email) VALUES (?, ?)").bind(id).bind(email).execute(&mut *tx).await?;
+        query("INSERT INTO customers (id, email) VALUES (?, ?)").bind(id).bind(email).execute(&mut tx).await?;
         tx.commit().await.map_err(TransactionError::AtCommit)
     };
     outbox.transact(attempt).await?;

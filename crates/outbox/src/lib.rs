@@ -78,9 +78,9 @@ impl Outbox {
         for append in appends {
             append.check_size(self.event_bytes_max)?;
         }
-        let receipt = store::outbox::insert(tx.connection(), appends).await?;
+        let receipt = store::outbox::insert(tx, appends).await?;
         if let (Receipt::Duplicate, Some(first)) = (receipt, appends.first())
-            && !store::outbox::exists(tx.connection(), first.event.id).await?
+            && !store::outbox::exists(tx, first.event.id).await?
         {
             return Err(TransactionError::VersionTaken);
         }

@@ -9,26 +9,26 @@ use std::time::Duration;
 
 use runtime::mysql::{self, is_transient};
 use runtime::retry::Retry;
-use sqlx::{MySql, MySqlConnection};
+use sqlx::{Executor, MySql};
 use tokio::time::Instant;
 
 use crate::config::EventBytesMax;
 
 /// A transaction that is open: ours, or sqlx's own.
 pub trait OpenTransaction {
-    /// The connection that it is open on.
-    fn connection(&mut self) -> &mut MySqlConnection;
+    /// Runs the statements in it.
+    fn executor(&mut self) -> impl Executor<'_, Database = MySql>;
 }
 
 impl OpenTransaction for mysql::Transaction {
-    fn connection(&mut self) -> &mut MySqlConnection {
+    fn executor(&mut self) -> impl Executor<'_, Database = MySql> {
         self
     }
 }
 
 impl OpenTransaction for sqlx::Transaction<'_, MySql> {
-    fn connection(&mut self) -> &mut MySqlConnection {
-        self
+    fn executor(&mut self) -> impl Executor<'_, Database = MySql> {
+        &mut **self
     }
 }
 

@@ -23,13 +23,15 @@ pub mod rows;
 mod session;
 mod settings;
 mod time_limit;
+mod transaction;
 
-pub use connection::{PooledConnection, Transaction};
+pub use connection::PooledConnection;
 pub use connector::UNCHECKED_IDLE;
 pub use error::{is_data_fault, is_lock_wait, is_transient};
 pub use pool::{Pool, STATEMENT_TIME_MAX};
 pub use session::connect;
 pub use settings::{DatabaseConfig, DatabaseTls, check, options};
+pub use transaction::Transaction;
 
 /// So often a database that refuses our login is asked again.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);

@@ -68,7 +68,7 @@ impl TcpProxy {
 
     /// Waits until [`TcpProxy::pause_before`] has done its work.
     pub async fn until_paused(&mut self) {
-        self.reached.wait_for(|reached| *reached == Mode::Paused).await.expect("the proxy runs");
+        self.until(Mode::Paused).await;
     }
 
     /// From now on, once: when a client sends these bytes, they reach the server, and it is as after [`TcpProxy::deafen`].
@@ -76,9 +76,14 @@ impl TcpProxy {
         self.trap.send_replace((bytes.to_vec(), Mode::Deaf));
     }
 
+    /// Waits until [`TcpProxy::deafen_at`] has done its work.
+    pub async fn until_deaf(&mut self) {
+        self.until(Mode::Deaf).await;
+    }
+
     /// Waits until [`TcpProxy::cut_before`] has done its work.
     pub async fn until_cut(&mut self) {
-        self.reached.wait_for(|reached| *reached == Mode::Cut).await.expect("the proxy runs");
+        self.until(Mode::Cut).await;
     }
 
     /// Lets bytes through to the server and none back: it acts, and nobody hears of it.
@@ -122,6 +127,10 @@ impl TcpProxy {
 
     async fn switch(&mut self, mode: Mode) {
         self.wanted.send(mode).expect("the proxy runs");
+        self.until(mode).await;
+    }
+
+    async fn until(&mut self, mode: Mode) {
         self.reached.wait_for(|reached| *reached == mode).await.expect("the proxy can listen on its port");
     }
 }

@@ -87,7 +87,7 @@ pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]
                                             quantity   INT UNSIGNED                      PATH '$[6]')) AS list",
         Json(rows.collect::<Vec<_>>()),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     Receipt::of(inserted)
 }
@@ -117,7 +117,7 @@ pub async fn customer(tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<O
          LIMIT 1",
         order_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await
 }
 
@@ -127,7 +127,7 @@ pub async fn customer(tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<O
 /// Any fault.
 pub async fn sent(tx: &mut Transaction, id: NotificationId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE notifications SET sent_at = UTC_TIMESTAMP(6) WHERE id = ? AND sent_at IS NULL", id)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     Ok(())
 }

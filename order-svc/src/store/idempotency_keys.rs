@@ -25,7 +25,7 @@ pub async fn take(tx: &mut Transaction, keys: &[(&IdempotencyKey, OrderId)]) -> 
         for (key, id) in keys {
             insert = insert.bind(key.as_str()).bind(id).bind(IDEMPOTENCY_TTL.as_secs());
         }
-        if Receipt::of(insert.execute(&mut **tx).await)? == Receipt::Duplicate {
+        if Receipt::of(insert.execute(&mut *tx).await)? == Receipt::Duplicate {
             return Ok(Receipt::Duplicate);
         }
     }
@@ -48,7 +48,7 @@ pub async fn taken(tx: &mut Transaction, keys: &[&IdempotencyKey]) -> sqlx::Resu
     let Some(last) = keys.last() else { return Ok(Vec::new()) };
     let padded = keys.iter().chain(std::iter::repeat(last)).take(64);
     let find = padded.fold(query_scalar(TAKEN), |find, key| find.bind(key.as_str()));
-    find.fetch_all(&mut **tx).await
+    find.fetch_all(&mut *tx).await
 }
 
 /// A key that is taken.

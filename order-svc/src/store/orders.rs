@@ -34,7 +34,7 @@ pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Rec
                 .bind(order.created_at)
                 .bind(order.updated_at);
         }
-        if Receipt::of(insert.execute(&mut **tx).await)? == Receipt::Duplicate {
+        if Receipt::of(insert.execute(&mut *tx).await)? == Receipt::Duplicate {
             return Ok(Receipt::Duplicate);
         }
     }
@@ -73,7 +73,7 @@ pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Orde
            FOR UPDATE"#,
         id
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     row.map(Row::into_order).transpose()
 }
@@ -94,7 +94,7 @@ pub async fn advance(tx: &mut Transaction, order: &Order, before: NonZeroU32) ->
         order.id,
         before.get(),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     if result.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
@@ -104,7 +104,7 @@ pub async fn advance(tx: &mut Transaction, order: &Order, before: NonZeroU32) ->
 /// # Errors
 /// As the database has it.
 pub async fn set_payment(tx: &mut Transaction, id: OrderId, payment: PaymentState) -> sqlx::Result<()> {
-    query!("UPDATE orders SET payment = ? WHERE id = ?", payment.as_str(), id).execute(&mut **tx).await?;
+    query!("UPDATE orders SET payment = ? WHERE id = ?", payment.as_str(), id).execute(&mut *tx).await?;
     Ok(())
 }
 

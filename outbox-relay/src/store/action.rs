@@ -53,7 +53,7 @@ pub async fn record(tx: &mut Transaction, action: &Action<'_>) -> sqlx::Result<(
         action.reason,
         action.events
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

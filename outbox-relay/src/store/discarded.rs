@@ -39,7 +39,7 @@ pub async fn record(tx: &mut Transaction, seqs: &[u64], actor: &str, reason: &st
         reason,
         Json(seqs)
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(recorded.rows_affected())
 }

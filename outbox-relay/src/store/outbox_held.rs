@@ -70,7 +70,7 @@ pub async fn release_later(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u
          WHERE dead.seq IS NULL",
         Json(seqs)
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(released.rows_affected())
 }

@@ -30,7 +30,7 @@ pub async fn by_ids(tx: &mut Transaction, ids: &[Uuid]) -> sqlx::Result<Vec<Chos
            ORDER BY outbox.seq"#,
         Json(ids)
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 
@@ -57,7 +57,7 @@ pub async fn dead(
         error_part,
         limit
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 
@@ -89,7 +89,7 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
         HEADERS_BYTES_MAX,
         Json(seqs)
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 
@@ -108,7 +108,7 @@ pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
             OR (outbox.state = 'published' AND outbox.stream_seq = 0 AND outbox.heal_epoch = 0)",
         Json(seqs)
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(requeued.rows_affected())
 }
@@ -131,7 +131,7 @@ pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option
         Json(seqs),
         subject
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(made.rows_affected())
 }
@@ -146,7 +146,7 @@ pub async fn remove_tombstones(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Resu
            AND outbox.discarded_at IS NOT NULL",
         Json(seqs)
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(removed.rows_affected())
 }

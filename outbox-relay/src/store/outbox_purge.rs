@@ -70,7 +70,7 @@ pub async fn lock(tx: &mut Transaction, after: u64, last: u64, older_than: Durat
         last,
         older_than.as_secs()
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
     .map(drop)
 }
@@ -85,7 +85,7 @@ pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<u64>> {
            AND history_seq IS NULL",
         OUTBOX_LEASE
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await
 }
 
@@ -111,7 +111,7 @@ pub async fn delete(
         older_than.as_secs(),
         proven
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(deleted.rows_affected())
 }

@@ -39,13 +39,13 @@ pub async fn add(tx: &mut Transaction, pattern: &str, reason: &str, actor: &str)
         reason,
         actor
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
 /// Removes a pause; whether there was one. Locks its row until the transaction ends.
 pub async fn remove(tx: &mut Transaction, pattern: &str) -> sqlx::Result<bool> {
-    let removed = sqlx::query!("DELETE FROM outbox_pause WHERE pattern = ?", pattern).execute(&mut **tx).await?;
+    let removed = sqlx::query!("DELETE FROM outbox_pause WHERE pattern = ?", pattern).execute(&mut *tx).await?;
     Ok(removed.rows_affected() == 1)
 }

@@ -189,7 +189,7 @@ pub async fn forget(tx: &mut Transaction) -> sqlx::Result<()> {
          WHERE name = ?",
         OUTBOX_LEASE
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await
     .map(drop)
 }

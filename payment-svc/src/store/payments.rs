@@ -90,7 +90,7 @@ pub async fn price(tx: &mut Transaction, product: &str) -> sqlx::Result<Price> {
            LIMIT 1"#,
         product,
     )
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await
 }
 
@@ -108,7 +108,7 @@ pub async fn insert(tx: &mut Transaction, new: &NewPayment) -> sqlx::Result<Rece
         new.currency,
         new.charge_id,
     );
-    Receipt::of(inserted.execute(&mut **tx).await)
+    Receipt::of(inserted.execute(&mut *tx).await)
 }
 
 /// The payment of an order. Locks its row until the transaction ends.
@@ -126,7 +126,7 @@ pub async fn lock_of_order(tx: &mut Transaction, order_id: OrderId) -> sqlx::Res
            FOR UPDATE"#,
         order_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await
 }
 
@@ -145,7 +145,7 @@ pub async fn lock(tx: &mut Transaction, id: PaymentId) -> sqlx::Result<Payment> 
            FOR UPDATE"#,
         id,
     )
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await
 }
 
@@ -260,7 +260,7 @@ pub async fn change(tx: &mut Transaction, id: PaymentId, change: Change<'_>) -> 
         change.decline_reason,
         id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

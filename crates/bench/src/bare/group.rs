@@ -40,12 +40,12 @@ async fn place(pool: &Pool, orders: &str, outbox: &str, size: usize) -> sqlx::Re
         let Basket { product, email } = Basket::random();
         insert = insert.bind(id).bind(product).bind(2).bind(email).bind("placed").bind(1).bind(at).bind(at);
     }
-    insert.execute(&mut *tx).await?;
+    insert.execute(&mut tx).await?;
     let mut insert = sqlx::query(AssertSqlSafe(outbox));
     for id in &ids {
         insert = insert.bind(Uuid::now_v7()).bind("order").bind(id.to_string()).bind(1).bind("order.created");
         insert = insert.bind("order.created").bind(PAYLOAD).bind(None::<String>).bind(at);
     }
-    insert.execute(&mut *tx).await?;
+    insert.execute(&mut tx).await?;
     tx.commit().await
 }

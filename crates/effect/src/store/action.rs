@@ -127,7 +127,7 @@ pub(crate) async fn by_ids(tx: &mut Transaction, ids: &[EffectId]) -> sqlx::Resu
            FOR UPDATE"#,
         Json(ids),
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn dead_ids(
         error_part,
         effects_max,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn record(tx: &mut Transaction, by: By<'_>, verb: Verb, effects
         by.reason,
         Json(rows),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -189,7 +189,7 @@ pub(crate) async fn requeue(tx: &mut Transaction, ids: &[EffectId]) -> sqlx::Res
              e.ended_at = NULL",
         Json(ids),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -205,7 +205,7 @@ pub(crate) async fn discard(tx: &mut Transaction, ids: &[EffectId]) -> sqlx::Res
          SET e.state = 'discarded', e.ended_at = UTC_TIMESTAMP(6)",
         Json(ids),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -216,7 +216,7 @@ pub(crate) async fn discard(tx: &mut Transaction, ids: &[EffectId]) -> sqlx::Res
 /// Any fault.
 pub(crate) async fn body(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Option<Value>> {
     let found = sqlx::query_scalar!(r#"SELECT body AS "body: Json<Value>" FROM effect WHERE id = ?"#, id);
-    Ok(found.fetch_optional(&mut **tx).await?.map(|body| body.0))
+    Ok(found.fetch_optional(&mut *tx).await?.map(|body| body.0))
 }
 
 /// What people decided about an effect, oldest first. Locks nothing.
@@ -232,6 +232,6 @@ pub(crate) async fn actions(tx: &mut Transaction, id: EffectId) -> sqlx::Result<
            ORDER BY id"#,
         id,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }

@@ -47,7 +47,7 @@ pub(crate) async fn due(
         is_retry,
         u32::try_from(effects_max).unwrap_or(u32::MAX),
     );
-    Ok(rows.fetch_all(&mut **tx).await?.into_iter().map(Due::from).collect())
+    Ok(rows.fetch_all(&mut *tx).await?.into_iter().map(Due::from).collect())
 }
 
 /// Effects that are due and were never tried, the newest first. Locks as [`due`] does.
@@ -68,7 +68,7 @@ pub(crate) async fn due_newest(tx: &mut Transaction, queue: &str, effects_max: u
         queue,
         u32::try_from(effects_max).unwrap_or(u32::MAX),
     );
-    Ok(rows.fetch_all(&mut **tx).await?.into_iter().map(Due::from).collect())
+    Ok(rows.fetch_all(&mut *tx).await?.into_iter().map(Due::from).collect())
 }
 
 /// Leases an effect that [`due`] has locked. From here on it may have happened: a process that dies leaves it so.
@@ -84,7 +84,7 @@ pub(crate) async fn lease(tx: &mut Transaction, id: EffectId, claim: &Claim, lea
         micros(lease),
         id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -102,7 +102,7 @@ pub(crate) async fn contest(tx: &mut Transaction, id: EffectId, lease: Duration)
         micros(lease),
         id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(crate) async fn pass_over(tx: &mut Transaction, id: EffectId, delay: Duratio
         micros(delay),
         id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -198,27 +198,39 @@ pub(crate) async fn hasten_all(pool: &Pool, queue: &str) -> sqlx::Result<()> {
 }
 
 /// Brings back effects that are due later than a queue ever puts one: the database's clock was ahead when that was written. The
-/// claim on one that is held ends, as by [`contest`]. Locks those rows.
+/// claim on one that is held ends, as by [`contest`]. Locks those rows and steps over those that another process has locked: one
+/// that died with its line may keep some for minutes.
 ///
 /// # Errors
 /// Any fault.
 pub(crate) async fn bring_back(pool: &Pool, queue: &str, lease: Duration, delay_max: Duration) -> sqlx::Result<u64> {
     let mut brought_back = 0;
     for (is_retry, longest) in [(false, lease), (true, delay_max)] {
-        let moved = sqlx::query!(
-            "UPDATE effect
-             SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(claimed_by IS NULL, 0, ?) MICROSECOND, claimed_by = NULL
-             WHERE queue = ? AND state = 'pending' AND is_retry = ?
-               AND next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
-             LIMIT 1000",
-            micros(lease),
+        let mut tx = pool.begin().await?;
+        let ids = sqlx::query_scalar!(
+            r#"SELECT id AS "id: EffectId"
+               FROM effect
+               WHERE queue = ? AND state = 'pending' AND is_retry = ?
+                 AND next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+               LIMIT 1000
+               FOR UPDATE SKIP LOCKED"#,
             queue,
             is_retry,
             micros(longest),
-        )
-        .execute(pool)
-        .await?;
-        brought_back += moved.rows_affected();
+        );
+        let ids = ids.fetch_all(&mut tx).await?;
+        if !ids.is_empty() {
+            let moved = sqlx::query!(
+                "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(36) PATH '$')) AS list
+                 STRAIGHT_JOIN effect AS e ON e.id = UNHEX(REPLACE(list.id, '-', ''))
+                 SET e.next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL IF(e.claimed_by IS NULL, 0, ?) MICROSECOND,
+                     e.claimed_by = NULL",
+                Json(&ids),
+                micros(lease),
+            );
+            brought_back += moved.execute(&mut tx).await?.rows_affected();
+        }
+        tx.commit().await?;
     }
     Ok(brought_back)
 }

@@ -35,7 +35,7 @@ pub(crate) async fn done(tx: &mut Transaction, held: &Held) -> sqlx::Result<Sett
         held.token,
         held.id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(Settled::from_rows(settled.rows_affected()))
 }

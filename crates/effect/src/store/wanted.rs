@@ -37,7 +37,7 @@ pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx
         queue,
         Json(rows),
     );
-    Receipt::of(inserted.execute(&mut **tx).await)
+    Receipt::of(inserted.execute(&mut *tx).await)
 }
 
 /// Takes an effect back that has not happened and is not happening, tried before or not. Locks its row: the transaction's
@@ -80,12 +80,12 @@ async fn take_back(
         id,
     );
     // One that ended long ago may have been purged.
-    let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(Withdrawal::Ended) };
+    let Some(found) = found.fetch_optional(&mut *tx).await? else { return Ok(Withdrawal::Ended) };
     if may_happen(&found) {
         return Ok(Withdrawal::MayHappen);
     }
     sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     Ok(Withdrawal::Withdrawn)
 }

@@ -50,6 +50,25 @@ both_engines! {
         running.kill().await;
     }
 
+    /// Such as that of a process that died in its conclusion, whose line the server still believes in.
+    async fn a_lock_on_one_effect_holds_up_no_other(engine: Engine) {
+        let service = Service::start(engine).await;
+        let running = service.run();
+        let hanging = service.enqueue("hangs").await;
+        eventually("it hangs", async || service.other_side.happened(hanging) == 1).await;
+        let mut orphan = service.admin.begin().await.unwrap();
+        let conclude = "UPDATE effect SET state = 'done', is_unknown = 0, ended_at = UTC_TIMESTAMP(6) WHERE id = ?";
+        sqlx::query(conclude).bind(hanging).execute(&mut *orphan).await.unwrap();
+        let started_again = service.run();
+        running.kill().await;
+        for _ in 0..3 {
+            let other = service.enqueue("goes").await;
+            service.until(other, "done").await;
+        }
+        orphan.rollback().await.unwrap();
+        started_again.stop().await;
+    }
+
     async fn a_clock_that_was_ahead_keeps_no_effect_waiting(engine: Engine) {
         let service = Service::start(engine).await;
         let untried = service.enqueue("goes").await;

@@ -108,7 +108,7 @@ impl Perform for OtherSide {
         .bind(Uuid::now_v7())
         .bind(Uuid::now_v7())
         .bind(effect.id)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await
         .context("concluding")?;
         Ok(())
@@ -140,9 +140,14 @@ impl Service {
 
     /// As a process of its own.
     pub fn run(&self) -> Running {
+        self.run_through(self.database.port())
+    }
+
+    /// The same with the database behind another port of this machine.
+    pub fn run_through(&self, port: u16) -> Running {
         let shutdown = CancellationToken::new();
         let queue = Queue {
-            pool: self.database.service_pool("payment_svc", 4),
+            pool: self.database.service_pool_through("payment_svc", 4, port),
             name: "provider",
             performer: self.other_side.clone(),
             limits: Limits {

@@ -4,7 +4,7 @@ use effect::Withdrawal;
 use schema::ids::EffectId;
 use serde_json::json;
 use stack::both_engines;
-use stack::testing::{Engine, eventually};
+use stack::testing::{Engine, TcpProxy, eventually};
 
 use crate::other_side::Service;
 
@@ -47,6 +47,20 @@ both_engines! {
         service.end_leases().await;
         service.until(effect, "done").await;
         assert_eq!(service.other_side.told(effect), [false, true]);
+        assert_eq!((service.other_side.happened(effect), service.conclusions(effect).await), (1, 1));
+        running.stop().await;
+    }
+
+    async fn a_line_that_falls_silent_in_a_conclusion_keeps_no_effect_from_being_concluded_once(engine: Engine) {
+        let service = Service::start(engine).await;
+        let mut line = TcpProxy::start(service.database.port()).await;
+        let running = service.run_through(line.port());
+        line.deafen_at(b"SET state = 'done'");
+        let effect = service.enqueue("goes").await;
+        line.until_deaf().await;
+        line.lose().await;
+        service.until(effect, "done").await;
+        assert_eq!(service.other_side.told(effect), [false]);
         assert_eq!((service.other_side.happened(effect), service.conclusions(effect).await), (1, 1));
         running.stop().await;
     }

@@ -101,7 +101,7 @@ impl<H: Handler> Inbox<H> {
     pub(super) async fn park_all(&self, tx: &mut Transaction, plan: &Plan<'_, H::Effect>) -> sqlx::Result<Receipt> {
         let aggregates: Vec<_> = plan.waits.keys().copied().collect();
         inbox_gate::hold_all(tx, &self.source, &aggregates).await?;
-        let gates = inbox_gate::versions(&mut **tx, &self.source, &aggregates).await?;
+        let gates = inbox_gate::versions(&mut *tx, &self.source, &aggregates).await?;
         if gates.iter().any(|(aggregate_id, version)| plan.waits.get(aggregate_id) != Some(version)) {
             return Ok(Receipt::Duplicate);
         }

@@ -103,9 +103,9 @@ impl<H: Handler> Inbox<H> {
         let aggregates: HashSet<_> = works.iter().map(|work| work.event.envelope.aggregate_id).collect();
         let places: Vec<_> = works.iter().filter_map(|work| turn::place(&work.event)).collect();
         Ok(Known::new(
-            inbox::recorded(&mut **tx, &self.source, &ids).await?,
-            inbox_gate::versions(&mut **tx, &self.source, &aggregates.into_iter().collect::<Vec<_>>()).await?,
-            inbox_parked::standing(&mut **tx, &self.source, &places).await?,
+            inbox::recorded(&mut *tx, &self.source, &ids).await?,
+            inbox_gate::versions(&mut *tx, &self.source, &aggregates.into_iter().collect::<Vec<_>>()).await?,
+            inbox_parked::standing(&mut *tx, &self.source, &places).await?,
         ))
     }
 

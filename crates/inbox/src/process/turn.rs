@@ -83,7 +83,7 @@ impl<H: Handler> Inbox<H> {
             return Ok(if parked.place == place(event) { same_id(event, parked.payload_sha256) } else { conflict() });
         }
         let Some(place) = place(event) else { return Ok(turn) };
-        let standing = inbox_parked::standing(&mut **tx, &self.source, &[place]).await?;
+        let standing = inbox_parked::standing(&mut *tx, &self.source, &[place]).await?;
         Ok(match standing.first() {
             None => turn,
             Some(parked) => {

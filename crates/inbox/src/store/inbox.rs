@@ -61,7 +61,7 @@ pub async fn record_all(tx: &mut Transaction, source: &Source, events: &[(&Event
         source.consumer,
         Json(&rows),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     Receipt::of(inserted)
 }
@@ -107,7 +107,7 @@ pub async fn payload_sha256(
         source.consumer,
         event_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     found.map(digest).transpose()
 }
@@ -151,7 +151,7 @@ pub async fn event_of(
         source.consumer,
         source.aggregate_type,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await
 }
 

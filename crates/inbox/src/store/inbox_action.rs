@@ -29,7 +29,7 @@ pub async fn record(tx: &mut Transaction, by: By<'_>, action: Action, subject: &
         subject,
         by.reason,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ pub async fn keep(tx: &mut Transaction, source: &Source, message: &Message, reas
         is_cut.then_some(message.payload.len() as u64),
         is_cut.then(|| Sha256::digest(&message.payload).to_vec()),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     match Receipt::of(inserted)? {
         Receipt::First => Ok(Receipt::First),
@@ -107,7 +107,7 @@ async fn reopen(tx: &mut Transaction, source: &Source, message: &Message, reason
         message.stream_sequence,
         message.stored_at,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(if opened.rows_affected() > 0 { Receipt::First } else { Receipt::Duplicate })
 }
@@ -126,7 +126,7 @@ async fn room(tx: &mut Transaction, message: &Message) -> sqlx::Result<usize> {
         return Ok(ALWAYS_FITS);
     }
     let packet = sqlx::query_scalar!(r#"SELECT CAST(@@max_allowed_packet AS UNSIGNED) AS "bytes!: u64""#)
-        .fetch_one(&mut **tx)
+        .fetch_one(&mut *tx)
         .await?;
     Ok(usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(STATEMENT_BYTES))
 }
@@ -145,7 +145,7 @@ pub async fn open(tx: &mut Transaction, source: &Source, id: DeadId) -> sqlx::Re
         id,
         source.consumer,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     Ok(row.map(|row| Open {
         message: kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload),
@@ -172,7 +172,7 @@ pub async fn open_of(
         envelope::SUBJECT,
         aggregate_id,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     let dead = rows
         .into_iter()
@@ -193,7 +193,7 @@ pub async fn resolve(tx: &mut Transaction, id: DeadId, resolution: Resolution, n
         note.map(|note| cut(note, REASON_CHARS_MAX)),
         id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -80,7 +80,7 @@ pub async fn park(
         again.attempts,
         again.pause.map(microseconds),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     Receipt::of(inserted)
 }
@@ -118,7 +118,7 @@ pub async fn open(tx: &mut Transaction, source: &Source, event_id: EventId) -> s
         source.consumer,
         event_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     Ok(row.map(|row| Parked {
         event_id,
@@ -143,7 +143,7 @@ pub async fn mark(tx: &mut Transaction, source: &Source, places: &[Place]) -> sq
         source.consumer,
         source.aggregate_type,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -179,7 +179,7 @@ pub async fn put_off(tx: &mut Transaction, source: &Source, event_id: EventId, p
         source.consumer,
         event_id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -194,7 +194,7 @@ pub async fn rest(tx: &mut Transaction, source: &Source, event_id: EventId) -> s
         source.consumer,
         event_id,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -38,7 +38,7 @@ pub async fn open_all(tx: &mut Transaction, source: &Source, moves: &[Move]) -> 
         source.aggregate_type,
         Json(rows(moves)),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     Receipt::of(inserted)
 }
@@ -61,7 +61,7 @@ pub async fn advance_all(tx: &mut Transaction, source: &Source, moves: &[Move]) 
         source.consumer,
         source.aggregate_type,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(moved.rows_affected())
 }
@@ -80,7 +80,7 @@ pub async fn hold_all(tx: &mut Transaction, source: &Source, aggregates: &[Aggre
         source.aggregate_type,
         Json(ids(aggregates)),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -91,7 +91,7 @@ pub async fn hold_all(tx: &mut Transaction, source: &Source, aggregates: &[Aggre
 /// Any fault.
 pub async fn hold(tx: &mut Transaction, source: &Source, aggregate_id: AggregateId) -> sqlx::Result<u32> {
     hold_all(tx, source, &[aggregate_id]).await?;
-    let found = versions(&mut **tx, source, &[aggregate_id]).await?;
+    let found = versions(&mut *tx, source, &[aggregate_id]).await?;
     found.first().map(|(_, version)| *version).ok_or(sqlx::Error::RowNotFound)
 }
 

@@ -101,7 +101,7 @@ pub async fn park_all(tx: &mut Transaction, source: &Source, events: &[(&Event, 
         source.aggregate_type,
         Json(&rows),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await;
     Receipt::of(inserted)
 }
@@ -148,7 +148,7 @@ pub async fn with_id(tx: &mut Transaction, source: &Source, event_id: EventId) -
         source.consumer,
         event_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     row.map(|row| {
         let place = row.aggregate_version.map(|version| (row.aggregate_id, version));
@@ -175,7 +175,7 @@ pub async fn at(tx: &mut Transaction, source: &Source, places: &[Place]) -> sqlx
         source.consumer,
         source.aggregate_type,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     let parked = rows.into_iter().map(|row| {
         let message = kept::message((row.stream_seq, row.stored_at), row.subject, row.headers.0, row.payload);
@@ -198,7 +198,7 @@ pub async fn remove_all(tx: &mut Transaction, source: &Source, event_ids: &[Even
         Json(ids),
         source.consumer,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -224,7 +224,7 @@ pub async fn first(
         order_id,
         stands_at,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await
 }
 

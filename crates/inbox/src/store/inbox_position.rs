@@ -59,7 +59,7 @@ pub async fn lock(tx: &mut Transaction, source: &Source) -> sqlx::Result<Option<
            FOR UPDATE"#,
         source.consumer,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     Ok(row.map(|row| Position {
         reading: row.reading,
@@ -98,7 +98,7 @@ pub async fn save(tx: &mut Transaction, source: &Source, position: &Position) ->
         mark.and_then(|mark| mark.event_id),
         source.consumer,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -197,7 +197,7 @@ pub async fn note_reread(
         cause,
         reason,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

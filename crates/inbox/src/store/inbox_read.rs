@@ -60,7 +60,7 @@ pub async fn add(tx: &mut Transaction, source: &Source, reading: Uuid, runs: &[R
         reading,
         Json(rows),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -80,7 +80,7 @@ pub async fn lowest(tx: &mut Transaction, source: &Source, reading: Uuid) -> sql
         reading,
         ROWS_MAX,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     let rows = rows.into_iter().map(|row| {
         let mark = row.mark_stored_ns.zip(row.mark_id);
@@ -104,7 +104,7 @@ pub async fn delete(tx: &mut Transaction, source: &Source, reading: Uuid, ids: &
         source.consumer,
         reading,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -121,7 +121,7 @@ pub async fn others(tx: &mut Transaction, source: &Source, reading: Uuid) -> sql
         source.consumer,
         reading,
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await
 }
 

@@ -23,7 +23,7 @@ pub async fn record(tx: &mut Transaction, source: &Source, step: Move, reason: &
         step.to,
         reason.chars().take(REASON_CHARS_MAX).collect::<String>(),
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -44,7 +44,7 @@ pub async fn covers(tx: &mut Transaction, source: &Source, order_id: AggregateId
         source.consumer,
         source.aggregate_type,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     Ok(found.is_some())
 }

@@ -9,7 +9,7 @@ use runtime::mysql::{Pool, Receipt};
 use schema::aggregate::AggregateId;
 use schema::ids::EventId;
 use serde::Serialize;
-use sqlx::{MySqlConnection, query, query_as, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 use utoipa::ToSchema;
 
 use crate::event::Append;
@@ -26,7 +26,7 @@ static INSERTS: Inserts = runtime::inserts!(
 
 /// Inserts events, whose order their numbers follow. Locks their rows, which nobody can see yet, and never the end of the
 /// table. An id or a version of theirs may be taken.
-pub(crate) async fn insert(connection: &mut MySqlConnection, appends: &[Append<'_>]) -> sqlx::Result<Receipt> {
+pub(crate) async fn insert(tx: &mut impl OpenTransaction, appends: &[Append<'_>]) -> sqlx::Result<Receipt> {
     for (insert, appends) in rows::pieces(&INSERTS, appends) {
         let mut insert = query(insert);
         for append in appends {
@@ -42,7 +42,7 @@ pub(crate) async fn insert(connection: &mut MySqlConnection, appends: &[Append<'
                 .bind(append.headers()?)
                 .bind(event.occurred_at);
         }
-        if Receipt::of(insert.execute(&mut *connection).await)? == Receipt::Duplicate {
+        if Receipt::of(insert.execute(tx.executor()).await)? == Receipt::Duplicate {
             return Ok(Receipt::Duplicate);
         }
     }
@@ -50,9 +50,9 @@ pub(crate) async fn insert(connection: &mut MySqlConnection, appends: &[Append<'
 }
 
 /// Whether the event is there. Locks nothing.
-pub(crate) async fn exists(connection: &mut MySqlConnection, id: EventId) -> sqlx::Result<bool> {
+pub(crate) async fn exists(tx: &mut impl OpenTransaction, id: EventId) -> sqlx::Result<bool> {
     let found = query_scalar!(r#"SELECT 1 AS "found!: i32" FROM outbox WHERE event_id = ?"#, id);
-    Ok(found.fetch_optional(connection).await?.is_some())
+    Ok(found.fetch_optional(tx.executor()).await?.is_some())
 }
 
 /// The versions after `version` that events of the aggregate have already, in order: at most `limit`, by the index
@@ -79,7 +79,7 @@ pub async fn versions_after(
         version.get(),
         limit,
     )
-    .fetch_all(tx.connection())
+    .fetch_all(tx.executor())
     .await
 }
 

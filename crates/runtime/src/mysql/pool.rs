@@ -19,10 +19,11 @@ use sqlx::mysql::{MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, MySql, SqlStr};
 use tokio::time::timeout;
 
-use super::connection::{PooledConnection, Transaction};
+use super::connection::PooledConnection;
 use super::connector::Connector;
 use super::login::Login;
 use super::time_limit::in_time;
+use super::transaction::Transaction;
 use crate::readiness::Readiness;
 
 /// No statement of a service takes so long; a database that does counts as away. More than a wait for a lock, and less

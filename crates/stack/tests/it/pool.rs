@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use runtime::mysql::{Pool, PooledConnection, Transaction, UNCHECKED_IDLE};
+use runtime::mysql::{Pool, PooledConnection, Transaction, UNCHECKED_IDLE, is_transient};
 use schema::database::ORDERS;
 use sqlx::{Connection, MySqlPool};
 use stack::both_engines;
@@ -27,7 +27,7 @@ async fn session(pool: &Pool) -> u64 {
 /// A transaction that has inserted an order.
 async fn insertion(pool: &Pool) -> Transaction {
     let mut tx = pool.begin().await.unwrap();
-    sqlx::query(INSERT).execute(&mut *tx).await.unwrap();
+    sqlx::query(INSERT).execute(&mut tx).await.unwrap();
     tx
 }
 
@@ -80,7 +80,7 @@ both_engines! {
         let pool = database.service_pool(USER, 1);
         let first = session(&pool).await;
         let mut tx = insertion(&pool).await;
-        let sleeping = sqlx::query("DO SLEEP(3600)").execute(&mut *tx);
+        let sleeping = sqlx::query("DO SLEEP(3600)").execute(&mut tx);
         timeout(Duration::from_millis(100), sleeping).await.expect_err("it sleeps");
         drop(tx);
         assert_ne!(session(&pool).await, first);
@@ -89,6 +89,34 @@ both_engines! {
             sqlx::query("DELETE FROM orders").execute(&database.admin_pool().await).await.is_ok()
         })
         .await;
+        assert_eq!(orders(&pool).await, 0);
+    }
+
+    async fn a_transaction_whose_line_fell_silent_is_given_up(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let mut line = TcpProxy::start(database.port()).await;
+        let pool = database.service_pool_through(USER, 2, line.port());
+        let mut tx = insertion(&pool).await;
+        line.lose().await;
+        let late = sqlx::query("DO 1").execute(&mut tx).await.unwrap_err();
+        assert!(is_transient(&late), "{late}");
+        let after = sqlx::query("DO 1").execute(&mut tx).await.unwrap_err();
+        assert!(after.to_string().contains("left before its end"), "{after}");
+        tx.commit().await.unwrap_err();
+        eventually("the server has rolled it back", async || sqlx::query(INSERT).execute(&pool).await.is_ok()).await;
+        assert_eq!(orders(&pool).await, 1);
+    }
+
+    /// The answer of the first must not be taken for that of the second.
+    async fn a_statement_that_is_left_ends_its_transaction(engine: Engine) {
+        let database = Database::create(engine, &ORDERS).await;
+        let pool = database.service_pool(USER, 1);
+        let mut tx = pool.begin().await.unwrap();
+        let sleeping = sqlx::query("DO SLEEP(0.3)").execute(&mut tx);
+        timeout(Duration::from_millis(20), sleeping).await.expect_err("it sleeps");
+        let two = sqlx::query_scalar::<_, i32>("SELECT 2").fetch_one(&mut tx).await;
+        assert!(two.unwrap_err().to_string().contains("left before its end"));
+        tx.commit().await.unwrap_err();
         assert_eq!(orders(&pool).await, 0);
     }
 
@@ -139,7 +167,7 @@ both_engines! {
             timeout(Duration::from_millis(100), waiting).await.expect_err("the replica has the row");
         }
         eventually("the threads have ended", async || threads(&admin).await == 1).await;
-        let theirs: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&mut *lock).await.unwrap();
+        let theirs: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&mut lock).await.unwrap();
         lock.commit().await.unwrap();
         assert_eq!((theirs, orders(&pool).await), (other, 1));
         assert_ne!(session(&pool).await, one);
@@ -197,7 +225,7 @@ both_engines! {
             let variables = "SHOW VARIABLES WHERE Variable_name IN
                              ('transaction_isolation', 'tx_isolation', 'innodb_lock_wait_timeout', 'time_zone')";
             let set: BTreeMap<String, String> =
-                sqlx::query_as(variables).fetch_all(&mut **session).await.unwrap().into_iter().collect();
+                sqlx::query_as(variables).fetch_all(&mut *session).await.unwrap().into_iter().collect();
             assert_eq!(set.values().collect::<Vec<_>>(), ["5", "+00:00", "READ-COMMITTED"], "{set:?}");
         }
     }
