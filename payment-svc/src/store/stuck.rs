@@ -29,9 +29,9 @@ pub struct Stuck {
     pub effect_id: EffectId,
     /// `charge` or `refund`.
     pub effect: String,
-    /// What became of that, such as `dead`.
+    /// What became of that: `dead`, `discarded`, or `purged` once it was discarded too long ago to be kept.
     pub effect_state: String,
-    /// Whether the money may have moved.
+    /// Whether the money may have moved; nobody knows once the effect is purged.
     pub is_unknown: bool,
     /// What the provider said last.
     pub reason: Option<String>,
@@ -47,14 +47,15 @@ pub async fn list(pool: &Pool, after: PaymentId, lines_max: u32) -> sqlx::Result
     sqlx::query_as!(
         Stuck,
         r#"SELECT p.id AS "id: PaymentId", p.order_id AS "order_id: OrderId", p.state AS "state: State", p.amount_minor,
-                  p.currency, e.id AS "effect_id: EffectId", e.kind AS effect, e.state AS effect_state,
-                  e.is_unknown AS "is_unknown: bool", COALESCE(e.last_error, p.decline_reason) AS reason,
+                  p.currency, COALESCE(p.refund_id, p.charge_id) AS "effect_id!: EffectId",
+                  IF(p.refund_id IS NULL, 'charge', 'refund') AS "effect!", COALESCE(e.state, 'purged') AS "effect_state!",
+                  COALESCE(e.is_unknown, 1) AS "is_unknown!: bool", COALESCE(e.last_error, p.decline_reason) AS reason,
                   p.updated_at AS "updated_at: DateTime<Utc>"
            FROM payments AS p
-           JOIN effect AS e ON e.id = COALESCE(p.refund_id, p.charge_id)
+           LEFT JOIN effect AS e ON e.id = COALESCE(p.refund_id, p.charge_id)
            WHERE p.id > ?
              AND (p.state = 'refund_declined'
-                  OR p.state IN ('due', 'cancelling', 'refunding') AND e.state IN ('dead', 'discarded'))
+                  OR p.state IN ('due', 'cancelling', 'refunding') AND COALESCE(e.state, 'purged') IN ('dead', 'discarded', 'purged'))
            ORDER BY p.id
            LIMIT ?"#,
         after,
@@ -65,7 +66,8 @@ pub async fn list(pool: &Pool, after: PaymentId, lines_max: u32) -> sqlx::Result
 }
 
 /// How many there are, each kind up to 10,000: from the effects that are given up to their payments, by the indexes of the
-/// states. Locks nothing.
+/// states; and those whose effect is purged among the first 10,000 of a state, because such a payment is older than others.
+/// Locks nothing.
 ///
 /// # Errors
 /// Any fault.
@@ -77,7 +79,16 @@ pub async fn count(pool: &Pool) -> sqlx::Result<i64> {
                          FROM effect AS e FORCE INDEX (state_id)
                          JOIN payments AS p ON p.id = UNHEX(REPLACE(e.subject, '-', ''))
                          WHERE e.state IN ('dead', 'discarded') AND p.state IN ('due', 'cancelling', 'refunding')
-                         LIMIT ?) AS given_up) AS "stuck!: i64""#,
+                         LIMIT ?) AS given_up)
+                + (SELECT COUNT(*)
+                   FROM (SELECT COALESCE(refund_id, charge_id) AS effect_id
+                         FROM payments FORCE INDEX (state_id)
+                         WHERE state IN ('due', 'cancelling', 'refunding')
+                         ORDER BY state, id
+                         LIMIT ?) AS open
+                   LEFT JOIN effect AS e ON e.id = open.effect_id
+                   WHERE e.id IS NULL) AS "stuck!: i64""#,
+        COUNT_MAX,
         COUNT_MAX,
         COUNT_MAX,
     )
@@ -94,7 +105,7 @@ pub async fn last_effect(tx: &mut Transaction, id: PaymentId) -> sqlx::Result<Ef
         r#"SELECT charge_id AS "charge_id: EffectId", refund_id AS "refund_id: EffectId" FROM payments WHERE id = ?"#,
         id,
     );
-    let found = found.fetch_one(&mut **tx).await?;
+    let found = found.fetch_one(&mut *tx).await?;
     Ok(found.refund_id.unwrap_or(found.charge_id))
 }
 
@@ -112,7 +123,7 @@ pub async fn record(tx: &mut Transaction, by: By<'_>, action: &str, payment: &Pa
         payment.state.as_str(),
         by.reason,
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -95,11 +95,13 @@ both_engines! {
         let refund = shop.until_effect("refund", "dead").await;
         carried_out(&shop, &["effect", "discard", &refund]);
         shop.until_stuck(&["refunding", "refund discarded", "yes"]).await;
+        shop.purge(&refund).await;
+        shop.until_stuck(&["refunding", "refund purged", "yes"]).await;
         carried_out(&shop, &["payment", "settle", &shop.id(), "--as", "refunded"]);
         assert_eq!(shop.state().await, "refunded");
         shop.assert_refunded_once().await;
         shop.until_none_is_stuck().await;
-        refused(&shop, &["effect", "requeue", &refund], "is withdrawn");
+        refused(&shop, &["effect", "requeue", &refund], "no effect");
     }
 
     async fn nothing_is_settled_while_the_provider_is_asked(engine: Engine) {

@@ -229,6 +229,12 @@ impl Shop {
         .await;
     }
 
+    /// What retention does to an effect that ended long ago.
+    pub(crate) async fn purge(&self, effect: &str) {
+        let purge = "DELETE FROM effect WHERE id = UNHEX(REPLACE(?, '-', ''))";
+        assert_eq!(sqlx::query(purge).bind(effect).execute(&self.admin).await.unwrap().rows_affected(), 1);
+    }
+
     /// What people decided: who, what, out of which state.
     pub(crate) async fn decisions(&self) -> Vec<(String, String, String)> {
         let recorded = "SELECT actor, CAST(action AS CHAR), state_before FROM payment_action ORDER BY id";
