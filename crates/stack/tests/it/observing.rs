@@ -39,7 +39,7 @@ async fn each_fault_fires_its_alert_and_its_end_ends_it() {
     fs::rename(&away, &watched.provider).unwrap();
     watched.until_no("PaymentProviderDown").await;
 
-    watched.smtp.fail(Stage::Greeting, Fault::Say("421 4.3.2 closed for the day"));
+    watched.smtp.fail(Stage::Mail, Fault::Say("421 4.3.2 closed for the day")); // on connections that were kept, too
     watched.until_placing(&["EmailTransportDown"]).await;
     watched.smtp.heal();
 
