@@ -1,5 +1,6 @@
 //! The effect of an event, decided without a database: what is notified, and whether it can be.
 
+use runtime::telemetry::trace::TraceParent;
 use schema::event::{EventType, OrderEvent, UnknownEventType};
 use schema::ids::{EffectId, EventId, NotificationId, OrderId};
 use schema::payment::PaymentEventType;
@@ -89,6 +90,8 @@ pub struct NewNotification {
     pub product: String,
     /// How many of it.
     pub quantity: u32,
+    /// The processing of the event.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// Why an event that was decoded still can't be notified.
@@ -128,6 +131,7 @@ impl NewNotification {
             recipient: bounded("email", recipient, RECIPIENT_CHARS_MAX)?,
             product: bounded("product", product, PRODUCT_CHARS_MAX)?,
             quantity,
+            traceparent: TraceParent::current(),
         })
     }
 
@@ -138,6 +142,7 @@ impl NewNotification {
             subject: self.order_id.to_string(),
             kind: self.topic.as_str(),
             body: json!({ "recipient": self.recipient, "product": self.product, "quantity": self.quantity }),
+            traceparent: self.traceparent.clone(),
         }
     }
 }

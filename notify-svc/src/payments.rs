@@ -7,6 +7,7 @@ use effect::Wake;
 use inbox::{Applied, Decision, Handler, Source};
 use runtime::mysql::Transaction;
 use runtime::telemetry::chain;
+use runtime::telemetry::trace::TraceParent;
 use schema::envelope::Envelope;
 use schema::event::DecodeError;
 use schema::ids::{EventId, NotificationId, OrderId};
@@ -30,12 +31,13 @@ pub struct Payments {
 }
 
 /// What the customer of an order is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     id: NotificationId,
     event_id: EventId,
     order_id: OrderId,
     topic: Topic,
+    traceparent: Option<TraceParent>,
 }
 
 impl Handler for Payments {
@@ -53,16 +55,16 @@ impl Handler for Payments {
             PaymentEventType::Declined => Topic::PaymentDeclined,
             PaymentEventType::Refunded => Topic::PaymentRefunded,
         };
-        let (id, event_id) = (NotificationId::generate(), envelope.event_id);
-        Decision::Apply(Told { id, event_id, order_id: event.order_id(), topic })
+        let (id, event_id, traceparent) = (NotificationId::generate(), envelope.event_id, TraceParent::current());
+        Decision::Apply(Told { id, event_id, order_id: event.order_id(), topic, traceparent })
     }
 
     async fn apply(&self, tx: &mut Transaction, effects: &[&Told]) -> sqlx::Result<Applied> {
         let mut told = Vec::with_capacity(effects.len());
-        for Told { id, event_id, order_id, topic } in effects.iter().copied().copied() {
+        for Told { id, event_id, order_id, topic, traceparent } in effects.iter().copied().cloned() {
             let Some(customer) = notifications::customer(tx, order_id).await? else { return Ok(Applied::Later) };
             let notifications::Customer { recipient, product, quantity } = customer;
-            told.push(NewNotification { id, event_id, topic, order_id, recipient, product, quantity });
+            told.push(NewNotification { id, event_id, topic, order_id, recipient, product, quantity, traceparent });
         }
         tell::write(tx, &told.iter().collect::<Vec<_>>()).await
     }

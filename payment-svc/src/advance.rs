@@ -7,6 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use effect::New;
 use outbox::{NewEvent, Outbox};
 use runtime::mysql::Transaction;
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::{EffectId, EventId};
 use schema::names;
 use schema::payment::{
@@ -54,7 +55,8 @@ pub async fn advance(
     let change = Change { state: step.state, version, refund_id, provider_ref, decline_reason };
     payments::change(tx, payment.id, change).await.context("changing a payment")?;
     if let Some(id) = refund_id {
-        let new = New { id, subject: payment.id.to_string(), kind: REFUND, body: json!({}) };
+        let (subject, traceparent) = (payment.id.to_string(), TraceParent::current());
+        let new = New { id, subject, kind: REFUND, body: json!({}), traceparent };
         effect::enqueue(tx, QUEUE, &new).await.context("enqueuing a refund")?;
     }
     let Some(event_type) = step.event else { return Ok(None) };
@@ -107,6 +109,6 @@ fn event(
         event_type: event_type.as_str().into(),
         payload: event.payload()?,
         occurred_at,
-        traceparent: None,
+        traceparent: TraceParent::current(),
     })
 }

@@ -5,6 +5,7 @@ use inbox::{Applied, Decision, Handler, Source};
 use outbox::{Outbox, OutboxConfig};
 use prometheus::Registry;
 use runtime::mysql::{Receipt, Transaction};
+use runtime::telemetry::trace::{self, TraceParent};
 use schema::envelope::Envelope;
 use schema::event::{DecodeError, OrderCreated, OrderEvent};
 use schema::ids::{EffectId, OrderId, PaymentId};
@@ -24,9 +25,15 @@ pub struct Payments {
     pub wake: Wake,
 }
 
-/// What an event comes to.
+/// What an event comes to, in its trace.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub struct Wanted {
+    what: What,
+    traceparent: Option<TraceParent>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
     /// The order is to be paid.
     Payment(OrderCreated),
     /// The order is to keep no money.
@@ -54,22 +61,17 @@ impl Handler for Payments {
             Ok(OrderEvent::Created(OrderCreated { quantity: 0, .. })) => {
                 Decision::Dead("quantity must be at least 1".to_owned())
             }
-            Ok(OrderEvent::Created(created)) => Decision::Apply(Wanted::Payment(created)),
-            Ok(OrderEvent::Cancelled(cancelled)) => Decision::Apply(Wanted::Cancellation(cancelled.order_id)),
+            Ok(OrderEvent::Created(created)) => Decision::Apply(What::Payment(created).into()),
+            Ok(OrderEvent::Cancelled(cancelled)) => Decision::Apply(What::Cancellation(cancelled.order_id).into()),
             Err(DecodeError::UnknownType(_)) => Decision::Ignore,
             Err(error) => Decision::Dead(runtime::telemetry::chain(&error)),
         }
     }
 
     async fn apply(&self, tx: &mut Transaction, effects: &[&Wanted]) -> sqlx::Result<Applied> {
-        for wanted in effects {
-            match wanted {
-                Wanted::Payment(created) => {
-                    if due(tx, created).await? == Receipt::Duplicate {
-                        return Ok(Applied::Duplicate);
-                    }
-                }
-                Wanted::Cancellation(order_id) => self.cancel(tx, *order_id).await?,
+        for Wanted { what, traceparent } in effects {
+            if trace::below(traceparent.as_ref(), self.apply_one(tx, what)).await? == Receipt::Duplicate {
+                return Ok(Applied::Duplicate);
             }
         }
         Ok(Applied::Done)
@@ -89,11 +91,24 @@ async fn due(tx: &mut Transaction, created: &OrderCreated) -> sqlx::Result<Recei
     if payments::insert(tx, &new).await? == Receipt::Duplicate {
         return Ok(Receipt::Duplicate);
     }
-    let body = json!({ "product": created.product });
-    effect::enqueue(tx, QUEUE, &New { id: charge_id, subject: id.to_string(), kind: CHARGE, body }).await
+    let (body, traceparent) = (json!({ "product": created.product }), TraceParent::current());
+    effect::enqueue(tx, QUEUE, &New { id: charge_id, subject: id.to_string(), kind: CHARGE, body, traceparent }).await
+}
+
+impl From<What> for Wanted {
+    fn from(what: What) -> Self {
+        Self { what, traceparent: TraceParent::current() }
+    }
 }
 
 impl Payments {
+    async fn apply_one(&self, tx: &mut Transaction, what: &What) -> sqlx::Result<Receipt> {
+        match what {
+            What::Payment(created) => due(tx, created).await,
+            What::Cancellation(order_id) => self.cancel(tx, *order_id).await.map(|()| Receipt::First),
+        }
+    }
+
     /// Takes the charge back if it was not tried, has it refunded if it was, and waits for its outcome if nobody knows that.
     async fn cancel(&self, tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<()> {
         let Some(payment) = payments::lock_of_order(tx, order_id).await? else {

@@ -7,6 +7,7 @@ CREATE TABLE effect (
     subject         VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin   NOT NULL COMMENT 'the id of what it is about, such as a payment',
     kind            VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin   NOT NULL COMMENT 'for example charge',
     body            JSON                                                NOT NULL COMMENT 'what the performer needs to know',
+    traceparent     VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin   NULL COMMENT 'W3C Trace Context of what wanted it: each attempt is below that',
     created_at      DATETIME(6)                                         NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
 
     state           ENUM ('pending', 'done', 'withdrawn', 'dead', 'discarded') NOT NULL DEFAULT 'pending',
@@ -51,5 +52,5 @@ CREATE TABLE effect_action (
 -- The effects with their ids as text, for people. BIN_TO_UUID would be shorter, but MariaDB has none.
 CREATE SQL SECURITY INVOKER VIEW effect_text AS
 SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(id, 1, 4)), HEX(SUBSTR(id, 5, 2)), HEX(SUBSTR(id, 7, 2)), HEX(SUBSTR(id, 9, 2)), HEX(SUBSTR(id, 11, 6)))) AS id,
-       queue, subject, kind, body, created_at, state, attempts, put_off, is_unknown, next_attempt_at, claimed_by, last_error, ended_at
+       queue, subject, kind, body, created_at, state, attempts, put_off, is_unknown, next_attempt_at, claimed_by, last_error, ended_at, traceparent
 FROM effect;

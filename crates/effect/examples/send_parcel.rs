@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use effect::{Attempt, Effect, EffectConfig, Hold, Metrics, New, Perform, Queue, Wake};
 use runtime::mysql::{Pool, Transaction};
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::EffectId;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,13 @@ const QUEUE: &str = "carrier";
 
 /// In the transaction that packs the parcel.
 pub async fn pack(tx: &mut Transaction, parcel: &str, wake: &Wake) -> sqlx::Result<()> {
-    let new =
-        New { id: EffectId::generate(), subject: parcel.to_owned(), kind: "collect", body: json!({ "grams": 740 }) };
+    let new = New {
+        id: EffectId::generate(),
+        subject: parcel.to_owned(),
+        kind: "collect",
+        body: json!({ "grams": 740 }),
+        traceparent: TraceParent::current(),
+    };
     effect::enqueue(tx, QUEUE, &new).await?;
     // After the commit.
     wake.hint();

@@ -21,6 +21,7 @@ use crate::store::claim::Settled;
 use crate::store::queue;
 use crate::store::settlement::{self, Again};
 use crate::tasks::UNDER_WAY_MAX;
+use crate::traced;
 
 /// Once the stop began, an outcome is written within this time, or the lease's end decides.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ impl<P: Perform> UnderWay<P> {
         let attempt = match ended {
             Some(attempt) if matches!(attempt, Attempt::Done(_)) || !self.hold.is_lost() => attempt,
             _ => {
-                queue.metrics.attempted(Became::Lost);
+                self.became(Became::Lost);
                 return tracing::warn!("effect's lease was lost, another process has it");
             }
         };
@@ -83,6 +84,11 @@ impl<P: Perform> UnderWay<P> {
         if became == Became::Done {
             self.hasten_others(begun_at, was_away).await;
         }
+    }
+
+    fn became(&self, became: Became) {
+        self.shared.queue.metrics.attempted(became);
+        traced::became(became);
     }
 
     async fn stopped_for(&self, patience: Duration) {
@@ -229,7 +235,7 @@ impl<P: Perform> UnderWay<P> {
             () = self.stopped_for(SETTLE_TIME_MAX) => None,
             () = kept => None,
         };
-        self.shared.queue.metrics.attempted(if is_ours == Some(true) { became } else { Became::Lost });
+        self.became(if is_ours == Some(true) { became } else { Became::Lost });
         match is_ours {
             Some(true) => {}
             Some(false) => tracing::warn!("effect's lease ended before it was settled, another process has it"),

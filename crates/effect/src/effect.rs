@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::EffectId;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -18,6 +19,8 @@ pub struct New {
     pub kind: &'static str,
     /// What the performer needs to know.
     pub body: Value,
+    /// What wants it, as a span: `TraceParent::current` where that is decided.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// An effect that is being performed.
@@ -31,6 +34,8 @@ pub struct Effect {
     pub kind: String,
     /// What the performer needs to know.
     pub body: Value,
+    /// What wanted it.
+    pub traceparent: Option<TraceParent>,
     /// When it was enqueued, by the database clock.
     pub created_at: DateTime<Utc>,
     /// Attempts that were spent before this one.

@@ -24,6 +24,7 @@ mod run;
 mod standing;
 mod store;
 mod tasks;
+mod traced;
 
 pub use attempt::STOP_TIME_MAX;
 pub use config::{EffectConfig, Limits};

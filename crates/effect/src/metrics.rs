@@ -91,7 +91,7 @@ impl Metrics {
 impl Became {
     const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Unknown, Self::PutOff, Self::Dead, Self::Lost];
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",

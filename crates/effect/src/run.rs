@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use runtime::mysql::Transaction;
 use runtime::retry::Retry;
-use runtime::telemetry::chain;
+use runtime::telemetry::{chain, trace};
 use tracing::Instrument;
 
 use crate::attempt::{DELAY_MAX, UnderWay};
@@ -22,6 +22,7 @@ use crate::standing::{Pace, Standing};
 use crate::store::claim::{Claim, Held};
 use crate::store::queue::{self, Due};
 use crate::tasks::{SLOW, Tasks};
+use crate::traced;
 
 const POLL: Duration = Duration::from_secs(1);
 /// Effects that come, or end, this close together are claimed together: a claim is a commit, and takes the disk from others.
@@ -132,10 +133,11 @@ impl<P: Perform> Shared<P> {
         for effect in std::mem::take(&mut claimed.effects) {
             claimed.passed_over = 0;
             let (id, is_retry, party) = (effect.id, effect.is_retry(), self.queue.performer.party(&effect));
-            let span = tracing::info_span!("effect.perform", effect.id = %id, effect.kind = effect.kind, effect.subject = effect.subject);
+            let (span, traceparent) = (traced::attempt(self.queue.name, &effect), effect.traceparent.clone());
             let hold = Hold::new(self.queue.pool.clone(), Held::new(&effect, &claim));
             let under_way = UnderWay { shared: Arc::clone(self), effect, party: party.clone(), hold };
-            tasks.begin(id, party, (is_retry, is_probe), under_way.run().instrument(span));
+            let performed = async move { trace::below(traceparent.as_ref(), under_way.run().instrument(span)).await };
+            tasks.begin(id, party, (is_retry, is_probe), performed);
         }
         Ok(claimed)
     }

@@ -11,7 +11,8 @@ pub trait Handler: Clone + Debug + Send + Sync + 'static {
     type Effect: Clone + Debug + Send + Sync + 'static;
 
     /// What an event comes to. Pure: asked again for the same event, it says the same. The envelope is of the source's
-    /// aggregate type, the payload as it was published.
+    /// aggregate type, the payload as it was published. It is asked within the event's trace: an effect that enqueues or appends
+    /// takes `TraceParent::current` along.
     fn decide(&self, envelope: &Envelope, payload: &[u8]) -> Decision<Self::Effect>;
 
     /// Writes the effects of some events, in the order of each aggregate's versions, in the transaction that records

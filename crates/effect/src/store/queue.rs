@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::EffectId;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -35,7 +36,7 @@ pub(crate) async fn due(
 ) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query_as!(
         DueRow,
-        r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>",
+        r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>", traceparent,
                   created_at AS "created_at: DateTime<Utc>", attempts, put_off, is_unknown AS "is_unknown: bool",
                   claimed_by IS NOT NULL AS "is_claimed!: bool"
            FROM effect
@@ -57,7 +58,7 @@ pub(crate) async fn due(
 pub(crate) async fn due_newest(tx: &mut Transaction, queue: &str, effects_max: usize) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query_as!(
         DueRow,
-        r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>",
+        r#"SELECT id AS "id: EffectId", subject, kind, body AS "body: Json<Value>", traceparent,
                   created_at AS "created_at: DateTime<Utc>", attempts, put_off, is_unknown AS "is_unknown: bool",
                   claimed_by IS NOT NULL AS "is_claimed!: bool"
            FROM effect
@@ -240,6 +241,7 @@ struct DueRow {
     subject: String,
     kind: String,
     body: Json<Value>,
+    traceparent: Option<String>,
     created_at: DateTime<Utc>,
     attempts: u32,
     put_off: u32,
@@ -249,7 +251,11 @@ struct DueRow {
 
 impl From<DueRow> for Due {
     fn from(row: DueRow) -> Self {
-        let DueRow { id, subject, kind, body: Json(body), created_at, attempts, put_off, is_unknown, is_claimed } = row;
-        Self { effect: Effect { id, subject, kind, body, created_at, attempts, put_off, is_unknown }, is_claimed }
+        let DueRow {
+            id, subject, kind, body: Json(body), created_at, attempts, put_off, is_unknown, is_claimed, ..
+        } = row;
+        let traceparent = row.traceparent.as_deref().and_then(TraceParent::parse);
+        let effect = Effect { id, subject, kind, body, traceparent, created_at, attempts, put_off, is_unknown };
+        Self { effect, is_claimed }
     }
 }

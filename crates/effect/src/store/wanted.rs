@@ -1,6 +1,7 @@
 //! `effect` as its service writes it: what is enqueued and taken back, in the service's own transaction.
 
 use runtime::mysql::{Receipt, Transaction};
+use runtime::telemetry::trace::TraceParent;
 use schema::ids::EffectId;
 use serde::Serialize;
 use sqlx::types::Json;
@@ -10,7 +11,14 @@ use crate::effect::{New, Withdrawal};
 
 /// A row, in the order of the columns of [`enqueue_all`].
 #[derive(Serialize)]
-struct Row<'a>(Simple, &'a str, &'static str, String);
+struct Row<'a>(Simple, &'a str, &'static str, String, Option<&'a str>);
+
+impl<'a> Row<'a> {
+    fn of(new: &'a New) -> Self {
+        let traceparent = new.traceparent.as_ref().map(TraceParent::as_str);
+        Self(new.id.0.simple(), &new.subject, new.kind, new.body.to_string(), traceparent)
+    }
+}
 
 /// Enqueues an effect in the transaction that wants it. [`Receipt::Duplicate`] says that its id is there already. Locks its row.
 ///
@@ -25,15 +33,15 @@ pub async fn enqueue(tx: &mut Transaction, queue: &str, new: &New) -> sqlx::Resu
 /// # Errors
 /// As the database has it.
 pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx::Result<Receipt> {
-    let rows: Vec<_> =
-        new.iter().map(|new| Row(new.id.0.simple(), &new.subject, new.kind, new.body.to_string())).collect();
+    let rows: Vec<_> = new.iter().map(Row::of).collect();
     let inserted = sqlx::query!(
-        "INSERT INTO effect (id, queue, subject, kind, body)
-         SELECT UNHEX(list.id), ?, list.subject, list.kind, list.body
-         FROM JSON_TABLE(?, '$[*]' COLUMNS (id      CHAR(32)                       PATH '$[0]',
-                                            subject VARCHAR(64)                    PATH '$[1]',
-                                            kind    VARCHAR(64)                    PATH '$[2]',
-                                            body    LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]')) AS list",
+        "INSERT INTO effect (id, queue, subject, kind, body, traceparent)
+         SELECT UNHEX(list.id), ?, list.subject, list.kind, list.body, list.traceparent
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (id          CHAR(32)                       PATH '$[0]',
+                                            subject     VARCHAR(64)                    PATH '$[1]',
+                                            kind        VARCHAR(64)                    PATH '$[2]',
+                                            body        LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]',
+                                            traceparent VARCHAR(55)                    PATH '$[4]')) AS list",
         queue,
         Json(rows),
     );

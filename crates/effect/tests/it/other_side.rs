@@ -166,7 +166,7 @@ impl Service {
 
     pub async fn enqueue(&self, kind: &'static str) -> EffectId {
         let id = EffectId::generate();
-        let new = New { id, subject: id.to_string(), kind, body: json!({ "grams": 740 }) };
+        let new = New { id, subject: id.to_string(), kind, body: json!({ "grams": 740 }), traceparent: None };
         let mut tx = self.pool.begin().await.unwrap();
         effect::enqueue(&mut tx, "provider", &new).await.unwrap();
         tx.commit().await.unwrap();

@@ -11,7 +11,8 @@ use crate::other_side::Service;
 both_engines! {
     async fn an_effect_happens_only_if_its_transaction_commits(engine: Engine) {
         let service = Service::start(engine).await;
-        let new = effect::New { id: EffectId::generate(), subject: "4711".to_owned(), kind: "goes", body: json!({}) };
+        let (id, subject) = (EffectId::generate(), "4711".to_owned());
+        let new = effect::New { id, subject, kind: "goes", body: json!({}), traceparent: None };
         let mut tx = service.pool.begin().await.unwrap();
         effect::enqueue(&mut tx, "provider", &new).await.unwrap();
         tx.rollback().await.unwrap();

@@ -21,6 +21,7 @@ mod work;
 use std::sync::Arc;
 
 use runtime::mysql::Pool;
+use runtime::telemetry::trace;
 use uuid::Uuid;
 
 use crate::event::{self, Content};
@@ -59,9 +60,9 @@ pub struct Process<H> {
 }
 
 impl<H: Handler> Inbox<H> {
-    /// What a message holds.
+    /// What a message holds. What the handler makes of it belongs to the message's trace.
     pub(crate) fn read(&self, message: &Message) -> Content<H::Effect> {
-        event::read(message, &self.source, &self.handler)
+        trace::within(message.traceparent().as_ref(), || event::read(message, &self.source, &self.handler))
     }
 
     /// Messages that were read together, in stream order, none with an outcome yet.
@@ -69,7 +70,7 @@ impl<H: Handler> Inbox<H> {
         let entry = |message| {
             let step = work::step(&message, &self.source);
             let content = match &step {
-                Some(step) => step.within(|| self.read(&message)),
+                Some(step) => step.within(|| event::read(&message, &self.source, &self.handler)),
                 None => self.read(&message),
             };
             Entry::new(message, content).traced(step)

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::Context;
 use opentelemetry::trace::{
-    SpanBuilder, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer, TracerProvider,
+    FutureExt, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
+    TracerProvider, WithContext,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
@@ -88,10 +89,10 @@ impl TraceParent {
         well_formed.then(|| Self(value.to_owned()))
     }
 
-    /// The span that is open here; none if nothing is traced.
+    /// The span that is open here, or the other program's that [`within`] or [`below`] has named.
     #[must_use]
     pub fn current() -> Option<Self> {
-        if is_on() { Self::of(Context::current().span().span_context()) } else { None }
+        Context::map_current(|context| Self::of(context.span().span_context()))
     }
 
     /// The header's value.
@@ -122,6 +123,18 @@ impl TraceParent {
 
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Does something for a trace that came from elsewhere, if it did: what is begun here is below `parent`, also in the next program
+/// where nothing is traced in this one.
+pub fn within<T>(parent: Option<&TraceParent>, doing: impl FnOnce() -> T) -> T {
+    let _open = parent.map(|parent| parent.context().attach());
+    doing()
+}
+
+/// The same for what takes its time.
+pub fn below<F: Future>(parent: Option<&TraceParent>, doing: F) -> WithContext<F> {
+    doing.with_context(parent.map_or_else(Context::current, TraceParent::context))
 }
 
 /// Gives a span of `tracing` its place in a trace, before it is entered: below `parent` if there is one. Its field `trace_id`
