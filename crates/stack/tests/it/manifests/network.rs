@@ -34,12 +34,14 @@ const DEV: [(&str, &str, u64); 8] = [
 const PROD: [(&str, &str, u64); 1] = [("web-nats/nats", "web-nats/nats", 6222)];
 
 /// Prometheus comes from outside: its end is not ours to open.
-const PROMETHEUS: [(&str, &str, u64); 5] = [
+const PROMETHEUS: [(&str, &str, u64); 7] = [
     ("monitoring/prometheus", "web-order/order-service", 9081),
     ("monitoring/prometheus", "web-order/outbox-relay", 9083),
     ("monitoring/prometheus", "web-notification/notification-service", 9082),
     ("monitoring/prometheus", "web-payment/payment-service", 9084),
     ("monitoring/prometheus", "web-payment/payment-relay", 9085),
+    ("monitoring/prometheus", "web-nats/nats", 7777),
+    ("monitoring/prometheus", "web-gateway/gateway", 9113),
 ];
 
 fn arrows(literal: &[(&str, &str, u64)]) -> BTreeSet<Arrow> {
