@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::DateTime;
 use runtime::telemetry::trace::TraceParent;
-use schema::envelope::{Envelope, is_reserved_header};
+use schema::envelope::{DATASCHEMA, Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER, TRACEPARENT_HEADER};
 
@@ -177,8 +177,17 @@ fn own_headers(headers: &str) -> Result<BTreeMap<String, String>, String> {
             return Err(reason(format_args!("header {name:?} is reserved for the envelope and NATS")));
         }
         check_header_text(name, value)?;
+        if name == DATASCHEMA && !is_uri_reference(value) {
+            return Err(reason(format_args!("header {name} {value:?} is no URI reference")));
+        }
     }
     Ok(headers)
+}
+
+/// By its characters.
+fn is_uri_reference(text: &str) -> bool {
+    let is_of_uri = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_uri)
 }
 
 fn check_header_text(name: &str, text: &str) -> Result<(), String> {
@@ -249,6 +258,8 @@ mod tests {
         assert!(fault(|row| row.headers = Some(raw(r#"{"a":"x\r\ny"}"#))).contains("control"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"a\r\nb":"x"}"#))).contains("header name"));
         assert!(fault(|row| row.headers = Some(raw(r#"{"nats-msg-id":"x"}"#))).contains("reserved"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"CE-DataSchema":"/x"}"#))).contains("reserved"));
+        assert!(fault(|row| row.headers = Some(raw(r#"{"ce-dataschema":"no uri"}"#))).contains("URI reference"));
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn event(
         event_type: event_type.as_str().into(),
         payload: event.payload()?,
         occurred_at,
+        data_schema: Some(event_type.data_schema().into()),
         traceparent: TraceParent::current(),
     })
 }

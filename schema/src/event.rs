@@ -31,6 +31,14 @@ impl EventType {
             Self::OrderCancelled => "order.cancelled",
         }
     }
+
+    /// The `$id` of the payload's schema, in `ce-dataschema`; it ends in [`SCHEMA_VERSION`].
+    pub const fn data_schema(self) -> &'static str {
+        match self {
+            Self::OrderCreated => "urn:web-store:event:order.created:1",
+            Self::OrderCancelled => "urn:web-store:event:order.cancelled:1",
+        }
+    }
 }
 
 impl std::fmt::Display for EventType {

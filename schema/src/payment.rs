@@ -35,6 +35,15 @@ impl PaymentEventType {
             Self::Refunded => "payment.refunded",
         }
     }
+
+    /// The `$id` of the payload's schema, in `ce-dataschema`; it ends in [`SCHEMA_VERSION`].
+    pub const fn data_schema(self) -> &'static str {
+        match self {
+            Self::Authorized => "urn:web-store:event:payment.authorized:1",
+            Self::Declined => "urn:web-store:event:payment.declined:1",
+            Self::Refunded => "urn:web-store:event:payment.refunded:1",
+        }
+    }
 }
 
 impl std::fmt::Display for PaymentEventType {

@@ -58,7 +58,7 @@ pub enum Content<E> {
 
 /// Reads a message.
 pub fn read<H: Handler>(message: &Message, source: &Source, handler: &H) -> Content<H::Effect> {
-    let named = message.header(envelope::AGGREGATETYPE);
+    let named = message.attribute(envelope::AGGREGATETYPE);
     if named.is_some_and(|aggregate_type| !aggregate_type.is_empty() && aggregate_type != source.aggregate_type) {
         return Content::Foreign;
     }

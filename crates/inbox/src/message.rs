@@ -1,5 +1,7 @@
 //! A message as it came from the stream, without the client that brought it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use runtime::telemetry::trace::TraceParent;
@@ -41,12 +43,13 @@ pub struct Claimed {
 impl Claimed {
     /// What these headers say.
     pub fn by(headers: &[(String, String)]) -> Self {
-        let header = |name| header(headers, name).map(str::to_owned);
+        let claim =
+            |name| header(headers, name).map(|value| envelope::decode(value).unwrap_or(value.into()).into_owned());
         Self {
-            event_id: header(envelope::ID),
-            event_type: header(envelope::TYPE),
-            aggregate_id: header(envelope::SUBJECT),
-            version: header(envelope::AGGREGATEVERSION),
+            event_id: claim(envelope::ID),
+            event_type: claim(envelope::TYPE),
+            aggregate_id: claim(envelope::SUBJECT),
+            version: claim(envelope::AGGREGATEVERSION),
         }
     }
 }
@@ -61,6 +64,11 @@ impl Message {
         header(&self.headers, name)
     }
 
+    /// An attribute's value: its header decoded, if that can be.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.header(name).and_then(envelope::decode)
+    }
+
     /// The trace that it was made in.
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.header(names::TRACEPARENT_HEADER).and_then(TraceParent::parse)
@@ -68,13 +76,13 @@ impl Message {
 
     /// What the writer called it, at most 255 characters: its event id, or else the id by which the broker deduplicates.
     pub fn identity(&self) -> String {
-        let id = self.header(envelope::ID).or_else(|| self.header(names::MSG_ID_HEADER));
+        let id = self.attribute(envelope::ID).or_else(|| self.header(names::MSG_ID_HEADER).map(Cow::from));
         id.unwrap_or_default().chars().take(255).collect()
     }
 
     /// Its event's id, if it has one.
     pub fn event_id(&self) -> Option<EventId> {
-        self.header(envelope::ID)?.parse().ok()
+        self.attribute(envelope::ID)?.parse().ok()
     }
 
     /// Bytes of its body and headers.

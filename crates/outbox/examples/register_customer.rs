@@ -29,6 +29,7 @@ async fn register(pool: &Pool, outbox: &Outbox, email: &str) -> Result<Uuid, Tra
         event_type: "customer.registered".into(),
         payload: serde_json::json!({ "email": email }).to_string(),
         occurred_at: Utc::now(),
+        data_schema: Some("https://shop.example/events/customer.registered/1".into()),
         traceparent: None,
     };
     let attempt = || async {

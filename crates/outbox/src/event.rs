@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::Receipt;
 use runtime::telemetry::trace::{KeyValue, SpanKind, Step, TraceParent};
 use schema::aggregate::AggregateId;
+use schema::envelope::{self, DATASCHEMA};
 use schema::ids::EventId;
 use schema::names;
 
@@ -34,6 +35,8 @@ pub struct NewEvent {
     pub payload: String,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
+    /// A URI reference to the schema of the payload; becomes `ce-dataschema`.
+    pub data_schema: Option<Cow<'static, str>>,
     /// The trace of the request that caused it.
     pub traceparent: Option<TraceParent>,
 }
@@ -73,15 +76,22 @@ impl<'a> Append<'a> {
     /// The headers that the event brings along, beside those that the envelope makes of its columns.
     pub(crate) fn headers(&self) -> sqlx::Result<Option<String>> {
         let appended = self.step.as_ref().and_then(Step::traceparent);
-        let Some(traceparent) = appended.as_ref().or(self.event.traceparent.as_ref()) else { return Ok(None) };
-        let headers = BTreeMap::from([(names::TRACEPARENT_HEADER, traceparent.as_str())]);
+        let traceparent = appended.as_ref().or(self.event.traceparent.as_ref());
+        let traceparent = traceparent.map(|traceparent| (names::TRACEPARENT_HEADER, traceparent.as_str()));
+        let data_schema = self.event.data_schema.as_deref().map(|schema| (DATASCHEMA, schema));
+        let headers: BTreeMap<_, _> = data_schema.into_iter().chain(traceparent).collect();
+        if headers.is_empty() {
+            return Ok(None);
+        }
         serde_json::to_string(&headers).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
     }
 
     /// Refuses what may take more bytes as a message than the broker takes: payload, own headers and envelope.
     pub(crate) fn check_size(&self, limit: EventBytesMax) -> Result<(), TransactionError> {
         let headers = self.headers()?.map_or(0, |headers| headers.len());
-        let bytes = self.event.payload.len() + headers + ENVELOPE_BYTES_MAX;
+        let grown_by = |text: &str| envelope::encode(text).len() - text.len();
+        let encoding = grown_by(&self.event.event_type) + grown_by(&self.event.aggregate_type);
+        let bytes = self.event.payload.len() + headers + encoding + ENVELOPE_BYTES_MAX;
         if bytes > limit.get() { Err(TransactionError::EventTooLarge { bytes, limit }) } else { Ok(()) }
     }
 
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_envelope_fits_into_what_is_set_aside_for_it() {
-        let envelope = schema::envelope::Envelope {
+        let envelope = envelope::Envelope {
             event_id: EventId::generate(),
             source: "/a-shop-with-a-long-name/and-a-service-with-a-longer-one".to_owned(),
             event_type: "customer.address-was-changed-by-support".to_owned(),

@@ -104,3 +104,22 @@ async fn a_message_that_names_another_aggregate_is_foreign_whatever_else_it_has(
         "one that does not say so is kept"
     );
 }
+
+#[tokio::test]
+async fn a_header_that_another_program_percent_encoded_is_read_decoded() {
+    let setting = Setting::new(Engine::MySql).await;
+    let _service = setting.service().start().await;
+    let jetstream = setting.jetstream().await;
+    let event = Published::created();
+    let mut headers = HeaderMap::new();
+    for (name, value) in event.envelope.headers() {
+        let encode = |byte: u8| format!("%{byte:02x}");
+        let value = if name == "ce-specversion" { value } else { value.bytes().map(encode).collect() };
+        headers.insert(name, value);
+    }
+    let stored = jetstream.publish_with_headers("order.created", headers, event.body.clone().into()).await.unwrap();
+    stored.await.unwrap();
+    setting.until_count("notifications", 1).await;
+    assert_eq!(setting.count("inbox WHERE event_type = 'order.created' AND aggregate_type = 'order'").await, 1);
+    assert_eq!(setting.count("inbox_dead").await, 0);
+}

@@ -164,6 +164,7 @@ fn to_append(event: &OrderEvent, aggregate_version: NonZeroU32, occurred_at: Dat
         event_type: event.event_type().as_str().into(),
         payload: event.payload().expect("these types have no map with keys that JSON can't have"),
         occurred_at,
+        data_schema: Some(event.event_type().data_schema().into()),
         traceparent: None,
     }
 }

@@ -1,6 +1,7 @@
 //! An event as a NATS message.
 
 use async_nats::header::{HeaderMap, HeaderName};
+use schema::envelope::own_header;
 use schema::names::MSG_ID_HEADER;
 
 use crate::event::Event;
@@ -18,7 +19,7 @@ pub fn headers(event: &Event, stream: &str) -> HeaderMap {
         headers.insert(HeaderName::from_static(name), value);
     }
     for (name, value) in &event.headers {
-        headers.insert(name.as_str(), value.as_str());
+        headers.insert(name.as_str(), own_header(name, value).as_ref());
     }
     headers
 }

@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, message::PublishMessage};
 use async_nats::{Client, HeaderMap};
 use futures::{StreamExt, TryStreamExt, stream};
 use schema::aggregate::AggregateId;
-use schema::envelope::Envelope;
+use schema::envelope::{Envelope, own_header};
 use schema::ids::EventId;
 use schema::names::{MSG_ID_HEADER, TOMBSTONE, TOMBSTONE_HEADER};
 
@@ -108,7 +108,7 @@ impl Replayer {
         }
         // Checked when they were published first.
         for (name, value) in row.headers.iter().flat_map(|headers| headers.0.iter().flatten()) {
-            headers.insert(name.as_str(), value.as_str());
+            headers.insert(name.as_str(), own_header(name, value).as_ref());
         }
         if row.is_tombstone {
             headers.insert(TOMBSTONE_HEADER, TOMBSTONE);

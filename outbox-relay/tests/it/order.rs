@@ -48,6 +48,36 @@ both_engines! {
         }
     }
 
+    async fn names_that_no_header_can_have_arrive_as_they_were_written(engine: Engine) {
+        let world = World::new(engine).await;
+        let _relay = world.relay().start().await;
+        let (aggregate_type, event_type) = ("Stra\u{df}e \u{20ac}", r#"order.50%"off""#);
+        let headers = r#"{"ce-dataschema": "/schemas/order%20paid", "tracestate": "a=50% b"}"#;
+        sqlx::query(
+            "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers)
+             VALUES (?, '50%', 1, ?, 'order.paid', '{}', ?)",
+        )
+        .bind(aggregate_type).bind(event_type).bind(headers)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        world.until_all_published().await;
+        world.ask(&["event", "replay", "--since", "1h", "--actor", "ada"]);
+
+        let messages = world.messages().await;
+        assert_eq!(messages.len(), 2);
+        for message in messages {
+            let header = |name: &'static str| message.headers.get(name).map(|value| value.as_str());
+            assert_eq!(header("ce-aggregatetype"), Some("Stra%C3%9Fe%20%E2%82%AC"));
+            assert_eq!(header("ce-type"), Some("order.50%25%22off%22"));
+            assert_eq!(header("ce-dataschema"), Some("/schemas/order%2520paid"));
+            assert_eq!(header("tracestate"), Some("a=50% b"), "no attribute of the event");
+            let envelope = Envelope::from_headers(header).unwrap();
+            assert_eq!((envelope.aggregate_type.as_str(), envelope.event_type.as_str()), (aggregate_type, event_type));
+            assert_eq!(envelope.aggregate_id.as_str(), "50%");
+        }
+    }
+
     async fn an_event_that_waits_for_its_next_attempt_keeps_later_events_back(engine: Engine) {
         let world = World::new(engine).await;
         let (aggregate, other) = (Uuid::now_v7(), Uuid::now_v7());

@@ -83,6 +83,7 @@ both_engines! {
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"a": 1}"#), "object of strings"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"a": "x\r\nb: y"}"#), "control"),
             (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"Nats-Msg-Id": "x"}"#), "reserved"),
+            (Uuid::now_v7(), Uuid::now_v7(), "order.created", "{}", Some(r#"{"ce-dataschema": "no uri"}"#), "URI reference"),
         ];
         for (event_id, aggregate_id, subject, payload, headers, _) in &rubbish {
             sqlx::query(

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
+mod compatibility;
+
 use std::path::PathBuf;
 
 use schema::event::{EventType, OrderEvent};
@@ -32,6 +34,17 @@ fn every_event_type_has_a_schema_and_an_example_that_it_accepts() {
         let example = json(&format!("{event_type}.example.json"));
         let errors: Vec<_> = schema_of(event_type).iter_errors(&example).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{event_type}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_schema_is_called_what_its_events_say() {
+    let order = EventType::ALL.map(|event| (event.as_str(), event.data_schema()));
+    let payment = PaymentEventType::ALL.map(|event| (event.as_str(), event.data_schema()));
+    for (event_type, data_schema) in order.into_iter().chain(payment) {
+        let schema = json(&format!("{event_type}.schema.json"));
+        assert_eq!(schema["$id"], data_schema);
+        assert_eq!(data_schema, format!("urn:web-store:event:{event_type}:{}", schema::event::SCHEMA_VERSION));
     }
 }
 
@@ -105,7 +118,7 @@ fn the_asyncapi_document_names_every_event_and_header() {
         aggregate_version: std::num::NonZeroU32::new(1),
         occurred_at: chrono::Utc::now(),
     };
-    for (header, _) in envelope.headers() {
+    for header in envelope.headers().into_iter().map(|(header, _)| header).chain([schema::envelope::DATASCHEMA]) {
         assert!(document.contains(&format!("        {header}:\n")), "{header}");
     }
 }

@@ -162,6 +162,7 @@ pub async fn open_of(
     source: &Source,
     aggregate_id: AggregateId,
 ) -> sqlx::Result<Vec<(DeadId, Message)>> {
+    let subject = envelope::encode(aggregate_id.as_str());
     let rows = sqlx::query!(
         r#"SELECT id, stream_seq, stored_at AS "stored_at: DateTime<Utc>", subject,
                   headers AS "headers: Json<Vec<(String, String)>>", payload
@@ -170,7 +171,7 @@ pub async fn open_of(
            ORDER BY id"#,
         source.consumer,
         envelope::SUBJECT,
-        aggregate_id,
+        subject.as_ref(),
     )
     .fetch_all(&mut *tx)
     .await?;

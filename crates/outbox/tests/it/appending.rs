@@ -45,6 +45,7 @@ fn event(aggregate_id: impl Into<AggregateId>, version: u32) -> NewEvent {
         event_type: "customer.registered".into(),
         payload: r#"{"email":"ada@example.com"}"#.to_owned(),
         occurred_at: Utc::now(),
+        data_schema: Some("https://shop.example/events/customer.registered/1".into()),
         traceparent: None,
     }
 }
@@ -105,7 +106,7 @@ both_engines! {
     }
 
     async fn an_event_that_the_broker_would_refuse_is_not_appended(engine: Engine) {
-        let service = Service::start(engine, "1100").await;
+        let service = Service::start(engine, "1150").await;
         let small = event(Uuid::now_v7(), 1);
         let large = NewEvent { payload: format!(r#"{{"email":"{}"}}"#, "x".repeat(100)), ..event(Uuid::now_v7(), 1) };
         let mut tx = service.pool.begin().await.unwrap();
