@@ -26,7 +26,7 @@ pub struct EmailConfig {
     #[arg(long, env = "EMAIL_DIR")]
     pub email_dir: Option<PathBuf>,
 
-    /// smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required for STARTTLS, or smtps://USER:PASSWORD@HOST.
+    /// smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required for STARTTLS, or smtps://USER:PASSWORD@HOST. Its file is read again at each connection.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<Secret>,
 

@@ -131,19 +131,21 @@ async fn a_server_that_wants_a_login_gets_one_by_plain_or_by_login() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_keeps_the_emails_until_it_is_right() {
+async fn a_wrong_password_keeps_the_emails_until_its_file_has_the_right_one() {
     let setting = Setting::new(Engine::MySql).await;
     let server = MailServer::new().login("PLAIN", "store", "right").start().await;
-    let wrong = smtp_service(&setting, &format!("smtp://store:hunter2@{}", server.address()));
-    let mut service = wrong.env("EMAIL_ATTEMPTS_MAX", "1").start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    std::fs::write(&file, format!("smtp://store:hunter2@{}", server.address())).unwrap();
+    let service = setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL_FILE", file.to_str().unwrap());
+    let service = service.env("EMAIL_ATTEMPTS_MAX", "1").start().await;
     let event = Published::created();
     setting.publish(&[&event]).await;
     until_put_off(&service, "535").await;
     let waiting = email(&service, &event).await;
     assert_eq!((&waiting["state"], &waiting["attempts"]), (&"pending".into(), &0.into()));
     assert!(!service.log().contains("hunter2"), "no secret in the log");
-    assert!(service.terminate().await.success());
-    let service = smtp_service(&setting, &format!("smtp://store:right@{}", server.address())).start().await;
+    std::fs::write(&file, format!("smtp://store:right@{}", server.address())).unwrap();
     until_email_is(&service, &event, "sent").await;
     assert_eq!(server.mails().len(), 1);
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use effect::Hold;
+use runtime::config::Secret;
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -20,6 +21,9 @@ use super::wire::Wire;
 
 /// What a dialogue is led by.
 pub(super) struct Terms {
+    /// SMTP_URL.
+    pub(super) url: Secret,
+    /// What it said at the start.
     pub(super) server: Server,
     pub(super) trust: Arc<ClientConfig>,
     /// Our name in EHLO; none for the address that the connection has at our end.
@@ -28,6 +32,23 @@ pub(super) struct Terms {
     pub(super) reply_time_max: Duration,
     /// For the email itself and the answer to its final dot.
     pub(super) content_time_max: Duration,
+}
+
+impl Terms {
+    /// The server, and our login, as the file of SMTP_URL has them now: a changed password needs no restart.
+    fn server_now(&self) -> Server {
+        match Server::parse(&self.url.read_again()) {
+            Ok(server) if server.insists_on_tls() || !self.server.insists_on_tls() => server,
+            Ok(_) => {
+                tracing::error!("SMTP_URL asks for no TLS now, going on with the one before");
+                self.server.clone()
+            }
+            Err(reason) => {
+                tracing::error!(reason, "SMTP_URL is malformed now, going on with the one before");
+                self.server.clone()
+            }
+        }
+    }
 }
 
 /// An email for one recipient.
@@ -54,11 +75,12 @@ pub(super) struct Dialogue {
 impl Dialogue {
     /// Connects, and goes as far as a first MAIL command.
     pub(super) async fn open(terms: &Terms) -> Result<Self, Fault> {
-        let Server { host, port, encryption, login } = &terms.server;
+        let server = terms.server_now();
+        let Server { host, port, encryption, login } = &server;
         let opened_at = Instant::now();
         let mut wire = in_time(terms, Stage::Connect, Wire::connect(host, *port)).await?;
         if *encryption == Encryption::FromTheStart {
-            wire = encrypt(wire, terms).await?;
+            wire = encrypt(wire, terms, &server).await?;
         }
         let greeting = in_time(terms, Stage::Greeting, wire.reply()).await?;
         expect(Stage::Greeting, greeting, 220)?;
@@ -72,7 +94,7 @@ impl Dialogue {
             Encryption::Required | Encryption::IfOffered if is_offered => {
                 let reply = dialogue.command(terms, Stage::Encryption, "STARTTLS").await?;
                 expect(Stage::Encryption, reply, 220)?;
-                dialogue = Self { wire: encrypt(dialogue.wire, terms).await?, offers: Vec::new(), opened_at };
+                dialogue = Self { wire: encrypt(dialogue.wire, terms, &server).await?, offers: Vec::new(), opened_at };
                 dialogue.hello(terms).await?;
             }
             _ => {}
@@ -182,8 +204,8 @@ impl Dialogue {
     }
 }
 
-async fn encrypt(wire: Wire, terms: &Terms) -> Result<Wire, Fault> {
-    let name = terms.server.name().map_err(|error| Stage::Encryption.fault(io::Error::other(error)))?;
+async fn encrypt(wire: Wire, terms: &Terms, server: &Server) -> Result<Wire, Fault> {
+    let name = server.name().map_err(|error| Stage::Encryption.fault(io::Error::other(error)))?;
     in_time(terms, Stage::Encryption, wire.encrypt(Arc::clone(&terms.trust), name)).await
 }
 

@@ -56,6 +56,7 @@ impl Smtp {
         let terms = Terms {
             trust: server::trust(settings.ca_file)?,
             server,
+            url: settings.url.clone(),
             ehlo_name: settings.ehlo_name.map(str::to_owned),
             reply_time_max: settings.reply_time_max,
             content_time_max: settings.content_time_max,

@@ -25,6 +25,7 @@ pub(super) enum Encryption {
 }
 
 /// What SMTP_URL says.
+#[derive(Clone)]
 pub(crate) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
