@@ -38,9 +38,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let mailer = Mailer::open(transport).await?;
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     pool.unready_while_refused(&readiness);
-    let client = nats::connect_ready("notify-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
+    let client = nats::connect_ready("notify-svc", &config.nats, (&readiness, &registry)).await?;
 
-    connection_metrics::register(&registry, &pool, &client)?;
+    connection_metrics::register(&registry, &pool)?;
     let handler = Notifications::default();
     let emails = Queue {
         pool: pool.clone(),

@@ -35,10 +35,10 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = server::bind(config.http_addr).await?;
-    let client = wake::connect("order-svc", &config.nats).await.context("NATS_URL is malformed")?;
+    let client = wake::connect("order-svc", &config.nats, &registry).await?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
-    connection_metrics::register(&registry, &app.pool, &client)?;
+    connection_metrics::register(&registry, &app.pool)?;
     let payments = payments(&config, &app, client.clone(), &registry)?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
 

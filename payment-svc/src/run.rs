@@ -46,8 +46,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let provider = Provider::open(&config.provider).await?;
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     pool.unready_while_refused(&readiness);
-    let client = nats::connect_ready("payment-svc", &config.nats, &readiness).await.context("NATS_URL is malformed")?;
-    connection_metrics::register(&registry, &pool, &client)?;
+    let client = nats::connect_ready("payment-svc", &config.nats, (&readiness, &registry)).await?;
+    connection_metrics::register(&registry, &pool)?;
 
     let outbox = Outbox::new(&config.outbox, &PaymentEventType::ALL.map(PaymentEventType::as_str), &registry)?;
     let queue_wake = Wake::default();

@@ -108,7 +108,7 @@ async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
     let admin = server::bind(config.process.admin_addr).await?;
     let pool = mysql::pool(&config.database)?;
-    let client = nats::connect_ready("sales", &config.nats, &readiness).await?;
+    let client = nats::connect_ready("sales", &config.nats, (&readiness, &registry)).await?;
 
     let inbox = Inbox { pool, source: Arc::new(source()), handler: Sales };
     let inbox = Running::new(inbox, config.inbox, client, &registry)?;

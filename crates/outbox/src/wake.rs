@@ -13,6 +13,7 @@ use async_nats::Client;
 use async_nats::connection::State;
 use bytes::Bytes;
 use futures::FutureExt;
+use prometheus::Registry;
 use runtime::nats::NatsConfig;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -45,12 +46,12 @@ impl Wake {
     }
 }
 
-/// Connects in the background, for ever. `name` is the service's.
+/// Connects in the background, for ever; `/metrics` tells how the connection is. `name` is the service's.
 ///
 /// # Errors
-/// If an address can't be parsed.
-pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
-    runtime::nats::connect(name, config).await
+/// If an address can't be parsed, or there is such a connection already.
+pub async fn connect(name: &'static str, config: &NatsConfig, registry: &Registry) -> anyhow::Result<Client> {
+    runtime::nats::connect_told(name, config, registry).await
 }
 
 /// Sends the hints that are asked for to the relay's `subject`, until nobody is `served` any more; then the last one, if it

@@ -1,75 +1,26 @@
 //! The connection to NATS: it is retried for ever, and logs what it sees.
 //!
 //! Guarantees that a broker that is away at the start or later never ends the process, and that with an authority to check
-//! it by, nothing is said to a broker that can't prove its name. The password is read from its file at each connection, so
-//! that a rotated one needs no restart: `a_rotated_nats_password_is_read_again`. Whether a message arrived is not known
-//! here; that is JetStream's to acknowledge.
+//! it by, nothing is said to a broker that can't prove its name. How we sign in is [`access`]'s. Whether a message arrived is
+//! not known here; that is JetStream's to acknowledge.
+
+mod access;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use async_nats::Client;
-use async_nats::{Auth, ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
+use async_nats::{ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
+use prometheus::Registry;
 
-use crate::config::{Secret, Validate};
+pub use self::access::{NatsAccess, NatsConfig};
+use crate::config::Secret;
+use crate::connection_metrics;
 use crate::readiness::Readiness;
 use crate::retry::Retry;
 use crate::tls;
-
-/// Settings of a NATS connection.
-#[derive(Clone, Debug, clap::Args)]
-pub struct NatsConfig {
-    /// nats://HOST:PORT, several separated by commas; nats://USER:PASSWORD@HOST:PORT with credentials.
-    #[arg(long, env = "NATS_URL", hide_env_values = true)]
-    pub nats_url: Secret,
-
-    /// See [`NatsAccess`].
-    #[command(flatten)]
-    pub nats_access: NatsAccess,
-}
-
-/// Who we are to NATS, and by what we know it.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct NatsAccess {
-    /// Our user; goes before one in the URL.
-    #[arg(long, env = "NATS_USER")]
-    pub nats_user: Option<String>,
-
-    /// The password of NATS_USER.
-    #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
-    pub nats_password: Option<Secret>,
-
-    /// PEM file with the authorities that may vouch for NATS. With it, only servers with a certificate for their host name in the URL are spoken to; without it, connections are encrypted only to tls:// URLs and to servers that insist, by the system's authorities. One to another machine that need not be encrypted is warned of at start.
-    #[arg(long, env = "NATS_CA_FILE", value_parser = tls::certificates)]
-    pub nats_ca_file: Option<PathBuf>,
-
-    /// PEM file with our own certificate, for a server that asks for one.
-    #[arg(long, env = "NATS_CERT_FILE", value_parser = tls::certificates, requires_all = ["nats_ca_file", "nats_key_file"])]
-    pub nats_cert_file: Option<PathBuf>,
-
-    /// PEM file with the private key of our certificate.
-    #[arg(long, env = "NATS_KEY_FILE", value_parser = tls::private_key, requires = "nats_cert_file")]
-    pub nats_key_file: Option<PathBuf>,
-}
-
-impl Validate for NatsAccess {
-    fn validate(&self) -> Result<(), String> {
-        match (&self.nats_user, &self.nats_password) {
-            (None, Some(_)) => Err("NATS_PASSWORD needs NATS_USER: whose password is it?".to_owned()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Validate for NatsConfig {
-    fn validate(&self) -> Result<(), String> {
-        self.nats_access.validate()?;
-        addresses(&self.nats_url).map(drop).map_err(|error| format!("NATS_URL is malformed: {error}"))
-    }
-}
 
 fn addresses(url: &Secret) -> io::Result<Vec<ServerAddr>> {
     url.expose().split(',').map(str::parse).collect()
@@ -79,12 +30,13 @@ impl NatsConfig {
     fn options(&self) -> ConnectOptions {
         let access = &self.nats_access;
         let config = self.clone();
-        let options = match self.user() {
-            Some(_) => ConnectOptions::with_auth_callback(move |_| {
-                let auth = config.auth();
-                async move { Ok(auth) }
-            }),
-            None => ConnectOptions::new(),
+        let options = if self.signs_in() {
+            ConnectOptions::with_auth_callback(move |nonce| {
+                let auth = config.auth(&nonce);
+                async move { auth }
+            })
+        } else {
+            ConnectOptions::new()
         };
         let options = match &access.nats_ca_file {
             // The addresses that servers of a cluster tell of each other need not be in their certificates.
@@ -96,42 +48,43 @@ impl NatsConfig {
             _ => options,
         }
     }
-
-    /// Who we are now, for a connection that is being made.
-    fn auth(&self) -> Auth {
-        let mut auth = Auth::new();
-        if let Some((user, password)) = self.user() {
-            (auth.username, auth.password) = (Some(user), Some(password));
-        }
-        auth
-    }
-
-    /// User and password, as their files have them now. The client itself overlooks what a URL says before the @.
-    fn user(&self) -> Option<(String, String)> {
-        if let Some(user) = &self.nats_access.nats_user {
-            let password = self.nats_access.nats_password.as_ref().map(Secret::read_again);
-            return Some((user.clone(), password.map_or_else(String::new, |password| password.expose().to_owned())));
-        }
-        let addresses = addresses(&self.nats_url.read_again()).or_else(|_| addresses(&self.nats_url)).ok()?;
-        let in_url = |address: &ServerAddr| {
-            Some((address.username()?.to_owned(), address.password().unwrap_or_default().to_owned()))
-        };
-        addresses.iter().find_map(in_url)
-    }
 }
 
 /// What NATS says to a login that it refuses.
 const REFUSAL: &str = "authorization violation";
 
-/// As [`connect`], for a process that is not ready while NATS refuses its login: its password may have been rotated, and
+/// As [`connect_told`], for a process that is not ready while NATS refuses its login: its secret may have been rotated, and
 /// another replica may have the new one.
 ///
 /// # Errors
-/// As [`connect`].
-pub async fn connect_ready(name: &'static str, config: &NatsConfig, readiness: &Readiness) -> anyhow::Result<Client> {
+/// As [`connect_told`].
+pub async fn connect_ready(
+    name: &'static str,
+    config: &NatsConfig,
+    (readiness, registry): (&Readiness, &Registry),
+) -> anyhow::Result<Client> {
     let is_refused = Arc::new(AtomicBool::new(false));
     readiness.unready_while("nats: it refuses our login", Arc::clone(&is_refused));
-    open(name, config, is_refused).await
+    told(name, config, registry, is_refused).await
+}
+
+/// As [`connect`], and `/metrics` tells how the connection is.
+///
+/// # Errors
+/// As [`connect`], or if there is such a connection already.
+pub async fn connect_told(name: &'static str, config: &NatsConfig, registry: &Registry) -> anyhow::Result<Client> {
+    told(name, config, registry, Arc::default()).await
+}
+
+async fn told(
+    name: &'static str,
+    config: &NatsConfig,
+    registry: &Registry,
+    is_refused: Arc<AtomicBool>,
+) -> anyhow::Result<Client> {
+    let client = open(name, config, Arc::clone(&is_refused)).await?;
+    connection_metrics::register_nats(registry, &client, is_refused)?;
+    Ok(client)
 }
 
 /// Connects in the background; returns before the broker answered. The first word of `name` is the program's. Answers come to

@@ -81,7 +81,7 @@ impl Api {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let broker = NatsConfig { nats_url: Secret::from(nats_url.to_owned()), nats_access: NatsAccess::default() };
-        let nats = wake::connect("order-svc", &broker).await.unwrap();
+        let nats = wake::connect("order-svc", &broker, &registry).await.unwrap();
         tokio::spawn(wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), shutdown.clone()));
         for lane in lanes {
             tokio::spawn(lane.run(shutdown.clone()));

@@ -53,8 +53,8 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
     let mysql_latch = readiness.latch("mysql");
     let pool = mysql::pool(&config.database)?;
     pool.unready_while_refused(&readiness);
-    let nats = nats::connect_ready("outbox-relay", &config.nats, &readiness).await?;
-    connection_metrics::register(&registry, &pool, &nats)?;
+    let nats = nats::connect_ready("outbox-relay", &config.nats, (&readiness, &registry)).await?;
+    connection_metrics::register(&registry, &pool)?;
     let sampler = Sampler::register(&registry, pool.clone(), losses.clone())?;
     lifecycle.serve_admin(admin, registry, readiness);
     let hints = Arc::new(Notify::new());

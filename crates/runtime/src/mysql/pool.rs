@@ -93,7 +93,7 @@ impl Pool {
         readiness.unready_while("database: it refuses our login", is_refused);
     }
 
-    pub(super) fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.connections.manager().login.is_refused().load(Ordering::Relaxed)
     }
 

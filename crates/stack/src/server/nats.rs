@@ -45,7 +45,7 @@ pub struct NatsSetup {
     /// None: it is alone.
     pub cluster: Option<NatsPeer>,
     /// Further lines of its configuration, such as feature flags.
-    pub further: &'static str,
+    pub further: String,
 }
 
 /// A user of `k8s/base/nats/accounts.conf`.
@@ -95,6 +95,7 @@ const ACCOUNTS: &str = include_str!("../../../../k8s/base/nats/accounts.conf");
 #[derive(Debug)]
 pub struct Nats {
     options: NatsOptions,
+    setup: NatsSetup,
     /// Its process. What it acknowledged survives a kill: the operating system has it.
     pub running: Running,
 }
@@ -122,7 +123,7 @@ impl Nats {
         for (user, password) in &setup.accounts {
             launch = launch.env(user.variable, format!("\"{password}\""));
         }
-        let mut server = Nats { options, running: Running::start(launch, STOP_WITHIN)? };
+        let mut server = Nats { options, setup: setup.clone(), running: Running::start(launch, STOP_WITHIN)? };
         server.until_ready().await?;
         Ok(server)
     }
@@ -167,6 +168,17 @@ impl Nats {
         let accounts = passwords.iter().fold(ACCOUNTS.to_owned(), set);
         fs::write(&path, accounts).with_context(|| format!("cannot write {}", path.display()))?;
         self.running.signal(Signal::SIGHUP)
+    }
+
+    /// Sets the further lines of its configuration, for its next start.
+    ///
+    /// # Errors
+    /// If the configuration can't be written.
+    pub fn set_further(&self, further: &str) -> anyhow::Result<()> {
+        let setup = NatsSetup { further: further.to_owned(), ..self.setup.clone() };
+        let path = self.options.data.join("nats.conf");
+        fs::write(&path, configuration(&self.options, &setup))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {

@@ -157,6 +157,14 @@ impl Nats {
         self.server.store()
     }
 
+    /// See [`server::Nats::set_further`].
+    ///
+    /// # Panics
+    /// If its configuration can't be written.
+    pub fn set_further(&self, further: &str) {
+        self.server.set_further(further).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
     /// See [`server::Nats::set_passwords`].
     ///
     /// # Panics

@@ -291,7 +291,7 @@ async fn an_operator_reads_the_stream_and_takes_no_message_from_another_consumer
 
 #[tokio::test]
 async fn notify_svc_is_heard_by_a_server_that_names_acknowledgements_by_domain_and_account() {
-    let further = "feature_flags { js_ack_fc_v2: true }";
+    let further = "feature_flags { js_ack_fc_v2: true }".to_owned();
     let nats = NatsSetup { accounts: Nats::accounts(), further, ..NatsSetup::default() };
     let pipeline = Pipeline::start_on(Engine::MySql, Nats::start_with(nats).await).await;
     let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();

@@ -29,6 +29,7 @@ mod server_errors;
 mod servers;
 mod services;
 mod sessions;
+mod sign_in;
 mod stopping;
 mod tls;
 mod tracing;

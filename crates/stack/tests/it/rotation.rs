@@ -1,6 +1,7 @@
 //! Passwords that are changed at the server first and in the file later.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::database::{Definition, NOTIFICATIONS, ORDERS};
 use sqlx::{AssertSqlSafe, MySqlPool};
@@ -83,10 +84,12 @@ both_engines! {
                 status == 503 && text.contains("database: it refuses our login")
             })
             .await;
+            assert_eq!(metric(service, "database_login_refused").await, 1.0);
         }
         for (service, _, file, url) in &services {
             write(file, &url.replace(&format!(":{}@", Database::PASSWORD), ":fresh@"));
             eventually("it is ready again", async || readyz(service).await.0 == 200).await;
+            assert_eq!(metric(service, "database_login_refused").await, 0.0);
         }
         assert_eq!(place().await.0, 201);
         for (service, ..) in &mut services {
@@ -103,7 +106,7 @@ both_engines! {
         write(&file, Nats::PASSWORD);
         let password = ("NATS_PASSWORD_FILE", file.to_str().unwrap());
         let (orders_url, notifications_url) = (|user: &str| orders.url(user), |user: &str| notifications.url(user));
-        let mut services = Services::with_password(orders_url, notifications_url, &nats.url(), password).start().await;
+        let mut services = Services::with_secrets(orders_url, notifications_url, &nats.url(), ("DATABASE_URL", password)).start().await;
         let before = services.place().await;
         services.until_notified(&before).await;
 
@@ -115,10 +118,14 @@ both_engines! {
         for service in [&services.relay, &services.notify_svc] {
             eventually("it is not ready", async || readyz(service).await.1.contains("nats: it refuses our login")).await;
         }
+        for service in [&services.order_svc, &services.relay, &services.notify_svc] {
+            eventually("it says so", async || metric(service, "nats_login_refused").await == 1.0).await;
+        }
         let during = services.place().await;
         write(&file, "fresh");
         for service in services.each() {
             service.until_ready().await;
+            eventually("it says so", async || metric(service, "nats_login_refused").await == 0.0).await;
         }
         services.until_notified(&during).await;
         let sent = async || metric(&services.order_svc, r#"outbox_wake_hints_total{outcome="sent"}"#).await;
@@ -131,6 +138,64 @@ both_engines! {
         for service in services.each() {
             assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
             assert!(!service.log().contains("fresh"), "{}", service.log());
+        }
+    }
+
+    async fn passwords_that_are_rotated_under_load_lose_no_order(engine: Engine) {
+        let server = MySql::start(engine).await;
+        let (orders, notifications) =
+            (Database::create_on(&server, &ORDERS).await, Database::create_on(&server, &NOTIFICATIONS).await);
+        let (nats, folder) = (Nats::start_with_accounts().await, tempfile::tempdir().unwrap());
+        let admin = orders.admin_pool().await;
+        let file = |name: &str| folder.path().join(name);
+        let users = [("order_svc", &orders), ("outbox_relay", &orders), ("notify_svc", &notifications)];
+        for (user, database) in users {
+            write(&file(user), &database.url(user));
+        }
+        write(&file("nats"), Nats::PASSWORD);
+        let place = |user: &str| file(user).to_str().unwrap().to_owned();
+        let nats_file = place("nats");
+        let secrets = ("DATABASE_URL_FILE", ("NATS_PASSWORD_FILE", nats_file.as_str()));
+        let mut services = Services::with_secrets(place, place, &nats.url(), secrets).start().await;
+
+        let is_over = AtomicBool::new(false);
+        let load = async || {
+            let mut taken = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                taken.extend(services.try_place().await);
+            }
+            taken
+        };
+        let rotation = async {
+            let all = [&services.order_svc, &services.relay, &services.notify_svc];
+            for ((user, database), service) in users.into_iter().zip(all) {
+                rotate(&admin, user).await;
+                eventually("its login is refused", async || metric(service, "database_login_refused").await == 1.0).await;
+                write(&file(user), &database.url(user).replace(&format!(":{}@", Database::PASSWORD), ":fresh@"));
+                eventually("it is taken", async || metric(service, "database_login_refused").await == 0.0).await;
+            }
+            nats.set_passwords(&NATS_USERS[..3].iter().map(|user| (*user, "fresh")).collect::<Vec<_>>());
+            for service in all {
+                eventually("its login is refused", async || metric(service, "nats_login_refused").await == 1.0).await;
+            }
+            write(&file("nats"), "fresh");
+            for service in all {
+                eventually("it is taken", async || metric(service, "nats_up").await == 1.0).await;
+            }
+            // Some are placed after all of it, too.
+            let placed = async || metric(&services.order_svc, r#"orders_place_total{outcome="done"}"#).await;
+            let before = placed().await;
+            eventually("orders are taken", async || placed().await >= before + 10.0).await;
+            is_over.store(true, Ordering::Relaxed);
+        };
+        let (first, second, ()) = futures::join!(load(), load(), rotation);
+        let taken = [first, second].concat();
+        assert!(taken.len() >= 10, "{}", taken.len());
+        for order in &taken {
+            services.until_notified(order).await;
+        }
+        for service in services.each() {
+            assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
         }
     }
 

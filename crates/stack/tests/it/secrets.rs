@@ -65,6 +65,13 @@ fn a_secret_that_can_not_be_read_ends_with_64_and_one_line() {
         (vec![url, ("DATABASE_URL_FILE", sound)], "DATABASE_URL and DATABASE_URL_FILE are both set"),
         (vec![url, ("NATS_PASSWORD", "hunter2")], "NATS_PASSWORD needs NATS_USER"),
         (vec![url, ("NATS_PASSWORD_FILE", sound)], "NATS_PASSWORD needs NATS_USER"),
+        (
+            vec![url, ("NATS_CREDS_FILE", "/nowhere/at/all")],
+            "NATS_CREDS_FILE: cannot read /nowhere/at/all: No such file",
+        ),
+        (vec![url, ("NATS_CREDS_FILE", sound)], "NATS_CREDS is malformed: it must hold the JWT of a user and the seed"),
+        (vec![url, ("NATS_NKEY_FILE", sound)], "NATS_NKEY is malformed: it must be the seed of a user's NKEY"),
+        (vec![url, ("NATS_TOKEN", "hunter2"), ("NATS_NKEY_FILE", sound)], "NATS_TOKEN and NATS_NKEY are both set"),
     ];
     let rest = [
         ("NATS_URL", "nats://h"),

@@ -19,23 +19,23 @@ pub(crate) struct Services {
 impl Services {
     /// Not started yet. `orders` and `notifications` make the URL of a database for its user.
     pub(crate) fn new(orders: impl Fn(&str) -> String, notifications: impl Fn(&str) -> String, nats_url: &str) -> Self {
-        Self::with_password(orders, notifications, nats_url, ("NATS_PASSWORD", Nats::PASSWORD))
+        Self::with_secrets(orders, notifications, nats_url, ("DATABASE_URL", ("NATS_PASSWORD", Nats::PASSWORD)))
     }
 
-    /// The same, told of their password at NATS by another variable.
-    pub(crate) fn with_password(
+    /// The same, told of their databases and of their secret at NATS by other variables.
+    pub(crate) fn with_secrets(
         orders: impl Fn(&str) -> String,
         notifications: impl Fn(&str) -> String,
         nats_url: &str,
-        password: (&str, &str),
+        (database, secret): (&str, (&str, &str)),
     ) -> Self {
         let emails = tempfile::tempdir().unwrap();
         let service = |name: &str, database_url: String| {
             Service::new(binary(name))
-                .env("DATABASE_URL", database_url)
+                .env(database, database_url)
                 .env("NATS_URL", nats_url)
                 .env("NATS_USER", name)
-                .env(password.0, password.1)
+                .env(secret.0, secret.1)
         };
         Self {
             order_svc: service("order-svc", orders("order_svc")),
