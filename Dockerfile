@@ -2,12 +2,13 @@
 #
 #   podman build --format docker --target order-svc -t order-svc .
 #
-# Each holds its program, the C library, CA certificates and nothing else: no shell, no package manager. It runs as
+# Each holds its program, the licences of what it is made of (/usr/share/doc), the C library, CA certificates and nothing else: no
+# shell, no package manager. It runs as
 # user 65532 and writes nothing, so the root file system can be read-only; notify-svc with EMAIL_TRANSPORT=file
 # needs a volume. Settings and verbs: `podman run order-svc --help`.
 #
-# The bases are arguments, for whoever mirrors or pins them by digest; k8s/prove-images proves this file on two that it makes
-# from Debian packages.
+# The bases are arguments, for whoever mirrors or pins them by digest, which k8s/README.md says how to find and renew;
+# k8s/prove-images proves this file on two that it makes from Debian packages.
 
 ARG BUILD_IMAGE=docker.io/library/rust:1.95-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
@@ -47,6 +48,11 @@ COPY payment-svc payment-svc
 RUN find schema crates order-svc outbox-relay notify-svc payment-svc -name '*.rs' -exec touch {} + && \
     mkdir -p crates/stack/src crates/bench/src && touch crates/stack/src/lib.rs crates/bench/src/lib.rs && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc --package payment-svc
+COPY LICENSE-MIT LICENSE-APACHE ./
+COPY .ci/licences .ci/
+RUN for program in order-svc outbox-relay notify-svc payment-svc; do \
+        .ci/licences "$program" >"target/release/$program.licences" || exit; \
+    done
 
 FROM ${RUNTIME_IMAGE} AS service
 LABEL org.opencontainers.image.licenses="MIT OR Apache-2.0"
@@ -57,6 +63,7 @@ FROM service AS order-svc
 LABEL org.opencontainers.image.title="order-svc" \
       org.opencontainers.image.description="Takes orders and appends their events to the outbox"
 COPY --from=build /build/target/release/order-svc /usr/local/bin/order-svc
+COPY --from=build /build/target/release/order-svc.licences /usr/share/doc/order-svc/licences
 ENV HTTP_ADDR=0.0.0.0:8081 ADMIN_ADDR=0.0.0.0:9081
 EXPOSE 8081 9081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/order-svc", "health"]
@@ -67,6 +74,7 @@ FROM service AS outbox-relay
 LABEL org.opencontainers.image.title="outbox-relay" \
       org.opencontainers.image.description="Publishes the events of an outbox table to NATS JetStream"
 COPY --from=build /build/target/release/outbox-relay /usr/local/bin/outbox-relay
+COPY --from=build /build/target/release/outbox-relay.licences /usr/share/doc/outbox-relay/licences
 ENV ADMIN_ADDR=0.0.0.0:9083
 EXPOSE 9083
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/outbox-relay", "health"]
@@ -77,6 +85,7 @@ FROM service AS notify-svc
 LABEL org.opencontainers.image.title="notify-svc" \
       org.opencontainers.image.description="Turns order events into notifications and emails"
 COPY --from=build /build/target/release/notify-svc /usr/local/bin/notify-svc
+COPY --from=build /build/target/release/notify-svc.licences /usr/share/doc/notify-svc/licences
 ENV HTTP_ADDR=0.0.0.0:8082 ADMIN_ADDR=0.0.0.0:9082
 EXPOSE 8082 9082
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/notify-svc", "health"]
@@ -87,6 +96,7 @@ FROM service AS payment-svc
 LABEL org.opencontainers.image.title="payment-svc" \
       org.opencontainers.image.description="Charges customers for their orders, and refunds them"
 COPY --from=build /build/target/release/payment-svc /usr/local/bin/payment-svc
+COPY --from=build /build/target/release/payment-svc.licences /usr/share/doc/payment-svc/licences
 ENV HTTP_ADDR=0.0.0.0:8084 ADMIN_ADDR=0.0.0.0:9084
 EXPOSE 8084 9084
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/payment-svc", "health"]

@@ -7,6 +7,7 @@ DURATION ?= 90s
 ENGINE ?= podman
 ENGINE_ARGS = $(if $(filter podman,$(ENGINE)),--format docker) # the other format knows no HEALTHCHECK
 REGISTRY ?=
+SOURCE ?= $(shell git config --get remote.origin.url)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -78,15 +79,17 @@ check: ## Formatting, lints, docs, layering, .sqlx, licences
 	@.ci/check
 
 .PHONY: images
-images: ## Build the four images with podman; ENGINE=docker, REGISTRY=registry.example.com/web-store/
+images: ## Build the four images with podman; ENGINE=docker, REGISTRY=registry.example.com/web-store/, SOURCE=https://...
+	@test -n '$(SOURCE)' || { echo "images: SOURCE=URL of this repository, for the label: git knows no origin" >&2; exit 1; }
 	@for service in order-svc outbox-relay notify-svc payment-svc; do \
 	    $(ENGINE) build $(ENGINE_ARGS) --target $$service --tag $(REGISTRY)$$service:$(VERSION) \
 	        --label org.opencontainers.image.version=$(VERSION) \
-	        --label org.opencontainers.image.revision=$$(git rev-parse HEAD) . || exit; \
+	        --label org.opencontainers.image.source='$(SOURCE)' \
+	        --label org.opencontainers.image.revision=$$(git rev-parse HEAD)$$(git diff --quiet HEAD || echo -dirty) . || exit; \
 	done
 
 .PHONY: sbom
-sbom: ## List what is in each of the three programs, as CycloneDX, into target/sbom; seconds, and two minutes the first time
+sbom: ## List what is in each of the four programs, as CycloneDX, into target/sbom; seconds, and two minutes the first time
 	@crates/stack/setup cyclonedx
 	@.ci/sbom
 
