@@ -30,7 +30,7 @@ pub struct Evidence {
     pub outbox: Vec<OutboxEvent>,
     /// The stream, in the order of its sequence.
     pub stream: Vec<Message>,
-    /// The events in notify-svc's table `inbox`.
+    /// The order events in notify-svc's table `inbox`.
     pub inbox: Vec<Uuid>,
     /// The table `notifications`, in the order in which they were written.
     pub notifications: Vec<Notification>,
@@ -143,12 +143,13 @@ impl Evidence {
     /// If a server is away or refuses, or the books can't be read.
     pub async fn with_payments(
         mut self,
-        orders: &mut MySqlConnection,
-        payments: &mut MySqlConnection,
+        (orders, notifications, payments): (&mut MySqlConnection, &mut MySqlConnection, &mut MySqlConnection),
         nats: &async_nats::Client,
         books: &Path,
     ) -> anyhow::Result<Evidence> {
         let mut found = Payments::read(orders, payments, books).await.context("cannot read the payments")?;
+        found.heard = log::inbox(notifications, names::NOTIFY_PAYMENTS_DURABLE).await?;
+        self.read_dead(notifications, names::NOTIFY_PAYMENTS_DURABLE).await.context("cannot read the notifications")?;
         self.read_dead(payments, names::PAYMENT_DURABLE).await.context("cannot read the payments")?;
         self.read_dead(orders, names::ORDERS_DURABLE).await.context("cannot read the orders")?;
         found.stream = log::stream(nats, names::PAYMENTS_STREAM, &mut self.unreadable).await?;
@@ -174,7 +175,6 @@ impl Evidence {
                             CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
                      FROM notifications AS n \
                      LEFT JOIN effect AS e ON e.id = n.id \
-                     WHERE n.event_type LIKE 'order.%' \
                      ORDER BY n.created_at, n.id";
         self.notifications = sqlx::query_as(query).fetch_all(&mut *notifications).await?;
         self.read_dead(notifications, names::NOTIFY_DURABLE).await

@@ -17,10 +17,10 @@ use stack::{Engine, account, both_engines};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::pipeline::Pipeline;
 use crate::services::{Services, paying};
-use crate::verdict::until_drained;
 
 both_engines! {
     /// The schedule of this seed holds what the first relay has under way for longer than the dedup window, and delivers it then,
@@ -56,6 +56,9 @@ both_engines! {
         let (first, cancelled) = (scene.id(first).await, scene.refunded.clone());
         let (event, order) = (first.replace('-', ""), cancelled.replace('-', ""));
         let missing: &[&str] = &["appended", "stored", "received", "notified"];
+        let refund = format!("SELECT LOWER(HEX(event_id)) FROM notifications WHERE event_type = 'payment.refunded' AND order_id = x'{order}'");
+        let refund: String = sqlx::query_scalar(AssertSqlSafe(refund)).fetch_one(&mut scene.notifications).await.unwrap();
+        let refund = Uuid::parse_str(&refund).unwrap().to_string();
         for (database, statement, id, claims) in [
             (ORDERS, format!("DELETE FROM outbox WHERE event_id = x'{event}'"), &first, missing),
             (ORDERS, format!("UPDATE outbox SET state = 'dead' WHERE event_id = x'{event}'"), &first, &["settled"]),
@@ -75,6 +78,10 @@ both_engines! {
             (ORDERS, format!("DELETE FROM orders WHERE id = x'{order}'"), &cancelled,
              &["placed", "placed_once", "cancelled", "appended", "agreed"]),
             (NOTIFICATIONS, format!("DELETE FROM inbox WHERE event_id = x'{event}'"), &first, &["received"]),
+            (NOTIFICATIONS, format!("DELETE FROM inbox WHERE aggregate_type = 'payment' AND event_id IN \
+                                     (SELECT event_id FROM notifications WHERE order_id = x'{order}')"), &refund, &["received"]),
+            (NOTIFICATIONS, format!("DELETE FROM notifications WHERE event_type = 'payment.refunded' AND order_id = x'{order}'"), &refund,
+             &["notified"]),
             (NOTIFICATIONS, format!("DELETE FROM notifications WHERE event_id = x'{event}'"), &first, &["notified"]),
             (NOTIFICATIONS, format!("UPDATE notifications SET recipient = 'eve@example.com' WHERE event_id = x'{event}'"), &first, &["notified"]),
             (NOTIFICATIONS, format!("UPDATE notifications SET created_at = created_at - INTERVAL 1 DAY \
@@ -206,7 +213,9 @@ const PAYMENTS: Which = |scene| &mut scene.payments;
 impl Scene {
     async fn start(engine: Engine) -> Self {
         let mut pipeline = Pipeline::start_with(engine, |mut services: Services| {
-            services.order_svc = services.order_svc.env("PAYMENTS_STREAM", schema::names::PAYMENTS_STREAM);
+            let stream = schema::names::PAYMENTS_STREAM;
+            services.order_svc = services.order_svc.env("PAYMENTS_STREAM", stream);
+            services.notify_svc = services.notify_svc.env("PAYMENTS_STREAM", stream);
             services
         })
         .await;
@@ -227,7 +236,7 @@ impl Scene {
         let is_it = |asked: &&mut Asked| asked.orders.first().is_some_and(|order| order.id.to_string() == refunded);
         asked.iter_mut().find(is_it).unwrap().cancel = Cancel::Done(answer.json().await.unwrap());
         until_paid(&pipeline.orders.admin_pool().await, &payments.admin_pool().await).await;
-        until_drained(&pipeline.orders.admin_pool().await, &pipeline.notifications.admin_pool().await).await;
+        until_notified(&pipeline, &payments).await;
         for service in pipeline.services.each().into_iter().chain(&mut paying) {
             service.terminate().await;
         }
@@ -268,8 +277,10 @@ impl Scene {
     async fn violated(&mut self) -> Vec<(&'static str, String)> {
         let evidence = Evidence::read(&mut self.orders, &mut self.notifications, &self.operator).await.unwrap();
         let books = self.books.path();
-        let evidence =
-            evidence.with_payments(&mut self.orders, &mut self.payments, &self.operator, books).await.unwrap();
+        let evidence = evidence
+            .with_payments((&mut self.orders, &mut self.notifications, &mut self.payments), &self.operator, books)
+            .await
+            .unwrap();
         let violated = check(&self.asked, &evidence).into_iter().filter(|claim| !claim.holds());
         violated.map(|claim| (claim.name, claim.violations.join("; "))).collect()
     }
@@ -325,9 +336,6 @@ impl Scene {
 
 /// Waits until each order's money is where it belongs, and order-svc knows it.
 async fn until_paid(orders: &MySqlPool, payments: &MySqlPool) {
-    let count = async |pool: &MySqlPool, query: &'static str| {
-        sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await.unwrap()
-    };
     let mut before = None;
     eventually_within(Duration::from_secs(150), "all is paid, or given back, and known", async || {
         let appended = count(orders, "SELECT COUNT(*) FROM outbox").await;
@@ -344,6 +352,26 @@ async fn until_paid(orders: &MySqlPool, payments: &MySqlPool) {
         (pending, heard, known, since) == (0, appended, told, appended)
     })
     .await;
+}
+
+/// Waits until customers were told of everything.
+async fn until_notified(pipeline: &Pipeline, payments: &Database) {
+    let (orders, notifications) = (pipeline.orders.admin_pool().await, pipeline.notifications.admin_pool().await);
+    let payments = payments.admin_pool().await;
+    eventually_within(Duration::from_secs(60), "every event is heard of, and every email sent", async || {
+        let events =
+            count(&orders, "SELECT COUNT(*) FROM outbox").await + count(&payments, "SELECT COUNT(*) FROM outbox").await;
+        let settled = "SELECT COUNT(*) FROM outbox WHERE state = 'published'";
+        let settled = count(&orders, settled).await + count(&payments, settled).await;
+        let heard = count(&notifications, "SELECT COUNT(*) FROM inbox").await;
+        let unsent = count(&notifications, "SELECT COUNT(*) FROM notifications WHERE is_sent = 0").await;
+        (settled, heard, unsent) == (events, events, 0)
+    })
+    .await;
+}
+
+async fn count(pool: &MySqlPool, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
 }
 
 /// The first order whose money was taken and kept.

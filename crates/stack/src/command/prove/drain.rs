@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull};
-use schema::names::{NOTIFY_DURABLE, ORDERS_DURABLE, PAYMENT_DURABLE, PAYMENTS_STREAM, STREAM};
+use schema::names::{
+    NOTIFY_DURABLE, NOTIFY_PAYMENTS_DURABLE, ORDERS_DURABLE, PAYMENT_DURABLE, PAYMENTS_STREAM, STREAM,
+};
 use sqlx::MySqlConnection;
 use tokio::time::{Instant, sleep};
 
@@ -17,8 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Who reads which stream.
-const CONSUMERS: [(&str, &str); 3] =
-    [(STREAM, NOTIFY_DURABLE), (STREAM, PAYMENT_DURABLE), (PAYMENTS_STREAM, ORDERS_DURABLE)];
+const CONSUMERS: [(&str, &str); 4] = [
+    (STREAM, NOTIFY_DURABLE),
+    (STREAM, PAYMENT_DURABLE),
+    (PAYMENTS_STREAM, ORDERS_DURABLE),
+    (PAYMENTS_STREAM, NOTIFY_PAYMENTS_DURABLE),
+];
 
 /// How a pipeline stands.
 struct Standing {
@@ -68,7 +74,7 @@ impl Trial<'_> {
             (count(&mut orders, pending).await?, "order events to be published"),
             (count(&mut payments, pending).await?, "payment events to be published"),
             (paid - received[0], "payment events to be received by order-svc"),
-            (appended - received[1], "order events to be received by notify-svc"),
+            (appended + paid - received[1], "events to be received by notify-svc"),
             (appended - received[2], "order events to be received by payment-svc"),
         ];
         left.extend(self.undelivered().await?);

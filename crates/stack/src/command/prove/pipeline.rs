@@ -41,7 +41,7 @@ const SERVICES: [(&str, Program); 8] = [
 ];
 
 /// Told to each of them that knows it.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("PROOF_HORIZON", "5s"), // so that events are proven while it goes on
     ("PUBLISH_TIMEOUT", "2s"),
     ("LEASE_TIME", "3s"),
@@ -50,6 +50,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("EMAIL_TRANSPORT", "smtp"),
     ("EMAIL_FROM", "shop@example.com"),
     ("PAYMENT_PROVIDER", "simulated"),
+    ("PAYMENTS_STREAM", names::PAYMENTS_STREAM),
 ];
 
 /// Whom a fault can hit.
@@ -137,9 +138,6 @@ impl Pipeline {
         for (variable, value) in SETTINGS {
             launch = launch.env(variable, value);
         }
-        if service == Program::OrderSvc {
-            launch = launch.env("PAYMENTS_STREAM", names::PAYMENTS_STREAM);
-        }
         if service == Program::NotifySvc {
             let mut mail_server = SmtpServer::new();
             mail_server.start().await.context("cannot start a mail server")?;
@@ -186,7 +184,7 @@ impl Pipeline {
         let Databases { mut orders, mut notifications, mut payments } = self.databases().await?;
         let nats = self.operator().await?;
         let evidence = Evidence::read(&mut orders, &mut notifications, &nats).await?;
-        evidence.with_payments(&mut orders, &mut payments, &nats, &self.books).await
+        evidence.with_payments((&mut orders, &mut notifications, &mut payments), &nats, &self.books).await
     }
 
     /// Connects to each of them.

@@ -1,7 +1,10 @@
-//! The outboxes against the inboxes, and that of the orders against the notifications.
+//! The outboxes against the inboxes and the notifications.
 
 use std::collections::BTreeMap;
 
+use schema::aggregate::AggregateId;
+use schema::ids::OrderId;
+use schema::payment::PaymentEventType;
 use uuid::Uuid;
 
 use crate::proof::claim::{Claim, by_aggregate, named, out_of_order};
@@ -17,21 +20,33 @@ fn received(evidence: &Evidence) -> Claim {
     if let Some(payments) = &evidence.payments {
         inboxes.push((&evidence.outbox, &payments.inbox, "in the inbox of payment-svc"));
         inboxes.push((&payments.outbox, &payments.told, "in the inbox of order-svc"));
+        inboxes.push((&payments.outbox, &payments.heard, "in the inbox of the payments of notify-svc"));
     }
     let count = inboxes.iter().map(|(outbox, ..)| outbox.len()).sum();
-    let wrong = inboxes.iter().flat_map(|(outbox, inbox, how)| compared(outbox, inbox.iter().copied(), how));
+    let wrong = inboxes.iter().flat_map(|(outbox, inbox, how)| compared(outbox.iter(), inbox.iter().copied(), how));
     Claim::new("received", text, count).except(wrong)
 }
 
+/// What customers hear of, each with its order: order events, and payments that were declined or refunded.
+fn notable(evidence: &Evidence) -> impl Iterator<Item = (&OutboxEvent, AggregateId)> {
+    let told = [PaymentEventType::Declined, PaymentEventType::Refunded].map(PaymentEventType::as_str);
+    let payments = evidence.payments.iter().flat_map(|payments| &payments.outbox);
+    let payments = payments.filter(move |event| told.contains(&event.event_type.as_str())).map(|event| {
+        let order = event.payload["order_id"].as_str().and_then(|id| id.parse().ok());
+        (event, OrderId(order.unwrap_or_default()).into())
+    });
+    evidence.outbox.iter().map(|event| (event, event.aggregate_id)).chain(payments)
+}
+
 fn notified(evidence: &Evidence) -> Claim {
-    let text = "each event has one notification, of its own type, to whom and of what its order says";
-    let events: BTreeMap<Uuid, &OutboxEvent> = evidence.outbox.iter().map(|event| (event.event_id, event)).collect();
+    let text =
+        "each event that a customer hears of has one notification, of its own type, to whom and of what its order says";
+    let events: BTreeMap<Uuid, _> = notable(evidence).map(|(event, order)| (event.event_id, (event, order))).collect();
     let orders = by_aggregate(&evidence.orders);
     let wrong = evidence.notifications.iter().filter_map(|notification| {
-        let event = events.get(&notification.event_id)?;
-        let is_of_event =
-            event.aggregate_id == notification.aggregate_id() && event.event_type == notification.event_type;
-        let is_of_order = orders.get(&event.aggregate_id).is_none_or(|order| {
+        let (event, order) = events.get(&notification.event_id)?;
+        let is_of_event = *order == notification.aggregate_id() && event.event_type == notification.event_type;
+        let is_of_order = orders.get(order).is_none_or(|order| {
             let told = (&notification.recipient, &notification.product, notification.quantity);
             told == (&order.email, &order.product, order.quantity)
         });
@@ -39,8 +54,8 @@ fn notified(evidence: &Evidence) -> Claim {
         (!is_right).then(|| format!("{} tells {notification:?}", named(event)))
     });
     let ids = evidence.notifications.iter().map(|notification| notification.event_id);
-    Claim::new("notified", text, evidence.outbox.len())
-        .except(compared(&evidence.outbox, ids, "notified"))
+    Claim::new("notified", text, events.len())
+        .except(compared(notable(evidence).map(|(event, _)| event), ids, "notified"))
         .except(wrong)
 }
 
@@ -62,11 +77,15 @@ fn emailed(evidence: &Evidence) -> Claim {
     claim.except(unsent.map(|unsent| format!("the email of notification {} is {}", unsent.id, unsent.state)))
 }
 
-/// Each event of an outbox once among these ids, and nothing else.
-fn compared(outbox: &[OutboxEvent], ids: impl Iterator<Item = Uuid>, how: &str) -> Vec<String> {
+/// Each event once among these ids, and nothing else.
+fn compared<'a>(
+    events: impl Iterator<Item = &'a OutboxEvent>,
+    ids: impl Iterator<Item = Uuid>,
+    how: &str,
+) -> Vec<String> {
     let mut found: BTreeMap<Uuid, usize> = BTreeMap::new();
     ids.for_each(|id| *found.entry(id).or_default() += 1);
-    let wrong = outbox.iter().filter_map(|event| match found.remove(&event.event_id) {
+    let wrong = events.filter_map(|event| match found.remove(&event.event_id) {
         None => Some(format!("{} is not {how}", named(event))),
         Some(1) => None,
         Some(count) => Some(format!("{} is {how} {count} times", named(event))),

@@ -64,7 +64,12 @@ pub(super) fn add_event(evidence: &mut Evidence, order: &Order, version: u32, ev
     let (of, payload) = ((order.aggregate_id(), version), payload(order, time, at(version)));
     let event_id = append(&mut evidence.outbox, &mut evidence.stream, of, event_type, payload);
     evidence.inbox.push(event_id);
-    evidence.notifications.push(Notification {
+    evidence.notifications.push(notification(order, event_id, event_type));
+}
+
+/// Its customer was told.
+pub(super) fn notification(order: &Order, event_id: Uuid, event_type: &str) -> Notification {
+    Notification {
         id: Uuid::now_v7(),
         event_id,
         event_type: event_type.into(),
@@ -74,7 +79,7 @@ pub(super) fn add_event(evidence: &mut Evidence, order: &Order, version: u32, ev
         quantity: order.quantity,
         state: "sent".into(),
         created_at: at(3),
-    });
+    }
 }
 
 /// An event of a version of an order or payment, published.

@@ -30,6 +30,8 @@ pub struct Payments {
     pub inbox: Vec<Uuid>,
     /// The payment events in order-svc's table `inbox`.
     pub told: Vec<Uuid>,
+    /// The payment events in notify-svc's table `inbox`.
+    pub heard: Vec<Uuid>,
 }
 
 /// A row of `payments`.
@@ -105,6 +107,7 @@ impl Payments {
             stream: Vec::new(),
             inbox: log::inbox(payments, names::PAYMENT_DURABLE).await?,
             told: log::inbox(orders, names::ORDERS_DURABLE).await?,
+            heard: Vec::new(),
         })
     }
 

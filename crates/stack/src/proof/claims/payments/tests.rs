@@ -3,7 +3,7 @@
 use schema::event::CancelCause;
 use serde_json::json;
 
-use super::super::tests::{add_event, append, at, sound, twice, violated};
+use super::super::tests::{add_event, append, at, notification, sound, twice, violated};
 use crate::proof::{Asked, Evidence, Intent, Order, Payment, Payments, ProviderEffect, Purpose};
 use schema::ids::PaymentId;
 use uuid::Uuid;
@@ -38,13 +38,17 @@ fn paid() -> (Vec<Asked>, Evidence) {
     ];
     for (order, (state, events, books)) in evidence.orders.iter_mut().zip(ends) {
         order.payment = state.into();
-        pay(&mut payments, order, state, events, books);
+        let last = pay(&mut payments, order, state, events, books);
+        if state != "authorized" {
+            evidence.notifications.push(notification(order, last, events[events.len() - 1]));
+        }
     }
     evidence.payments = Some(payments);
     (asked, evidence)
 }
 
-fn pay(payments: &mut Payments, order: &Order, state: &str, events: &[&str], books: [bool; 2]) {
+/// The id of its last event.
+fn pay(payments: &mut Payments, order: &Order, state: &str, events: &[&str], books: [bool; 2]) -> Uuid {
     let (id, amount_minor) = (Uuid::now_v7(), 2000);
     let version = u32::try_from(events.len()).unwrap();
     payments.rows.push(Payment { id, order_id: order.id, amount_minor, state: state.into(), version });
@@ -59,11 +63,12 @@ fn pay(payments: &mut Payments, order: &Order, state: &str, events: &[&str], boo
     let [is_charged, is_refunded] = books;
     payments.books.push(Intent { id: format!("intent of {id}"), purpose, is_charged, is_refunded });
     for (version, event_type) in (1..).zip(events) {
-        let id = PaymentId(id).into();
-        let event =
-            append(&mut payments.outbox, &mut payments.stream, (id, version), event_type, json!({ "paid": id }));
+        let (id, payload) = (PaymentId(id).into(), json!({ "order_id": order.id }));
+        let event = append(&mut payments.outbox, &mut payments.stream, (id, version), event_type, payload);
         payments.told.push(event);
     }
+    payments.heard.clone_from(&payments.told);
+    payments.told[payments.told.len() - 1]
 }
 
 #[test]
@@ -149,6 +154,14 @@ const BREAKS: &[Break] = &[
     ("versions swapped in the stream", 1, |_, paid| paid.stream.swap(1, 2), &["stored_in_order"]),
     ("an order that payment-svc never heard of", 2, |_, paid| paid.inbox.truncate(4), &["received"]),
     ("a payment that order-svc never heard of", 2, |_, paid| paid.told.truncate(3), &["received"]),
+    ("a payment that notify-svc never heard of", 2, |_, paid| paid.heard.truncate(3), &["received"]),
+    ("a refund that nobody was told of", 1, |evidence, _| drop(evidence.notifications.remove(5)), &["notified"]),
+    (
+        "a refund that was told to somebody else",
+        1,
+        |evidence, _| evidence.notifications[5].recipient = "one@example.com".into(),
+        &["notified"],
+    ),
 ];
 
 #[test]
