@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use effect::Withdrawal;
 use runtime::mysql::Transaction;
-use runtime::operator::decision::{self, DecisionConfig};
+use runtime::operator::decision::{DecisionConfig, Verdict};
 use runtime::operator::table::{Table, or_dash};
 use runtime::operator::{CommonConfig, time};
 use runtime::terminal::one_line;
@@ -156,21 +156,22 @@ fn table(payments: &[Stuck]) -> String {
 async fn decide(id: Uuid, fact: Fact, config: &DecisionConfig) -> anyhow::Result<ExitCode> {
     let id = PaymentId(id);
     let mut tx = config.common().pool()?.begin().await.context("connecting to the database")?;
-    let (outcome, reason) = match apply(&mut tx, id, fact, config).await? {
+    let (verdict, reason) = match apply(&mut tx, id, fact, config).await? {
         None => {
             tx.commit().await.context("committing")?;
-            (if fact == Fact::RefundAgain { "is refunded once more" } else { "settled" }, None)
+            (Verdict::CarriedOut, None)
         }
-        refusal => {
+        Some((verdict, reason)) => {
             tx.rollback().await.context("ending the transaction")?;
-            ("refused", refusal)
+            (verdict, Some(reason))
         }
     };
+    let outcome = verdict.outcome(if fact == Fact::RefundAgain { "is refunded once more" } else { "settled" });
     config.common().print(&Decided { outcome, payment: id, reason }, |decided| match &decided.reason {
-        Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
+        Some(reason) => format!("{}: {}; nothing was changed\n", decided.outcome, one_line(reason)),
         None => format!("payment {} {}\n", decided.payment, decided.outcome),
     })?;
-    Ok(decision::decided(outcome != "refused"))
+    Ok(verdict.status())
 }
 
 /// Why nothing may be decided; the caller rolls back then. The payment's row is locked before its effect's, as in a conclusion.
@@ -179,17 +180,18 @@ async fn apply(
     id: PaymentId,
     fact: Fact,
     config: &DecisionConfig,
-) -> anyhow::Result<Option<String>> {
+) -> anyhow::Result<Option<(Verdict, String)>> {
+    let refused = |reason: String| Ok(Some((Verdict::Refused, reason)));
     let payment = match payments::lock(tx, id).await {
-        Err(sqlx::Error::RowNotFound) => return Ok(Some(format!("no payment has the id {id}"))),
+        Err(sqlx::Error::RowNotFound) => return Ok(Some((Verdict::NotFound, format!("no payment has the id {id}")))),
         found => found.context("locking a payment")?,
     };
     if payment.state.step(fact).is_none() {
-        return Ok(Some(format!("payment {id} is {}", payment.state.as_str())));
+        return refused(format!("payment {id} is {}", payment.state.as_str()));
     }
     let effect = stuck::last_effect(tx, id).await.context("reading a payment")?;
     if effect::end(tx, effect).await.context("ending an effect")? == Withdrawal::MayHappen {
-        return Ok(Some(format!("effect {effect} is being performed, try again in a minute")));
+        return refused(format!("effect {effect} is being performed, try again in a minute"));
     }
     stuck::record(tx, config.by(), action(fact), &payment).await.context("recording the action")?;
     let said = Said { decline_reason: (fact == Fact::NeverCharged).then_some(SETTLED_BY_HAND), ..Said::default() };

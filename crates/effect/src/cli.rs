@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::exit::NotFound;
 use runtime::mysql::Transaction;
-use runtime::operator::decision::{self, DecisionConfig};
+use runtime::operator::decision::{DecisionConfig, Verdict as Became};
 use runtime::operator::table::{Table, fields, or_dash};
 use runtime::operator::{CommonConfig, time};
 use runtime::terminal::one_line;
@@ -128,6 +128,8 @@ struct Whole {
 
 #[derive(Serialize)]
 struct Decided {
+    #[serde(skip)]
+    became: Became,
     outcome: &'static str,
     effects: Vec<EffectId>,
     /// Why nothing was changed.
@@ -247,9 +249,9 @@ async fn decide(
     ids: Vec<EffectId>,
 ) -> anyhow::Result<ExitCode> {
     let effects = action::by_ids(&mut tx, &ids).await.context("reading effect")?;
-    if let Some(refusal) = refusal(&ids, &effects) {
+    if let Some((became, reason)) = refusal(&ids, &effects) {
         tx.rollback().await.context("ending the transaction")?;
-        return tell(decision, &Decided { outcome: "refused", effects: ids, reason: Some(refusal) });
+        return tell(decision, &Decided { became, outcome: became.outcome(""), effects: ids, reason: Some(reason) });
     }
     action::record(&mut tx, decision.by(), verb, &effects).await.context("recording the action")?;
     let outcome = match verb {
@@ -258,25 +260,27 @@ async fn decide(
     };
     let outcome = outcome.context("writing the decision")?;
     tx.commit().await.context("committing")?;
-    tell(decision, &Decided { outcome, effects: ids, reason: None })
+    tell(decision, &Decided { became: Became::CarriedOut, outcome, effects: ids, reason: None })
 }
 
 /// Why nothing may be decided about one of them.
-fn refusal(ids: &[EffectId], found: &[Line]) -> Option<String> {
+fn refusal(ids: &[EffectId], found: &[Line]) -> Option<(Became, String)> {
     ids.iter().find_map(|id| match found.iter().find(|effect| effect.id == *id) {
-        None => Some(format!("no effect has the id {id}")),
+        None => Some((Became::NotFound, format!("no effect has the id {id}"))),
         Some(Line { state: state @ (State::Done | State::Withdrawn), .. }) => {
-            Some(format!("effect {id} is {}", state.as_str()))
+            Some((Became::Refused, format!("effect {id} is {}", state.as_str())))
         }
-        Some(effect) if effect.is_under_way => Some(format!("effect {id} is being performed, try again in a minute")),
+        Some(effect) if effect.is_under_way => {
+            Some((Became::Refused, format!("effect {id} is being performed, try again in a minute")))
+        }
         Some(_) => None,
     })
 }
 
 fn tell(decision: &DecisionConfig, decided: &Decided) -> anyhow::Result<ExitCode> {
     decision.common().print(decided, |decided| match &decided.reason {
-        Some(reason) => format!("refused: {}; nothing was changed\n", one_line(reason)),
+        Some(reason) => format!("{}: {}; nothing was changed\n", decided.outcome, one_line(reason)),
         None => format!("{} effects {}\n", decided.effects.len(), decided.outcome),
     })?;
-    Ok(decision::decided(decided.reason.is_none()))
+    Ok(decided.became.status())
 }

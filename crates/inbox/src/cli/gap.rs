@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use runtime::operator::decision::{DecisionConfig, decided};
+use runtime::operator::decision::{DecisionConfig, Verdict};
 use runtime::operator::table::{Table, or_dash};
 use runtime::operator::{CommonConfig, time};
 use schema::aggregate::AggregateId;
@@ -22,7 +22,7 @@ use crate::store::inbox_parked;
 pub enum GapVerb {
     /// List the events that are parked, because an earlier version of their aggregate is missing; the longest waiting first.
     List(ListConfig),
-    /// Let an aggregate go on without versions that never came; exits 2 if that is refused.
+    /// Let an aggregate go on without versions that never came; exits 2 if that is refused, 3 if nothing of it waits.
     Skip(SkipConfig),
 }
 
@@ -78,6 +78,8 @@ struct Gap {
 #[derive(Serialize)]
 struct Decided {
     aggregate_id: AggregateId,
+    #[serde(skip)]
+    verdict: Verdict,
     outcome: &'static str,
     from_version: Option<u32>,
     to_version: u32,
@@ -132,26 +134,30 @@ fn table(gaps: &[Gap]) -> String {
 async fn skip<H: Handler>(config: SkipConfig, inbox: &Inbox<H>) -> anyhow::Result<ExitCode> {
     let SkipConfig { aggregate_id, through, act } = config;
     let to_version = through.get();
+    let refused = |verdict: Verdict, reason: &Unskippable| Decided {
+        aggregate_id,
+        verdict,
+        outcome: verdict.outcome("skipped"),
+        from_version: None,
+        to_version,
+        reason: Some(reason.to_string()),
+    };
     let answer = match inbox.skip(aggregate_id, through, act.by()).await {
         Ok(step) => Decided {
             aggregate_id,
+            verdict: Verdict::CarriedOut,
             outcome: "skipped",
             from_version: Some(step.from.unwrap_or_default() + 1),
             to_version,
             reason: None,
         },
         Err(Unskippable::Database(error)) => return Err(error).context("writing the decision"),
-        Err(refusal) => Decided {
-            aggregate_id,
-            outcome: "refused",
-            from_version: None,
-            to_version,
-            reason: Some(refusal.to_string()),
-        },
+        Err(nothing @ Unskippable::NothingWaits) => refused(Verdict::NotFound, &nothing),
+        Err(refusal) => refused(Verdict::Refused, &refusal),
     };
     act.common().print(&answer, |answer| match (&answer.reason, answer.from_version) {
-        (Some(reason), _) => format!("{aggregate_id} refused: {reason}\n"),
+        (Some(reason), _) => format!("{aggregate_id} {}: {reason}\n", answer.outcome),
         (None, from) => format!("{aggregate_id} goes on without versions {} to {to_version}\n", from.unwrap_or(1)),
     })?;
-    Ok(decided(answer.reason.is_none()))
+    Ok(answer.verdict.status())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use runtime::exit::NotFound;
-use runtime::operator::decision::{DecisionConfig, decided};
+use runtime::operator::decision::{DecisionConfig, Verdict};
 use runtime::operator::progress::Progress;
 use runtime::operator::table::{Table, fields, or_dash};
 use runtime::operator::{CommonConfig, time};
@@ -25,10 +25,10 @@ pub enum MessageVerb {
     /// Show one whole: subject, headers, body and reason.
     Show(ShowConfig),
     /// Process some again, now, as if they had just come: parked if an earlier version is missing. Exits 2 if one of them still
-    /// can't be processed; that one stays dead.
+    /// can't be processed; that one stays dead. Exits 3 if one is not there, or decided already.
     Requeue(DecideConfig),
     /// Give some up. If one was a version of an aggregate, the later versions no longer wait for it. Exits 2 if one was
-    /// refused.
+    /// refused, 3 if one is not there, or decided already.
     Discard(DecideConfig),
 }
 
@@ -120,12 +120,14 @@ struct Whole {
 #[derive(Serialize)]
 struct Decided {
     id: DeadId,
+    #[serde(skip)]
+    verdict: Verdict,
     outcome: &'static str,
     reason: Option<String>,
 }
 
-/// What became of a decision, and the reason if it was refused.
-type Answer = (&'static str, Option<String>);
+/// What became of a decision, the word for it if it was carried out, and the reason if it was not.
+type Answer = (Verdict, &'static str, Option<String>);
 
 #[derive(Clone, Copy)]
 enum Decision {
@@ -227,19 +229,19 @@ async fn decide<H: Handler>(config: DecideConfig, inbox: &Inbox<H>, decision: De
     let progress = Progress::new("deciding", ids.len() as u64);
     let mut answers = Vec::new();
     for id in ids {
-        let (outcome, reason) = match decision {
+        let (verdict, done, reason) = match decision {
             Decision::Requeue => requeue(inbox, id, &act).await?,
             Decision::Discard => discard(inbox, id, &act).await?,
         };
-        answers.push(Decided { id, outcome, reason });
+        answers.push(Decided { id, verdict, outcome: verdict.outcome(done), reason });
         progress.at(answers.len() as u64);
     }
     drop(progress);
     act.common().print(&answers, |answers| answers.iter().map(line).collect())?;
-    Ok(decided(answers.iter().all(|answer| answer.reason.is_none())))
+    Ok(answers.iter().map(|answer| answer.verdict).max().unwrap_or(Verdict::CarriedOut).status())
 }
 
-fn line(Decided { id, outcome, reason }: &Decided) -> String {
+fn line(Decided { id, outcome, reason, .. }: &Decided) -> String {
     let reason = reason.as_deref().map(|reason| format!(": {}", runtime::terminal::one_line(reason)));
     format!("message {id} {outcome}{}\n", reason.unwrap_or_default())
 }
@@ -247,17 +249,18 @@ fn line(Decided { id, outcome, reason }: &Decided) -> String {
 async fn requeue<H: Handler>(inbox: &Inbox<H>, id: DeadId, act: &DecisionConfig) -> anyhow::Result<Answer> {
     let requeued = inbox.requeue(id, act.by()).await;
     Ok(match requeued.with_context(|| format!("processing message {id}"))? {
-        Requeued::Applied => ("applied", None),
-        Requeued::Parked => ("parked", None),
-        Requeued::Refused(reason) => ("refused", Some(reason)),
-        Requeued::Unknown => ("unknown", Some("no open dead message has this id".to_owned())),
+        Requeued::Applied => (Verdict::CarriedOut, "applied", None),
+        Requeued::Parked => (Verdict::CarriedOut, "parked", None),
+        Requeued::Refused(reason) => (Verdict::Refused, "", Some(reason)),
+        Requeued::Unknown => (Verdict::NotFound, "", Some(Failure::Unknown(id).to_string())),
     })
 }
 
 async fn discard<H: Handler>(inbox: &Inbox<H>, id: DeadId, act: &DecisionConfig) -> anyhow::Result<Answer> {
     match inbox.discard(id, act.by()).await {
-        Ok(()) => Ok(("discarded", None)),
+        Ok(()) => Ok((Verdict::CarriedOut, "discarded", None)),
         Err(Failure::Database(error)) => Err(error).with_context(|| format!("discarding message {id}")),
-        Err(refusal) => Ok(("refused", Some(refusal.to_string()))),
+        Err(unknown @ Failure::Unknown(_)) => Ok((Verdict::NotFound, "", Some(unknown.to_string()))),
+        Err(refusal @ Failure::EarlierMissing { .. }) => Ok((Verdict::Refused, "", Some(refusal.to_string()))),
     }
 }

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use runtime::config::Secret;
 use runtime::nats::{self, NatsAccess, NatsConfig};
 use runtime::operator::CommonConfig;
-use runtime::operator::decision::{DecisionConfig, decided};
+use runtime::operator::decision::{DecisionConfig, Verdict};
 use runtime::time::moment;
 use serde::Serialize;
 
@@ -89,5 +89,5 @@ pub(super) async fn stream<H: Handler>(
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;
-    Ok(decided(answer.from_sequence.is_some()))
+    Ok(if answer.from_sequence.is_some() { Verdict::CarriedOut } else { Verdict::Refused }.status())
 }

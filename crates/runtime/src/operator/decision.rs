@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{ActConfig, CommonConfig};
 use crate::config;
-use crate::exit::EXIT_REFUSED;
+use crate::exit::{EXIT_NOT_FOUND, EXIT_REFUSED};
 
 /// Settings of a verb that decides.
 #[derive(Clone, Debug, Args)]
@@ -41,7 +41,33 @@ impl DecisionConfig {
     }
 }
 
-/// The status of a verb whose answer says that a decision was refused, if it was.
-pub fn decided(is_carried_out: bool) -> ExitCode {
-    if is_carried_out { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) }
+/// What became of a decision. Of several decisions, the greatest is what became of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It was carried out.
+    CarriedOut,
+    /// What it is about is not there.
+    NotFound,
+    /// As things stand it must not be.
+    Refused,
+}
+
+impl Verdict {
+    /// The status of the verb.
+    pub fn status(self) -> ExitCode {
+        match self {
+            Self::CarriedOut => ExitCode::SUCCESS,
+            Self::NotFound => ExitCode::from(EXIT_NOT_FOUND),
+            Self::Refused => ExitCode::from(EXIT_REFUSED),
+        }
+    }
+
+    /// The word for it in an answer, where `done` is that of a decision that was carried out.
+    pub const fn outcome(self, done: &'static str) -> &'static str {
+        match self {
+            Self::CarriedOut => done,
+            Self::NotFound => "unknown",
+            Self::Refused => "refused",
+        }
+    }
 }

@@ -23,13 +23,15 @@ fn said(program: &str, arguments: &[&str]) -> Output {
 /// Program, verb, and the status that it ends with.
 type Case = (&'static str, &'static [&'static str], i32);
 
-const KNOWN: [Case; 18] = [
+const KNOWN: [Case; 25] = [
     ("order-svc", &["message", "list"], 0),
     ("order-svc", &["message", "show", "999"], 3),
-    ("order-svc", &["gap", "skip", UNKNOWN, "--through", "1", "--reason", "x"], 2),
+    ("order-svc", &["message", "requeue", "999", "--reason", "x"], 3),
+    ("order-svc", &["gap", "skip", UNKNOWN, "--through", "1", "--reason", "x"], 3),
     ("outbox-relay", &["event", "list"], 0),
     ("outbox-relay", &["event", "show", UNKNOWN], 3),
     ("outbox-relay", &["event", "requeue", UNKNOWN], 3),
+    ("outbox-relay", &["event", "discard", UNKNOWN, "--reason", "x"], 3),
     ("outbox-relay", &["subject", "resume", "order.created"], 3),
     ("outbox-relay", &["subject", "pause", "order.created", "--reason", "x"], 0),
     ("outbox-relay", &["subject", "pause", "order.created", "--reason", "x"], 2),
@@ -37,10 +39,15 @@ const KNOWN: [Case; 18] = [
     ("outbox-relay", &["status"], 4),
     ("notify-svc", &["status"], 0),
     ("notify-svc", &["message", "show", "999"], 3),
-    ("notify-svc", &["gap", "skip", UNKNOWN, "--through", "1", "--reason", "x"], 2),
+    ("notify-svc", &["message", "discard", "999", "--reason", "x"], 3),
+    ("notify-svc", &["email", "requeue", UNKNOWN, "--reason", "x"], 3),
+    ("notify-svc", &["payments", "gap", "skip", UNKNOWN, "--through", "1", "--reason", "x"], 3),
     ("notify-svc", &["inbox", "show", UNKNOWN], 3),
     ("payment-svc", &["effect", "list"], 0),
     ("payment-svc", &["effect", "show", UNKNOWN], 3),
+    ("payment-svc", &["effect", "discard", UNKNOWN, "--reason", "x"], 3),
+    ("payment-svc", &["payment", "refund", UNKNOWN, "--reason", "x"], 3),
+    ("payment-svc", &["payment", "settle", UNKNOWN, "--as", "charged", "--reason", "x"], 3),
     ("payment-svc", &["stream", "reread", "--from-seq", "1", "--reason", "x"], 2),
 ];
 
