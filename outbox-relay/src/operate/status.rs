@@ -13,6 +13,7 @@ use runtime::telemetry::chain;
 use runtime::terminal::{self, bad, good, one_line};
 use schema::names::OUTBOX_LEASE;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::store::lease;
 use crate::store::outbox_count::{self, State};
@@ -97,6 +98,7 @@ pub struct StatusConfig {
     pub common: CommonConfig,
 
     /// Print it again and again until Ctrl-C, after so long each; a database that is away is waited for. With --json, one line each.
+    /// The exit status is that of the last answer.
     #[arg(long, value_name = "PAUSE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration)]
     pub watch: Option<Duration>,
 }
@@ -109,8 +111,10 @@ pub async fn status(StatusConfig { common, watch }: StatusConfig) -> anyhow::Res
     let pool = common.pool()?;
     let Some(pause) = watch else { return print(&common, read(&pool).await?) };
     let mut last = Ok(ExitCode::SUCCESS);
+    // One for all the time: what arrives while an answer is written counts, too.
+    let mut stopped = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
     loop {
-        let read = tokio::select! { read = read(&pool) => read, _ = tokio::signal::ctrl_c() => return last };
+        let read = tokio::select! { read = read(&pool) => read, _ = stopped.recv() => return last };
         if !common.json {
             terminal::clear().context("writing the answer")?;
         }
@@ -121,7 +125,7 @@ pub async fn status(StatusConfig { common, watch }: StatusConfig) -> anyhow::Res
                 Err(error)
             }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, _ = tokio::signal::ctrl_c() => return last }
+        tokio::select! { () = tokio::time::sleep(pause) => {}, _ = stopped.recv() => return last }
     }
 }
 

@@ -36,3 +36,4 @@ mod rubbish;
 mod support;
 mod terms;
 mod wake;
+mod watching;
