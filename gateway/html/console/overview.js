@@ -62,7 +62,7 @@ function stage({ name, level, word, facts, since }) {
 
 function decisions([kinds, hasOutbox, hasStats]) {
   if (!hasOutbox && !hasStats) return h("p", { class: "empty" }, "Reading what waits for a person");
-  if (kinds.length === 0) return h("p", { class: "empty" }, h("b", {}, "Nothing waits for a person."), " Dead and held events, dead messages and dead emails would be here, with their reasons.");
+  if (kinds.length === 0) return h("p", { class: "empty" }, h("b", {}, "Nothing waits for a person."), " Dead and held events, dead messages, stuck payments and dead emails would be here, with their reasons.");
   return h("ul", { class: "kinds" }, kinds.map(({ name, count, items, verb }) => h("li", {},
     h("h3", {}, h("b", { class: "count" }, String(count)), ` ${name}${count === 1 ? "" : "s"}`),
     h("ul", {}, items.map(item)),

@@ -136,6 +136,7 @@ export function undecided() {
     kind("held payment event", own?.held, own?.newest_held.map(stuck), `${ofPayments} held`),
     kind("dead message", stats.value?.dead_open, stats.value?.dead_messages.map(unreadable), "notify-svc message list"),
     kind("dead message of payments", null, payments.value?.dead_messages.map(unreadable), "payment-svc message list"),
+    kind("stuck payment", null, payments.value?.stuck_payments.map(unpaid), "payment-svc payment list"),
     kind("dead email", stats.value?.emails.dead, deadEmails.value?.notifications.map(unsent), "notify-svc email list"),
   ].filter(({ count }) => count > 0);
 }
@@ -148,6 +149,9 @@ const stuck = ({ event_type, aggregate_id, last_error }) =>
 
 const unreadable = ({ stream_sequence, subject, aggregate_id, reason }) =>
   ({ what: `Sequence ${stream_sequence}, ${subject}`, id: aggregate_id, isOrder: subject.startsWith("order."), why: reason });
+
+const unpaid = ({ id, order_id, state, effect, is_unknown, reason }) =>
+  ({ what: `${effect === "refund" ? "Refund" : "Charge"} of an order, ${state.replace("_", " ")}${is_unknown ? ", money may have moved" : ""}`, id: order_id, isOrder: true, why: reason ?? `No reason was kept: see payment ${id}.` });
 
 const unsent = ({ event_type, order_id, recipient, email }) =>
   ({ what: `${eventName(event_type)}, to ${recipient}`, id: order_id, isOrder: true, why: email.last_error ?? "No reason was kept." });

@@ -65,6 +65,38 @@ pub async fn list(pool: &Pool, after: PaymentId, lines_max: u32) -> sqlx::Result
     .await
 }
 
+/// Some of them, by id, found as [`count`] finds them but for those whose effect is purged: cheap at any size of the tables.
+/// Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn some(pool: &Pool, lines_max: u32) -> sqlx::Result<Vec<Stuck>> {
+    sqlx::query_as!(
+        Stuck,
+        r#"SELECT p.id AS "id: PaymentId", p.order_id AS "order_id: OrderId", p.state AS "state: State", p.amount_minor,
+                  p.currency, COALESCE(p.refund_id, p.charge_id) AS "effect_id!: EffectId",
+                  IF(p.refund_id IS NULL, 'charge', 'refund') AS "effect!", COALESCE(e.state, 'purged') AS "effect_state!",
+                  COALESCE(e.is_unknown, 1) AS "is_unknown!: bool", COALESCE(e.last_error, p.decline_reason) AS reason,
+                  p.updated_at AS "updated_at: DateTime<Utc>"
+           FROM ((SELECT id FROM payments WHERE state = 'refund_declined' LIMIT ?)
+                 UNION
+                 (SELECT o.id
+                  FROM effect AS f FORCE INDEX (state_id)
+                  JOIN payments AS o ON o.id = UNHEX(REPLACE(f.subject, '-', ''))
+                  WHERE f.state IN ('dead', 'discarded') AND o.state IN ('due', 'cancelling', 'refunding')
+                  LIMIT ?)) AS stuck
+           JOIN payments AS p ON p.id = stuck.id
+           LEFT JOIN effect AS e ON e.id = COALESCE(p.refund_id, p.charge_id)
+           ORDER BY p.id
+           LIMIT ?"#,
+        lines_max,
+        lines_max,
+        lines_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// How many there are, each kind up to 10,000: from the effects that are given up to their payments, by the indexes of the
 /// states; and those whose effect is purged among the first 10,000 of a state, because such a payment is older than others.
 /// Locks nothing.

@@ -2,9 +2,15 @@
 
 mod browser;
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
+use sqlx::MySqlPool;
 use stack::Engine;
+use stack::smtp::SmtpServer;
+use stack::testing::eventually_within;
 use thirtyfour::Key;
+use uuid::Uuid;
 
 use browser::Browser;
 
@@ -85,6 +91,78 @@ async fn what_is_down_is_shown_as_down_until_it_is_back() {
     kill(order_svc, Signal::SIGCONT).unwrap();
     browser.until_text("#alarm", "All is up.").await;
     browser.until_no(".stale").await;
+    browser.close().await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_has_to_decide_is_listed_with_its_reason() {
+    let (place, mut smtp) = (Place::new(), SmtpServer::new());
+    smtp.start().await.unwrap();
+    smtp.refuse("nobody@example.com", "550 5.1.1 no such user");
+    let mut command = place.command(Engine::MariaDb);
+    command.env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", smtp.url());
+    let up = place.up_by(command).await;
+    let orders = MySqlPool::connect(&up.variable("order-svc", "DATABASE_URL")).await.unwrap();
+    append(&orders, "order.*").await; // no event may have such a subject
+    append(&orders, "order.created").await; // nobody can read it
+    let browser = Browser::open(up.gateway).await;
+    browser.fill("#order-email", "nobody@example.com").await;
+    browser.fill("#order-product", "test-invalid").await; // the provider can't do it
+    browser.click(".place button").await;
+    browser.until_text(".said", PLACED).await;
+    // Whose fault a refusal is, emails that follow it show.
+    eventually_within(Duration::from_secs(60), "the email is dead", async || {
+        up.place().await;
+        up.get("/api/events/stats").await.is_some_and(|stats| stats["emails"]["dead"] == 1)
+    })
+    .await;
+    let reasons = [
+        ("1 dead event", "subject"),
+        ("1 dead message", "order.created"),
+        ("1 dead message of payments", "decoding"),
+        ("1 stuck payment", "Charge of an order"),
+        ("1 dead email", "no such user"),
+    ];
+    for (kind, reason) in reasons {
+        browser.until_text(".decide", kind).await;
+        browser.until_text(".decide", reason).await;
+    }
+    browser.pictures("decide").await;
+    browser.click(".decide [href*=orders]").await;
+    browser.until_text("h1", "Order").await;
+    browser.close().await;
+    up.stop().await;
+}
+
+/// An event by plain SQL.
+async fn append(orders: &MySqlPool, subject: &str) {
+    let insert =
+        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+         VALUES (?, 'order', ?, 1, 'order.created', ?, '{}')";
+    let insert = sqlx::query(insert).bind(Uuid::now_v7()).bind(Uuid::now_v7().to_string());
+    insert.bind(subject).execute(orders).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_is_down_is_shown_as_down_until_it_is_back() {
+    let place = Place::new();
+    let up = place.up(Engine::MariaDb).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "All is up.").await;
+
+    let nats = up.service("nats-server");
+    kill(nats, Signal::SIGSTOP).unwrap();
+    browser.click(".place button").await;
+    browser.until_text(".said", PLACED).await;
+    browser.until_text("#alarm", "NATS has taken no order events since").await;
+    browser.until_text(".stages", "Takes no events").await;
+    browser.until_text(".orders tbody tr:first-child .cell", "waiting").await;
+    browser.pictures("broker-down").await;
+    kill(nats, Signal::SIGCONT).unwrap();
+    browser.until_text("#alarm", "All is up.").await;
+    browser.until_no(".stage.bad").await;
+    browser.until_count(".orders tbody tr:first-child .cell.done", 4).await;
     browser.close().await;
     up.stop().await;
 }

@@ -54,7 +54,7 @@ impl Place {
         Self { folder, ports: PORTS.iter().map(|_| Port::reserve()).collect() }
     }
 
-    fn command(&self, engine: Engine) -> Command {
+    pub(crate) fn command(&self, engine: Engine) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
         command.args(["up", "--db", engine.name()]).current_dir(self.folder.path()).kill_on_drop(true);
         for (name, port) in PORTS.iter().zip(&self.ports) {
@@ -77,7 +77,7 @@ impl Place {
         self.up_by(self.command(engine)).await
     }
 
-    async fn up_by(&self, mut command: Command) -> Up {
+    pub(crate) async fn up_by(&self, mut command: Command) -> Up {
         let output = self.folder.path().join("output");
         let file = File::create(&output).unwrap();
         let command = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn();
@@ -102,13 +102,13 @@ impl Up {
         fs::read_to_string(&self.output).unwrap()
     }
 
-    async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.gateway)).await.ok()?;
         answer.error_for_status().ok()?.json().await.ok()
     }
 
     /// Places an order through the gateway; its id.
-    async fn place(&self) -> String {
+    pub(crate) async fn place(&self) -> String {
         let order = json!({ "product": "Espresso machine", "quantity": 2, "email": "ada@example.com" });
         let url = format!("http://127.0.0.1:{}/api/orders", self.gateway);
         let answer = reqwest::Client::new().post(url).json(&order).send().await.unwrap();
@@ -134,6 +134,13 @@ impl Up {
     pub(crate) fn service(&self, name: &str) -> Pid {
         let is_it = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
         self.children().into_iter().find(is_it).unwrap()
+    }
+
+    /// What a service was told by a variable.
+    pub(crate) fn variable(&self, service: &str, name: &str) -> String {
+        let told = fs::read_to_string(format!("/proc/{}/environ", self.service(service))).unwrap();
+        let value = told.split('\0').find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("{service} was not told {name}")).to_owned()
     }
 
     /// The process of the relay that publishes to this stream.
