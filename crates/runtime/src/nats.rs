@@ -15,16 +15,12 @@ pub use async_nats::Client;
 use async_nats::{ClientError, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr};
 use prometheus::Registry;
 
+use self::access::addresses;
 pub use self::access::{NatsAccess, NatsConfig};
-use crate::config::Secret;
 use crate::connection_metrics;
 use crate::readiness::Readiness;
 use crate::retry::Retry;
 use crate::tls;
-
-fn addresses(url: &Secret) -> io::Result<Vec<ServerAddr>> {
-    url.expose().split(',').map(str::parse).collect()
-}
 
 impl NatsConfig {
     fn options(&self) -> ConnectOptions {

@@ -4,12 +4,12 @@
 //! and that each connection is made with what its file has now: `a_token_is_read_again_from_its_file`, `an_nkey_is_read_again_from_its_file`,
 //! `credentials_of_a_server_in_operator_mode_are_read_again_from_their_file`.
 
+use std::io;
 use std::path::PathBuf;
 
-use async_nats::{Auth, AuthError};
+use async_nats::{Auth, AuthError, ServerAddr};
 use nkeys::{KeyPair, KeyPairType};
 
-use super::addresses;
 use crate::config::{Secret, Validate};
 use crate::tls;
 
@@ -95,6 +95,11 @@ impl Validate for NatsConfig {
     }
 }
 
+/// The servers that a URL names.
+pub(super) fn addresses(url: &Secret) -> io::Result<Vec<ServerAddr>> {
+    url.expose().split(',').map(str::parse).collect()
+}
+
 /// The key that a seed is of.
 fn key(seed: &Secret) -> Result<KeyPair, String> {
     let key = user_key(section(seed.expose(), "SEED").unwrap_or(seed.expose()));
@@ -164,7 +169,7 @@ impl NatsConfig {
             return Some((user.clone(), password.map_or_else(String::new, |password| password.expose().to_owned())));
         }
         let addresses = addresses(&self.nats_url.read_again()).or_else(|_| addresses(&self.nats_url)).ok()?;
-        let in_url = |address: &async_nats::ServerAddr| {
+        let in_url = |address: &ServerAddr| {
             Some((address.username()?.to_owned(), address.password().unwrap_or_default().to_owned()))
         };
         addresses.iter().find_map(in_url)
