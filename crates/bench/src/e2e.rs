@@ -147,6 +147,7 @@ impl Services {
         let port = Port::reserve();
         let folder = self.folder.path().join("nginx");
         let gateway = Gateway {
+            operations: None,
             listen: address(&port),
             tls: None,
             order_svc: self.order_svc().address(),

@@ -151,6 +151,7 @@ async fn announced<T>(what: &str, step: impl Future<Output = anyhow::Result<T>>)
 
 async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx> {
     let gateway = Gateway {
+        operations: None,
         listen: Settings::address(settings.gateway_port),
         tls: None,
         order_svc: Settings::address(settings.order_svc_port),

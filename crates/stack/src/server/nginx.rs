@@ -22,6 +22,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(60);
 pub struct Gateway {
     /// Where it listens, `host:port`.
     pub listen: String,
+    /// The port on 127.0.0.1 for what is for people who run the store; without one that is served where the rest is.
+    pub operations: Option<u16>,
     /// Its certificate and key, as PEM files; without them it speaks plain HTTP.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// order-svc, `host:port`.
@@ -97,6 +99,8 @@ fn configure(home: &Home, gateway: &Gateway) -> anyhow::Result<()> {
             root.display()
         ),
     };
+    let operations = |port| format!("listen 127.0.0.1:{port};\nset $operations_port {port};\n");
+    let listen = listen + &gateway.operations.map(operations).unwrap_or_default();
     let upstream = |address: &str| format!("server {address} max_fails=0;\n");
     let beside = [
         ("listen.conf", listen),

@@ -1,6 +1,7 @@
 //! The gateway: real nginx with the real configuration, in front of services that write down what reaches them.
 
 mod limits;
+mod operations;
 mod services;
 mod tls;
 
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// nginx and what its two services have seen: each request's head.
 struct Setup {
     gateway: Port,
+    operations: Port,
     seen: Arc<Mutex<Vec<String>>>,
     _nginx: Nginx,
     _folder: TempDir,
@@ -37,8 +39,25 @@ impl Setup {
 
     /// In front of another order-svc.
     async fn start_before(order_svc: String, tls: Option<(PathBuf, PathBuf)>, seen: Arc<Mutex<Vec<String>>>) -> Self {
-        let (gateway, folder) = (Port::reserve(), tempfile::tempdir().unwrap());
+        Self::start_behind(order_svc, tls, seen, false).await
+    }
+
+    /// With a door of their own for operations.
+    async fn start_with_operations() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let order_svc = service("order-svc", Arc::clone(&seen)).await;
+        Self::start_behind(order_svc, None, seen, true).await
+    }
+
+    async fn start_behind(
+        order_svc: String,
+        tls: Option<(PathBuf, PathBuf)>,
+        seen: Arc<Mutex<Vec<String>>>,
+        has_operations: bool,
+    ) -> Self {
+        let (gateway, operations, folder) = (Port::reserve(), Port::reserve(), tempfile::tempdir().unwrap());
         let settings = Gateway {
+            operations: has_operations.then(|| operations.number()),
             listen: format!("127.0.0.1:{}", gateway.number()),
             tls,
             order_svc,
@@ -48,7 +67,7 @@ impl Setup {
             output: Output::File(folder.path().join("nginx.log")),
         };
         let nginx = Nginx::start(&Home::find().unwrap(), &settings).await.unwrap();
-        Self { gateway, seen, _nginx: nginx, _folder: folder }
+        Self { gateway, operations, seen, _nginx: nginx, _folder: folder }
     }
 
     /// Sends bytes as they are; the answer's status and whole text.
@@ -59,7 +78,11 @@ impl Setup {
     }
 
     async fn exchange(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.gateway.number())).await.unwrap();
+        Self::exchange_at(&self.gateway, request).await
+    }
+
+    async fn exchange_at(port: &Port, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port.number())).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));

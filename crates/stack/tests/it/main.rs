@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod answers;
 mod authority;
 mod cluster;
 mod console;
