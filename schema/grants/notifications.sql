@@ -17,7 +17,23 @@ GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
 
--- Operators read; `inspect/notifications/*.sql` needs no more than this.
+-- People, by the verbs of the programs: what these need, and no more.
+CREATE USER IF NOT EXISTS 'notifications_operator'@'%' ACCOUNT LOCK;
+GRANT SELECT, INSERT ON inbox TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON inbox_read TO 'notifications_operator'@'%';
+GRANT INSERT ON inbox_reread TO 'notifications_operator'@'%';
+GRANT INSERT ON inbox_action TO 'notifications_operator'@'%';
+-- A message that is retried has its effect: a notification and its email.
+GRANT SELECT, INSERT, UPDATE ON notifications TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON effect TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT ON effect_action TO 'notifications_operator'@'%';
+
+-- Inspectors read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON _sqlx_migrations TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';

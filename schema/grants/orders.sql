@@ -33,7 +33,29 @@ GRANT SELECT, INSERT ON outbox_discarded TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'outbox_relay'@'%';
 
--- Operators read; `inspect/orders/*.sql` needs no more than this.
+-- People, by the verbs of the programs: what these need, and no more.
+CREATE USER IF NOT EXISTS 'orders_operator'@'%' ACCOUNT LOCK;
+GRANT SELECT, UPDATE, DELETE ON outbox TO 'orders_operator'@'%';
+GRANT SELECT ON relay_lease TO 'orders_operator'@'%';
+GRANT SELECT, UPDATE ON relay_stream TO 'orders_operator'@'%';
+GRANT SELECT, INSERT ON outbox_discarded TO 'orders_operator'@'%';
+GRANT SELECT, INSERT ON outbox_action TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'orders_operator'@'%';
+GRANT SELECT, INSERT ON inbox TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'orders_operator'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'orders_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON inbox_read TO 'orders_operator'@'%';
+GRANT INSERT ON inbox_reread TO 'orders_operator'@'%';
+GRANT INSERT ON inbox_action TO 'orders_operator'@'%';
+-- A message that is retried has its effect: it changes an order, and appends the event of that.
+GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
+    ON outbox TO 'orders_operator'@'%';
+GRANT SELECT, UPDATE ON orders TO 'orders_operator'@'%';
+
+-- Inspectors read; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON _sqlx_migrations TO 'orders_inspector'@'%';
 GRANT SELECT ON orders TO 'orders_inspector'@'%';

@@ -36,7 +36,33 @@ GRANT SELECT, INSERT ON outbox_discarded TO 'payment_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'payment_relay'@'%';
 GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'payment_relay'@'%';
 
--- Operators read; `inspect/payments/*.sql` needs no more than this.
+-- People, by the verbs of the programs: what these need, and no more.
+CREATE USER IF NOT EXISTS 'payments_operator'@'%' ACCOUNT LOCK;
+GRANT SELECT, UPDATE, DELETE ON outbox TO 'payments_operator'@'%';
+GRANT SELECT ON relay_lease TO 'payments_operator'@'%';
+GRANT SELECT, UPDATE ON relay_stream TO 'payments_operator'@'%';
+GRANT SELECT, INSERT ON outbox_discarded TO 'payments_operator'@'%';
+GRANT SELECT, INSERT ON outbox_action TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'payments_operator'@'%';
+GRANT SELECT, INSERT ON inbox TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'payments_operator'@'%';
+GRANT SELECT, INSERT ON inbox_skipped TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON inbox_read TO 'payments_operator'@'%';
+GRANT INSERT ON inbox_reread TO 'payments_operator'@'%';
+GRANT INSERT ON inbox_action TO 'payments_operator'@'%';
+-- A message that is retried has its effect: it asks for a charge or a refund, and appends the event of that.
+GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
+    ON outbox TO 'payments_operator'@'%';
+GRANT SELECT ON prices TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON payments TO 'payments_operator'@'%';
+GRANT SELECT, INSERT, UPDATE ON effect TO 'payments_operator'@'%';
+GRANT SELECT, INSERT ON effect_action TO 'payments_operator'@'%';
+GRANT INSERT ON payment_action TO 'payments_operator'@'%';
+
+-- Inspectors read; `inspect/payments/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'payments_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON _sqlx_migrations TO 'payments_inspector'@'%';
 GRANT SELECT ON prices TO 'payments_inspector'@'%';

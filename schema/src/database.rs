@@ -29,6 +29,8 @@ pub struct Definition {
     /// Creates its users, locked, and grants them what they need; tables are unqualified, so it applies to the
     /// current database. Statements end with `;` at a line's end.
     pub grants: &'static str,
+    /// Lets those users in by TLS alone, for a server that speaks it.
+    pub require_tls: &'static str,
     /// The users that `grants` creates.
     pub users: &'static [&'static str],
 }
@@ -38,7 +40,8 @@ pub static ORDERS: Definition = Definition {
     name: "orders",
     parts: &[&ORDERS_OWN, &OUTBOX, &INBOX],
     grants: include_str!("../grants/orders.sql"),
-    users: &["order_svc", "outbox_relay", "orders_inspector"],
+    require_tls: include_str!("../grants/orders.tls.sql"),
+    users: &["order_svc", "outbox_relay", "orders_operator", "orders_inspector"],
 };
 
 /// The inbox, the notifications and their emails.
@@ -46,7 +49,8 @@ pub static NOTIFICATIONS: Definition = Definition {
     name: "notifications",
     parts: &[&NOTIFICATIONS_OWN, &INBOX, &EFFECT],
     grants: include_str!("../grants/notifications.sql"),
-    users: &["notify_svc", "notifications_inspector"],
+    require_tls: include_str!("../grants/notifications.tls.sql"),
+    users: &["notify_svc", "notifications_operator", "notifications_inspector"],
 };
 
 /// The inbox, the payments, what is asked of their provider, and the outbox of their events.
@@ -54,7 +58,8 @@ pub static PAYMENTS: Definition = Definition {
     name: "payments",
     parts: &[&PAYMENTS_OWN, &OUTBOX, &INBOX, &EFFECT],
     grants: include_str!("../grants/payments.sql"),
-    users: &["payment_svc", "payment_relay", "payments_inspector"],
+    require_tls: include_str!("../grants/payments.tls.sql"),
+    users: &["payment_svc", "payment_relay", "payments_operator", "payments_inspector"],
 };
 
 /// Why a database could not be brought to the newest schema.

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::services::run;
 
 /// What each user is refused in its own database, beside [`NOBODY`].
-const REFUSED: [(&str, &[&str]); 8] = [
+const REFUSED: [(&str, &[&str]); 11] = [
     (
         "order_svc",
         &[
@@ -48,6 +48,42 @@ const REFUSED: [(&str, &[&str]); 8] = [
             "DELETE FROM outbox_action",
             "DELETE FROM outbox_discarded",
             "UPDATE outbox_pause SET reason = 'none'",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "orders_operator",
+        &[
+            "UPDATE relay_lease SET epoch = 0",
+            "DELETE FROM orders",
+            "INSERT INTO orders (id) VALUES (1)",
+            "SELECT * FROM idempotency_keys",
+            "INSERT INTO outbox (subject, state) VALUES ('order.created', 'published')",
+            "DELETE FROM inbox",
+            "DELETE FROM outbox_action",
+            "DELETE FROM outbox_discarded",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "notifications_operator",
+        &[
+            "DELETE FROM notifications",
+            "DELETE FROM effect",
+            "DELETE FROM inbox",
+            "DELETE FROM inbox_dead",
+            "DELETE FROM effect_action",
+            "SELECT * FROM _sqlx_migrations",
+        ],
+    ),
+    (
+        "payments_operator",
+        &[
+            "UPDATE prices SET unit_minor = 1",
+            "UPDATE relay_lease SET epoch = 0",
+            "DELETE FROM payments",
+            "DELETE FROM effect",
+            "DELETE FROM inbox",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -117,11 +153,12 @@ async fn is_refused(pool: &MySqlPool, user: &str, statement: &str) {
 }
 
 impl Pipeline {
-    /// Verbs of the services' programs under the services' users; each ends well.
+    /// Verbs of the services' programs under the users for people, the check of the relay under the relay's; each ends well.
     fn verb(&self, program: &str, arguments: &[&str]) -> String {
         let database = match program {
-            "notify-svc" => self.notifications.url("notify_svc"),
-            _ => self.orders.url("outbox_relay"),
+            "notify-svc" => self.notifications.url("notifications_operator"),
+            _ if arguments.starts_with(&["stream", "check"]) => self.orders.url("outbox_relay"),
+            _ => self.orders.url("orders_operator"),
         };
         let nats = self.nats.url();
         let environment = [

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use schema::database::{NOTIFICATIONS, ORDERS};
-use sqlx::{AssertSqlSafe, Executor};
+use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use stack::server::{NatsSetup, NatsTls};
 use stack::testing::{Database, MySql, Nats, Service, binary, eventually};
 use stack::{Engine, both_engines};
@@ -61,6 +62,32 @@ both_engines! {
         let services = services.start().await;
         let order = services.place().await;
         services.until_notified(&order).await;
+    }
+
+    async fn users_of_production_come_by_tls_or_not_at_all(engine: Engine) {
+        let authority = Authority::new();
+        let Signed { certificate, key } = authority.sign("database", Flaw::None);
+        let arguments = [("ca", &authority.file()), ("cert", &certificate), ("key", &key)]
+            .map(|(name, path)| format!("--ssl-{name}={}", text(path)));
+        let server = MySql::start_with(engine, &arguments).await;
+        for definition in [&ORDERS, &NOTIFICATIONS, &PAYMENTS] {
+            let database = Database::create_on(&server, definition).await;
+            let admin = database.admin_pool().await;
+            let connect = async |user: &str, mode| {
+                let options: MySqlConnectOptions = database.url(user).parse().unwrap();
+                let options = options.ssl_mode(mode).ssl_ca(authority.file());
+                MySqlConnection::connect_with(&options).await
+            };
+            for user in definition.users {
+                connect(user, MySqlSslMode::Disabled).await.unwrap();
+            }
+            admin.execute(AssertSqlSafe(definition.require_tls.to_owned())).await.unwrap();
+            for user in definition.users {
+                let refused = connect(user, MySqlSslMode::Disabled).await.unwrap_err().to_string();
+                assert!(refused.contains("Access denied"), "{user}: {refused}");
+                connect(user, MySqlSslMode::VerifyCa).await.unwrap();
+            }
+        }
     }
 
     async fn a_database_that_can_not_prove_its_name_is_refused(engine: Engine) {
