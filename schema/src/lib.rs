@@ -11,4 +11,5 @@ pub mod event;
 pub mod ids;
 pub mod names;
 pub mod payment;
+pub mod scope;
 pub mod timestamp;

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod api;
 pub mod docs;
 pub mod health;
+pub mod identity;
 pub mod layers;
 pub mod list;
 pub mod metrics;

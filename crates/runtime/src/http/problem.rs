@@ -38,6 +38,8 @@ pub struct Problem {
     pub errors: Vec<Violation>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
+    challenge: Option<Cow<'static, str>>,
 }
 
 /// One fault of a request.
@@ -70,6 +72,7 @@ impl Problem {
             detail: None,
             errors: Vec::new(),
             retry_after: None,
+            challenge: None,
         }
     }
 
@@ -98,6 +101,18 @@ impl Problem {
         self.retry_after = Some(after);
         self
     }
+
+    /// Whether it has a WWW-Authenticate header.
+    pub(super) fn says_how_to_sign_in(&self) -> bool {
+        self.challenge.is_some()
+    }
+
+    /// Adds a WWW-Authenticate header: how to be let in.
+    #[must_use]
+    pub fn challenge(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.challenge = Some(challenge.into());
+        self
+    }
 }
 
 impl IntoResponse for Problem {
@@ -108,6 +123,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        if let Some(challenge) = self.challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::docs::{Responses, documented};
+use super::identity::Refusal;
 use super::layers;
 use super::problem::{Problem, Violation};
 use crate::mysql::is_transient;
@@ -35,6 +36,8 @@ pub enum ReadError {
         /// For people.
         title: &'static str,
     },
+    /// 401, 403 or 503: the caller is not let in.
+    Refused(Refusal),
     /// 503: the database is away, read-only or overloaded.
     DatabaseUnavailable,
     /// 500: our fault.
@@ -51,6 +54,7 @@ impl ReadError {
                 Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query breaks a rule").errors(violations)
             }
             Self::NotFound { code, title } => Problem::new(StatusCode::NOT_FOUND, code, title),
+            Self::Refused(refusal) => refusal.problem(),
             Self::DatabaseUnavailable => {
                 let title = "The service can't reach its database";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title).retry_after(RETRY_AFTER)
@@ -100,6 +104,12 @@ pub fn uuid(value: &str) -> Result<Uuid, &'static str> {
 impl IntoResponse for ReadError {
     fn into_response(self) -> Response {
         self.problem().into_response()
+    }
+}
+
+impl From<Refusal> for ReadError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
