@@ -8,6 +8,7 @@ use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::identity::AuthConfig;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
@@ -74,6 +75,10 @@ pub struct RunConfig {
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
 
+    /// See [`AuthConfig`].
+    #[command(flatten)]
+    pub auth: AuthConfig,
+
     /// The stream that tells of payments, such as PAYMENTS: customers are told of those that are declined or refunded. Without it
     /// nobody is listened to.
     #[arg(long, env = "PAYMENTS_STREAM")]
@@ -103,6 +108,7 @@ impl Validate for RunConfig {
         self.nats.validate()?;
         self.email.validate()?;
         self.inbox.validate()?;
+        self.auth.check(self.http_addr)?;
         server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }

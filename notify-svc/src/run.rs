@@ -56,9 +56,13 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let payments = payments(&config, &pool, &emails.wake, client, &registry)?;
     let payments_monitor = payments.as_ref().map(Running::monitor);
     let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };
-    let router = http::router(app, HttpMetrics::register(&registry)?);
+    let issuer = config.auth.issuer()?;
+    let router = http::router(app, HttpMetrics::register(&registry)?, issuer.clone());
 
     let mut parts = Lifecycle::new(shutdown.clone());
+    if let Some(issuer) = issuer {
+        issuer.spawn(&mut parts, &readiness, &shutdown);
+    }
     inbox.spawn(&mut parts, &readiness, &shutdown);
     if let Some(payments) = payments {
         payments.spawn_aside(&mut parts, &readiness, &shutdown);

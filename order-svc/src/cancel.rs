@@ -15,7 +15,7 @@ use schema::ids::OrderId;
 use schema::names;
 
 use crate::App;
-use crate::domain::{Cancellation, Order, OrderStatus, VERSIONS_SKIPPED_MAX};
+use crate::domain::{Cancellation, Order, OrderStatus, VERSIONS_SKIPPED_MAX, Whose};
 use crate::metrics::Outcome;
 use crate::store::orders;
 
@@ -28,11 +28,11 @@ pub enum Cancelled {
     TooLate(OrderStatus),
     /// The order is in another state than the client takes it for.
     Unexpected(Order),
-    /// There is no such order.
+    /// There is no such order among those that the caller may see.
     NotFound,
 }
 
-/// Cancels the order, if it is in a state that the client expects. What this request asks for may have happened already,
+/// Cancels the order, if the caller may see it and it is in a state that the client expects. What this request asks for may have happened already,
 /// by an attempt whose answer was lost: an order that was cancelled out of an expected state is done.
 ///
 /// # Errors
@@ -40,11 +40,11 @@ pub enum Cancelled {
 #[tracing::instrument(name = "order.cancel", skip_all, fields(aggregate.id = %id, otel.kind))]
 pub async fn cancel(
     app: &App,
-    id: OrderId,
+    (id, whose): (OrderId, &Whose),
     traceparent: Option<TraceParent>,
     expects: impl Fn(&Order) -> bool,
 ) -> Result<Cancelled, TransactionError> {
-    let cancellation = app.outbox.transact(|| commit(app, id, traceparent.as_ref(), &expects)).await;
+    let cancellation = app.outbox.transact(|| commit(app, (id, whose), traceparent.as_ref(), &expects)).await;
     let cancellation = cancellation.inspect_err(|error| app.metrics.cancelled(Outcome::of_error(error)))?;
     let (outcome, cancelled) = match cancellation {
         Some(Cancellation::Cancelled(order, event)) => {
@@ -63,12 +63,12 @@ pub async fn cancel(
 
 async fn commit(
     app: &App,
-    id: OrderId,
+    (id, whose): (OrderId, &Whose),
     traceparent: Option<&TraceParent>,
     expects: impl Fn(&Order) -> bool,
 ) -> Result<Option<Cancellation>, TransactionError> {
     let mut tx = app.pool.begin().await?;
-    let Some(order) = orders::lock(&mut tx, id).await? else {
+    let Some(order) = orders::lock(&mut tx, id).await?.filter(|order| order.is_among(whose)) else {
         tx.rollback().await?;
         return Ok(None);
     };

@@ -8,6 +8,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::identity::AuthConfig;
 use runtime::http::layers::REQUEST_TIMEOUT;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
@@ -52,6 +53,10 @@ pub struct RunConfig {
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
+
+    /// See [`AuthConfig`].
+    #[command(flatten)]
+    pub auth: AuthConfig,
 
     /// See [`ProcessConfig`].
     #[command(flatten)]
@@ -100,6 +105,7 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.inbox.validate()?;
+        self.auth.check(self.http_addr)?;
         server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX)?;
         let acquire_timeout = self.database.database_acquire_timeout;
         if acquire_timeout >= REQUEST_TIMEOUT || acquire_timeout.is_zero() {

@@ -12,7 +12,7 @@ use outbox::{TraceParent, TransactionError};
 use schema::ids::OrderId;
 
 use crate::App;
-use crate::domain::{IdempotencyKey, NewOrder, Order};
+use crate::domain::{CustomerId, IdempotencyKey, NewOrder, Order};
 use crate::group::{Fate, Groups, Placing};
 use crate::metrics::Outcome;
 use crate::store::{Receipt, idempotency_keys, orders};
@@ -20,6 +20,8 @@ use crate::store::{Receipt, idempotency_keys, orders};
 /// A request to place an order.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Who orders; none where nobody is asked for a token.
+    pub customer: Option<CustomerId>,
     /// What to order.
     pub new: NewOrder,
     /// The client's name for the request.
@@ -61,8 +63,9 @@ enum Attempted {
 /// [`TransactionError`], after a few attempts if trying again was of use.
 #[tracing::instrument(name = "order.place", level = "debug", skip_all, fields(aggregate.id, otel.kind))]
 pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionError> {
-    let Request { new, key, traceparent } = request;
-    let (order, event) = Order::place(OrderId::generate(), new, Utc::now());
+    let Request { customer, new, key, traceparent } = request;
+    let key = key.map(|key| key.of(customer.as_ref()));
+    let (order, event) = Order::place(OrderId::generate(), customer, new, Utc::now());
     let event = event.traced(traceparent);
     tracing::Span::current().record("aggregate.id", tracing::field::display(order.id));
     let placing = Arc::new(Placing { order, event, key });

@@ -40,11 +40,15 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     app.pool.unready_while_refused(&readiness);
     connection_metrics::register(&registry, &app.pool)?;
     let payments = payments(&config, &app, client.clone(), &registry)?;
-    let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?);
+    let issuer = config.auth.issuer()?;
+    let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?, issuer.clone());
 
     let stopping = shutdown.clone();
     let mut parts = Lifecycle::new(shutdown.clone());
     parts.spawn("database", first_contact(app.pool.clone(), readiness.latch("database"), shutdown.clone()));
+    if let Some(issuer) = issuer {
+        issuer.spawn(&mut parts, &readiness, &shutdown);
+    }
     let served = CancellationToken::new();
     parts.spawn("wake", wake::run(client, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), served.clone()));
     for lane in lanes {

@@ -10,6 +10,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::identity::AuthConfig;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
@@ -56,6 +57,10 @@ pub struct RunConfig {
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
+
+    /// See [`AuthConfig`].
+    #[command(flatten)]
+    pub auth: AuthConfig,
 
     /// See [`ProcessConfig`].
     #[command(flatten)]
@@ -105,6 +110,7 @@ impl Validate for RunConfig {
         self.nats.validate()?;
         self.provider.validate()?;
         self.inbox.validate()?;
+        self.auth.check(self.http_addr)?;
         server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }

@@ -55,7 +55,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };
     let inbox = Running::new(inbox, config.inbox, client.clone(), &registry)?;
     let app = App { pool: pool.clone(), monitor: inbox.monitor() };
-    let router = http::router(app, HttpMetrics::register(&registry)?);
+    let issuer = config.auth.issuer()?;
+    let router = http::router(app, HttpMetrics::register(&registry)?, issuer.clone());
     let outbox_wake = outbox.wake();
     let sampler = Sampler::register(&registry, pool.clone())?;
     let queue = Queue {
@@ -69,6 +70,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     };
 
     let mut parts = Lifecycle::new(shutdown.clone());
+    if let Some(issuer) = issuer {
+        issuer.spawn(&mut parts, &readiness, &shutdown);
+    }
     inbox.spawn(&mut parts, &readiness, &shutdown);
     parts.spawn("provider", queue.run());
     parts.spawn("sampler", sampler.run(shutdown.clone()));

@@ -2,6 +2,7 @@
 -- can't be cancelled. Lists go by id, newest first; UUIDv7 makes that the order of time.
 CREATE TABLE orders (
     id         BINARY(16)                              NOT NULL COMMENT 'UUIDv7; see the view orders_text',
+    customer   VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL     COMMENT 'sub of the token it was placed with; NULL where nobody is asked for one',
     product    VARCHAR(200)                            NOT NULL,
     quantity   INT UNSIGNED                            NOT NULL,
     email      VARCHAR(254)                            NOT NULL COMMENT 'RFC 5321 mailbox of the customer',
@@ -13,7 +14,9 @@ CREATE TABLE orders (
     PRIMARY KEY (id),
     -- a list of one status: WHERE status = ? AND id < ? ORDER BY id DESC
     KEY by_status (status, id),
-    -- a customer's orders: WHERE email = ? AND id < ? ORDER BY id DESC
+    -- the orders of who asks: WHERE customer = ? AND id < ? ORDER BY id DESC
+    KEY by_customer (customer, id),
+    -- the orders with an address: WHERE email = ? AND id < ? ORDER BY id DESC
     KEY by_email (email, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
@@ -22,13 +25,13 @@ CREATE TABLE orders (
 -- The orders with their ids as text, for people. BIN_TO_UUID would be shorter, but MariaDB has none.
 CREATE SQL SECURITY INVOKER VIEW orders_text AS
 SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(id, 1, 4)), HEX(SUBSTR(id, 5, 2)), HEX(SUBSTR(id, 7, 2)), HEX(SUBSTR(id, 9, 2)), HEX(SUBSTR(id, 11, 6)))) AS id,
-       product, quantity, email, status, payment, version, created_at, updated_at
+       customer, product, quantity, email, status, payment, version, created_at, updated_at
 FROM orders;
 
 -- What makes a repeated POST one order: one row for each Idempotency-Key, inserted in the transaction of its order; deleted
 -- some time after it expired.
 CREATE TABLE idempotency_keys (
-    idempotency_key VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'as the client sent it',
+    idempotency_key VARCHAR(384) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'as the client sent it; after the customer and a space, if there is one',
     order_id        BINARY(16)                                         NOT NULL COMMENT 'what it placed; the first answer is made of that row',
     expires_at      DATETIME(6)                                        NOT NULL COMMENT 'UTC, by the database clock',
     PRIMARY KEY (idempotency_key),

@@ -8,6 +8,7 @@
 pub mod account;
 mod engine;
 pub mod home;
+pub mod issuer;
 pub mod otlp;
 pub mod passwords;
 pub mod pipeline;

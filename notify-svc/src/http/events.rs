@@ -6,6 +6,7 @@ use inbox::status::{DeadLine, EventsStats, EventsStatus, dead_messages};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use runtime::http::read::{Faults, ReadError};
+use schema::scope;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -72,6 +73,7 @@ impl IntoResponses for StatusProblems {
     path = "/api/events/status",
     operation_id = "notification_events_status",
     tag = "operations",
+    security(("bearer" = [scope::OPERATIONS])),
     responses((status = 200, description = "The way of the events", body = Status), StatusProblems)
 )]
 async fn status(State(app): State<App>) -> Json<Status> {
@@ -93,6 +95,7 @@ async fn status(State(app): State<App>) -> Json<Status> {
     path = "/api/events/stats",
     operation_id = "notification_events_stats",
     tag = "operations",
+    security(("bearer" = [scope::OPERATIONS])),
     responses((status = 200, description = "The counts", body = Stats), Faults)
 )]
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, ReadError> {

@@ -8,6 +8,7 @@ use runtime::http::list::{self, PageParameters, Problems};
 use runtime::http::read::{IdInPath, ReadError, faults, uuid};
 use runtime::page::UNKNOWN_PARAMETER;
 use schema::ids::{NotificationId, OrderId};
+use schema::scope;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -89,6 +90,7 @@ impl IntoResponses for FindProblems {
     get,
     path = "/api/notifications",
     tag = "notifications",
+    security(("bearer" = [scope::NOTIFICATIONS])),
     params(
         ("order_id" = Option<Uuid>, Query, description = "Only of this order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
         ("state" = Option<EmailState>, Query, description = "Only with their email in this state"),
@@ -119,6 +121,7 @@ async fn list_notifications(
     get,
     path = "/api/notifications/{id}",
     tag = "notifications",
+    security(("bearer" = [scope::NOTIFICATIONS])),
     params(("id" = Uuid, Path, description = "The notification", example = "019aab1e-6b10-7c3e-8d1a-55a0c1de0001")),
     responses((status = 200, description = "The notification", body = Notification), FindProblems)
 )]

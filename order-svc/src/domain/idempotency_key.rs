@@ -1,4 +1,6 @@
-//! The name that a client gives to a request, so that repeating it places no second order.
+//! The name that a client gives to a request, so that repeating it places no second order. Customers don't share names.
+
+use super::CustomerId;
 
 /// An `Idempotency-Key`: 1 to 128 visible ASCII characters, compared byte by byte. In quotes, as the draft of the header has
 /// it, it is the same key; a quoted one has no quote or backslash in it.
@@ -20,7 +22,13 @@ impl IdempotencyKey {
         is_well_formed.then(|| Self(String::from_utf8_lossy(key).into_owned()))
     }
 
-    /// The key, without quotes around it.
+    /// The key among those of a customer: two customers may use the same. Neither has spaces in it, so that no two make one.
+    #[must_use]
+    pub fn of(self, customer: Option<&CustomerId>) -> Self {
+        customer.map(|customer| Self(format!("{} {}", customer.as_str(), self.0))).unwrap_or(self)
+    }
+
+    /// The key, without quotes around it, after its customer if it has one.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,6 @@
 //! What an order is and what may happen to it. Pure: no clock, no database, no HTTP.
 
+mod customer;
 mod email;
 mod entries;
 mod idempotency_key;
@@ -8,6 +9,7 @@ mod order;
 mod order_filter;
 mod payment;
 
+pub use customer::{CustomerId, Whose};
 pub use idempotency_key::IdempotencyKey;
 pub use new_order::{NewOrder, ParseError, Violation, rules};
 pub use order::{Cancellation, Order, OrderStatus, UnknownStatus, VERSIONS_SKIPPED_MAX};

@@ -9,7 +9,7 @@ use schema::event::{CancelCause, OrderCancelled, OrderCreated, OrderEvent, SCHEM
 use schema::ids::{EventId, OrderId};
 use schema::names;
 
-use super::{NewOrder, PaymentState};
+use super::{CustomerId, NewOrder, PaymentState, Whose};
 
 /// Versions that events of other writers may take before an event of ours: more, and the order is left to a person.
 pub const VERSIONS_SKIPPED_MAX: u32 = 100;
@@ -19,6 +19,8 @@ pub const VERSIONS_SKIPPED_MAX: u32 = 100;
 pub struct Order {
     /// Its identity.
     pub id: OrderId,
+    /// Whose it is; nobody's if it was placed where nobody is asked for a token.
+    pub customer: Option<CustomerId>,
     /// What is ordered.
     pub product: String,
     /// How many of it.
@@ -74,7 +76,7 @@ pub enum Cancellation {
 impl Order {
     /// Places a new order. `at` loses what is finer than the microseconds that the database keeps, and stays within the
     /// millisecond that the id names: lists find orders of a time by their ids.
-    pub fn place(id: OrderId, new: NewOrder, at: DateTime<Utc>) -> (Self, NewEvent) {
+    pub fn place(id: OrderId, customer: Option<CustomerId>, new: NewOrder, at: DateTime<Utc>) -> (Self, NewEvent) {
         let at = within_millisecond_of(id, at.trunc_subsecs(6));
         let (product, quantity, email) = new.into_parts();
         let version = NonZeroU32::MIN;
@@ -88,8 +90,17 @@ impl Order {
         });
         let status = OrderStatus::Placed;
         let payment = PaymentState::Due;
-        let order = Self { id, product, quantity, email, status, payment, version, created_at: at, updated_at: at };
+        let (created_at, updated_at) = (at, at);
+        let order = Self { id, customer, product, quantity, email, status, payment, version, created_at, updated_at };
         (order, to_append(&event, version, at))
+    }
+
+    /// Whether somebody who may see these orders may see this one.
+    pub fn is_among(&self, whose: &Whose) -> bool {
+        match whose {
+            Whose::Anybodys => true,
+            Whose::Of(customer) => self.customer.as_ref() == Some(customer),
+        }
     }
 
     /// The order as it was when it was placed: what the first answer said. No transition changes what was ordered.
@@ -208,7 +219,7 @@ mod tests {
     fn placed() -> (Order, NewEvent) {
         let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
         let at = "2026-11-22T11:30:00.123456789Z".parse().unwrap();
-        Order::place(id_of_millisecond(at), NewOrder::parse(body).unwrap(), at)
+        Order::place(id_of_millisecond(at), None, NewOrder::parse(body).unwrap(), at)
     }
 
     fn id_of_millisecond(at: DateTime<Utc>) -> OrderId {
@@ -230,10 +241,21 @@ mod tests {
         let new = || NewOrder::parse(br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#).unwrap();
         for (clock, micros) in [(-5_000, "123000"), (5_000, "123999")] {
             let at = order.created_at + TimeDelta::microseconds(clock);
-            let (order, event) = Order::place(order.id, new(), at);
+            let (order, event) = Order::place(order.id, None, new(), at);
             assert_eq!(order.created_at.format("%6f").to_string(), micros);
             assert_eq!(event.occurred_at, order.created_at);
         }
+    }
+
+    #[test]
+    fn a_customer_sees_their_own_orders_only() {
+        let (nobodys, _) = placed();
+        let [ada, bob] = ["ada", "bob"].map(CustomerId::new);
+        let adas = Order { customer: Some(ada.clone()), ..nobodys.clone() };
+        let seen = |whose: &Whose| [&nobodys, &adas].map(|order| order.is_among(whose));
+        assert_eq!(seen(&Whose::Anybodys), [true, true]);
+        assert_eq!(seen(&Whose::Of(ada)), [false, true]);
+        assert_eq!(seen(&Whose::Of(bob)), [false, false]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use runtime::page::UNKNOWN_PARAMETER;
 use schema::ids::OrderId;
 use uuid::{Builder, Uuid};
 
-use super::{OrderStatus, email};
+use super::{CustomerId, OrderStatus, email};
 
 /// A plus sign in a query means a space.
 const EMAIL_WITH_PLUS: &str =
@@ -19,7 +19,9 @@ const TIME_WITH_PLUS: &str = "must be a time; write its plus sign as %2B, becaus
 pub struct OrderFilter {
     /// Only orders that stand there.
     pub status: Option<OrderStatus>,
-    /// Only this customer's orders; compared byte by byte.
+    /// Only this customer's orders. No parameter sets it: it is who asks.
+    pub customer: Option<CustomerId>,
+    /// Only orders with this address; compared byte by byte.
     pub email: Option<String>,
     /// Only orders placed then or later.
     pub created_from: Option<DateTime<Utc>>,

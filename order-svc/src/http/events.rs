@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use outbox::status::{self, OutboxStatus};
 use runtime::http::read::{Faults, ReadError};
+use schema::scope;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,6 +21,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     get,
     path = "/api/orders/events/status",
     tag = "operations",
+    security(("bearer" = [scope::OPERATIONS])),
     responses((status = 200, description = "The state of the outbox", body = OutboxStatus), Faults)
 )]
 async fn order_events_status(State(app): State<App>) -> Result<Json<OutboxStatus>, ReadError> {

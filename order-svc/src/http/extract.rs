@@ -2,14 +2,17 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use schema::names;
+use runtime::http::identity::Identity;
+use runtime::http::read::ReadError;
+use schema::{names, scope};
 
 use super::error::ApiError;
 use crate::config::BODY_TIMEOUT;
-use crate::domain::IdempotencyKey;
+use crate::domain::{CustomerId, IdempotencyKey, Whose};
 use outbox::TraceParent;
 
 /// The bytes of a body that calls itself JSON and is within the limits of size and time.
@@ -28,6 +31,36 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
         body.map_err(|_| ApiError::SlowBody)?.map(Self).map_err(unreadable)
     }
+}
+
+/// Who orders; none where nobody is asked for a token.
+pub(super) struct Customer(pub(super) Option<CustomerId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Customer {
+    type Rejection = ReadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ReadError> {
+        let identity = identity(parts, state).await?;
+        Ok(Self(identity.subject()?.map(|subject| CustomerId::new(subject.as_str()))))
+    }
+}
+
+/// Whose orders the caller may see.
+impl<S: Send + Sync> FromRequestParts<S> for Whose {
+    type Rejection = ReadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ReadError> {
+        let identity = identity(parts, state).await?;
+        if identity.may(scope::ORDERS_ALL) {
+            return Ok(Self::Anybodys);
+        }
+        let subject = identity.subject()?.map(|subject| CustomerId::new(subject.as_str()));
+        Ok(subject.map_or(Self::Anybodys, Self::Of))
+    }
+}
+
+async fn identity<S: Sync>(parts: &mut Parts, state: &S) -> Result<Identity, ReadError> {
+    Identity::from_request_parts(parts, state).await.map_err(|_| ReadError::Internal)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -218,7 +218,7 @@ mod tests {
         }
         let body = br#"{"product":"Mug","quantity":2,"email":"ada@example.com"}"#;
         let new = crate::domain::NewOrder::parse(body).unwrap();
-        let (order, _) = Order::place(OrderId::generate(), new, Utc::now());
+        let (order, _) = Order::place(OrderId::generate(), None, new, Utc::now());
         Precondition::parse(&headers).ok().map(|precondition| precondition.holds_for(&order))
     }
 

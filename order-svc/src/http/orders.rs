@@ -7,16 +7,17 @@ use runtime::http::docs::{Responses, documented};
 use runtime::http::problem::Problem;
 use runtime::http::read::{IdInPath, ReadError, faults};
 use schema::ids::OrderId;
+use schema::scope;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::extract::{JsonBody, idempotency_key, traceparent};
+use super::extract::{Customer, JsonBody, idempotency_key, traceparent};
 use super::order_response::{Etag, OrderResponse, Precondition, not_modified, shown};
 use crate::App;
 use crate::cancel::{Cancelled, cancel};
-use crate::domain::{NewOrder, OrderStatus, Violation};
+use crate::domain::{NewOrder, OrderStatus, Violation, Whose};
 use crate::metrics::Outcome;
 use crate::place::{Placed, Request, place};
 use crate::store::orders;
@@ -55,6 +56,7 @@ struct OrderRequest {
     post,
     path = "/api/orders",
     tag = "orders",
+    security(("bearer" = [scope::ORDERS])),
     params((
         "Idempotency-Key" = Option<String>, Header,
         description = "Names the request: repeated within 24 hours it gets the first answer again and places nothing. In quotes it is the same key",
@@ -73,18 +75,20 @@ struct OrderRequest {
 )]
 async fn place_order(
     State(app): State<App>,
+    Customer(customer): Customer,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let refused = |_: &ApiError| app.metrics.placed(Outcome::Refused);
     let key = idempotency_key(&headers).inspect_err(refused)?;
     let new = NewOrder::parse(&body).map_err(ApiError::from).inspect_err(refused)?;
-    let (order, replayed) = match place(&app, Request { new, key, traceparent: traceparent(&headers) }).await? {
-        Placed::First(order) => (order, false),
-        Placed::Repeated(order) => (order, true),
-        Placed::KeyReused => return Err(ApiError::KeyReused),
-        Placed::OrderGone => return Err(ApiError::OrderGone),
-    };
+    let (order, replayed) =
+        match place(&app, Request { customer, new, key, traceparent: traceparent(&headers) }).await? {
+            Placed::First(order) => (order, false),
+            Placed::Repeated(order) => (order, true),
+            Placed::KeyReused => return Err(ApiError::KeyReused),
+            Placed::OrderGone => return Err(ApiError::OrderGone),
+        };
     let location = HeaderValue::from_str(&format!("/api/orders/{}", order.id)).expect("a UUID is a valid header value");
     let mut response = shown(StatusCode::CREATED, order);
     response.headers_mut().insert(header::LOCATION, location);
@@ -95,10 +99,13 @@ async fn place_order(
 }
 
 /// Read an order
+///
+/// Somebody else's is not there, without the scope `orders:all`.
 #[utoipa::path(
     get,
     path = "/api/orders/{id}",
     tag = "orders",
+    security(("bearer" = [scope::ORDERS]), ("bearer" = [scope::ORDERS_ALL])),
     params(
         ("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
         ("If-None-Match" = Option<String>, Header, description = "ETags of states that the client has", example = "\"1-placed\""),
@@ -111,8 +118,14 @@ async fn place_order(
         ReadProblems,
     )
 )]
-async fn get_order(State(app): State<App>, IdInPath(id): IdInPath, headers: HeaderMap) -> Result<Response, ReadError> {
-    let order = orders::find(&app.pool, OrderId(id)).await?.ok_or(NOT_FOUND)?;
+async fn get_order(
+    State(app): State<App>,
+    whose: Whose,
+    IdInPath(id): IdInPath,
+    headers: HeaderMap,
+) -> Result<Response, ReadError> {
+    let order = orders::find(&app.pool, OrderId(id)).await?;
+    let order = order.filter(|order| order.is_among(&whose)).ok_or(NOT_FOUND)?;
     let etag = Etag::of(&order);
     Ok(if etag.is_known_to(&headers) { not_modified(&etag) } else { shown(StatusCode::OK, order) })
 }
@@ -126,6 +139,7 @@ async fn get_order(State(app): State<App>, IdInPath(id): IdInPath, headers: Head
     post,
     path = "/api/orders/{id}/cancel",
     tag = "orders",
+    security(("bearer" = [scope::ORDERS]), ("bearer" = [scope::ORDERS_ALL])),
     params(
         ("id" = Uuid, Path, description = "The order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
         ("If-Match" = Option<String>, Header, description = "ETags of the states in which the order may be cancelled; `*` is any",
@@ -139,11 +153,12 @@ async fn get_order(State(app): State<App>, IdInPath(id): IdInPath, headers: Head
 )]
 async fn cancel_order(
     State(app): State<App>,
+    whose: Whose,
     IdInPath(id): IdInPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let expected = Precondition::parse(&headers)?;
-    match cancel(&app, OrderId(id), traceparent(&headers), |order| expected.holds_for(order)).await? {
+    match cancel(&app, (OrderId(id), &whose), traceparent(&headers), |order| expected.holds_for(order)).await? {
         Cancelled::Done(order) => Ok(shown(StatusCode::OK, order)),
         Cancelled::TooLate(status) => Err(ApiError::NotCancellable(status)),
         Cancelled::Unexpected(order) => Err(ApiError::PreconditionFailed(Etag::of(&order).as_str().to_owned())),

@@ -10,19 +10,48 @@ use schema::ids::OrderId;
 use sqlx::query_as;
 
 use super::orders::Row;
-use crate::domain::{Order, OrderFilter};
+use crate::domain::{CustomerId, Order, OrderFilter};
 
 /// Reads the orders of a page and one more if there is one, newest first. Locks nothing.
 ///
 /// # Errors
 /// As the database has it, or if a row holds what this version of the code does not know.
 pub async fn page(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result<Vec<Order>> {
-    let rows = match (&filter.email, filter.status) {
-        (Some(email), _) => by_email(pool, filter, page, email).await?,
-        (None, Some(status)) => by_status(pool, filter, page, status.as_str()).await?,
-        (None, None) => all(pool, filter, page).await?,
+    let rows = match (&filter.customer, &filter.email, filter.status) {
+        (Some(customer), ..) => by_customer(pool, filter, page, customer).await?,
+        (None, Some(email), _) => by_email(pool, filter, page, email).await?,
+        (None, None, Some(status)) => by_status(pool, filter, page, status.as_str()).await?,
+        (None, None, None) => all(pool, filter, page).await?,
     };
     rows.into_iter().map(Row::into_order).collect()
+}
+
+async fn by_customer(pool: &Pool, filter: &OrderFilter, page: Page, customer: &CustomerId) -> sqlx::Result<Vec<Row>> {
+    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
+    let status = filter.status.map(|status| status.as_str());
+    query_as!(
+        Row,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
+                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
+           FROM orders FORCE INDEX (by_customer)
+           WHERE customer = ?
+             AND id >= ?
+             AND id < ?
+             AND created_at >= ?
+             AND created_at < ?
+             AND status = COALESCE(?, status)
+           ORDER BY id DESC
+           LIMIT ?"#,
+        customer.as_str(),
+        first,
+        end,
+        from,
+        to,
+        status,
+        page.rows_max(),
+    )
+    .fetch_all(pool)
+    .await
 }
 
 async fn by_email(pool: &Pool, filter: &OrderFilter, page: Page, email: &str) -> sqlx::Result<Vec<Row>> {
@@ -30,7 +59,7 @@ async fn by_email(pool: &Pool, filter: &OrderFilter, page: Page, email: &str) ->
     let status = filter.status.map(|status| status.as_str());
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (by_email)
            WHERE email = ?
@@ -57,7 +86,7 @@ async fn by_status(pool: &Pool, filter: &OrderFilter, page: Page, status: &str) 
     let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (by_status)
            WHERE status = ?
@@ -82,7 +111,7 @@ async fn all(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result<Vec<
     let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders FORCE INDEX (PRIMARY)
            WHERE id >= ?

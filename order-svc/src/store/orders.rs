@@ -9,11 +9,11 @@ use schema::ids::OrderId;
 use sqlx::{query, query_as};
 
 use super::Receipt;
-use crate::domain::{Order, OrderStatus, PaymentState};
+use crate::domain::{CustomerId, Order, OrderStatus, PaymentState};
 
 static INSERTS: Inserts = runtime::inserts!(
-    "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at) VALUES ",
-    "(?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO orders (id, customer, product, quantity, email, status, version, created_at, updated_at) VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 /// Inserts orders. Locks their rows, which nobody can see yet.
@@ -26,6 +26,7 @@ pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Rec
         for order in orders {
             insert = insert
                 .bind(order.id)
+                .bind(order.customer.as_ref().map(CustomerId::as_str))
                 .bind(&order.product)
                 .bind(order.quantity)
                 .bind(&order.email)
@@ -48,7 +49,7 @@ pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Rec
 pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders
            WHERE id = ?"#,
@@ -66,7 +67,7 @@ pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
 pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Order>> {
     let row = query_as!(
         Row,
-        r#"SELECT id AS "id: OrderId", product, quantity, email, status, payment, version,
+        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
            FROM orders
            WHERE id = ?
@@ -111,6 +112,7 @@ pub async fn set_payment(tx: &mut Transaction, id: OrderId, payment: PaymentStat
 /// A row as it is read, its words not yet understood.
 pub(super) struct Row {
     pub(super) id: OrderId,
+    pub(super) customer: Option<String>,
     pub(super) product: String,
     pub(super) quantity: u32,
     pub(super) email: String,
@@ -135,6 +137,7 @@ impl Row {
             payment: PaymentState::read(self.id, &self.payment).map_err(|error| decode(error.into()))?,
             version,
             id: self.id,
+            customer: self.customer.map(CustomerId::new),
             product: self.product,
             quantity: self.quantity,
             email: self.email,

@@ -86,7 +86,7 @@ impl Api {
         for lane in lanes {
             tokio::spawn(lane.run(shutdown.clone()));
         }
-        let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap());
+        let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap(), None);
         tokio::spawn(server::serve(listener, router, shutdown.clone()));
         let pool = database.admin_pool().await;
         Self { client: Client::new(), _database: database, pool, address, registry, _stop: shutdown.drop_guard() }

@@ -96,7 +96,7 @@ impl Shop {
 fn request(product: &str, key: Option<&str>) -> Request {
     let body = json!({"product": product, "quantity": 2, "email": "ada@example.com"}).to_string();
     let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
-    Request { new: NewOrder::parse(body.as_bytes()).unwrap(), key, traceparent: None }
+    Request { customer: None, new: NewOrder::parse(body.as_bytes()).unwrap(), key, traceparent: None }
 }
 
 /// A full group of which the first has a key.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use inbox::status::{DeadLine, EventsStatus, dead_messages};
 use outbox::status::{self, OutboxStatus};
 use runtime::http::read::{Faults, ReadError};
+use schema::scope;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -79,6 +80,7 @@ impl From<Stuck> for StuckPayment {
     get,
     path = "/api/payments/events/status",
     tag = "operations",
+    security(("bearer" = [scope::OPERATIONS])),
     responses((status = 200, description = "The way of the events", body = PaymentEventsStatus), Faults)
 )]
 async fn payment_events_status(State(app): State<App>) -> Result<Json<PaymentEventsStatus>, ReadError> {

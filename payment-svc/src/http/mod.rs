@@ -9,6 +9,7 @@ mod payments;
 use axum::Router;
 use axum::extract::FromRef;
 use runtime::http::api::{self, About};
+use runtime::http::identity::Issuer;
 use runtime::http::metrics::HttpMetrics;
 use runtime::mysql::Pool;
 use utoipa::openapi::OpenApi;
@@ -28,9 +29,9 @@ fn api() -> OpenApiRouter<App> {
     api::about(ABOUT).merge(payments::router()).merge(events::router())
 }
 
-/// All routes behind the middleware that every request passes.
-pub fn router(app: App, metrics: HttpMetrics) -> Router {
-    api::router(api(), app, metrics, BODY_BYTES_MAX)
+/// All routes behind the middleware that every request passes; an issuer's tokens let callers in.
+pub fn router(app: App, metrics: HttpMetrics, issuer: Option<Issuer>) -> Router {
+    api::router(api(), app, metrics, issuer, BODY_BYTES_MAX)
 }
 
 /// The document as it is served.

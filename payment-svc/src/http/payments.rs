@@ -8,6 +8,7 @@ use runtime::http::list::{self, PageParameters, Problems};
 use runtime::http::read::{IdInPath, ReadError, faults, uuid};
 use runtime::page::UNKNOWN_PARAMETER;
 use schema::ids::{OrderId, PaymentId};
+use schema::scope;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -80,6 +81,7 @@ impl IntoResponses for FindProblems {
     get,
     path = "/api/payments",
     tag = "payments",
+    security(("bearer" = [scope::OPERATIONS])),
     params(
         ("order_id" = Option<Uuid>, Query, description = "Only of this order", example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10"),
         ("state" = Option<PaymentState>, Query, description = "Only those that stand there"),
@@ -111,6 +113,7 @@ async fn list_payments(State(app): State<App>, RawQuery(query): RawQuery) -> Res
     get,
     path = "/api/payments/{id}",
     tag = "payments",
+    security(("bearer" = [scope::OPERATIONS])),
     params(("id" = Uuid, Path, description = "The payment", example = "019aab1e-5c3d-7a11-8c0d-5d4c3b2a1908")),
     responses((status = 200, description = "The payment", body = Payment), FindProblems)
 )]

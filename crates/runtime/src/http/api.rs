@@ -7,6 +7,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::identity::{Guard, Issuer};
 use super::metrics::HttpMetrics;
 use super::problem::{self, Problem};
 use super::{docs, health, layers};
@@ -48,14 +49,24 @@ where
 }
 
 /// The routes of a service and [`health`], their document and its page, behind the middleware that every request passes.
-pub fn router<S>(api: OpenApiRouter<S>, state: S, metrics: HttpMetrics, body_bytes_max: usize) -> Router
+///
+/// `issuer` is whose tokens are taken; without one nobody is asked for a token.
+pub fn router<S>(
+    api: OpenApiRouter<S>,
+    state: S,
+    metrics: HttpMetrics,
+    issuer: Option<Issuer>,
+    body_bytes_max: usize,
+) -> Router
 where
     S: Clone + Send + Sync + 'static,
     Pool: FromRef<S>,
 {
     let (routes, document) = with_health(api).split_for_parts();
-    let routes = routes.with_state(state).merge(docs::ui(docs::finish(document)));
-    layers::wrap(routes, metrics, body_bytes_max)
+    let document = docs::finish(document);
+    let guard = Guard::new(issuer, &document);
+    let routes = routes.with_state(state).merge(docs::ui(document));
+    layers::wrap(routes, metrics, guard, body_bytes_max)
 }
 
 /// The document as it is served.

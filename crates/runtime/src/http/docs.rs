@@ -15,9 +15,11 @@ use serde_json::json;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::identity::{Refusal, SCHEME, scopes};
 use super::layers;
 use super::problem::{self, Problem};
 
@@ -27,10 +29,13 @@ pub type Responses = BTreeMap<String, RefOr<Response>>;
 /// Adds to a service's document what holds for each of its operations.
 pub fn finish(mut document: OpenApi) -> OpenApi {
     document.servers = Some(vec![Server::new("/")]);
+    let schemes = &mut document.components.get_or_insert_default().security_schemes;
+    schemes.insert(SCHEME.to_owned(), bearer().into());
     let items = document.paths.paths.values_mut();
     let operations = items.flat_map(|item| [&mut item.get, &mut item.post]).flatten();
     for operation in operations {
-        for (status, problems) in by_status(gateway()) {
+        let refusals = scopes(operation).first().map(|scope| Refusal::all(scope));
+        for (status, problems) in by_status(refusals.into_iter().flatten().chain(gateway())) {
             add(operation.responses.responses.entry(status.to_string()), &problems);
         }
         for response in operation.responses.responses.values_mut() {
@@ -114,7 +119,23 @@ fn problem_response(problems: &[Problem]) -> RefOr<Response> {
     let response = ResponseBuilder::new().description(titles.join("; ")).content(problem::CONTENT_TYPE, content);
     let retryable = problems.iter().any(Problem::says_when_to_come_back);
     let response = if retryable { response.header("Retry-After", retry_after()) } else { response };
+    let challenges = problems.iter().any(Problem::says_how_to_sign_in);
+    let response = if challenges { response.header("WWW-Authenticate", www_authenticate()) } else { response };
     response.build().into()
+}
+
+/// The token that the operations ask for.
+fn bearer() -> SecurityScheme {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+    let description = "A JWT of the issuer that the service trusts, with one of the scopes that the operation names. A service \
+                       without an issuer asks for none.";
+    SecurityScheme::Http(scheme.description(Some(description)).build())
+}
+
+fn www_authenticate() -> Header {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new().schema(Some(text.build())).description(Some("How to be let in, by RFC 6750"));
+    header.example(Some(json!(r#"Bearer realm="api", error="insufficient_scope", scope="orders""#))).build()
 }
 
 fn retry_after() -> Header {

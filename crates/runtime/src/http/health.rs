@@ -51,6 +51,7 @@ where
     get,
     path = "/health",
     tag = "operations",
+    security(()),
     responses((status = 200, description = "The service and its database work", body = Health), Faults)
 )]
 async fn health(State(pool): State<Pool>) -> Result<Json<Health>, ReadError> {

@@ -1,4 +1,4 @@
-//! What happens to every request before a handler sees it: id, span, metrics, limits; and problem answers for what
+//! What happens to every request before a handler sees it: id, span, metrics, caller, limits; and problem answers for what
 //! never reaches a handler.
 
 use std::panic::AssertUnwindSafe;
@@ -14,6 +14,7 @@ use tower::ServiceBuilder;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
+use super::identity::Guard;
 use super::metrics::{Arrival, HttpMetrics};
 use super::problem::{self, Problem};
 use crate::telemetry::trace::{self, KeyValue, TraceParent};
@@ -31,17 +32,17 @@ const HEADERS_MAX: usize = 100;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Wraps the routes of a service; unknown routes and wrong methods become problems too.
-pub fn wrap(routes: Router, metrics: HttpMetrics, body_bytes_max: usize) -> Router {
+pub fn wrap(routes: Router, metrics: HttpMetrics, guard: Guard, body_bytes_max: usize) -> Router {
     routes.fallback(|| async { not_found() }).method_not_allowed_fallback(|| async { method_not_allowed() }).layer(
         ServiceBuilder::new()
-            .layer(middleware::from_fn_with_state(metrics, attend))
+            .layer(middleware::from_fn_with_state((metrics, guard), attend))
             .layer(DefaultBodyLimit::max(body_bytes_max)),
     )
 }
 
-/// Gives a request its id, its span, its end and its place in the metrics: one middleware, because each more costs every
+/// Gives a request its id, its span, its caller, its end and its place in the metrics: one middleware, because each more costs every
 /// request another box and another copy of what is inside it.
-async fn attend(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
+async fn attend(State((metrics, guard)): State<(HttpMetrics, Guard)>, request: Request, next: Next) -> Response {
     let arrival = Arrival::of(&request);
     let id = request_id(&request);
     let span = tracing::info_span!(
@@ -54,7 +55,7 @@ async fn attend(State(metrics): State<HttpMetrics>, request: Request, next: Next
     );
     let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     trace::adopt(&span, "server", traceparent.and_then(TraceParent::parse).as_ref());
-    let mut response = answer(request, next).instrument(span.clone()).await;
+    let mut response = answer(&guard, request, next).instrument(span.clone()).await;
     metrics.answered(&arrival, response.status());
     traced(&span, &arrival, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
@@ -76,12 +77,19 @@ fn traced(span: &Span, arrival: &Arrival, status: StatusCode) {
     }
 }
 
-/// The handler's answer, or a problem if it panics or takes too long, or if what refused has no words of its own.
-async fn answer(request: Request, next: Next) -> Response {
+/// The handler's answer, or a problem if the caller is not let in, if the handler panics or takes too long, or if what refused has
+/// no words of its own.
+async fn answer(guard: &Guard, mut request: Request, next: Next) -> Response {
     if request.headers().len() > HEADERS_MAX {
         return too_many_headers().into_response();
     }
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let handled = async {
+        match guard.admit(&mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        }
+    };
+    let handled = AssertUnwindSafe(handled).catch_unwind();
     match tokio::time::timeout(REQUEST_TIMEOUT, handled).await {
         Ok(Ok(response)) => documented(response),
         // The panic hook has logged the message and the place.
@@ -170,9 +178,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_panics_or_hangs_is_a_problem_with_an_id_and_a_place_in_the_metrics() {
         let registry = Registry::new();
+        let open = Guard::new(None, &utoipa::openapi::OpenApi::default());
         let routes =
             Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<StatusCode>));
-        let routes = wrap(routes, HttpMetrics::register(&registry).unwrap(), 10);
+        let routes = wrap(routes, HttpMetrics::register(&registry).unwrap(), open, 10);
         for (path, status) in [("/panics", 500), ("/hangs", 503), ("/nowhere", 404)] {
             let request = Request::get(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
             let response = routes.clone().oneshot(request).await.unwrap();

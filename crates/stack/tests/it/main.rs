@@ -13,6 +13,7 @@ mod doctor;
 mod gateway;
 mod grants;
 mod healing;
+mod identity;
 mod inspect;
 mod load;
 mod manifests;

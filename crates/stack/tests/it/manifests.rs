@@ -11,7 +11,7 @@ use stack::Engine;
 use stack::home::Home;
 use stack::testing::{Database, Nats, Service, binary};
 
-use rendered::{Container, OVERLAYS, Overlay, list, name_of, namespace_of, pod_of, port_of};
+use rendered::{Container, OVERLAYS, Overlay, kustomize, list, name_of, namespace_of, pod_of, port_of};
 
 /// Program, namespace, deployment, port of its API, port of its admin server.
 const SERVICES: [(&str, &str, &str, Option<u64>, u64); 5] = [
@@ -98,6 +98,29 @@ fn default_of(program: &str, name: &str) -> String {
     rest.split(']').next().unwrap().to_owned()
 }
 
+/// Of an issuer that nobody has a token of.
+const JWKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/identity/jwks.json");
+
+#[test]
+fn production_does_not_render_without_an_issuer_and_nobody_is_asked_only_where_it_says_so() {
+    let production = Home::find().unwrap().root().join("k8s/overlays/prod");
+    assert!(kustomize(&production).unwrap_err().contains("issuer.env"), "nobody has said who issues tokens");
+    for overlay in OVERLAYS.map(Overlay::render) {
+        for (program, namespace, deployment, http, _) in SERVICES {
+            let workload = overlay.object("Deployment", namespace, deployment);
+            let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+            let environment = overlay.environment(&container);
+            let said = ["AUTH", "AUTH_ISSUER"].map(|name| environment.get(name).cloned().flatten());
+            let expected = match (http, overlay.name) {
+                (None, _) => [None, None],
+                (Some(_), "dev") => [Some("none".to_owned()), None],
+                (Some(_), _) => [None, Some("https://issuer.example.com/".to_owned())],
+            };
+            assert_eq!(said, expected, "{}: {program}", overlay.name);
+        }
+    }
+}
+
 /// Each service runs with the settings of the manifests, secrets and places apart, and every probe is asked of it.
 #[tokio::test]
 async fn the_services_start_with_these_settings_and_answer_every_probe() {
@@ -142,6 +165,7 @@ fn with_setting(service: Service, name: &str, value: Option<String>) -> Service 
         ("HTTP_ADDR" | "ADMIN_ADDR" | "NATS_URL", _) => service,
         ("STREAM_REPLICAS", _) => service, // there is one server
         ("PAYMENT_SIMULATOR_DIR", _) => service.env(name, concat!(env!("CARGO_TARGET_TMPDIR"), "/provider")),
+        ("AUTH_JWKS_URL", _) => service.env("AUTH_JWKS_FILE", JWKS),
         ("STRIPE_API_KEY_FILE", _) => service.env("STRIPE_API_KEY", "sk_test_manifests"),
         ("SMTP_URL_FILE", _) => service.env("SMTP_URL", "smtp://127.0.0.1:1"),
         (file, _) if file.ends_with("_FILE") => service,

@@ -74,7 +74,7 @@ fn every_namespace_with_pods_closes_what_no_policy_opens() {
     }
 }
 
-/// Only the gateway is open to all, and only ways to a database or a mail server lead out of the cluster.
+/// Only the gateway is open to all, and only ways to a database, a mail server, an issuer or a payment provider lead out of the cluster.
 #[test]
 fn what_has_no_pod_at_its_other_end_is_the_public_the_database_and_the_mail() {
     for overlay in OVERLAYS.map(Overlay::render) {
@@ -93,7 +93,9 @@ fn what_has_no_pod_at_its_other_end_is_the_public_the_database_and_the_mail() {
         }
         let expected: &[&str] = match overlay.name {
             "dev" => &["public public"],
-            _ => &["public public", "to-database 3306", "to-provider 443", "to-smtp 465", "to-smtp 587"],
+            _ => {
+                &["public public", "to-database 3306", "to-issuer 443", "to-provider 443", "to-smtp 465", "to-smtp 587"]
+            }
         };
         assert_eq!(others, expected.iter().map(|way| (*way).to_owned()).collect(), "{}", overlay.name);
     }

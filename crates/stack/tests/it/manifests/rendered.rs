@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use stack::home::Home;
+use stack::testing::copy_folder;
 
 pub const OVERLAYS: [&str; 2] = ["dev", "prod"];
 
@@ -23,11 +24,15 @@ pub struct Container<'a> {
 
 impl Overlay {
     pub fn render(name: &'static str) -> Overlay {
-        let home = Home::find().unwrap();
-        let folder = home.root().join("k8s/overlays").join(name);
-        let rendered = Command::new(home.program("kubectl").unwrap()).arg("kustomize").arg(folder).output().unwrap();
-        assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
-        let text = String::from_utf8(rendered.stdout).unwrap();
+        let root = Home::find().unwrap().root().to_owned();
+        // A copy whose production knows who issues tokens.
+        let copy = tempfile::tempdir().unwrap();
+        for folder in ["gateway", "k8s", "schema"] {
+            copy_folder(&root.join(folder), &copy.path().join(folder));
+        }
+        let production = copy.path().join("k8s/overlays/prod");
+        std::fs::copy(production.join("issuer.env.example"), production.join("issuer.env")).unwrap();
+        let text = kustomize(&copy.path().join("k8s/overlays").join(name)).unwrap();
         Overlay { name, objects: serde_saphyr::from_multiple(&text).unwrap() }
     }
 
@@ -88,6 +93,14 @@ impl Overlay {
             }
         }
     }
+}
+
+/// What kustomize makes of a folder, or why it does not.
+pub fn kustomize(folder: &Path) -> Result<String, String> {
+    let kubectl = Home::find().unwrap().program("kubectl").unwrap();
+    let rendered = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
+    let [said, faults] = [rendered.stdout, rendered.stderr].map(|text| String::from_utf8(text).unwrap());
+    if rendered.status.success() { Ok(said) } else { Err(faults) }
 }
 
 pub fn name_of(object: &Value) -> &str {

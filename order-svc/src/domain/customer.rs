@@ -1,0 +1,26 @@
+//! Whose an order is, and whose orders somebody may see.
+
+/// A customer, as the issuer of their tokens knows them: `sub`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CustomerId(String);
+
+/// Whose orders somebody may see and cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All orders.
+    Anybodys,
+    /// This customer's own. Others' are as if they did not exist.
+    Of(CustomerId),
+}
+
+impl CustomerId {
+    /// Takes a name that was checked where it came in, or read from the database.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
