@@ -6,6 +6,7 @@
 mod settings;
 mod shell;
 mod supervisor;
+mod tokens;
 
 use std::env;
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ use stack::service::{Program, readiness};
 pub(crate) use settings::{Settings, nats_nodes};
 use shell::Shell;
 use supervisor::{Ending, Supervisor};
+use tokens::Tokens;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -61,7 +63,8 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
         let step = Box::pin(plan.set_up_database(service));
         supervisor.during(announced(&format!("database {}", service.database().name), step)).await?;
     }
-    let launches = SERVICES.map(|service| launch(&plan, settings, service));
+    let tokens = settings.auth.then(|| Tokens::make(&plan.folder)).transpose()?;
+    let launches = SERVICES.map(|service| launch(&plan, settings, service, tokens.as_ref()));
     let launches = launches.into_iter().collect::<anyhow::Result<Vec<Launch>>>()?;
     for launch in &launches {
         supervisor.start(launch.clone())?;
@@ -81,7 +84,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
         supervisor.during(announced("prometheus", step)).await?;
     }
     shell.make(&plan, &launches, settings)?;
-    print_table(&plan, settings).context("cannot write to the terminal")?;
+    print_table(&plan, settings, tokens.as_ref()).context("cannot write to the terminal")?;
     Ok(())
 }
 
@@ -114,8 +117,12 @@ fn prepare(home: &Home, settings: &Settings) -> anyhow::Result<Plan> {
 }
 
 /// How to run a service. What the caller of `stack up` has set otherwise goes before what is a default here.
-fn launch(plan: &Plan, settings: &Settings, service: Program) -> anyhow::Result<Launch> {
+fn launch(plan: &Plan, settings: &Settings, service: Program, tokens: Option<&Tokens>) -> anyhow::Result<Launch> {
     let launch = plan.launch(service.name(), service, settings.ports_of(service))?;
+    let launch = match tokens {
+        Some(tokens) => tokens.asked_by(launch, service),
+        None => launch,
+    };
     Ok(match service {
         Program::OrderSvc => consumer(launch).env_default("PAYMENTS_STREAM", names::PAYMENTS_STREAM),
         Program::OutboxRelay | Program::PaymentRelay => {
@@ -181,7 +188,7 @@ fn watcher(plan: &Plan, settings: &Settings) -> anyhow::Result<Launch> {
     prometheus(&plan.home, &options)
 }
 
-fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
+fn print_table(plan: &Plan, settings: &Settings, tokens: Option<&Tokens>) -> io::Result<()> {
     let Settings { db, gateway_port, mysql_port, nats_monitor_port, .. } = settings;
     let Settings { order_svc_admin_port, outbox_relay_admin_port, notify_svc_admin_port, .. } = settings;
     let Settings { payment_svc_admin_port, payment_relay_admin_port, .. } = settings;
@@ -214,5 +221,9 @@ fn print_table(plan: &Plan, settings: &Settings) -> io::Result<()> {
          \x20 curl '{gateway}/api/payments?order_id=THE-ID'\n",
         logs.display(),
     )?;
+    match tokens {
+        Some(tokens) => tokens.print(&mut out, &gateway)?,
+        None => writeln!(out, "\nNobody is asked for a token; --auth has the APIs ask for one.")?,
+    }
     out.flush()
 }

@@ -175,6 +175,34 @@ impl Up {
     }
 }
 
+#[tokio::test]
+async fn with_auth_the_printed_tokens_are_what_lets_one_in() {
+    let place = Place::new();
+    let mut command = place.command(Engine::MySql);
+    command.arg("--auth");
+    let up = place.up_by(command).await;
+    let said = up.said();
+    let token = |name: &str| {
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("no {name} in {said}")).to_owned()
+    };
+    let ask = async |path: &str, token: Option<&str>| {
+        let request = reqwest::Client::new().get(format!("http://127.0.0.1:{}{path}", up.gateway));
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (customer, operator) = (token("CUSTOMER"), token("OPERATOR"));
+    for (path, as_customer) in [("/api/orders", 200), ("/api/notifications", 403), ("/api/payments", 403)] {
+        let asked = [None, Some(&*customer), Some(&*operator)];
+        let mut statuses = Vec::new();
+        for token in asked {
+            statuses.push(ask(path, token).await);
+        }
+        assert_eq!(statuses, [401, as_customer, 200], "{path}");
+    }
+    up.stop().await;
+}
+
 both_engines! {
     async fn the_stack_comes_up_stops_in_order_and_finds_its_data_again(engine: Engine) {
         let place = Place::new();

@@ -19,6 +19,10 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) observe: bool,
 
+    /// Have the APIs ask for tokens, of an issuer that is made for this run, and print two.
+    #[arg(long)]
+    pub(crate) auth: bool,
+
     /// Prometheus, with --observe.
     #[arg(long, env = "STACK_PROMETHEUS_PORT", default_value_t = 9090)]
     pub(crate) prometheus_port: u16,
