@@ -19,7 +19,7 @@ pub use database::Database;
 pub use eventually::{eventually, eventually_within};
 pub use folder::copy_folder;
 pub use fuzzer::fuzz;
-pub use golden::{assert_documented, assert_golden, assert_series};
+pub use golden::{assert_documented, assert_golden, assert_series, without_tokens};
 pub use servers::{MySql, Nats};
 pub use service::{Service, binary};
 pub use stripe::LocalStripe;

@@ -1,5 +1,5 @@
 use stack::both_engines;
-use stack::testing::Engine;
+use stack::testing::{Engine, without_tokens};
 
 use crate::api::Api;
 
@@ -53,6 +53,6 @@ async fn the_page_finds_its_document_under_any_path() {
     let script = api.get("/docs/swagger-initializer.js").await.text;
     assert!(script.contains(r#""url": "openapi.json""#), "{script}");
     let document = api.get("/docs/openapi.json").await.body;
-    assert_eq!(document, serde_json::to_value(order_svc::http::document()).unwrap());
+    assert_eq!(document, without_tokens(serde_json::to_value(order_svc::http::document()).unwrap()));
     assert_eq!(document["servers"], serde_json::json!([{"url": "/"}]));
 }

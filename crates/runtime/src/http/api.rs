@@ -64,7 +64,9 @@ where
 {
     let (routes, document) = with_health(api).split_for_parts();
     let document = docs::finish(document);
+    let is_open = issuer.is_none();
     let guard = Guard::new(issuer, &document);
+    let document = if is_open { docs::without_tokens(document) } else { document };
     let routes = routes.with_state(state).merge(docs::ui(document));
     layers::wrap(routes, metrics, guard, body_bytes_max)
 }
