@@ -18,6 +18,7 @@ mod identity;
 mod inspect;
 mod load;
 mod manifests;
+mod monitoring;
 mod observing;
 mod pipeline;
 mod pool;

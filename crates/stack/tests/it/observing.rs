@@ -1,18 +1,17 @@
 //! Debian's Prometheus scrapes the real programs: each fault fires its alert, and every panel of the dashboards has something
 //! to show. The rules are those of production, hastened a hundred and twenty times.
 
+mod delays;
 mod watched;
 
 use std::fs;
 
-use serde_json::Value;
-use sqlx::MySqlPool;
+use serde_json::{Value, json};
 use stack::home::Home;
 use stack::smtp::{Fault, Stage};
 use stack::testing::eventually;
-use uuid::Uuid;
 
-use watched::Watched;
+use watched::{Event, Watched};
 
 /// What fires in a pipeline with one relay for each outbox that is well: they have no standby.
 const ALWAYS: &str = "RelayNoStandby";
@@ -23,9 +22,8 @@ async fn each_fault_fires_its_alert_and_its_end_ends_it() {
     watched.place("ada@example.com").await.unwrap();
     watched.until(&[ALWAYS]).await;
 
-    let orders = watched.orders.admin_pool().await;
-    append(&orders, "order.*").await; // no event may have such a subject
-    append(&orders, "order.created").await; // nobody can read it
+    watched.append(&Event { subject: "order.*", ..Event::created() }).await; // no event may have such a subject
+    watched.append(&Event { payload: json!({}), ..Event::created() }).await; // nobody can read it
     watched.smtp.refuse("nobody@example.com", "550 5.1.1 no such user");
     watched.place("nobody@example.com").await.unwrap();
     // An email is given up only once another one went through after it: others have to follow it.
@@ -64,15 +62,6 @@ async fn each_fault_fires_its_alert_and_its_end_ends_it() {
     watched.mysql.restart().await;
     watched.until_no("DatabaseUnreachable").await;
     watched.until_no("EmailTransportDown").await; // the queue tries again after half a minute at most
-}
-
-/// An event by plain SQL.
-async fn append(orders: &MySqlPool, subject: &str) {
-    let insert =
-        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
-                  VALUES (?, 'order', ?, 1, 'order.created', ?, '{}')";
-    let insert = sqlx::query(insert).bind(Uuid::now_v7()).bind(Uuid::now_v7().to_string());
-    insert.bind(subject).execute(orders).await.unwrap();
 }
 
 #[tokio::test]

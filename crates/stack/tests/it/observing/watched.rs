@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schema::names;
 use serde_json::{Value, json};
+use sqlx::MySqlPool;
 use stack::Engine;
 use stack::home::Home;
 use stack::process::{Output, Running};
@@ -13,6 +15,7 @@ use stack::service::Program;
 use stack::smtp::SmtpServer;
 use stack::testing::{Database, MySql, Nats, Port, Service, eventually_within};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::services::{Services, paying};
 
@@ -22,17 +25,40 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(super) struct Watched {
     pub(super) services: Services,
-    pub(super) orders: Database,
+    _orders: Database,
+    /// Of the orders.
+    pub(super) admin: MySqlPool,
+    pub(super) notifications: Database,
+    pub(super) payments: Database,
     pub(super) nats: Nats,
     pub(super) mysql: MySql,
     pub(super) smtp: SmtpServer,
     /// The folder that stands for the payment provider.
     pub(super) provider: PathBuf,
     _paying: [Service; 2],
-    _databases: [Database; 2],
     port: Port,
     _prometheus: Running,
     _folder: TempDir,
+}
+
+/// An event that no service has appended.
+pub(super) struct Event {
+    pub(super) order: Uuid,
+    pub(super) version: u32,
+    pub(super) subject: &'static str,
+    pub(super) payload: Value,
+    pub(super) age: Duration,
+}
+
+impl Event {
+    /// The first of an order.
+    pub(super) fn created() -> Self {
+        let order = Uuid::now_v7();
+        let mut payload: Value =
+            serde_json::from_str(include_str!("../../../../../schema/events/order.created.example.json")).unwrap();
+        payload["order_id"] = json!(order);
+        Self { order, version: 1, subject: "order.created", payload, age: Duration::ZERO }
+    }
 }
 
 impl Watched {
@@ -45,11 +71,12 @@ impl Watched {
         smtp.start().await.unwrap();
         let mut services = Services::new(|user| orders.url(user), |user| notifications.url(user), &nats.url());
         services.notify_svc = services.notify_svc.env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", smtp.url());
-        services.order_svc = services.order_svc.env("PAYMENTS_STREAM", schema::names::PAYMENTS_STREAM);
+        services.order_svc = services.order_svc.env("PAYMENTS_STREAM", names::PAYMENTS_STREAM);
+        services.relay = services.relay.env("WATCH_INTERVAL", "100ms");
         let services = services.start().await;
         let (folder, port) = (tempfile::tempdir().unwrap(), Port::reserve());
         let provider = folder.path().join("provider");
-        let mut paying = paying(&payments, &nats, &provider);
+        let mut paying = paying(&payments, &nats, &provider).map(|service| service.env("WATCH_INTERVAL", "100ms"));
         for service in &mut paying {
             service.spawn();
         }
@@ -76,13 +103,15 @@ impl Watched {
         running.process.until_ready(Duration::from_secs(30), probe).await.unwrap();
         Self {
             services,
-            orders,
+            admin: orders.admin_pool().await,
+            _orders: orders,
+            notifications,
+            payments,
             nats,
             mysql,
             smtp,
             provider,
             _paying: paying,
-            _databases: [notifications, payments],
             port,
             _prometheus: running,
             _folder: folder,
@@ -128,13 +157,38 @@ impl Watched {
 
     /// The same while customers order, whatever becomes of that.
     pub(super) async fn until_placing(&self, alerts: &[&str]) {
-        eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
+        self.until_doing(alerts, async || {
             drop(self.place("ada@example.com").await);
             drop(self.place("bob@example.com").await);
+        })
+        .await;
+    }
+
+    /// The same while this is done again and again.
+    pub(super) async fn until_doing(&self, alerts: &[&str], mut doing: impl AsyncFnMut()) {
+        eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
+            doing().await;
             let firing = self.firing().await;
             alerts.iter().all(|alert| firing.contains(*alert))
         })
         .await;
+    }
+
+    /// Appends an event by plain SQL.
+    pub(super) async fn append(&self, event: &Event) {
+        let insert =
+            "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, inserted_at)
+             VALUES (?, 'order', ?, ?, 'order.created', ?, ?, UTC_TIMESTAMP(6) - INTERVAL ? SECOND)";
+        let insert = sqlx::query(insert).bind(Uuid::now_v7()).bind(event.order.to_string()).bind(event.version);
+        let insert = insert.bind(event.subject).bind(&event.payload).bind(event.age.as_secs());
+        insert.execute(&self.admin).await.unwrap();
+    }
+
+    /// A customer who orders, and one who asks for orders, whatever becomes of that.
+    pub(super) fn asking(&self) -> impl Future<Output = ()> + Send + 'static {
+        let order = json!({ "product": "Espresso machine", "quantity": 2, "email": "ada@example.com" });
+        let (client, url) = (reqwest::Client::new(), self.services.order_svc.url("/api/orders"));
+        async move { drop(tokio::join!(client.post(&url).json(&order).send(), client.get(&url).send())) }
     }
 
     /// Waits until this alert does not fire.
