@@ -15,6 +15,7 @@ use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
 use crate::cli::status::StatusConfig;
+use crate::cli::suppression::SuppressionVerb;
 use crate::email::EmailConfig;
 
 /// Bytes of a request body: no request of this API has one.
@@ -44,6 +45,9 @@ pub enum Verb {
     /// List emails that are dead or wait, and decide about them.
     #[command(subcommand)]
     Email(EffectVerb),
+    /// Addresses that get no email, whatever they are told of.
+    #[command(subcommand)]
+    Suppression(SuppressionVerb),
     /// See [`InboxVerb`]; about the order events.
     #[command(flatten)]
     Inbox(InboxVerb),
@@ -97,6 +101,7 @@ impl Validate for Config {
             Verb::Health(_) => Ok(()),
             Verb::Status(config) => config.common.validate(),
             Verb::Email(verb) => verb.common().validate(),
+            Verb::Suppression(verb) => verb.common().validate(),
             Verb::Inbox(verb) | Verb::Payments(verb) => verb.common().validate(),
         }
     }

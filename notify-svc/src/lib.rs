@@ -7,11 +7,13 @@ pub mod cli;
 pub mod config;
 pub mod email;
 pub mod handler;
+pub mod housekeeping;
 pub mod http;
 pub mod notification;
 pub mod payments;
 pub mod run;
 pub mod store;
+pub mod suppression;
 pub mod tell;
 
 use runtime::mysql::Pool;

@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
         Verb::Health(config) => health::health(&config).await,
         Verb::Status(config) => cli::status::status(config).await,
         Verb::Email(verb) => effect::cli::effect(verb).await,
+        Verb::Suppression(verb) => cli::suppression::suppression(verb).await,
         Verb::Inbox(verb) => verb.run(handler::source(), Notifications::default()).await,
         Verb::Payments(verb) => verb.run(payments::source(names::PAYMENTS_STREAM), Payments::default()).await,
         Verb::Run(config) => {

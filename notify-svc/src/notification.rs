@@ -21,11 +21,13 @@ pub enum EmailState {
     Dead,
     /// A person gave it up.
     Discarded,
+    /// Held back: its recipient gets no email.
+    Suppressed,
 }
 
 impl EmailState {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::Dead, Self::Discarded];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Sent, Self::Dead, Self::Discarded, Self::Suppressed];
 
     /// The name in the database and in answers.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +36,7 @@ impl EmailState {
             Self::Sent => "sent",
             Self::Dead => "dead",
             Self::Discarded => "discarded",
+            Self::Suppressed => "suppressed",
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RunConfig;
 use crate::email::{Emails, Mailer, QUEUE};
 use crate::handler::{self, Notifications};
+use crate::housekeeping::Housekeeping;
 use crate::payments::{self, Payments};
 use crate::{App, http};
 
@@ -45,7 +46,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let emails = Queue {
         pool: pool.clone(),
         name: QUEUE,
-        performer: Emails { mailer: Arc::new(mailer) },
+        performer: Emails { pool: pool.clone(), mailer: Arc::new(mailer) },
         limits: config.email.limits(),
         wake: handler.email_wake.clone(),
         metrics: Metrics::register(&registry, QUEUE)?,
@@ -53,6 +54,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     };
     let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };
     let inbox = Running::new(inbox, config.inbox.clone(), client.clone(), &registry)?;
+    let housekeeping = Housekeeping::new(pool.clone(), &registry, shutdown.clone())?;
     let payments = payments(&config, &pool, &emails.wake, client, &registry)?;
     let payments_monitor = payments.as_ref().map(Running::monitor);
     let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };
@@ -68,6 +70,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         payments.spawn_aside(&mut parts, &readiness, &shutdown);
     }
     parts.spawn("emails", emails.run());
+    parts.spawn("housekeeping", housekeeping.run());
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
     tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "notify-svc serves");

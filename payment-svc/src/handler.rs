@@ -116,8 +116,8 @@ impl Payments {
             tracing::info!(order.id = %order_id, "a cancelled order has no payment");
             return Ok(());
         };
-        let is_withdrawn =
-            payment.state == State::Due && effect::withdraw(tx, payment.charge_id).await? == Withdrawal::Withdrawn;
+        let is_withdrawn = payment.state == State::Due
+            && effect::withdraw(tx, payment.charge_id, "the order was cancelled").await? == Withdrawal::Withdrawn;
         let fact = if is_withdrawn { Fact::CancelledInTime } else { Fact::Cancelled };
         // No cancellation appends an event: a refund is told when it is done.
         advance(tx, &self.outbox, &payment, fact, Said::default()).await.map(drop).map_err(sqlx_error)

@@ -16,6 +16,8 @@ GRANT INSERT ON inbox_action TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, DELETE ON suppression TO 'notify_svc'@'%';
+GRANT INSERT ON suppression_action TO 'notify_svc'@'%';
 
 -- People, by the verbs of the programs: what these need, and no more.
 CREATE USER IF NOT EXISTS 'notifications_operator'@'%' ACCOUNT LOCK;
@@ -48,6 +50,8 @@ GRANT SELECT ON inbox_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_action TO 'notifications_inspector'@'%';
+GRANT SELECT ON suppression TO 'notifications_inspector'@'%';
+GRANT SELECT ON suppression_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications_text TO 'notifications_inspector'@'%';

@@ -10,6 +10,7 @@ CREATE TABLE notifications (
     quantity   INT UNSIGNED NOT NULL,
     created_at DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     sent_at    DATETIME(6)  NULL COMMENT 'UTC; when the transport took the email',
+    suppressed ENUM ('bounce', 'complaint', 'unsubscribed', 'operator') NULL COMMENT 'why the address got no email, if it got none',
     is_sent    TINYINT(1) GENERATED ALWAYS AS (sent_at IS NOT NULL) VIRTUAL COMMENT 'whether the transport took the email',
 
     PRIMARY KEY (id),
@@ -18,7 +19,9 @@ CREATE TABLE notifications (
     -- GET /api/notifications?order_id=
     KEY order_id (order_id, id),
     -- GET /api/notifications?state=sent
-    KEY is_sent (is_sent, id)
+    KEY is_sent (is_sent, id),
+    -- GET /api/notifications?state=suppressed, and how many there are of each cause
+    KEY suppressed (suppressed, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

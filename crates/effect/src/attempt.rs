@@ -13,6 +13,7 @@ use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
 use crate::effect::Effect;
+use crate::ending::{End, Settlement};
 use crate::hold::{Hold, LEASE};
 use crate::metrics::Became;
 use crate::perform::{Attempt, Perform};
@@ -46,13 +47,6 @@ pub(crate) struct UnderWay<P> {
     pub(crate) effect: Effect,
     pub(crate) party: String,
     pub(crate) hold: Hold,
-}
-
-/// What is written about an effect.
-enum Settlement<O> {
-    Done(O),
-    Again(Again),
-    Dead { is_unknown: bool, error: String },
 }
 
 impl<P: Perform> UnderWay<P> {
@@ -116,7 +110,7 @@ impl<P: Perform> UnderWay<P> {
                 if standing.taken(&self.party, begun_at) {
                     tracing::info!(queue = self.shared.queue.name, "the other side of the effects answers again");
                 }
-                (Became::Done, Settlement::Done(outcome))
+                (Became::Done, Settlement::Ended(End::Done, Some(outcome)))
             }
             Attempt::PutOff { reason, retry_after } => self.away(reason, retry_after),
             Attempt::Unknown(reason) => {
@@ -131,12 +125,15 @@ impl<P: Perform> UnderWay<P> {
                 (became, settlement)
             }
             Attempt::Failed(reason) if !self.is_last_attempt() => self.spend(Became::Failed, reason),
-            Attempt::Rejected(reason) if has_witness => self.dead(self.effect.is_unknown, reason),
+            Attempt::Rejected { reason, outcome } if has_witness => self.dead(self.effect.is_unknown, reason, outcome),
             // What several fail at is the other side's fault, and so may be what one fails at while there is no other: it waits
             // until another one goes through, or a person decides.
-            Attempt::Failed(reason) | Attempt::Rejected(reason) => self.doubt(Became::Failed, reason),
+            Attempt::Failed(reason) | Attempt::Rejected { reason, .. } => self.doubt(Became::Failed, reason),
             Attempt::Unclear(reason) => self.doubt(Became::PutOff, reason),
-            Attempt::Dead(reason) => self.dead(self.effect.is_unknown, reason),
+            Attempt::Withdrawn { reason, outcome } => {
+                (Became::Withdrawn, Settlement::Ended(End::Withdrawn { reason }, Some(outcome)))
+            }
+            Attempt::Dead(reason) => self.dead(self.effect.is_unknown, reason, None),
         }
     }
 
@@ -180,7 +177,7 @@ impl<P: Perform> UnderWay<P> {
     fn spend(&self, became: Became, reason: String) -> (Became, Settlement<P::Outcome>) {
         let is_unknown = self.effect.is_unknown || became == Became::Unknown;
         if self.is_last_attempt() {
-            return self.dead(is_unknown, reason);
+            return self.dead(is_unknown, reason, None);
         }
         let attempts = self.effect.attempts + 1;
         tracing::warn!(attempts, is_unknown, "effect did not end well, trying again later; see effect.last_error");
@@ -188,10 +185,10 @@ impl<P: Perform> UnderWay<P> {
         (became, Settlement::Again(Again { delay, attempts, put_off: 0, is_unknown, error: Some(reason) }))
     }
 
-    fn dead(&self, is_unknown: bool, error: String) -> (Became, Settlement<P::Outcome>) {
+    fn dead(&self, is_unknown: bool, error: String, outcome: Option<P::Outcome>) -> (Became, Settlement<P::Outcome>) {
         let attempts = self.effect.attempts + 1;
         tracing::error!(attempts, is_unknown, "effect is dead, it needs a person; see effect.last_error");
-        (Became::Dead, Settlement::Dead { is_unknown, error })
+        (Became::Dead, Settlement::Ended(End::Dead { is_unknown, error }, outcome))
     }
 
     /// The other side does effects: all that waited while it was away go now, and what it refused before is told from what it
@@ -246,16 +243,14 @@ impl<P: Perform> UnderWay<P> {
     /// Whether the effect was ours, and the outcome is written.
     async fn write(&self, settlement: &Settlement<P::Outcome>) -> anyhow::Result<bool> {
         let (pool, held) = (&self.shared.queue.pool, self.hold.held());
-        let settled = match settlement {
-            Settlement::Done(outcome) => return self.conclude(outcome).await,
-            Settlement::Again(again) => settlement::again(pool, held, again).await?,
-            Settlement::Dead { is_unknown, error } => settlement::dead(pool, held, *is_unknown, error).await?,
-        };
-        Ok(settled == Settled::Yes)
+        match settlement {
+            Settlement::Again(again) => Ok(settlement::again(pool, held, again).await? == Settled::Yes),
+            Settlement::Ended(end, outcome) => self.conclude(end, outcome.as_ref()).await,
+        }
     }
 
-    async fn conclude(&self, outcome: &P::Outcome) -> anyhow::Result<bool> {
-        match self.conclude_once(outcome).await {
+    async fn conclude(&self, end: &End, outcome: Option<&P::Outcome>) -> anyhow::Result<bool> {
+        match self.conclude_once(end, outcome).await {
             Ok(is_ours) => Ok(is_ours),
             // An answer to COMMIT may have been lost.
             Err(_) if settlement::is_done(&self.shared.queue.pool, self.hold.held()).await? => Ok(true),
@@ -263,25 +258,26 @@ impl<P: Perform> UnderWay<P> {
         }
     }
 
-    async fn conclude_once(&self, outcome: &P::Outcome) -> anyhow::Result<bool> {
-        let Shared { queue, .. } = &*self.shared;
+    async fn conclude_once(&self, end: &End, outcome: Option<&P::Outcome>) -> anyhow::Result<bool> {
+        let (Shared { queue, .. }, held) = (&*self.shared, self.hold.held());
         let mut tx: Transaction = queue.pool.begin().await?;
-        let conclusion = queue.performer.conclude(&mut tx, &self.effect, outcome).await?;
-        if settlement::done(&mut tx, self.hold.held()).await? == Settled::ClaimLost {
+        let conclusion = match outcome {
+            Some(outcome) => Some(queue.performer.conclude(&mut tx, &self.effect, outcome).await?),
+            None => None,
+        };
+        let settled = match end {
+            End::Done => settlement::done(&mut tx, held).await?,
+            End::Withdrawn { reason } => settlement::withdrawn(&mut tx, held, reason).await?,
+            End::Dead { is_unknown, error } => settlement::dead(&mut tx, held, *is_unknown, error).await?,
+        };
+        if settled == Settled::ClaimLost {
             tx.rollback().await?;
             return Ok(false);
         }
         tx.commit().await?;
-        queue.performer.committed(conclusion);
-        Ok(true)
-    }
-}
-
-impl<O> Settlement<O> {
-    fn delay(&self) -> Duration {
-        match self {
-            Self::Again(again) => again.delay,
-            Self::Done(_) | Self::Dead { .. } => Duration::ZERO,
+        if let Some(conclusion) = conclusion {
+            queue.performer.committed(conclusion);
         }
+        Ok(true)
     }
 }

@@ -20,7 +20,7 @@ use crate::store::action::{self, Action, Line, State, Verb};
 /// What to do with effects outside of the database.
 #[derive(Debug, Subcommand)]
 pub enum EffectVerb {
-    /// List those that are dead, and those that wait, each with what the last attempt said.
+    /// List those that are dead, and those that wait, each with what the last attempt said; or those that were taken back.
     List(ListConfig),
     /// Show one, with all that people decided about it; exits 3 if there is none.
     Show(ShowConfig),
@@ -49,6 +49,8 @@ pub enum Listed {
     Dead,
     /// Those that are to be performed.
     Waiting,
+    /// Those that were taken back before they happened, each with the reason.
+    Withdrawn,
 }
 
 /// Settings of `effect list`.
@@ -58,7 +60,7 @@ pub struct ListConfig {
     #[command(flatten)]
     pub common: CommonConfig,
 
-    /// Only those in this state; both without it, the dead first.
+    /// Only those in this state; without it the dead, and then those that wait.
     #[arg(long, value_enum)]
     pub state: Option<Listed>,
 
@@ -152,11 +154,15 @@ pub async fn effect(verb: EffectVerb) -> anyhow::Result<ExitCode> {
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
     let pool = config.common.pool()?;
     let mut effects = Vec::new();
-    for (listed, state) in [(Listed::Dead, State::Dead), (Listed::Waiting, State::Pending)] {
-        if config.state.is_none_or(|wanted| wanted == listed) {
-            let found = action::list(&pool, state, EffectId(config.after), config.limit).await;
-            effects.extend(found.context("reading effect")?);
-        }
+    let states: &[State] = match config.state {
+        None => &[State::Dead, State::Pending],
+        Some(Listed::Dead) => &[State::Dead],
+        Some(Listed::Waiting) => &[State::Pending],
+        Some(Listed::Withdrawn) => &[State::Withdrawn],
+    };
+    for state in states {
+        let found = action::list(&pool, *state, EffectId(config.after), config.limit).await;
+        effects.extend(found.context("reading effect")?);
     }
     config.common.print(&effects, |effects| table(effects))?;
     Ok(ExitCode::SUCCESS)

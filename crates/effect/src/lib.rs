@@ -14,6 +14,7 @@ mod attempt;
 pub mod cli;
 mod config;
 mod effect;
+mod ending;
 mod hold;
 mod housekeeping;
 mod metrics;

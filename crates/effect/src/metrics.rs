@@ -13,6 +13,8 @@ pub(crate) enum Became {
     Failed,
     Unknown,
     PutOff,
+    /// Not performed, because nobody wants it any more.
+    Withdrawn,
     Dead,
     /// Another process has the effect, or had concluded it.
     Lost,
@@ -89,7 +91,8 @@ impl Metrics {
 }
 
 impl Became {
-    const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Unknown, Self::PutOff, Self::Dead, Self::Lost];
+    const ALL: [Self; 7] =
+        [Self::Done, Self::Failed, Self::Unknown, Self::PutOff, Self::Withdrawn, Self::Dead, Self::Lost];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +100,7 @@ impl Became {
             Self::Failed => "failed",
             Self::Unknown => "unknown",
             Self::PutOff => "put_off",
+            Self::Withdrawn => "withdrawn",
             Self::Dead => "dead",
             Self::Lost => "lost",
         }

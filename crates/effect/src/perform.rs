@@ -17,7 +17,12 @@ pub enum Attempt<O> {
     /// another party went through: what all fail at is not one effect's fault.
     Failed(String),
     /// As `Failed`, for good: it is dead once an effect of another party went through, and waits for that.
-    Rejected(String),
+    Rejected {
+        /// Why.
+        reason: String,
+        /// What is concluded when it is dead by this attempt, in the same transaction.
+        outcome: Option<O>,
+    },
     /// It has not happened by this attempt; nobody knows yet whether that is its own fault or the other side's. Spends an
     /// attempt if it comes again after an effect of another party went through.
     Unclear(String),
@@ -30,6 +35,13 @@ pub enum Attempt<O> {
         reason: String,
         /// Not before, if the other side said so.
         retry_after: Option<Duration>,
+    },
+    /// Nobody wants it any more, and the other side was not asked: it ends as withdrawn, and is concluded.
+    Withdrawn {
+        /// Why.
+        reason: String,
+        /// What is concluded.
+        outcome: O,
     },
     /// It can't ever go well as it is, whatever becomes of others: a person decides.
     Dead(String),
@@ -51,7 +63,7 @@ pub trait Perform: Clone + Debug + Send + Sync + 'static {
         effect.subject.clone()
     }
 
-    /// Writes what the outcome means, in the transaction that ends the effect. That is rolled back if another process has
+    /// Writes what the outcome means, in the transaction that ends the effect, be it as done, withdrawn or dead. That is rolled back if another process has
     /// concluded the effect meanwhile, so it must bear to find it so. It may be run again after a fault.
     fn conclude(
         &self,

@@ -2,3 +2,4 @@
 //! `--json` for programs.
 
 pub mod status;
+pub mod suppression;

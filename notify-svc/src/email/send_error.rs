@@ -18,6 +18,9 @@ pub enum SendError {
     /// The transport said no to this email for good: because of its address or its content, or because it says so to all.
     #[error("email was rejected")]
     Rejected(#[source] anyhow::Error),
+    /// As `Rejected`, because the server knows no such recipient.
+    #[error("email was rejected")]
+    NoRecipient(#[source] anyhow::Error),
     /// It can't even be composed: no transport was asked.
     #[error("email can't be composed")]
     Invalid(#[source] anyhow::Error),

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::notification::EmailState;
-use crate::store::notifications;
+use crate::store::{notification_lists, notifications};
+use crate::suppression::Cause;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_notifications)).routes(routes!(get_notification))
@@ -67,6 +68,9 @@ struct Email {
     /// What the last try said that did not send it; null if there was none, or nobody keeps it any more.
     #[schema(example = json!(null))]
     last_error: Option<String>,
+    /// Why its recipient gets no email; null if that is not so.
+    #[schema(example = json!(null))]
+    suppressed: Option<Cause>,
     /// When the transport took it; null before.
     sent_at: Option<DateTime<Utc>>,
 }
@@ -105,9 +109,9 @@ async fn list_notifications(
     let mut filter = Filter::default();
     let page = list::parse(query.as_deref(), |name, value| filter.set(name, value))?;
     let found = match (filter.order_id, filter.state) {
-        (Some(order_id), state) => notifications::of_order(&app.pool, order_id, state, page).await?,
-        (None, Some(state)) => notifications::in_state(&app.pool, state, page).await?,
-        (None, None) => notifications::all(&app.pool, page).await?,
+        (Some(order_id), state) => notification_lists::of_order(&app.pool, order_id, state, page).await?,
+        (None, Some(state)) => notification_lists::in_state(&app.pool, state, page).await?,
+        (None, None) => notification_lists::all(&app.pool, page).await?,
     };
     let (notifications, next_cursor) = page.cut(found, |found| found.id.0);
     Ok(Json(NotificationList {
@@ -143,7 +147,7 @@ impl Filter {
             "order_id" => self.order_id = Some(OrderId(uuid(value)?)),
             "state" => {
                 let state = EmailState::ALL.into_iter().find(|state| state.as_str() == value);
-                self.state = Some(state.ok_or("must be pending, sent, dead or discarded")?);
+                self.state = Some(state.ok_or("must be pending, sent, dead, discarded or suppressed")?);
             }
             _ => return Err(UNKNOWN_PARAMETER),
         }
@@ -154,7 +158,8 @@ impl Filter {
 impl From<notifications::Notification> for Notification {
     fn from(found: notifications::Notification) -> Self {
         let (state, last_error) = (found.state(), found.last_error);
-        let email = Email { state, attempts: found.attempts, last_error, sent_at: found.sent_at };
+        let (attempts, suppressed) = (found.attempts, found.suppressed);
+        let email = Email { state, attempts, last_error, suppressed, sent_at: found.sent_at };
         Self {
             id: found.id.0,
             event_id: found.event_id.0,

@@ -52,6 +52,9 @@ both_engines! {
         assert_eq!(emails(&setting, "dead").await.len(), 2, "all or none");
 
         server.heal();
+        // Requeued as they are they would be held back.
+        let (is_done, said) = verb(&setting, &[&["suppression", "remove", "gone@example.com"][..], &because].concat());
+        assert!(is_done, "{said}");
         let (is_done, requeued) = verb_json(&setting, &[&["email", "requeue", "--dead", "--error", "mailbox"][..], &because].concat());
         assert!(is_done && requeued["effects"] == serde_json::json!([gone]), "{requeued}");
         let (is_done, said) = verb(&setting, &[&["email", "requeue", &waiting][..], &because].concat());

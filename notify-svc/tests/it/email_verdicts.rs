@@ -63,8 +63,8 @@ async fn a_refusal_for_good_is_its_own_fault_once_another_email_went_through() {
     setting.publish(&[&Published::created()]).await;
     until(&setting, "state = 'sent'", 1).await;
     until(&setting, "state = 'dead' AND attempts = 1", 2).await;
-    // Whoever is known to have such an address waits for nobody any more.
-    setting.publish(&[&created_by("gone@example.com")]).await;
+    // Whoever is known to send such content waits for nobody any more.
+    setting.publish(&[&created_by("spam@example.com")]).await;
     until(&setting, "state = 'dead' AND attempts = 1", 3).await;
     assert!(is_up(&service).await);
 }

@@ -32,4 +32,5 @@ mod setting;
 mod smtp;
 mod starting;
 mod strain;
+mod suppressing;
 mod unreadable;

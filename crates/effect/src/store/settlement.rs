@@ -55,11 +55,32 @@ pub(crate) async fn is_done(pool: &Pool, held: &Held) -> sqlx::Result<bool> {
     Ok(found.is_some())
 }
 
+/// Ends an effect that nobody wants any more, in the transaction of its conclusion. Locks its row.
+///
+/// # Errors
+/// Any fault.
+pub(crate) async fn withdrawn(tx: &mut Transaction, held: &Held, reason: &str) -> sqlx::Result<Settled> {
+    let settled = sqlx::query!(
+        "UPDATE effect
+         SET state = 'withdrawn', is_unknown = 0, claimed_by = NULL, last_error = ?, ended_at = UTC_TIMESTAMP(6)
+         WHERE id = ? AND state = 'pending'
+           AND (claimed_by = ? OR (claimed_by IS NULL AND attempts = ? AND put_off = ?))",
+        cut(reason),
+        held.id,
+        held.token,
+        held.attempts,
+        held.put_off,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(Settled::from_rows(settled.rows_affected()))
+}
+
 /// Settles an effect that is not tried again by itself. Locks its row.
 ///
 /// # Errors
 /// Any fault.
-pub(crate) async fn dead(pool: &Pool, held: &Held, is_unknown: bool, error: &str) -> sqlx::Result<Settled> {
+pub(crate) async fn dead(tx: &mut Transaction, held: &Held, is_unknown: bool, error: &str) -> sqlx::Result<Settled> {
     let settled = sqlx::query!(
         "UPDATE effect
          SET state = 'dead', attempts = attempts + 1, is_unknown = ?, claimed_by = NULL, last_error = ?,
@@ -73,7 +94,7 @@ pub(crate) async fn dead(pool: &Pool, held: &Held, is_unknown: bool, error: &str
         held.attempts,
         held.put_off,
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
     Ok(Settled::from_rows(settled.rows_affected()))
 }

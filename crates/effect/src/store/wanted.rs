@@ -7,6 +7,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 use uuid::fmt::Simple;
 
+use super::cut;
 use crate::effect::{New, Withdrawal};
 
 /// A row, in the order of the columns of [`enqueue_all`].
@@ -48,13 +49,13 @@ pub async fn enqueue_all(tx: &mut Transaction, queue: &str, new: &[New]) -> sqlx
     Receipt::of(inserted.execute(&mut *tx).await)
 }
 
-/// Takes an effect back that has not happened and is not happening, tried before or not. Locks its row: the transaction's
-/// other locks come first, as those of a conclusion do.
+/// Takes an effect back that has not happened and is not happening, tried before or not; `reason` is kept with it. Locks its row:
+/// the transaction's other locks come first, as those of a conclusion do.
 ///
 /// # Errors
 /// As the database has it.
-pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
-    take_back(tx, id, |found| found.is_unknown).await
+pub async fn withdraw(tx: &mut Transaction, id: EffectId, reason: &str) -> sqlx::Result<Withdrawal> {
+    take_back(tx, id, Some(reason), |found| found.is_unknown).await
 }
 
 /// Ends an effect of which a person knows what became of it, whether or not it may have happened: it is never performed again.
@@ -63,7 +64,7 @@ pub async fn withdraw(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdr
 /// # Errors
 /// As the database has it.
 pub async fn end(tx: &mut Transaction, id: EffectId) -> sqlx::Result<Withdrawal> {
-    take_back(tx, id, |found| found.is_under_way).await
+    take_back(tx, id, None, |found| found.is_under_way).await
 }
 
 /// An effect that has not ended well.
@@ -77,6 +78,7 @@ struct Open {
 async fn take_back(
     tx: &mut Transaction,
     id: EffectId,
+    reason: Option<&str>,
     may_happen: impl FnOnce(&Open) -> bool,
 ) -> sqlx::Result<Withdrawal> {
     let found = sqlx::query_as!(
@@ -92,8 +94,14 @@ async fn take_back(
     if may_happen(&found) {
         return Ok(Withdrawal::MayHappen);
     }
-    sqlx::query!("UPDATE effect SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6) WHERE id = ?", id)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE effect
+         SET state = 'withdrawn', ended_at = UTC_TIMESTAMP(6), last_error = COALESCE(?, last_error)
+         WHERE id = ?",
+        reason.map(cut),
+        id,
+    )
+    .execute(&mut *tx)
+    .await?;
     Ok(Withdrawal::Withdrawn)
 }

@@ -175,7 +175,7 @@ impl Service {
 
     pub async fn withdraw(&self, id: EffectId) -> Withdrawal {
         let mut tx = self.pool.begin().await.unwrap();
-        let withdrawal = effect::withdraw(&mut tx, id).await.unwrap();
+        let withdrawal = effect::withdraw(&mut tx, id, "a test").await.unwrap();
         tx.commit().await.unwrap();
         withdrawal
     }

@@ -23,7 +23,10 @@ const WINDOWS: [(&str, &[(&str, u64)]); 3] = [
             ("unproven", 10_000),
         ],
     ),
-    ("notifications", &[("dead_messages", 100), ("emails", 40_000), ("gaps", 100), ("order_effects", 20)]),
+    (
+        "notifications",
+        &[("dead_messages", 100), ("emails", 50_000), ("gaps", 100), ("order_effects", 20), ("suppressed", 200)],
+    ),
     ("payments", &[("effects", 30_000), ("order_payment", 20), ("stuck", 100)]),
 ];
 
@@ -107,7 +110,11 @@ async fn fill_notifications(admin: &MySqlPool) {
         .await;
     let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity)";
     insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1")).await;
-    let state = "ELT(i % 4 + 1, 'pending', 'done', 'dead', 'discarded')";
+    let into = "suppression (address, cause, added_by, reason)";
+    insert(admin, into, "CONCAT(i, '@example.com'), 'bounce', 'notify-svc', 'no such user'").await;
+    let into = "suppression_action (actor, action, address, cause, reason)";
+    insert(admin, into, "'notify-svc', 'add', CONCAT(i, '@example.com'), 'bounce', 'no such user'").await;
+    let state = "ELT(i % 5 + 1, 'pending', 'done', 'dead', 'discarded', 'withdrawn')";
     let into = "effect (id, queue, subject, kind, body, state)";
     insert(admin, into, &format!("{event}, 'emails', i, 'order.created', '{{}}', {state}")).await;
 }
@@ -156,6 +163,7 @@ both_engines! {
         let admin = database.admin_pool().await;
         let states = [
             ("pending", 0, 0), ("pending", 0, 7), ("pending", 2, 0), ("dead", 5, 0), ("discarded", 5, 0), ("done", 1, 0),
+            ("withdrawn", 0, 0),
         ];
         for (i, (state, attempts, put_off)) in (0_u8..).zip(states) {
             sqlx::query(
@@ -169,7 +177,8 @@ both_engines! {
         }
         let inspector = database.pool("notifications_inspector").await;
         let told = counts(&inspector, "notifications/emails.sql").await;
-        let expected = ["dead", "discarded", "pending", "put off", "retry", "sent"].map(|state| (state.to_owned(), 1));
+        let expected = ["dead", "discarded", "pending", "put off", "retry", "sent", "suppressed"];
+        let expected = expected.map(|state| (state.to_owned(), 1));
         assert_eq!(told, expected);
     }
 

@@ -72,9 +72,19 @@ impl Fault {
         let is_permanent = matches!(&self.cause, Cause::Said(reply) if reply.is_permanent());
         match about {
             About::Unclear => SendError::Unclear(self.into()),
+            About::Email if self.stage == Stage::Recipient && is_permanent && self.names_no_mailbox() => {
+                SendError::NoRecipient(self.into())
+            }
             About::Email if is_permanent => SendError::Rejected(self.into()),
             About::Email => SendError::Refused(self.into()),
         }
+    }
+
+    /// Whether the reply says by its enhanced code that the recipient's mailbox or domain is not there. Without such a code it
+    /// may as well be a policy, of which the address knows nothing.
+    fn names_no_mailbox(&self) -> bool {
+        let Cause::Said(reply) = &self.cause else { return false };
+        matches!(reply.enhanced(), Some((1, 1..=3 | 6 | 10) | (2, 1)))
     }
 }
 
@@ -133,6 +143,7 @@ mod tests {
             SendError::Unclear(_) => "unclear",
             SendError::Refused(_) => "refused",
             SendError::Rejected(_) => "rejected",
+            SendError::NoRecipient(_) => "no recipient",
             SendError::Invalid(_) => "invalid",
             SendError::Unknown(_) => "unknown",
         }
@@ -152,7 +163,9 @@ mod tests {
         let cases = [
             (Stage::Recipient, "550 no such mailbox", "rejected"),
             (Stage::Recipient, "554 no", "rejected"),
-            (Stage::Recipient, "550 5.1.1 no such user", "rejected"),
+            (Stage::Recipient, "550 5.1.1 no such user", "no recipient"),
+            (Stage::Recipient, "550 5.2.1 mailbox disabled", "no recipient"),
+            (Stage::Content, "550 5.1.1 no such user", "rejected"),
             (Stage::Recipient, "550 5.4.1 recipient address rejected", "rejected"),
             (Stage::Recipient, "450 4.7.1 greylisted", "refused"),
             (Stage::Recipient, "451 busy", "refused"),

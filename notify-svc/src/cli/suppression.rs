@@ -1,0 +1,176 @@
+//! `suppression`: addresses that get no email.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use runtime::mysql::Receipt;
+use runtime::operator::decision::{DecisionConfig, Verdict};
+use runtime::operator::table::Table;
+use runtime::operator::{CommonConfig, time};
+use serde::Serialize;
+
+use crate::store::suppression::{self, Suppressed};
+use crate::suppression::Cause;
+
+/// What to do with addresses that get no email.
+#[derive(Debug, Subcommand)]
+pub enum SuppressionVerb {
+    /// List the addresses that get no email, each with the cause, and who added it.
+    List(ListConfig),
+    /// Have addresses get no email from now on, also none that waits already; exits 2 if one is suppressed already. All or none. An
+    /// email that is under way is sent.
+    Add(AddConfig),
+    /// Have addresses get emails again; exits 3 if one is not suppressed. All or none. What was held back is not sent.
+    Remove(RemoveConfig),
+}
+
+impl SuppressionVerb {
+    /// What every one of them needs.
+    pub fn common(&self) -> &CommonConfig {
+        match self {
+            Self::List(config) => &config.common,
+            Self::Add(config) => config.decision.common(),
+            Self::Remove(config) => config.decision.common(),
+        }
+    }
+}
+
+/// Settings of `suppression list`.
+#[derive(Debug, Args)]
+pub struct ListConfig {
+    /// See [`CommonConfig`].
+    #[command(flatten)]
+    pub common: CommonConfig,
+
+    /// Only those with this cause.
+    #[arg(long, value_enum)]
+    pub cause: Option<Cause>,
+
+    /// Lines at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+
+    /// Only addresses above this one: the last of the page before.
+    #[arg(long, default_value = "")]
+    pub after: String,
+}
+
+/// Settings of `suppression add`.
+#[derive(Debug, Args)]
+pub struct AddConfig {
+    /// The addresses; upper and lower case are the same.
+    #[arg(required = true, value_parser = address)]
+    pub addresses: Vec<String>,
+
+    /// Why they get nothing.
+    #[arg(long, value_enum, default_value = "operator")]
+    pub cause: Cause,
+
+    /// See [`DecisionConfig`].
+    #[command(flatten)]
+    pub decision: DecisionConfig,
+}
+
+/// Settings of `suppression remove`.
+#[derive(Debug, Args)]
+pub struct RemoveConfig {
+    /// The addresses; upper and lower case are the same.
+    #[arg(required = true, value_parser = address)]
+    pub addresses: Vec<String>,
+
+    /// See [`DecisionConfig`].
+    #[command(flatten)]
+    pub decision: DecisionConfig,
+}
+
+#[derive(Serialize)]
+struct Decided {
+    #[serde(skip)]
+    verdict: Verdict,
+    outcome: &'static str,
+    addresses: Vec<String>,
+    /// Why nothing was changed.
+    reason: Option<String>,
+}
+
+impl Decided {
+    fn done(outcome: &'static str, addresses: Vec<String>) -> Self {
+        Self { verdict: Verdict::CarriedOut, outcome, addresses, reason: None }
+    }
+
+    fn not(verdict: Verdict, addresses: Vec<String>, reason: String) -> Self {
+        Self { verdict, outcome: verdict.outcome(""), addresses, reason: Some(reason) }
+    }
+}
+
+/// Something that could be an address in the database.
+fn address(text: &str) -> Result<String, String> {
+    let fits = text.chars().count() <= 254 && text.contains('@') && !text.chars().any(char::is_whitespace);
+    fits.then(|| text.to_owned()).ok_or_else(|| "must be an email address of at most 254 characters".to_owned())
+}
+
+/// Does what the verb says.
+///
+/// # Errors
+/// If the database can't be read or written.
+pub async fn suppression(verb: SuppressionVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        SuppressionVerb::List(config) => list(config).await,
+        SuppressionVerb::Add(config) => add(config).await,
+        SuppressionVerb::Remove(config) => remove(config).await,
+    }
+}
+
+async fn list(ListConfig { common, cause, limit, after }: ListConfig) -> anyhow::Result<ExitCode> {
+    let found = suppression::list(&common.pool()?, cause, &after, limit).await.context("reading suppression")?;
+    common.print(&found, |found| table(found))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(found: &[Suppressed]) -> String {
+    let mut table = Table::new(&["cause", "added", "by", "reason", "address"]);
+    for Suppressed { cause, added_at, added_by, reason, address } in found {
+        table.row([cause.as_str().to_owned(), time(*added_at), added_by.clone(), reason.clone(), address.clone()]);
+    }
+    table.to_string()
+}
+
+async fn add(AddConfig { mut addresses, cause, decision }: AddConfig) -> anyhow::Result<ExitCode> {
+    // Two persons who add the same ones wait for each other, and not both.
+    addresses.sort();
+    let mut tx = decision.common().pool()?.begin().await.context("connecting to the database")?;
+    for address in &addresses {
+        if suppression::add(&mut tx, address, cause, decision.by()).await.context("writing suppression")?
+            == Receipt::Duplicate
+        {
+            tx.rollback().await.context("ending the transaction")?;
+            let reason = format!("{address} is suppressed already");
+            return tell(&decision, &Decided::not(Verdict::Refused, addresses, reason));
+        }
+    }
+    tx.commit().await.context("committing")?;
+    tell(&decision, &Decided::done("added", addresses))
+}
+
+async fn remove(RemoveConfig { mut addresses, decision }: RemoveConfig) -> anyhow::Result<ExitCode> {
+    addresses.sort();
+    let mut tx = decision.common().pool()?.begin().await.context("connecting to the database")?;
+    for address in &addresses {
+        if suppression::remove(&mut tx, address, decision.by()).await.context("writing suppression")?.is_none() {
+            tx.rollback().await.context("ending the transaction")?;
+            let reason = format!("{address} is not suppressed");
+            return tell(&decision, &Decided::not(Verdict::NotFound, addresses, reason));
+        }
+    }
+    tx.commit().await.context("committing")?;
+    tell(&decision, &Decided::done("removed", addresses))
+}
+
+fn tell(decision: &DecisionConfig, answer: &Decided) -> anyhow::Result<ExitCode> {
+    decision.common().print(answer, |answer| match &answer.reason {
+        Some(reason) => format!("{}: {reason}; nothing was changed\n", answer.outcome),
+        None => format!("{} addresses {}\n", answer.addresses.len(), answer.outcome),
+    })?;
+    Ok(answer.verdict.status())
+}

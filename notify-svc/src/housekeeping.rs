@@ -1,0 +1,73 @@
+//! What this service does on a timer: samples of its own tables for the gauges.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, Registry};
+use runtime::counters;
+use runtime::mysql::Pool;
+use runtime::telemetry::chain;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::suppression;
+use crate::suppression::Cause;
+
+const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
+
+/// The timers of this process.
+#[derive(Debug)]
+pub struct Housekeeping {
+    /// The notifications, and who gets no email.
+    pub pool: Pool,
+    /// Addresses that get nothing.
+    addresses: GaugeVec,
+    /// Emails that were held back.
+    emails: GaugeVec,
+    /// The stop of the process.
+    pub shutdown: CancellationToken,
+}
+
+impl Housekeeping {
+    /// Registers its metrics.
+    ///
+    /// # Errors
+    /// If they are registered already.
+    pub fn new(pool: Pool, registry: &Registry, shutdown: CancellationToken) -> prometheus::Result<Self> {
+        let gauges =
+            |name, help| counters::register_gauges(registry, name, help, "cause", &Cause::ALL.map(Cause::as_str));
+        Ok(Self {
+            pool,
+            addresses: gauges(
+                "notify_suppressed_addresses",
+                "Addresses that get no email, by cause; 100000: that many or more.",
+            )?,
+            emails: gauges(
+                "notify_suppressed_emails",
+                "Notifications whose email was held back, by cause, as long as they are kept; 100000: that many or more.",
+            )?,
+            shutdown,
+        })
+    }
+
+    /// Runs until the stop.
+    ///
+    /// # Errors
+    /// Never; it is a part of the process.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut period = tokio::time::interval(SAMPLE_PERIOD);
+        while self.shutdown.run_until_cancelled(period.tick()).await.is_some() {
+            if let Err(error) = self.sample().await {
+                tracing::debug!(error = chain(&error), "counting who gets no email failed");
+            }
+        }
+        Ok(())
+    }
+
+    async fn sample(&self) -> sqlx::Result<()> {
+        for cause in Cause::ALL {
+            let (addresses, emails) = suppression::count(&self.pool, cause).await?;
+            self.addresses.with_label_values(&[cause.as_str()]).set(addresses as f64);
+            self.emails.with_label_values(&[cause.as_str()]).set(emails as f64);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! `suppression`: addresses that get no email, and `suppression_action`, the record of who added and removed them. The database
+//! makes addresses lower case, the same way for what is kept and for what is looked up.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use runtime::mysql::{Pool, Receipt, Transaction};
+use runtime::operator::decision::By;
+use serde::Serialize;
+use sqlx::types::Json;
+
+use crate::suppression::Cause;
+
+const REASON_CHARS_MAX: usize = 1000;
+/// Where counting stops.
+pub const COUNT_MAX: u32 = 100_000;
+
+/// An address that gets nothing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suppressed {
+    /// Why.
+    pub cause: Cause,
+    /// Since when.
+    pub added_at: DateTime<Utc>,
+    /// Who added it.
+    pub added_by: String,
+    /// What they said.
+    pub reason: String,
+    /// The address.
+    pub address: String,
+}
+
+/// Why this address gets nothing; none if it does. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn cause(pool: &Pool, address: &str) -> sqlx::Result<Option<Cause>> {
+    let found = sqlx::query!(r#"SELECT cause AS "cause: Cause" FROM suppression WHERE address = LOWER(?)"#, address);
+    Ok(found.fetch_optional(pool).await?.map(|found| found.cause))
+}
+
+/// As [`cause`], of many: those that get nothing, each as it was asked for.
+///
+/// # Errors
+/// Any fault.
+pub async fn causes(tx: &mut Transaction, addresses: &[&str]) -> sqlx::Result<HashMap<String, Cause>> {
+    let rows = sqlx::query!(
+        r#"SELECT list.address AS "address!: String", s.cause AS "cause: Cause"
+           FROM JSON_TABLE(?, '$[*]' COLUMNS (address VARCHAR(254) CHARACTER SET utf8mb4 PATH '$')) AS list
+           STRAIGHT_JOIN suppression AS s ON s.address = LOWER(list.address)"#,
+        Json(addresses),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.address, row.cause)).collect())
+}
+
+/// Adds an address; a duplicate if it is there already, which stays as it is. Locks its key until the transaction ends.
+///
+/// # Errors
+/// Any fault but a taken key.
+pub async fn add(tx: &mut Transaction, address: &str, cause: Cause, by: By<'_>) -> sqlx::Result<Receipt> {
+    let inserted = sqlx::query!(
+        "INSERT INTO suppression (address, cause, added_by, reason)
+         VALUES (LOWER(?), ?, ?, ?)",
+        address,
+        cause.as_str(),
+        by.actor,
+        cut(by.reason),
+    )
+    .execute(&mut *tx)
+    .await;
+    let receipt = Receipt::of(inserted)?;
+    if receipt == Receipt::First {
+        record(tx, ("add", address), cause, by).await?;
+    }
+    Ok(receipt)
+}
+
+/// Removes an address, and says why it was there; none if it was not. Locks its row until the transaction ends.
+///
+/// # Errors
+/// Any fault.
+pub async fn remove(tx: &mut Transaction, address: &str, by: By<'_>) -> sqlx::Result<Option<Cause>> {
+    let found =
+        sqlx::query!(r#"SELECT cause AS "cause: Cause" FROM suppression WHERE address = LOWER(?) FOR UPDATE"#, address);
+    let Some(cause) = found.fetch_optional(&mut *tx).await?.map(|found| found.cause) else { return Ok(None) };
+    sqlx::query!("DELETE FROM suppression WHERE address = LOWER(?)", address).execute(&mut *tx).await?;
+    record(tx, ("remove", address), cause, by).await?;
+    Ok(Some(cause))
+}
+
+async fn record(
+    tx: &mut Transaction,
+    (action, address): (&'static str, &str),
+    cause: Cause,
+    by: By<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO suppression_action (actor, action, address, cause, reason)
+         VALUES (?, ?, LOWER(?), ?, ?)",
+        by.actor,
+        action,
+        address,
+        cause.as_str(),
+        cut(by.reason),
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+/// The addresses above one, of any cause or of one, by address. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn list(pool: &Pool, cause: Option<Cause>, after: &str, lines_max: u32) -> sqlx::Result<Vec<Suppressed>> {
+    let Some(cause) = cause else {
+        return sqlx::query_as!(
+            Suppressed,
+            r#"SELECT cause AS "cause: Cause", added_at AS "added_at: DateTime<Utc>", added_by, reason, address
+               FROM suppression
+               WHERE address > LOWER(?)
+               ORDER BY address
+               LIMIT ?"#,
+            after,
+            lines_max,
+        )
+        .fetch_all(pool)
+        .await;
+    };
+    sqlx::query_as!(
+        Suppressed,
+        r#"SELECT cause AS "cause: Cause", added_at AS "added_at: DateTime<Utc>", added_by, reason, address
+           FROM suppression FORCE INDEX (cause)
+           WHERE cause = ? AND address > LOWER(?)
+           ORDER BY address
+           LIMIT ?"#,
+        cause.as_str(),
+        after,
+        lines_max,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// How many addresses get nothing for this cause, and how many emails were held back for it, each counted up to [`COUNT_MAX`].
+/// Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn count(pool: &Pool, cause: Cause) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"SELECT
+             (SELECT COUNT(*) FROM (SELECT 1 FROM suppression WHERE cause = ? LIMIT ?) AS a) AS "addresses!: i64",
+             (SELECT COUNT(*) FROM (SELECT 1 FROM notifications WHERE suppressed = ? LIMIT ?) AS e) AS "emails!: i64""#,
+        cause.as_str(),
+        COUNT_MAX,
+        cause.as_str(),
+        COUNT_MAX,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok((row.addresses, row.emails))
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().take(REASON_CHARS_MAX).collect()
+}
