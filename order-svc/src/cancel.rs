@@ -73,7 +73,9 @@ async fn commit(
         return Ok(None);
     };
     let decide = |order: Order, version| match order.cancel_if(Utc::now(), version, expects) {
-        Cancellation::Cancelled(order, event) => Cancellation::Cancelled(order, event.traced(traceparent.cloned())),
+        Cancellation::Cancelled(order, event) => {
+            Cancellation::Cancelled(order, Box::new(event.traced(traceparent.cloned())))
+        }
         unchanged => unchanged,
     };
     let cancellation = write(&mut tx, &app.outbox, order, decide).await?;

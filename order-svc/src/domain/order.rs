@@ -64,7 +64,7 @@ pub struct UnknownStatus {
 #[derive(Debug)]
 pub enum Cancellation {
     /// The order is cancelled now, and the event says so.
-    Cancelled(Order, NewEvent),
+    Cancelled(Order, Box<NewEvent>),
     /// The order had been cancelled before: nothing happens.
     AlreadyCancelled(Order),
     /// The order stands where no cancellation is possible any more.
@@ -161,7 +161,7 @@ impl Order {
             cause,
         });
         let event = to_append(&event, self.version, at);
-        Cancellation::Cancelled(self, event)
+        Cancellation::Cancelled(self, Box::new(event))
     }
 }
 

@@ -27,7 +27,7 @@ pub enum InboxVerb {
     Gap(gap::GapVerb),
     /// Have a part of the stream read again.
     #[command(subcommand)]
-    Stream(stream::StreamVerb),
+    Stream(Box<stream::StreamVerb>),
     /// Find out whether an event has had its effect.
     #[command(subcommand)]
     Inbox(show::ShowVerb),
@@ -53,7 +53,7 @@ impl InboxVerb {
         match self {
             Self::Message(verb) => message::message(verb, &inbox).await,
             Self::Gap(verb) => gap::gap(verb, &inbox).await,
-            Self::Stream(verb) => stream::stream(verb, &inbox).await,
+            Self::Stream(verb) => stream::stream(*verb, &inbox).await,
             Self::Inbox(verb) => show::show(verb, &inbox).await,
         }
     }
