@@ -47,6 +47,9 @@ both_engines! {
             assert_eq!((dead.subject.as_str(), dead.payload.as_slice()), (event.subject.as_str(), event.body.as_bytes()));
             let id = json!(["ce-id", event.envelope.event_id.to_string()]);
             assert!(dead.headers.0.as_array().unwrap().contains(&id), "{:?}", dead.headers);
+            let log = service.log();
+            let is_named = |line: &str| line.contains("is dead") && line.contains(&event.envelope.event_id.to_string());
+            assert!(log.lines().any(is_named), "{log}");
         }
         assert_eq!(setting.count("notifications").await, 1, "the good message had its effect");
         assert_eq!((stat(&service, "dead").await, stat(&service, "terms").await), (4, 4));

@@ -16,6 +16,7 @@ use super::turn::{self, Turn};
 use super::{Inbox, Process};
 use crate::event::Content;
 use crate::handler::{Applied, Handler};
+use crate::message::Claimed;
 use crate::outcome::Outcome;
 use crate::store::inbox_due::{self, Due};
 use crate::store::inbox_parked::{self, Parked};
@@ -165,7 +166,14 @@ impl<H: Handler> Inbox<H> {
     async fn never(&self, tx: &mut Transaction, parked: &Parked, reason: &str) -> sqlx::Result<()> {
         inbox_dead::keep(tx, &self.source, &parked.message, reason).await?;
         inbox_parked::remove_all(tx, &self.source, &[parked.event_id]).await?;
-        tracing::error!(event.id = %parked.event_id, "parked event is dead; see the verb `message list`");
+        let Claimed { event_type, aggregate_id, version, .. } = Claimed::by(&parked.message.headers);
+        tracing::error!(
+            event.id = %parked.event_id,
+            event.r#type = event_type,
+            aggregate.id = aggregate_id,
+            aggregate.version = version,
+            "parked event is dead; see the verb `message list`"
+        );
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use runtime::telemetry::trace::{self, KeyValue, SpanKind, Step};
 use uuid::Uuid;
 
 use crate::event::{Content, Work};
-use crate::message::Message;
+use crate::message::{Claimed, Message};
 use crate::outcome::Outcome;
 use crate::source::Source;
 
@@ -87,11 +87,10 @@ impl<E> Entry<E> {
             aggregate.id = tracing::field::Empty,
             trace_id = self.message.traceparent().as_ref().map(|parent| parent.trace_id()),
         );
-        if let Some(Work { event, .. }) = self.work() {
-            span.record("event.id", tracing::field::display(event.envelope.event_id));
-            span.record("event.type", &event.envelope.event_type);
-            span.record("aggregate.id", tracing::field::display(event.envelope.aggregate_id));
-        }
+        let Claimed { event_id, event_type, aggregate_id, .. } = Claimed::by(&self.message.headers);
+        span.record("event.id", event_id);
+        span.record("event.type", event_type);
+        span.record("aggregate.id", aggregate_id);
         span
     }
 }
