@@ -1,8 +1,13 @@
 // The public REST API, and what an answer or its absence means.
 
+import { token } from "./token.js";
+
 const PATIENCE_MS = 4000;
 
-/** What went wrong, in words, and which kind of fault it is: "gateway", "silent", "service", "database", "missing" or "refused". */
+/**
+ * What went wrong, in words, and which kind of fault it is: "gateway", "silent", "service", "database", "token" (there is none, or it
+ * is not taken), "scope" (it does not permit this), "missing" or "refused".
+ */
 export class Fault extends Error {
   constructor(kind, message, problem = {}) {
     super(message);
@@ -23,7 +28,8 @@ export const post = (path, body, headers = {}) =>
 async function call(path, options) {
   let answer;
   try {
-    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+    const headers = { ...options.headers, ...(token.current && { Authorization: `Bearer ${token.current}` }) };
+    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options, headers });
   } catch (error) {
     if (error.name === "TimeoutError") throw new Fault("silent", "There was no answer in time");
     throw new Fault("gateway", "The gateway is not reachable");
@@ -36,7 +42,7 @@ async function call(path, options) {
 function kind(status, problem) {
   if (status === 502 || status === 504) return "service";
   if (status === 503) return problem.code === "unavailable" ? "service" : "database";
-  return status === 404 ? "missing" : "refused";
+  return { 401: "token", 403: "scope", 404: "missing" }[status] ?? "refused";
 }
 
 /** A key for one order, however often the form is sent. randomUUID is not there on a page without TLS. */

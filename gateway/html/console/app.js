@@ -6,6 +6,7 @@ import { overview } from "./overview.js";
 import { pollAll, soon, sources } from "./source.js";
 import { faults, undecided } from "./state.js";
 import { kept } from "./stories.js";
+import { tokenForm } from "./token.js";
 
 const POLL_MS = 2000;
 /** While an order that was just placed is on its way. */
@@ -56,7 +57,10 @@ async function tick() {
   }
 }
 
+const askForToken = tokenForm(sources, () => tick());
+
 function alarm() {
+  askForToken();
   const element = document.getElementById("alarm");
   const said = faults();
   element.classList.toggle("bad", said.length > 0);

@@ -6,6 +6,9 @@ import { sources } from "./source.js";
 
 const UNKNOWN = { level: "unknown", word: "Unknown" };
 
+/** Faults of the caller, who may not see it; the service is up. */
+const CLOSED = ["token", "scope"];
+
 /** One stage: its name, how it is, and two lines of facts. */
 export function stages() {
   const { outbox, inbox, stats, payments } = sources;
@@ -33,6 +36,7 @@ function service({ fault, at }) {
   if (fault?.kind === "gateway") return UNKNOWN;
   if (fault?.kind === "silent") return { level: "bad", word: "No answer" };
   if (fault?.kind === "database") return { level: "bad", word: "No database" };
+  if (CLOSED.includes(fault?.kind)) return { level: "unknown", word: "Not shown" };
   if (fault) return { level: "bad", word: "Down" };
   return at === null ? { level: "unknown", word: "Asking" } : { level: "good", word: "Up" };
 }
@@ -96,6 +100,8 @@ export function faults() {
   if (asked.every((source) => source.fault?.kind === "gateway")) {
     return [`${outbox.fault.message}. What you see is from ${clock(outbox.at ?? Date.now())}.`];
   }
+  if (asked.some((source) => source.fault?.kind === "token")) return ["How things stand is shown to whoever has a token."];
+  if (asked.every((source) => source.fault?.kind === "scope")) return ["Your token does not show how things stand."];
   const silent = asked.filter((source) => source.fault).map((source) => `${source.name}: ${lower(source.fault)}.`);
   if (stats.fault && !inbox.fault) silent.push(`${stats.name}: ${lower(stats.fault)}.`);
   return [

@@ -168,6 +168,36 @@ async fn a_broker_that_is_down_is_shown_as_down_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_token_opens_the_console_to_what_it_permits() {
+    let place = Place::new();
+    let mut command = place.command(Engine::MariaDb);
+    command.arg("--auth");
+    let up = place.up_by(command).await;
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "shown to whoever has a token").await;
+    browser.pictures("token").await;
+    browser.fill("#token-text", "nonsense").await;
+    browser.click("#token button").await;
+    browser.until_text("#token-fault", "no JWT").await;
+    browser.fill("#token-text", &up.token("CUSTOMER")).await;
+    browser.click("#token button").await;
+    browser.until_text("#alarm", "Your token does not show how things stand.").await;
+    browser.click(".place button").await;
+    browser.until_text(".said", PLACED).await;
+    browser.until_count(".orders tbody tr", 1).await;
+    browser.close().await;
+
+    let browser = Browser::open(up.gateway).await;
+    browser.until_text("#alarm", "shown to whoever has a token").await;
+    browser.fill("#token-text", &up.token("OPERATOR")).await;
+    browser.click("#token button").await;
+    browser.until_text("#alarm", "All is up.").await;
+    browser.until_count(".orders tbody tr:first-child .cell.done", 4).await;
+    browser.close().await;
+    up.stop().await;
+}
+
+#[tokio::test]
 async fn the_console_works_by_keyboard_and_says_what_is_wrong_with_an_order() {
     let place = Place::new();
     let up = place.up(Engine::MariaDb).await;

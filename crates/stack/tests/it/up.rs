@@ -98,6 +98,13 @@ pub(crate) struct Up {
 }
 
 impl Up {
+    /// The token that it has printed for whom.
+    pub(crate) fn token(&self, name: &str) -> String {
+        let said = self.said();
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("no {name} in {said}")).to_owned()
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.output).unwrap()
     }
@@ -181,17 +188,12 @@ async fn with_auth_the_printed_tokens_are_what_lets_one_in() {
     let mut command = place.command(Engine::MySql);
     command.arg("--auth");
     let up = place.up_by(command).await;
-    let said = up.said();
-    let token = |name: &str| {
-        let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!("no {name} in {said}")).to_owned()
-    };
     let ask = async |path: &str, token: Option<&str>| {
         let request = reqwest::Client::new().get(format!("http://127.0.0.1:{}{path}", up.gateway));
         let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
         request.send().await.unwrap().status().as_u16()
     };
-    let (customer, operator) = (token("CUSTOMER"), token("OPERATOR"));
+    let (customer, operator) = (up.token("CUSTOMER"), up.token("OPERATOR"));
     for (path, as_customer) in [("/api/orders", 200), ("/api/notifications", 403), ("/api/payments", 403)] {
         let asked = [None, Some(&*customer), Some(&*operator)];
         let mut statuses = Vec::new();
