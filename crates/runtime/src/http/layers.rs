@@ -59,6 +59,8 @@ async fn attend(State((metrics, guard)): State<(HttpMetrics, Guard)>, request: R
     metrics.answered(&arrival, response.status());
     traced(&span, &arrival, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
+    // Most answers are about somebody, and each is of its moment: none is for a cache in between.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -187,6 +189,7 @@ mod tests {
             let response = routes.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), status, "{path}");
             assert_eq!(response.headers()[REQUEST_ID], "mine", "{path}");
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store", "{path}");
         }
         let metrics = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for (route, status) in [("/panics", 500), ("/hangs", 503), ("unmatched", 404)] {
