@@ -34,6 +34,8 @@ GRANT INSERT ON inbox_action TO 'notifications_operator'@'%';
 GRANT SELECT, INSERT, UPDATE ON notifications TO 'notifications_operator'@'%';
 GRANT SELECT, INSERT, UPDATE ON effect TO 'notifications_operator'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notifications_operator'@'%';
+GRANT SELECT, INSERT, DELETE ON suppression TO 'notifications_operator'@'%';
+GRANT INSERT ON suppression_action TO 'notifications_operator'@'%';
 
 -- Inspectors read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;

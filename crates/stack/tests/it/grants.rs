@@ -233,7 +233,15 @@ both_engines! {
         }
         let findings = pipeline.verb("outbox-relay", &["stream", "check"]);
         assert!(!findings.contains("grants"), "{findings}");
-        for arguments in [&["status"][..], &["message", "list"], &["gap", "list"], &["inbox", "show", &event]] {
+        for arguments in [
+            &["status"][..],
+            &["message", "list"],
+            &["gap", "list"],
+            &["inbox", "show", &event],
+            &["suppression", "add", "eve@example.com", "--cause", "complaint", "--reason", "a test"],
+            &["suppression", "list"],
+            &["suppression", "remove", "eve@example.com", "--reason", "a test"],
+        ] {
             pipeline.verb("notify-svc", arguments);
         }
         let logs = services.logs();
