@@ -71,15 +71,15 @@ async fn what_a_verb_refuses_is_told_in_one_line_that_fits_on_a_screen() {
         (&["message", "discard", "--error", "x", "--reason", "x"], 64),
         (&["gap", "skip", &huge, "--through", "1", "--reason", "x"], 64),
         (&["gap", "skip", &nobody, "--through", "0", "--reason", "x"], 64),
-        (&["gap", "skip", &nobody, "--through", "1", "--reason", "x"], 2),
+        (&["gap", "skip", &nobody, "--through", "1", "--reason", "x"], 3),
         (&["stream", "reread", "--since", &huge, "--reason", "x"], 64),
         (&["email", &huge], 64),
         (&[&huge], 64),
         (&["email", "list", &format!("--{huge}")], 64),
         (&["message", "show", "18446744073709551615"], 3),
-        (&["message", "requeue", "18446744073709551615", "--reason", "x"], 2),
+        (&["message", "requeue", "18446744073709551615", "--reason", "x"], 3),
         (&["email", "show", &nobody], 3),
-        (&["email", "discard", &nobody, "--reason", "x"], 2),
+        (&["email", "discard", &nobody, "--reason", "x"], 3),
         (&["inbox", "show", &nobody], 3),
     ] {
         let output = verb_command(&setting, arguments).output().unwrap();
