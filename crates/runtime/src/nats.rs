@@ -1,7 +1,7 @@
 //! The connection to NATS: it is retried for ever, and logs what it sees.
 //!
 //! Guarantees that a broker that is away at the start or later never ends the process, and that with an authority to check
-//! it by, nothing is said to a broker that can't prove its name. How we sign in is [`access`]'s. Whether a message arrived is
+//! it by, nothing is said to a broker that can't prove its name. How we sign in is [`NatsAccess`]'s. Whether a message arrived is
 //! not known here; that is JetStream's to acknowledge.
 
 mod access;

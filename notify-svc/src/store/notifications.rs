@@ -166,7 +166,7 @@ pub async fn count_sent(pool: &Pool) -> sqlx::Result<i64> {
 /// One notification. Locks nothing.
 ///
 /// # Errors
-/// As [`of_order`].
+/// Any fault.
 pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
     sqlx::query_as!(
         Notification,
