@@ -86,13 +86,17 @@ impl Guard {
 /// The scopes of which an operation needs one; none if it is open to everybody.
 ///
 /// # Panics
-/// If it does not say: an operation that nobody thought about must not be open.
+/// If it does not say, or asks for something else than a token: an operation that nobody thought about must not be open.
 pub(in crate::http) fn scopes(operation: &Operation) -> Vec<String> {
     let requirements = operation.security.as_ref().expect("every operation says who may ask it");
     let scopes = requirements.iter().flat_map(|requirement| {
         let requirement = serde_json::to_value(requirement).expect("a requirement is plain JSON");
-        let scopes = requirement[SCHEME].as_array().map(Vec::as_slice).unwrap_or_default().to_vec();
-        scopes.into_iter().filter_map(|scope| scope.as_str().map(str::to_owned))
+        let mut requirement: HashMap<String, Vec<String>> =
+            serde_json::from_value(requirement).expect("it names schemes, each with scopes");
+        let scopes = requirement.remove(SCHEME);
+        let is_known = requirement.is_empty() && scopes.as_ref().is_none_or(|scopes| !scopes.is_empty());
+        assert!(is_known, "an operation is open, or asks for a bearer token with a scope");
+        scopes.unwrap_or_default()
     });
     scopes.collect()
 }
