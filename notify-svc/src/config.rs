@@ -1,12 +1,13 @@
 //! Settings and verbs of notify-svc.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use effect::cli::EffectVerb;
 use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
-use runtime::config::{ProcessConfig, Validate};
+use runtime::config::{ProcessConfig, Validate, duration};
 use runtime::health::HealthConfig;
 use runtime::http::identity::AuthConfig;
 use runtime::http::server;
@@ -87,6 +88,11 @@ pub struct RunConfig {
     /// nobody is listened to.
     #[arg(long, env = "PAYMENTS_STREAM")]
     pub payments_stream: Option<String>,
+
+    /// How long a notification is kept, with its recipient and what was ordered, and the record of who was added to the suppression
+    /// list and removed from it. A notification with an email that waits or is dead stays. 0s: for ever.
+    #[arg(long, env = "NOTIFICATION_RETENTION", default_value = "90d", value_parser = duration)]
+    pub notification_retention: Duration,
 
     /// See [`InboxConfig`]; of the order events, and of the payment events.
     #[command(flatten)]

@@ -1,14 +1,15 @@
-//! What this service does on a timer: samples of its own tables for the gauges.
+//! What this service does on a timer: samples of its own tables for the gauges, and retention of the notifications.
 
 use std::time::Duration;
 
 use prometheus::{GaugeVec, Registry};
 use runtime::counters;
 use runtime::mysql::Pool;
+use runtime::retention;
 use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::suppression;
+use crate::store::{notifications, suppression};
 use crate::suppression::Cause;
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
@@ -18,6 +19,8 @@ const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 pub struct Housekeeping {
     /// The notifications, and who gets no email.
     pub pool: Pool,
+    /// How long a notification is kept; zero for ever.
+    retention: Duration,
     /// Addresses that get nothing.
     addresses: GaugeVec,
     /// Emails that were held back.
@@ -31,11 +34,17 @@ impl Housekeeping {
     ///
     /// # Errors
     /// If they are registered already.
-    pub fn new(pool: Pool, registry: &Registry, shutdown: CancellationToken) -> prometheus::Result<Self> {
+    pub fn new(
+        pool: Pool,
+        retention: Duration,
+        registry: &Registry,
+        shutdown: CancellationToken,
+    ) -> prometheus::Result<Self> {
         let gauges =
             |name, help| counters::register_gauges(registry, name, help, "cause", &Cause::ALL.map(Cause::as_str));
         Ok(Self {
             pool,
+            retention,
             addresses: gauges(
                 "notify_suppressed_addresses",
                 "Addresses that get no email, by cause; 100000: that many or more.",
@@ -53,13 +62,30 @@ impl Housekeeping {
     /// # Errors
     /// Never; it is a part of the process.
     pub async fn run(self) -> anyhow::Result<()> {
+        tokio::join!(self.sample_all(), self.retain());
+        Ok(())
+    }
+
+    async fn retain(&self) {
+        if !self.retention.is_zero() {
+            retention::keep_up("notifications", &self.shutdown, || self.purge()).await;
+        }
+    }
+
+    async fn purge(&self) -> sqlx::Result<u64> {
+        let notifications = |rows_max| notifications::purge(&self.pool, self.retention, rows_max);
+        let actions = |rows_max| suppression::purge_actions(&self.pool, self.retention, rows_max);
+        let purged = retention::in_steps(&self.shutdown, notifications).await?;
+        Ok(purged + retention::in_steps(&self.shutdown, actions).await?)
+    }
+
+    async fn sample_all(&self) {
         let mut period = tokio::time::interval(SAMPLE_PERIOD);
         while self.shutdown.run_until_cancelled(period.tick()).await.is_some() {
             if let Err(error) = self.sample().await {
                 tracing::debug!(error = chain(&error), "counting who gets no email failed");
             }
         }
-        Ok(())
     }
 
     async fn sample(&self) -> sqlx::Result<()> {

@@ -54,7 +54,8 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     };
     let inbox = Inbox { pool: pool.clone(), source: Arc::new(handler::source()), handler };
     let inbox = Running::new(inbox, config.inbox.clone(), client.clone(), &registry)?;
-    let housekeeping = Housekeeping::new(pool.clone(), &registry, shutdown.clone())?;
+    let retention = config.notification_retention;
+    let housekeeping = Housekeeping::new(pool.clone(), retention, &registry, shutdown.clone())?;
     let payments = payments(&config, &pool, &emails.wake, client, &registry)?;
     let payments_monitor = payments.as_ref().map(Running::monitor);
     let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };

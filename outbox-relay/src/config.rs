@@ -57,6 +57,10 @@ pub struct RunConfig {
     #[arg(long, env = "RETENTION", default_value = "7d", value_parser = duration)]
     pub retention: Duration,
 
+    /// How long a discarded event is kept as it was, and longer until its tombstone is purged; 0s keeps it for ever.
+    #[arg(long, env = "DISCARDED_RETENTION", default_value = "90d", value_parser = duration)]
+    pub discarded_retention: Duration,
+
     /// How long a published event must have stood in the stream to be proven, without which it is never deleted. Above the
     /// broker's sync_interval (2m unless configured): what a PubAck stands for is on disk only then.
     #[arg(long, env = "PROOF_HORIZON", default_value = "150s", value_parser = duration)]

@@ -2,22 +2,22 @@
 -- New users are locked: ALTER USER 'notify_svc'@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;
 
 -- notify-svc owns the inbox, the notifications and their emails. DELETE is for retention and for parked events
--- that had their effect; a dead message stays, with what a person decided about it, as decisions about emails do.
+-- that had their effect; what a person decided stays.
 CREATE USER IF NOT EXISTS 'notify_svc'@'%' ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE ON inbox TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'notify_svc'@'%';
-GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_dead TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON inbox_skipped TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_reread TO 'notify_svc'@'%';
 GRANT INSERT ON inbox_action TO 'notify_svc'@'%';
-GRANT SELECT, INSERT, UPDATE ON notifications TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON suppression TO 'notify_svc'@'%';
-GRANT INSERT ON suppression_action TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, DELETE ON suppression_action TO 'notify_svc'@'%';
 
 -- People, by the verbs of the programs: what these need, and no more.
 CREATE USER IF NOT EXISTS 'notifications_operator'@'%' ACCOUNT LOCK;

@@ -14,7 +14,7 @@ GRANT SELECT ON relay_stream TO 'order_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox TO 'order_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'order_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'order_svc'@'%';
-GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'order_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_dead TO 'order_svc'@'%';
 GRANT SELECT, INSERT ON inbox_skipped TO 'order_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'order_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'order_svc'@'%';
@@ -28,8 +28,8 @@ CREATE USER IF NOT EXISTS 'outbox_relay'@'%' ACCOUNT LOCK;
 GRANT SELECT, UPDATE, DELETE ON outbox TO 'outbox_relay'@'%';
 GRANT SELECT, UPDATE ON relay_lease TO 'outbox_relay'@'%';
 GRANT SELECT, UPDATE ON relay_stream TO 'outbox_relay'@'%';
--- What people do through its command line. Records are added, never changed.
-GRANT SELECT, INSERT ON outbox_discarded TO 'outbox_relay'@'%';
+-- What people do through its command line. Records are added, never changed; DELETE is for retention.
+GRANT SELECT, INSERT, DELETE ON outbox_discarded TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'outbox_relay'@'%';
 GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'outbox_relay'@'%';
 

@@ -8,12 +8,11 @@ GRANT SELECT, INSERT, UPDATE ON payments TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'payment_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'payment_svc'@'%';
 GRANT INSERT ON payment_action TO 'payment_svc'@'%';
--- It owns the inbox. DELETE is for retention and for parked events that had their effect; a dead message stays, with what a
--- person decided about it.
+-- It owns the inbox. DELETE is for retention and for parked events that had their effect; what a person decided stays.
 GRANT SELECT, INSERT, DELETE ON inbox TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_gate TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_parked TO 'payment_svc'@'%';
-GRANT SELECT, INSERT, UPDATE ON inbox_dead TO 'payment_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_dead TO 'payment_svc'@'%';
 GRANT SELECT, INSERT ON inbox_skipped TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'payment_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'payment_svc'@'%';
@@ -31,8 +30,8 @@ CREATE USER IF NOT EXISTS 'payment_relay'@'%' ACCOUNT LOCK;
 GRANT SELECT, UPDATE, DELETE ON outbox TO 'payment_relay'@'%';
 GRANT SELECT, UPDATE ON relay_lease TO 'payment_relay'@'%';
 GRANT SELECT, UPDATE ON relay_stream TO 'payment_relay'@'%';
--- What people do through its command line. Records are added, never changed.
-GRANT SELECT, INSERT ON outbox_discarded TO 'payment_relay'@'%';
+-- What people do through its command line. Records are added, never changed; DELETE is for retention.
+GRANT SELECT, INSERT, DELETE ON outbox_discarded TO 'payment_relay'@'%';
 GRANT SELECT, INSERT ON outbox_action TO 'payment_relay'@'%';
 GRANT SELECT, INSERT, DELETE ON outbox_pause TO 'payment_relay'@'%';
 

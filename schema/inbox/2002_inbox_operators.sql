@@ -1,8 +1,8 @@
 -- What needs a person: messages that could not be processed, versions that never came, and a record of every action.
 
--- Messages that could not be processed, kept whole so that nothing is lost: a person requeues or discards them. The row stays:
--- it is the record of the decision, and a redelivery of the message finds it. One that is larger than the server takes
--- (max_allowed_packet) is kept cut.
+-- Messages that could not be processed, kept whole so that nothing is lost: a person requeues or discards them. After
+-- that the row stays as long as a redelivery of the message may look for it, and is then purged; who decided what stays in
+-- inbox_action. A message that is larger than the server takes (max_allowed_packet) is kept cut.
 CREATE TABLE inbox_dead (
     id             BIGINT UNSIGNED                NOT NULL AUTO_INCREMENT,
     consumer       VARCHAR(64)                    NOT NULL,
@@ -22,7 +22,9 @@ CREATE TABLE inbox_dead (
     -- a redelivered poison message is the same row again
     UNIQUE KEY message (consumer, stream_seq, stored_at),
     -- the open ones: WHERE resolution IS NULL ORDER BY id
-    KEY open (resolution, id)
+    KEY open (resolution, id),
+    -- retention: WHERE consumer = ? AND resolved_at < ? ORDER BY resolved_at
+    KEY resolved (consumer, resolved_at)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -21,7 +21,9 @@ CREATE TABLE notifications (
     -- GET /api/notifications?state=sent
     KEY is_sent (is_sent, id),
     -- GET /api/notifications?state=suppressed, and how many there are of each cause
-    KEY suppressed (suppressed, id)
+    KEY suppressed (suppressed, id),
+    -- retention: WHERE created_at < ? ORDER BY created_at
+    KEY created (created_at)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

@@ -23,7 +23,9 @@ CREATE TABLE suppression_action (
     reason   VARCHAR(1000)                                            NOT NULL,
     PRIMARY KEY (id),
     -- what happened to one address: WHERE address = ? ORDER BY id
-    KEY address (address, id)
+    KEY address (address, id),
+    -- retention: WHERE acted_at < ? ORDER BY acted_at
+    KEY acted_at (acted_at)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

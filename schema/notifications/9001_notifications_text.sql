@@ -1,5 +1,5 @@
 -- The notifications with their ids as text and what became of their emails, for people. BIN_TO_UUID would be shorter, but MariaDB
--- has none. An effect that ended is purged when it is old; the notification stays.
+-- has none. An effect that ended is purged before its notification.
 CREATE SQL SECURITY INVOKER VIEW notifications_text AS
 SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(n.id, 1, 4)), HEX(SUBSTR(n.id, 5, 2)), HEX(SUBSTR(n.id, 7, 2)), HEX(SUBSTR(n.id, 9, 2)), HEX(SUBSTR(n.id, 11, 6)))) AS id,
        LOWER(CONCAT_WS('-', HEX(SUBSTR(n.event_id, 1, 4)), HEX(SUBSTR(n.event_id, 5, 2)), HEX(SUBSTR(n.event_id, 7, 2)), HEX(SUBSTR(n.event_id, 9, 2)), HEX(SUBSTR(n.event_id, 11, 6)))) AS event_id,

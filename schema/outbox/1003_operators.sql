@@ -3,7 +3,8 @@
 -- A discarded event stays in the outbox as a tombstone: the same event id and version, an empty payload. It is
 -- published in its turn, so that consumers that wait for its version go on. What it was is kept in outbox_discarded.
 
--- Discarded events as they were. Never purged: an event that was given up is evidence.
+-- Discarded events as they were; purged long after, for what is in them may be somebody's. Who discarded which event stays in
+-- outbox_action.
 CREATE TABLE outbox_discarded (
     id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     discarded_at      DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
@@ -22,7 +23,9 @@ CREATE TABLE outbox_discarded (
     last_error        VARCHAR(1000)   NULL COMMENT 'why it was dead',
     PRIMARY KEY (id),
     -- outbox-relay event show EVENT
-    KEY event_id (event_id)
+    KEY event_id (event_id),
+    -- retention: WHERE discarded_at < ? ORDER BY discarded_at
+    KEY discarded_at (discarded_at)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

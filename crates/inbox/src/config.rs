@@ -26,7 +26,7 @@ pub struct InboxConfig {
     #[arg(long, env = "REPLICAS_MAX", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub replicas_max: u16,
 
-    /// How long an inbox row is kept: longer than the stream's max_age and OUTBOX_RETENTION together, or nothing is purged.
+    /// How long an inbox row is kept, and a dead message after a person decided about it: longer than the stream's max_age and OUTBOX_RETENTION together, or nothing is purged.
     #[arg(long, env = "INBOX_RETENTION", default_value = "45d", value_parser = duration)]
     pub inbox_retention: Duration,
 

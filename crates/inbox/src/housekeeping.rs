@@ -2,13 +2,14 @@
 //!
 //! Guarantees that an inbox row outlives every replay: the relay may publish an event again as long as the outbox keeps it,
 //! and the stream may deliver that message as long as it keeps it. Unless the inbox keeps its rows for longer than both
-//! together, nothing is purged; the stream is asked each time, the outbox's retention is a setting. Purging is bounded
-//! batches with pauses, by an index. Every replica does it; they don't disturb each other.
+//! together, nothing is purged; the stream is asked each time, the outbox's retention is a setting. The same holds for dead
+//! messages that a person has decided about: a redelivery that found no row would be dead again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::mysql::Pool;
+use runtime::retention;
 use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +19,6 @@ use crate::source::Source;
 use crate::store::{inbox, inbox_dead, inbox_parked};
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
-const PURGE_PERIOD: Duration = Duration::from_secs(60);
-const PURGE_ROWS_MAX: u32 = 1000;
-const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The timers of this process.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ impl Housekeeping {
     }
 
     async fn retain(&self) {
-        let mut period = tokio::time::interval(PURGE_PERIOD);
+        let mut period = tokio::time::interval(retention::PERIOD);
         let mut is_told = false;
         while self.shutdown.run_until_cancelled(period.tick()).await.is_some() {
             let Some(stream) = self.monitor.status().await.stream else {
@@ -91,25 +89,19 @@ impl Housekeeping {
                 continue;
             }
             is_told = false;
-            if let Err(error) = self.purge().await {
-                tracing::warn!(error = chain(&error), "purging the inbox failed, trying again later");
+            match self.purge().await {
+                Ok([0, 0]) => {}
+                Ok([purged, dead]) => tracing::info!(purged, dead, "inbox rows purged"),
+                Err(error) => tracing::warn!(error = chain(&error), "purging the inbox failed, trying again later"),
             }
         }
     }
 
-    async fn purge(&self) -> sqlx::Result<()> {
-        let mut purged = 0;
-        while !self.shutdown.is_cancelled() {
-            let rows = inbox::purge(&self.pool, &self.source, self.inbox_retention, PURGE_ROWS_MAX).await?;
-            purged += rows;
-            if rows < u64::from(PURGE_ROWS_MAX) {
-                break;
-            }
-            tokio::time::sleep(PURGE_PAUSE).await;
-        }
-        if purged > 0 {
-            tracing::info!(purged, "inbox rows purged");
-        }
-        Ok(())
+    /// How many events went, and how many dead messages.
+    async fn purge(&self) -> sqlx::Result<[u64; 2]> {
+        let (pool, source, age_min) = (&self.pool, &self.source, self.inbox_retention);
+        let events = |rows_max| inbox::purge(pool, source, age_min, rows_max);
+        let dead = |rows_max| inbox_dead::purge(pool, source, age_min, rows_max);
+        Ok([retention::in_steps(&self.shutdown, events).await?, retention::in_steps(&self.shutdown, dead).await?])
     }
 }

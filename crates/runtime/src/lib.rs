@@ -16,6 +16,7 @@ pub mod nats;
 pub mod operator;
 pub mod page;
 pub mod readiness;
+pub mod retention;
 pub mod retry;
 pub mod telemetry;
 pub mod terminal;

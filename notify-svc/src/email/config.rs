@@ -54,7 +54,7 @@ pub struct EmailConfig {
     #[arg(long, env = "EMAIL_RATE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub email_rate_max: u32,
 
-    /// How long the record of an email's attempts is kept after it was sent or discarded; the notification stays. 0s: for ever.
+    /// How long the record of an email's attempts is kept after it was sent, held back or discarded. 0s: for ever.
     #[arg(long, env = "EMAIL_RETENTION", default_value = "30d", value_parser = duration)]
     pub email_retention: Duration,
 }

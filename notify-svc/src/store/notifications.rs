@@ -1,6 +1,8 @@
 //! `notifications`: the effects of events. What becomes of an email is in `effect`, with the notification's
 //! id, until that is purged.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::{EventId, NotificationId, OrderId};
@@ -161,6 +163,31 @@ pub async fn count_sent(pool: &Pool) -> sqlx::Result<i64> {
     )
     .fetch_one(pool)
     .await
+}
+
+/// Deletes notifications that are so old, the oldest first, by the index `created`; one whose email waits or is dead stays. Locks
+/// those rows.
+///
+/// # Errors
+/// Any fault.
+pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE n
+         FROM (SELECT id
+               FROM notifications FORCE INDEX (created)
+               WHERE created_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                 AND NOT EXISTS (SELECT 1
+                                 FROM effect
+                                 WHERE effect.id = notifications.id AND effect.state IN ('pending', 'dead'))
+               ORDER BY created_at
+               LIMIT ?) AS old
+         STRAIGHT_JOIN notifications AS n ON n.id = old.id",
+        age_min.as_secs(),
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// One notification. Locks nothing.

@@ -2,6 +2,7 @@
 //! makes addresses lower case, the same way for what is kept and for what is looked up.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Receipt, Transaction};
@@ -162,6 +163,24 @@ pub async fn count(pool: &Pool, cause: Cause) -> sqlx::Result<(i64, i64)> {
     .fetch_one(pool)
     .await?;
     Ok((row.addresses, row.emails))
+}
+
+/// Deletes the record of what was done so long ago, the oldest first, by the index `acted_at`. Locks those rows.
+///
+/// # Errors
+/// Any fault.
+pub async fn purge_actions(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM suppression_action
+         WHERE acted_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+         ORDER BY acted_at
+         LIMIT ?",
+        age_min.as_secs(),
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 fn cut(reason: &str) -> String {

@@ -25,15 +25,18 @@ pub struct Housekeeping {
     pub activity: Activity,
     /// How long published events are kept.
     pub retention: Duration,
+    /// How long what a discarded event was is kept.
+    pub discarded_retention: Duration,
 }
 
 impl Housekeeping {
     /// Starts the loops.
     pub fn spawn(self, lifecycle: &mut Lifecycle, shutdown: &CancellationToken) {
-        let Self { pool, pauses, terms, metrics, activity, retention } = self;
+        let Self { pool, pauses, terms, metrics, activity, retention, discarded_retention } = self;
         lifecycle.spawn("pauses", pause::follow(pool.clone(), pauses.clone(), metrics.clone(), shutdown.clone()));
         let release = Release { pool: pool.clone(), pauses, terms, activity: activity.clone() };
         lifecycle.spawn("release", release.run(shutdown.clone()));
+        lifecycle.spawn("discarded", retention::run_discarded(pool.clone(), discarded_retention, shutdown.clone()));
         lifecycle.spawn("retention", retention::run(pool, retention, activity, metrics, shutdown.clone()));
     }
 }

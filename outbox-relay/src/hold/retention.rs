@@ -1,4 +1,4 @@
-//! Retention: published events are deleted some time after they were published, oldest first.
+//! Retention: published events are deleted some time after they were published, oldest first, and so is what discarded events were.
 //!
 //! Guarantees that only published rows go that are proven to be in the stream (see [`crate::heal`]), and that the drain
 //! hardly notices: batches are small, and after each the loop rests four times as long as it took. Only the active relay purges;
@@ -12,12 +12,13 @@
 use std::time::{Duration, Instant};
 
 use runtime::mysql::Pool;
+use runtime::retention;
 use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::HousekeepingMetrics;
 use crate::lease::Activity;
-use crate::store::outbox_purge;
+use crate::store::{discarded, outbox_purge};
 
 /// Rows read, and at most deleted, at once.
 const BATCH: u32 = 1_000;
@@ -107,6 +108,19 @@ impl Walk {
     pub fn position(&self) -> u64 {
         self.after
     }
+}
+
+/// Purges what discarded events were until shutdown, in every relay. A retention of zero keeps everything.
+///
+/// # Errors
+/// Never, as [`run`].
+pub async fn run_discarded(pool: Pool, age_min: Duration, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let step = |rows_max| discarded::purge(&pool, age_min, rows_max);
+    if age_min.is_zero() {
+        shutdown.cancelled().await;
+    }
+    retention::keep_up("discarded events", &shutdown, || retention::in_steps(&shutdown, step)).await;
+    Ok(())
 }
 
 /// How long to rest after a step that took so long.

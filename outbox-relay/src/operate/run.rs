@@ -70,6 +70,7 @@ pub async fn run(config: Box<RunConfig>) -> anyhow::Result<ExitCode> {
         metrics: housekeeping_metrics,
         activity: lease.activity(),
         retention: config.retention,
+        discarded_retention: config.discarded_retention,
     };
     housekeeping.spawn(&mut lifecycle, &shutdown);
     let preflight = preflight(&config, pool.clone(), Broker::new(nats.clone()));

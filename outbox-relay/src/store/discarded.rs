@@ -1,5 +1,7 @@
 //! The table `outbox_discarded`: events that a person gave up, as they were.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use serde::Serialize;
@@ -42,6 +44,26 @@ pub async fn record(tx: &mut Transaction, seqs: &[u64], actor: &str, reason: &st
     .execute(&mut *tx)
     .await?;
     Ok(recorded.rows_affected())
+}
+
+/// Deletes records that are so old, the oldest first, by the index `discarded_at`; one whose tombstone is still in the outbox stays:
+/// without it `check` would take the tombstone for a forgery. Locks those rows.
+pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE d
+         FROM (SELECT id
+               FROM outbox_discarded FORCE INDEX (discarded_at)
+               WHERE discarded_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                 AND NOT EXISTS (SELECT 1 FROM outbox FORCE INDEX (event_id) WHERE outbox.event_id = outbox_discarded.event_id)
+               ORDER BY discarded_at
+               LIMIT ?) AS old
+         STRAIGHT_JOIN outbox_discarded AS d ON d.id = old.id",
+        age_min.as_secs(),
+        rows_max
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// The records of an event, oldest first. Locks nothing.

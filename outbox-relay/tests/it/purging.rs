@@ -86,6 +86,33 @@ both_engines! {
         assert!(!checked.said.contains("no relay published them"), "{checked:?}");
     }
 
+    async fn what_discarded_events_were_is_purged_once_it_is_old_and_the_tombstone_is_gone(engine: Engine) {
+        let world = World::new(engine).await;
+        // The tombstone of the last one is still in the outbox.
+        sqlx::query(
+            "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id, event_type, subject,
+                                           payload, occurred_at, discarded_at)
+             WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 900)
+             SELECT 'eve', 'old', n, IF(n < 900, UNHEX(LPAD(HEX(n), 32, '0')), ?), 'order', 'o', 'order.created', 'order.created',
+                    '{}', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL IF(n > 10, 100, 80) DAY
+             FROM numbers",
+        )
+        .bind(world.append("o", 1).await)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        let count = async || {
+            let count = "SELECT COUNT(*) FROM outbox_discarded";
+            sqlx::query_scalar::<_, i64>(count).fetch_one(&world.pool).await.unwrap()
+        };
+        let mut kept = world.relay().env("DISCARDED_RETENTION", "0s").start().await;
+        world.until_all_published().await;
+        assert!(kept.terminate().await.success());
+        assert_eq!(count().await, 900);
+        let _relay = world.relay().start().await;
+        eventually("what is old is purged", async || count().await == 11).await;
+    }
+
     async fn nothing_is_purged_while_a_loss_is_looked_into(engine: Engine) {
         let world = World::new(engine).await;
         world.proven_and_old(5).await;

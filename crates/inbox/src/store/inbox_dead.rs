@@ -1,5 +1,7 @@
 //! `inbox_dead`: messages that can't be processed, whole, until a person decides about them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::aggregate::AggregateId;
@@ -238,6 +240,30 @@ pub async fn count(pool: &Pool, source: &Source) -> sqlx::Result<i64> {
     )
     .fetch_one(pool)
     .await
+}
+
+/// Deletes messages that somebody decided about so long ago, the oldest first, by the index `resolved`; one that was opened again
+/// meanwhile stays. Locks those rows.
+///
+/// # Errors
+/// Any fault.
+pub async fn purge(pool: &Pool, source: &Source, age_min: Duration, rows_max: u32) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE d
+         FROM (SELECT id
+               FROM inbox_dead FORCE INDEX (resolved)
+               WHERE consumer = ? AND resolved_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+               ORDER BY resolved_at
+               LIMIT ?) AS old
+         STRAIGHT_JOIN inbox_dead AS d ON d.id = old.id
+         WHERE d.resolution IS NOT NULL",
+        source.consumer,
+        age_min.as_secs(),
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 impl Resolution {

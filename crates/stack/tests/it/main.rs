@@ -20,6 +20,7 @@ mod load;
 mod manifests;
 mod monitoring;
 mod observing;
+mod personal_data;
 mod pipeline;
 mod pool;
 mod ports;
