@@ -75,6 +75,11 @@ pub struct RunConfig {
     #[arg(long, env = "GROUP_MAX", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub group_max: u8,
 
+    /// Orders that a customer may place within an hour, and that may be placed with one email address: each sends mail to it. More are
+    /// refused with 429 until there is room. Counted in the database, for all replicas together. 0: as many as they like.
+    #[arg(long, env = "ORDERS_PER_CUSTOMER_PER_HOUR", default_value_t = 100)]
+    pub orders_per_customer_per_hour: u32,
+
     /// See [`NatsConfig`]; orders are taken without it.
     #[command(flatten)]
     pub nats: NatsConfig,

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex as QueueLock, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::bound::Bound;
 use crate::domain::{IdempotencyKey, Order};
 use crate::metrics::Metrics;
 use crate::store::{idempotency_keys, orders};
@@ -81,17 +82,23 @@ pub struct Lane {
     metrics: Metrics,
     queue: Arc<QueueLock<mpsc::Receiver<Place>>>,
     group_max: usize,
+    bound: Option<Bound>,
 }
 
 /// The way into groups of at most `group_max` orders, and the lanes that write them. None if each order goes alone.
-pub fn lanes(pool: &Pool, outbox: &Outbox, metrics: &Metrics, group_max: usize) -> (Option<Groups>, Vec<Lane>) {
+pub fn lanes(
+    pool: &Pool,
+    outbox: &Outbox,
+    metrics: &Metrics,
+    (group_max, bound): (usize, Option<Bound>),
+) -> (Option<Groups>, Vec<Lane>) {
     if group_max == 1 {
         return (None, Vec::new());
     }
     let (sender, queue) = mpsc::channel(WAITING_MAX);
     let queue = Arc::new(QueueLock::new(queue));
     let (pool, outbox, metrics) = (pool.clone(), outbox.clone(), metrics.clone());
-    let lane = Lane { pool, outbox, metrics, queue, group_max };
+    let lane = Lane { pool, outbox, metrics, queue, group_max, bound };
     (Some(Groups { queue: sender, keys: Arc::default() }), vec![lane; LANES])
 }
 
@@ -213,12 +220,15 @@ impl Lane {
         }
     }
 
-    /// All of a transaction but its COMMIT. Whose key is taken leaves the group. None: nobody is left, or one of them can't be
-    /// written.
+    /// All of a transaction but its COMMIT. Whose key is taken leaves the group, and whoever may have placed too many. None: nobody
+    /// is left, or one of them can't be written.
     async fn prepare(&self, group: &mut Vec<Member>) -> sqlx::Result<Option<Transaction>> {
         let mut tx = self.pool.begin().await?;
         if group.len() > 1 {
             leave_if_taken(&mut tx, group).await?;
+        }
+        if let Some(bound) = self.bound {
+            leave_if_near(&mut tx, group, bound).await?;
         }
         if group.is_empty() {
             return tx.rollback().await.map(|()| None);
@@ -245,6 +255,16 @@ impl Lane {
         }
         self.outbox.append_all(tx, &placings().map(|placing| &placing.event).collect::<Vec<_>>()).await
     }
+}
+
+/// Sends alone who may be above the bound: there each is counted by itself, and its key found first.
+async fn leave_if_near(tx: &mut Transaction, group: &mut Vec<Member>, bound: Bound) -> sqlx::Result<()> {
+    let orders: Vec<_> = group.iter().map(|member| &member.placing.order).collect();
+    let near = bound.near(tx, &orders).await?;
+    let mut places = 0..;
+    let is_near = |_: &mut Member| places.next().is_some_and(|place| near.contains(&place));
+    group.extract_if(.., is_near).for_each(|member| member.tell(Fate::Alone));
+    Ok(())
 }
 
 /// Sends alone whose key is taken, or all who have a key, if a transaction of another process has one of them: it would hold

@@ -3,6 +3,7 @@
 //! Guarantees that an order and its event commit together or not at all. Relies on MySQL alone: NATS only makes the
 //! relay quicker. Leaves publishing to outbox-relay. It is a library so that tests can serve the real router.
 
+pub mod bound;
 pub mod cancel;
 pub mod config;
 pub mod domain;
@@ -18,6 +19,7 @@ pub mod store;
 use outbox::Outbox;
 use runtime::mysql::Pool;
 
+use bound::Bound;
 use group::Groups;
 use metrics::Metrics;
 
@@ -32,4 +34,6 @@ pub struct App {
     pub metrics: Metrics,
     /// Where orders commit together; none if each commits alone.
     pub groups: Option<Groups>,
+    /// How many orders a customer may place; none if as many as they like.
+    pub bound: Option<Bound>,
 }

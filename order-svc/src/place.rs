@@ -6,6 +6,7 @@
 //! after any fault.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use outbox::{TraceParent, TransactionError};
@@ -41,6 +42,8 @@ pub enum Placed {
     KeyReused,
     /// An earlier request with the same key placed an order that somebody has deleted since.
     OrderGone,
+    /// The customer has placed too many within an hour, or there are too many with the address; when there is room.
+    TooMany(Duration),
 }
 
 /// It was taken when it was tried, and free when it was looked up.
@@ -55,6 +58,8 @@ enum Attempted {
     Earlier(Order),
     /// Its key has placed one that is not there any more.
     Gone,
+    /// There are too many, and room after this time.
+    TooMany(Duration),
 }
 
 /// Places the order under a fresh id, unless its key says that it was placed before.
@@ -83,6 +88,7 @@ pub async fn place(app: &App, request: Request) -> Result<Placed, TransactionErr
         }
         Attempted::Earlier(_) => (Outcome::Refused, Placed::KeyReused),
         Attempted::Gone => (Outcome::Refused, Placed::OrderGone),
+        Attempted::TooMany(wait) => (Outcome::Refused, Placed::TooMany(wait)),
     };
     app.metrics.placed(outcome);
     Ok(placed)
@@ -118,6 +124,13 @@ async fn commit(app: &App, placing: &Placing) -> Result<Attempted, TransactionEr
         // Nobody else makes our id: an earlier attempt has committed it, and its event with it.
         tx.rollback().await?;
         return Ok(Attempted::Committed);
+    }
+    // After the key and the id: what was accepted before is never too much.
+    if let Some(bound) = app.bound
+        && let Some(wait) = bound.wait(&mut tx, order).await?
+    {
+        tx.rollback().await?;
+        return Ok(Attempted::TooMany(wait));
     }
     app.outbox.append(&mut tx, event).await?;
     tx.commit().await.map_err(TransactionError::AtCommit)?;

@@ -1,5 +1,6 @@
 //! `order-svc run`: the API, its admin port, and the parts that live and stop together.
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use schema::event::EventType;
 use schema::names;
 use tokio_util::sync::CancellationToken;
 
+use crate::bound::Bound;
 use crate::config::RunConfig;
 use crate::group::Lane;
 use crate::metrics::Metrics;
@@ -71,8 +73,9 @@ fn app(config: &RunConfig, registry: &Registry) -> anyhow::Result<(App, Vec<Lane
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     let outbox = Outbox::new(&config.outbox, &EventType::ALL.map(EventType::as_str), registry)?;
     let metrics = Metrics::register(registry)?;
-    let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, config.group_max.into());
-    Ok((App { pool, outbox, metrics, groups }, lanes))
+    let bound = NonZeroU32::new(config.orders_per_customer_per_hour).map(Bound);
+    let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, (config.group_max.into(), bound));
+    Ok((App { pool, outbox, metrics, groups, bound }, lanes))
 }
 
 /// The inbox of the payment events, if there is a stream of them.

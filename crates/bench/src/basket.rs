@@ -1,6 +1,9 @@
 //! What customers order: each another product for another address. One constant address would flatter the index of addresses,
 //! and the service that it is cheap for.
 
+/// order-svc counts orders as it does by default: the addresses are random, so none reaches the bound.
+pub(crate) const BOUND: (&str, &str) = ("ORDERS_PER_CUSTOMER_PER_HOUR", "100");
+
 /// The payload of an order's event, made beforehand: no index has it.
 pub(crate) const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"email":"ada@example.com","placed_at":"2026-11-22T11:30:00.123456Z"}"#;
 

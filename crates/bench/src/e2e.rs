@@ -24,6 +24,7 @@ use stack::server::{Gateway, Nginx};
 use stack::service::Program;
 
 use crate::bare::Bare;
+use crate::basket::BOUND;
 use crate::figure::Figure;
 use crate::findings::Findings;
 use crate::write::empty;
@@ -121,7 +122,7 @@ impl Services {
             (Program::PaymentRelay, &[]),
             (Program::NotifySvc, &[("EMAIL_TRANSPORT", "file"), ("EMAIL_DIR", mail.as_str()), ("EMAIL_FROM", email)]),
             (Program::PaymentSvc, &[("PAYMENT_PROVIDER", "simulated"), ("PAYMENT_SIMULATOR_DIR", &provider)]),
-            (Program::OrderSvc, &[("PAYMENTS_STREAM", stream)]),
+            (Program::OrderSvc, &[("PAYMENTS_STREAM", stream), BOUND]),
         ];
         let mut running = Vec::new();
         for (program, settings) in programs {

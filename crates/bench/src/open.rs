@@ -13,6 +13,7 @@ use stack::home::Home;
 use stack::pipeline::{Pipeline, Service};
 use stack::service::Program;
 
+use crate::basket::BOUND;
 use crate::figure::{Figure, median};
 use crate::findings::{Curves, Findings, Line};
 use crate::load::Client;
@@ -49,8 +50,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn measure(home: &Home, arguments: &Arguments) -> anyhow::Result<Findings> {
     let pipeline = Pipeline::start(home, arguments.db, false).await?;
     let pool = pipeline.database(Program::OrderSvc).await?;
-    let mut grouped = pipeline.service(Program::OrderSvc, &[]).await?;
-    let mut single = pipeline.service(Program::OrderSvc, &[("GROUP_MAX", "1")]).await?;
+    let mut grouped = pipeline.service(Program::OrderSvc, &[BOUND]).await?;
+    let mut single = pipeline.service(Program::OrderSvc, &[("GROUP_MAX", "1"), BOUND]).await?;
     let round = Duration::from_millis(arguments.round_ms);
     let mut maxima = Vec::new();
     for _ in 0..3 {

@@ -16,6 +16,7 @@ use stack::pipeline::{Pipeline, Service};
 use stack::service::Program;
 
 use crate::bare::Bare;
+use crate::basket::BOUND;
 use crate::figure::Figure;
 use crate::load::Client;
 use crate::round::Round;
@@ -86,7 +87,7 @@ impl Bench {
         let pool = pipeline.database(Program::OrderSvc).await?;
         let url = pipeline.url("order_svc", ORDERS.name);
         let connections = arguments.connections.to_string();
-        let settings = [("DATABASE_CONNECTIONS_MAX", connections.as_str())];
+        let settings = [("DATABASE_CONNECTIONS_MAX", connections.as_str()), BOUND];
         let service = pipeline.service(Program::OrderSvc, &settings).await?;
         Ok(Bench { service, bare: Bare::new(&url, arguments.connections)?, pool, _pipeline: pipeline })
     }

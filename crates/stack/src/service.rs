@@ -89,7 +89,9 @@ impl Program {
                 ("EVENT_SOURCE", names::PAYMENTS_SOURCE.to_owned()),
                 ("WAKE_SUBJECT", names::PAYMENTS_WAKE_SUBJECT.to_owned()),
             ],
-            Program::OrderSvc | Program::NotifySvc | Program::PaymentSvc => Vec::new(),
+            // Whoever tries something out orders for the same address again and again.
+            Program::OrderSvc => vec![("ORDERS_PER_CUSTOMER_PER_HOUR", "0".to_owned())],
+            Program::NotifySvc | Program::PaymentSvc => Vec::new(),
         }
     }
 }

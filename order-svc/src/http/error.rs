@@ -2,6 +2,8 @@
 //!
 //! Guarantees that the database's own words go to the log and never to a client.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use outbox::TransactionError;
@@ -42,6 +44,8 @@ pub(super) enum ApiError {
     KeyReused,
     /// 422: the broker would refuse the event.
     EventTooLarge,
+    /// 429: the customer has placed too many orders within an hour, or there are too many with the address.
+    TooManyOrders(Duration),
     /// 503: the database went away while it committed; what was asked may have happened.
     OutcomeUnknown,
     /// As a request that reads fails, too.
@@ -98,6 +102,12 @@ impl ApiError {
             }
             Self::EventTooLarge => {
                 unprocessable("event-too-large", "The order's event is larger than the broker takes")
+            }
+            Self::TooManyOrders(wait) => {
+                let title = "There are too many orders of this customer, or with this address";
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-orders", title)
+                    .detail("Their number within an hour is bounded: Retry-After says when there is room for one more")
+                    .retry_after(wait)
             }
             Self::OutcomeUnknown => {
                 let title = "The service can't tell whether the request took effect";

@@ -1,5 +1,7 @@
 //! Place, read and cancel orders.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -88,6 +90,7 @@ async fn place_order(
             Placed::Repeated(order) => (order, true),
             Placed::KeyReused => return Err(ApiError::KeyReused),
             Placed::OrderGone => return Err(ApiError::OrderGone),
+            Placed::TooMany(wait) => return Err(ApiError::TooManyOrders(wait)),
         };
     let location = HeaderValue::from_str(&format!("/api/orders/{}", order.id)).expect("a UUID is a valid header value");
     let mut response = shown(StatusCode::CREATED, order);
@@ -182,6 +185,7 @@ impl IntoResponses for PlaceProblems {
             ApiError::InvalidOrder(vec![violation]),
             ApiError::KeyReused,
             ApiError::EventTooLarge,
+            ApiError::TooManyOrders(Duration::from_secs(600)),
         ];
         documented(refusals.map(ApiError::problem).into_iter().chain(write_faults()))
     }

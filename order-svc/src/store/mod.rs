@@ -3,6 +3,7 @@
 //! What is written together is written through one `Transaction`; its fate is `outbox`'s, and so is the table `outbox`.
 
 pub mod idempotency_keys;
+pub mod order_counts;
 pub mod order_lists;
 pub mod orders;
 

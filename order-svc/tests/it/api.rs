@@ -1,8 +1,10 @@
 //! The real router on a port of its own, over a database of its own, as the user that production has.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use order_svc::bound::Bound;
 use order_svc::metrics::Metrics;
 use order_svc::{App, group};
 use outbox::{Outbox, OutboxConfig, wake};
@@ -31,6 +33,8 @@ pub const USER: &str = "order_svc";
 /// A served API. Stops when dropped.
 pub struct Api {
     pub client: Client,
+    /// What it serves.
+    pub app: App,
     _database: Database,
     /// As the administrator.
     pub pool: MySqlPool,
@@ -58,6 +62,13 @@ impl Api {
         Self::with_event_bytes_max(database, database_url, nats_url, "1048576").await
     }
 
+    /// Over a fresh database, with NATS away; a customer may place so many orders within an hour.
+    pub async fn bounded(engine: Engine, orders_max: u32) -> Self {
+        let database = Database::create(engine, &schema::database::ORDERS).await;
+        let url = database.url(USER);
+        Self::with(database, (url, NO_NATS), ("1048576", NonZeroU32::new(orders_max).map(Bound))).await
+    }
+
     /// The same for a broker that takes no more than so many bytes.
     pub async fn with_event_bytes_max(
         database: Database,
@@ -65,8 +76,17 @@ impl Api {
         nats_url: &str,
         event_bytes_max: &str,
     ) -> Self {
+        let database_url = database_url(&database);
+        Self::with(database, (database_url, nats_url), (event_bytes_max, None)).await
+    }
+
+    async fn with(
+        database: Database,
+        (database_url, nats_url): (String, &str),
+        (event_bytes_max, bound): (&str, Option<Bound>),
+    ) -> Self {
         let config = DatabaseConfig {
-            database_url: Secret::from(database_url(&database)),
+            database_url: Secret::from(database_url),
             database_tls: DatabaseTls::default(),
             database_connections_max: 4,
             database_acquire_timeout: ACQUIRE_TIMEOUT,
@@ -75,8 +95,8 @@ impl Api {
         let outbox = OutboxConfig { event_bytes_max: event_bytes_max.parse().unwrap() };
         let (pool, metrics) = (mysql::pool(&config).unwrap(), Metrics::register(&registry).unwrap());
         let outbox = Outbox::new(&outbox, &EventType::ALL.map(EventType::as_str), &registry).unwrap();
-        let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, 64);
-        let app = App { pool, outbox, metrics, groups };
+        let (groups, lanes) = group::lanes(&pool, &outbox, &metrics, (64, bound));
+        let app = App { pool, outbox, metrics, groups, bound };
         let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -86,10 +106,11 @@ impl Api {
         for lane in lanes {
             tokio::spawn(lane.run(shutdown.clone()));
         }
-        let router = order_svc::http::router(app, HttpMetrics::register(&registry).unwrap(), None);
+        let router = order_svc::http::router(app.clone(), HttpMetrics::register(&registry).unwrap(), None);
         tokio::spawn(server::serve(listener, router, shutdown.clone()));
         let pool = database.admin_pool().await;
-        Self { client: Client::new(), _database: database, pool, address, registry, _stop: shutdown.drop_guard() }
+        let (client, _stop) = (Client::new(), shutdown.drop_guard());
+        Self { client, app, _database: database, pool, address, registry, _stop }
     }
 
     pub fn url(&self, path: &str) -> String {

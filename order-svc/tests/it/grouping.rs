@@ -47,8 +47,8 @@ impl Shop {
         let config = OutboxConfig { event_bytes_max: "1600".parse().unwrap() };
         let outbox = Outbox::new(&config, &EventType::ALL.map(EventType::as_str), &registry).unwrap();
         let metrics = Metrics::register(&registry).unwrap();
-        let (groups, mut lanes) = group::lanes(&pool, &outbox, &metrics, FULL);
-        let (app, lane) = (App { pool, outbox, metrics, groups }, lanes.remove(0));
+        let (groups, mut lanes) = group::lanes(&pool, &outbox, &metrics, (FULL, None));
+        let (app, lane) = (App { pool, outbox, metrics, groups, bound: None }, lanes.remove(0));
         Self { app, lane, registry, admin: database.admin_pool().await, _database: database }
     }
 

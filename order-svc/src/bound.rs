@@ -1,0 +1,92 @@
+//! How many orders a customer may place within an hour, and with one address: each sends mail to it.
+//!
+//! Counted in the database, among what is committed, so for all replicas together; what is placed at the same moment may exceed it.
+//! Ids tell the time: they are UUIDv7, and the indexes of the lists end in them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use runtime::mysql::Transaction;
+use schema::ids::OrderId;
+use uuid::Uuid;
+
+use crate::domain::{CustomerId, Order};
+use crate::store::order_counts;
+
+const WINDOW: TimeDelta = TimeDelta::hours(1);
+
+/// Orders of one customer, and with one address, within an hour.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound(pub NonZeroU32);
+
+impl Bound {
+    /// When there will be room for an order that this transaction has inserted; none if there is.
+    ///
+    /// # Errors
+    /// As the database has it.
+    pub async fn wait(self, tx: &mut Transaction, order: &Order) -> sqlx::Result<Option<Duration>> {
+        let in_the_way = order_counts::at(tx, order, begin(order.created_at), self.0.get()).await?;
+        Ok(in_the_way.map(|earlier| until_it_leaves(earlier, order.created_at)))
+    }
+
+    /// Which of these orders, that are not inserted yet, might be too many, by their places: so near to the bound are their
+    /// customers and addresses that all of the most frequent one together might exceed it.
+    ///
+    /// # Errors
+    /// As the database has it.
+    pub async fn near(self, tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Vec<usize>> {
+        let Some(first) = orders.first() else { return Ok(Vec::new()) };
+        match self.0.get().checked_sub(most_of_one(orders)) {
+            Some(room) => order_counts::above(tx, orders, begin(first.created_at), room).await,
+            None => Ok((0..orders.len()).collect()),
+        }
+    }
+}
+
+/// How many of the orders one customer, or one address, has at most.
+fn most_of_one(orders: &[&Order]) -> u32 {
+    let mut counts = HashMap::<_, u32>::new();
+    for order in orders {
+        *counts.entry(("", order.email.as_str())).or_default() += 1;
+        if let Some(customer) = order.customer.as_ref().map(CustomerId::as_str) {
+            *counts.entry(("customer", customer)).or_default() += 1;
+        }
+    }
+    counts.into_values().max().unwrap_or_default()
+}
+
+/// Before all ids of the hour until then.
+fn begin(now: DateTime<Utc>) -> OrderId {
+    let milliseconds = (now - WINDOW).timestamp_millis();
+    OrderId(Uuid::from_u128(u128::from(milliseconds.unsigned_abs()) << 80))
+}
+
+/// How long until an order is an hour old.
+fn until_it_leaves(OrderId(id): OrderId, now: DateTime<Utc>) -> Duration {
+    let placed = id.get_timestamp().map_or(0, |timestamp| timestamp.to_unix().0);
+    let leaves = placed.saturating_add(WINDOW.num_seconds().unsigned_abs());
+    Duration::from_secs(leaves.saturating_sub(now.timestamp().unsigned_abs()) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_the_hour_before_an_order() {
+        let now = Utc::now();
+        let id = |before: TimeDelta| {
+            let at = now - before;
+            let timestamp =
+                uuid::Timestamp::from_unix(uuid::NoContext, at.timestamp().unsigned_abs(), at.timestamp_subsec_nanos());
+            OrderId(Uuid::new_v7(timestamp))
+        };
+        assert!(begin(now) < id(TimeDelta::minutes(59)));
+        assert!(begin(now) > id(TimeDelta::minutes(61)));
+        let wait = until_it_leaves(id(TimeDelta::minutes(59)), now).as_secs();
+        assert!((60..=62).contains(&wait), "{wait}");
+        assert!(until_it_leaves(id(TimeDelta::hours(2)), now).as_secs() == 1);
+    }
+}
