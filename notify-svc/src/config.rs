@@ -9,6 +9,7 @@ use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use runtime::config::{ProcessConfig, Validate, duration};
 use runtime::health::HealthConfig;
+use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
@@ -83,6 +84,10 @@ pub struct RunConfig {
     /// See [`AuthConfig`].
     #[command(flatten)]
     pub auth: AuthConfig,
+
+    /// See [`CorsConfig`].
+    #[command(flatten)]
+    pub cors: CorsConfig,
 
     /// The stream that tells of payments, such as PAYMENTS: customers are told of those that are declined or refunded. Without it
     /// nobody is listened to.

@@ -60,7 +60,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let payments_monitor = payments.as_ref().map(Running::monitor);
     let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };
     let issuer = config.auth.issuer()?;
-    let router = http::router(app, HttpMetrics::register(&registry)?, issuer.clone());
+    let router = config.cors.around(http::router(app, HttpMetrics::register(&registry)?, issuer.clone()));
 
     let mut parts = Lifecycle::new(shutdown.clone());
     if let Some(issuer) = issuer {

@@ -8,6 +8,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
 use runtime::http::layers::REQUEST_TIMEOUT;
 use runtime::http::server;
@@ -57,6 +58,10 @@ pub struct RunConfig {
     /// See [`AuthConfig`].
     #[command(flatten)]
     pub auth: AuthConfig,
+
+    /// See [`CorsConfig`].
+    #[command(flatten)]
+    pub cors: CorsConfig,
 
     /// See [`ProcessConfig`].
     #[command(flatten)]

@@ -44,6 +44,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let payments = payments(&config, &app, client.clone(), &registry)?;
     let issuer = config.auth.issuer()?;
     let router = crate::http::router(app.clone(), HttpMetrics::register(&registry)?, issuer.clone());
+    let router = config.cors.around(router);
 
     let stopping = shutdown.clone();
     let mut parts = Lifecycle::new(shutdown.clone());

@@ -10,6 +10,7 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
 use runtime::http::server;
 use runtime::migrate::MigrateConfig;
@@ -61,6 +62,10 @@ pub struct RunConfig {
     /// See [`AuthConfig`].
     #[command(flatten)]
     pub auth: AuthConfig,
+
+    /// See [`CorsConfig`].
+    #[command(flatten)]
+    pub cors: CorsConfig,
 
     /// See [`ProcessConfig`].
     #[command(flatten)]

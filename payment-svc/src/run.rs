@@ -56,7 +56,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let inbox = Running::new(inbox, config.inbox, client.clone(), &registry)?;
     let app = App { pool: pool.clone(), monitor: inbox.monitor() };
     let issuer = config.auth.issuer()?;
-    let router = http::router(app, HttpMetrics::register(&registry)?, issuer.clone());
+    let router = config.cors.around(http::router(app, HttpMetrics::register(&registry)?, issuer.clone()));
     let outbox_wake = outbox.wake();
     let sampler = Sampler::register(&registry, pool.clone())?;
     let queue = Queue {

@@ -8,6 +8,7 @@ mod answers;
 mod authority;
 mod cluster;
 mod console;
+mod cors;
 mod database;
 mod demo;
 mod doctor;
