@@ -97,6 +97,24 @@ pub struct NewNotification {
     pub traceparent: Option<TraceParent>,
 }
 
+/// Why an email was not sent, in a word for whoever asks: what the mail server said names servers and may quote the address, and stays
+/// in the tables, for verbs and SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// It could not be sent, and is tried again.
+    Retrying,
+    /// It could not be sent, and a person decides, or has decided.
+    GivenUp,
+}
+
+impl Trouble {
+    /// Of an email whose last try did not send it.
+    pub fn of(state: EmailState) -> Self {
+        if state == EmailState::Pending { Self::Retrying } else { Self::GivenUp }
+    }
+}
+
 /// Why an event that was decoded still can't be notified.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unnotifiable {

@@ -7,11 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::consumer::{Connection, LastFault, Monitor};
+use crate::message::Claimed;
 use crate::metrics::{Answer, Metrics};
 use crate::outcome::Outcome;
-use crate::store::inbox_dead_list::{self, Wanted};
-
-pub use crate::store::inbox_dead_list::DeadLine;
+use crate::store::inbox_dead_list::{self, DeadLine, Wanted};
 
 /// The way of the events, as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -161,6 +160,30 @@ struct Latency {
     p99_seconds: f64,
 }
 
+/// A message that can't be processed, without its body and the reason, which may quote it: `message show` has both.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DeadMessage {
+    /// Its id.
+    #[schema(example = 1)]
+    pub id: u64,
+    /// Its place in the stream.
+    pub stream_sequence: u64,
+    /// The subject it was published to.
+    pub subject: String,
+    /// Which event it says it is.
+    #[serde(flatten)]
+    pub claimed: Claimed,
+    /// When that was found.
+    pub dead_at: DateTime<Utc>,
+}
+
+impl From<DeadLine> for DeadMessage {
+    fn from(line: DeadLine) -> Self {
+        let DeadLine { id, stream_sequence, subject, claimed, reason: _, dead_at } = line;
+        Self { id, stream_sequence, subject, claimed, dead_at }
+    }
+}
+
 impl EventsStatus {
     /// What a monitor knows and the broker says. Asks the broker, for at most two seconds; answers without it, too.
     pub async fn of(monitor: &Monitor) -> Self {
@@ -235,7 +258,8 @@ fn latency(metrics: &Metrics) -> Option<Latency> {
 ///
 /// # Errors
 /// As the database has it.
-pub async fn dead_messages(pool: &Pool, monitor: &Monitor) -> sqlx::Result<Vec<DeadLine>> {
+pub async fn dead_messages(pool: &Pool, monitor: &Monitor) -> sqlx::Result<Vec<DeadMessage>> {
     let wanted = Wanted { after: 0, reason_part: None, lines_max: 10 };
-    inbox_dead_list::list(pool, monitor.source(), wanted).await
+    let found = inbox_dead_list::list(pool, monitor.source(), wanted).await?;
+    Ok(found.into_iter().map(DeadMessage::from).collect())
 }

@@ -15,6 +15,7 @@ mod metrics;
 pub mod status;
 mod store;
 mod transaction;
+mod trouble;
 pub mod wake;
 
 use prometheus::Registry;
@@ -25,6 +26,7 @@ pub use event::NewEvent;
 pub use runtime::telemetry::trace::TraceParent;
 pub use store::outbox::{StoredEvent, story, versions_after};
 pub use transaction::{OpenTransaction, TransactionError};
+pub use trouble::Trouble;
 
 use event::Append;
 use metrics::Metrics;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::store::{outbox_status, relay_lease};
+use crate::trouble::Trouble;
 
 pub use crate::store::outbox_status::StuckEvent;
 
@@ -49,10 +50,10 @@ pub struct OutboxStatus {
     /// When an event was last published; null when none is left in the outbox.
     #[schema(example = "2026-11-22T11:30:00.125123Z")]
     pub last_published_at: Option<DateTime<Utc>>,
-    /// Why the broker takes no events now, else why the first pending event could not be published yet, else why the newest
-    /// dead event was given up.
+    /// That the broker takes no events now, else that the first pending event could not be published yet, else that the newest
+    /// dead event was given up. `outbox-relay status` and `event show` have what the broker said.
     #[schema(example = json!(null))]
-    pub last_error: Option<String>,
+    pub last_error: Option<Trouble>,
     /// Whether an outbox-relay holds the lease now: alive, and publishing unless the broker takes no events.
     #[schema(example = true)]
     pub relay_active: bool,
@@ -76,7 +77,7 @@ pub async fn read(pool: &Pool) -> sqlx::Result<OutboxStatus> {
     let oldest = outbox_status::oldest_pending(pool).await?;
     let newest_dead = if counts.dead > 0 { outbox_status::newest(pool, "dead").await? } else { Vec::new() };
     let newest_held = if counts.held > 0 { outbox_status::newest(pool, "held").await? } else { Vec::new() };
-    let dead_error = newest_dead.first().and_then(|event| event.last_error.clone());
+    let dead_error = newest_dead.first().and_then(|event| event.last_error);
     let published = if counts.published < outbox_status::COUNT_MAX {
         counts.published
     } else {
@@ -100,7 +101,7 @@ pub async fn read(pool: &Pool) -> sqlx::Result<OutboxStatus> {
         oldest_pending_age_seconds: oldest.as_ref().map(|oldest| oldest.age.as_secs_f64()),
         publish_rate_per_second: publishing.rate,
         last_published_at: publishing.last_at,
-        last_error: outage.or_else(|| oldest?.last_error).or(dead_error),
+        last_error: outage.map(|_| Trouble::BrokerUnavailable).or_else(|| oldest?.last_error).or(dead_error),
         relay_active,
         relay_holder,
         relay_epoch,

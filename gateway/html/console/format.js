@@ -20,6 +20,14 @@ export function millis(moment) {
   return Date.parse(moment) + Number(`0.${fraction || 0}`);
 }
 
+/** What the services say in a word; what their servers said is for the verbs. */
+const TROUBLES = {
+  "broker-unavailable": "The broker takes no events.",
+  "retrying": "The last try failed; it is tried again.",
+  "given-up": "It failed, and is tried no more: the verb `show` has what was said.",
+};
+export const trouble = (code) => TROUBLES[code] ?? code;
+
 /** 0 ms, 0.42 ms, 7.1 ms, 64 ms, 1.2 s, 5 min 3 s, 2 h 5 min. */
 export function duration(ms) {
   if (ms < 0) return `−${duration(-ms)}`;

@@ -1,7 +1,7 @@
 // How the pipeline stands, out of the sources: its stages, what is wrong, and what a person has to decide. Pure but for its
 // sources.
 
-import { bounded, clock, duration, eventName, rate, whole } from "./format.js";
+import { bounded, clock, duration, eventName, rate, trouble, whole } from "./format.js";
 import { sources } from "./source.js";
 
 const UNKNOWN = { level: "unknown", word: "Unknown" };
@@ -121,7 +121,7 @@ function relayFaults(what, outbox) {
   const waiting = `${bounded(outbox.pending, outbox.count_max)} ${outbox.pending === 1 ? "event waits" : "events wait"}`;
   if (!outbox.relay_active) return [`No ${what} relay is active: ${waiting} in the outbox.`];
   if (!outbox.broker_outage_since) return [];
-  return [`NATS has taken no ${what} events since ${clock(outbox.broker_outage_since)}: ${waiting}. ${outbox.last_error ?? ""}`];
+  return [`NATS has taken no ${what} events since ${clock(outbox.broker_outage_since)}: ${waiting}.`];
 }
 
 function inboxFaults({ name, value }) {
@@ -151,13 +151,13 @@ export function undecided() {
 const kind = (name, count, items = [], verb) => ({ name, count: Math.max(count ?? 0, items.length), items, verb });
 
 const stuck = ({ event_type, aggregate_id, last_error }) =>
-  ({ what: eventName(event_type), id: aggregate_id, isOrder: event_type.startsWith("order."), why: last_error ?? "It waits behind an earlier event, or its subject is paused." });
+  ({ what: eventName(event_type), id: aggregate_id, isOrder: event_type.startsWith("order."), why: trouble(last_error) ?? "It waits behind an earlier event, or its subject is paused." });
 
-const unreadable = ({ stream_sequence, subject, aggregate_id, reason }) =>
-  ({ what: `Sequence ${stream_sequence}, ${subject}`, id: aggregate_id, isOrder: subject.startsWith("order."), why: reason });
+const unreadable = ({ id, stream_sequence, subject, aggregate_id }) =>
+  ({ what: `Sequence ${stream_sequence}, ${subject}`, id: aggregate_id, isOrder: subject.startsWith("order."), why: `It can't be processed: the verb message show ${id} says why.` });
 
-const unpaid = ({ id, order_id, state, effect, is_unknown, reason }) =>
-  ({ what: `${effect === "refund" ? "Refund" : "Charge"} of an order, ${state.replace("_", " ")}${is_unknown ? ", money may have moved" : ""}`, id: order_id, isOrder: true, why: reason ?? `No reason was kept: see payment ${id}.` });
+const unpaid = ({ id, order_id, state, effect, is_unknown }) =>
+  ({ what: `${effect === "refund" ? "Refund" : "Charge"} of an order, ${state.replace("_", " ")}${is_unknown ? ", money may have moved" : ""}`, id: order_id, isOrder: true, why: `The verb payment list says what the provider said of payment ${id}.` });
 
 const unsent = ({ event_type, order_id, recipient, email }) =>
-  ({ what: `${eventName(event_type)}, to ${recipient}`, id: order_id, isOrder: true, why: email.last_error ?? "No reason was kept." });
+  ({ what: `${eventName(event_type)}, to ${recipient}`, id: order_id, isOrder: true, why: trouble(email.last_error) ?? "No reason was kept." });

@@ -1,6 +1,6 @@
 // The story of one order, out of what four routes answer: which step was taken when, and which is awaited. Pure.
 
-import { eventName, millis, money } from "./format.js";
+import { eventName, millis, money, trouble } from "./format.js";
 
 /** What becomes of a payment no more by itself. */
 const PAYMENT_ENDS = ["authorized", "declined", "withdrawn", "refund_declined", "refunded"];
@@ -58,9 +58,9 @@ function entriesOf(event, notification) {
   const name = eventName(event.event_type);
   const entries = [entry(`${name}, committed`, event.occurred_at, "The order and its event, in one transaction.")];
   if (["dead", "held"].includes(event.state)) {
-    return [...entries, entry(`${name}: ${event.state}, needs a person`, null, event.last_error ?? "It waits behind an earlier event of the order.", "failed")];
+    return [...entries, entry(`${name}: ${event.state}, needs a person`, null, trouble(event.last_error) ?? "It waits behind an earlier event of the order.", "failed")];
   }
-  const tried = event.attempts > 0 ? `Tried ${event.attempts} times: ${event.last_error}` : null;
+  const tried = event.attempts > 0 ? `Tried ${event.attempts} times. ${trouble(event.last_error) ?? ""}` : null;
   const place = event.stream_sequence ? `Sequence ${event.stream_sequence} of the stream.` : "The relay has not published it yet.";
   entries.push(entry("Published", event.published_at, tried ?? place));
   entries.push(entry("Processed", notification?.created_at, notification ? "One notification, in one transaction with its receipt." : "The notification service has not read it yet."));
@@ -71,7 +71,7 @@ function mail(notification) {
   const email = notification?.email;
   if (isGivenUp(email)) {
     const what = email.state === "dead" ? "Email is dead, needs a person" : "Email was discarded by a person";
-    return entry(what, null, email.last_error ?? "No reason is kept.", "failed");
+    return entry(what, null, trouble(email.last_error) ?? "No reason is kept.", "failed");
   }
   const tried = email?.attempts > 1 ? `To ${notification.recipient}, at the ${email.attempts}th attempt.` : null;
   return entry("Mailed", email?.sent_at, email ? (tried ?? `To ${notification.recipient}.`) : "Nothing to send yet.");

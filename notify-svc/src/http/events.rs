@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use inbox::status::{DeadLine, EventsStats, EventsStatus, dead_messages};
+use inbox::status::{DeadMessage, EventsStats, EventsStatus, dead_messages};
 use runtime::http::docs::{Responses, documented};
 use runtime::http::layers;
 use runtime::http::read::{Faults, ReadError};
@@ -37,7 +37,7 @@ struct Stats {
     emails: EmailCounts,
     /// Dead messages that nobody has decided about: the first ten of each stream.
     #[schema(max_items = 20)]
-    dead_messages: Vec<DeadLine>,
+    dead_messages: Vec<DeadMessage>,
 }
 
 /// Emails in the database, of all replicas and for all time.

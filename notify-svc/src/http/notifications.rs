@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::App;
-use crate::notification::EmailState;
+use crate::notification::{EmailState, Trouble};
 use crate::store::{notification_lists, notifications};
 use crate::suppression::Cause;
 
@@ -65,9 +65,10 @@ struct Email {
     /// How often the transport said yes or no; null if that was so long ago that it is not kept.
     #[schema(example = 1)]
     attempts: Option<u32>,
-    /// What the last try said that did not send it; null if there was none, or nobody keeps it any more.
+    /// What became of it after a try that did not send it; null if there was none, or nobody keeps it any more. `notify-svc email show`
+    /// has what the mail server said.
     #[schema(example = json!(null))]
-    last_error: Option<String>,
+    last_error: Option<Trouble>,
     /// Why its recipient gets no email; null if that is not so.
     #[schema(example = json!(null))]
     suppressed: Option<Cause>,
@@ -157,7 +158,8 @@ impl Filter {
 
 impl From<notifications::Notification> for Notification {
     fn from(found: notifications::Notification) -> Self {
-        let (state, last_error) = (found.state(), found.last_error);
+        let state = found.state();
+        let last_error = found.last_error.map(|_| Trouble::of(state));
         let (attempts, suppressed) = (found.attempts, found.suppressed);
         let email = Email { state, attempts, last_error, suppressed, sent_at: found.sent_at };
         Self {

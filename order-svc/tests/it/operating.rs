@@ -22,17 +22,17 @@ both_engines! {
         let status = api.get("/api/orders/events/status").await.body;
         assert_eq!([&status["pending"], &status["held"], &status["dead"]], [2, 1, 1], "{status}");
         assert!(status["oldest_pending_age_seconds"].as_f64().unwrap() > 1e8, "{status}");
-        assert_eq!((&status["relay_active"], &status["last_error"]), (&true.into(), &"too large".into()));
+        assert_eq!((&status["relay_active"], &status["last_error"]), (&true.into(), &"given-up".into()));
 
         api.execute("UPDATE outbox SET last_error = 'no responders' WHERE state = 'pending'").await;
         api.execute("UPDATE relay_lease SET outage = 'stream is full', outage_since = '2026-11-22 11:30:00.125'").await;
         let status = api.get("/api/orders/events/status").await.body;
-        assert_eq!(status["last_error"], "stream is full");
+        assert_eq!(status["last_error"], "broker-unavailable");
         assert_eq!(status["broker_outage_since"], "2026-11-22T11:30:00.125Z");
 
         api.execute("UPDATE relay_lease SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND").await;
         let status = api.get("/api/orders/events/status").await.body;
-        assert_eq!((&status["relay_active"], &status["last_error"]), (&false.into(), &"no responders".into()));
+        assert_eq!((&status["relay_active"], &status["last_error"]), (&false.into(), &"retrying".into()));
         assert_eq!(status["broker_outage_since"], serde_json::Value::Null);
     }
 }

@@ -36,12 +36,12 @@ both_engines! {
         assert_eq!(column("version"), [1, 2]);
         assert_eq!(column("state"), ["published", "dead"]);
         assert_eq!(column("attempts"), [0, 3]);
-        assert_eq!(column("last_error"), [json!(null), json!("too large")]);
+        assert_eq!(column("last_error"), [json!(null), json!("given-up")]);
         assert_eq!(column("published_at"), [json!("2026-11-22T11:30:00.500Z"), json!(null)]);
         assert_eq!(column("stream_sequence"), [json!(7), json!(null)]);
         let status = api.get("/api/orders/events/status").await.body;
         let dead = &status["newest_dead"][0];
-        assert_eq!((&dead["aggregate_id"], &dead["last_error"]), (&json!(id.to_string()), &json!("too large")), "{status}");
+        assert_eq!((&dead["aggregate_id"], &dead["last_error"]), (&json!(id.to_string()), &json!("given-up")), "{status}");
         assert_eq!((&status["newest_held"], &status["relay_holder"]), (&json!([]), &json!(null)));
 
         api.execute("DELETE FROM outbox").await;

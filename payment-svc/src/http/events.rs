@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use inbox::status::{DeadLine, EventsStatus, dead_messages};
+use inbox::status::{DeadMessage, EventsStatus, dead_messages};
 use outbox::status::{self, OutboxStatus};
 use runtime::http::read::{Faults, ReadError};
 use schema::scope;
@@ -31,10 +31,11 @@ struct PaymentEventsStatus {
     inbox: EventsStatus,
     /// The first ten dead messages that nobody has decided about.
     #[schema(max_items = 10)]
-    dead_messages: Vec<DeadLine>,
+    dead_messages: Vec<DeadMessage>,
     /// From the database into the stream of the payments.
     outbox: OutboxStatus,
-    /// Ten payments at most that are at no end, and that nothing is tried for: a person decides, by `payment-svc payment`.
+    /// Ten payments at most that are at no end, and that nothing is tried for: a person decides, by `payment-svc payment`,
+    /// which has what the provider said.
     #[schema(max_items = 10)]
     stuck_payments: Vec<StuckPayment>,
 }
@@ -52,9 +53,6 @@ struct StuckPayment {
     effect: String,
     /// Whether the money may have moved.
     is_unknown: bool,
-    /// What the provider said last; null if it said nothing.
-    #[schema(example = "invalid_request: No such product")]
-    reason: Option<String>,
     /// Since when it stands so.
     since: DateTime<Utc>,
 }
@@ -67,7 +65,6 @@ impl From<Stuck> for StuckPayment {
             state: found.state,
             effect: found.effect,
             is_unknown: found.is_unknown,
-            reason: found.reason,
             since: found.updated_at,
         }
     }

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 use serde::Serialize;
 use sqlx::types::Json;
-use utoipa::ToSchema;
 
 use super::inbox_dead::DeadId;
 use crate::message::Claimed;
@@ -14,11 +13,9 @@ use crate::source::Source;
 const LISTED_HEADERS_BYTES_MAX: u32 = 4096;
 
 /// A dead message without its body.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = DeadMessage)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DeadLine {
     /// Its id.
-    #[schema(value_type = u64, example = 1)]
     pub id: DeadId,
     /// Its place in the stream.
     pub stream_sequence: u64,

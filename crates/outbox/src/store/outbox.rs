@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::event::Append;
 use crate::transaction::OpenTransaction;
+use crate::trouble::Trouble;
 
 /// Where [`story`] stops.
 const STORY_MAX: u32 = 100;
@@ -102,9 +103,9 @@ pub struct StoredEvent {
     /// Failed publishes that were its own fault; an outage of the broker counts none.
     #[schema(example = 0)]
     pub attempts: u32,
-    /// Why it could not be published.
+    /// Why it could not be published; null if it was not tried, or if it waits for an earlier event.
     #[schema(example = json!(null))]
-    pub last_error: Option<String>,
+    pub last_error: Option<Trouble>,
     /// When it happened.
     #[schema(example = "2026-11-22T11:30:00.123456Z")]
     pub occurred_at: DateTime<Utc>,
@@ -127,7 +128,9 @@ pub struct StoredEvent {
 pub async fn story(pool: &Pool, aggregate_type: &str, aggregate_id: AggregateId) -> sqlx::Result<Vec<StoredEvent>> {
     query_as!(
         StoredEvent,
-        r#"SELECT event_id AS "event_id: EventId", aggregate_version AS version, event_type, state, attempts, last_error,
+        r#"SELECT event_id AS "event_id: EventId", aggregate_version AS version, event_type, state, attempts,
+                  CASE WHEN last_error IS NULL THEN NULL WHEN state = 'dead' THEN 'given-up' ELSE 'retrying' END
+                      AS "last_error: Trouble",
                   IF(MONTH(occurred_at) > 0 AND DAYOFMONTH(occurred_at) > 0,
                      occurred_at, TIMESTAMP '1970-01-01 00:00:00') AS "occurred_at!: DateTime<Utc>",
                   next_attempt_at AS "next_attempt_at: DateTime<Utc>",

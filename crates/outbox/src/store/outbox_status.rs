@@ -13,6 +13,8 @@ use serde::Serialize;
 use sqlx::{query, query_as};
 use utoipa::ToSchema;
 
+use crate::trouble::Trouble;
+
 /// Where counting stops: about what an index gives in ten milliseconds.
 pub(crate) const COUNT_MAX: u64 = 100_000;
 /// The span that [`publishing`] looks back over.
@@ -133,7 +135,7 @@ pub(crate) struct OldestPending {
     /// Since it was inserted, by the database clock.
     pub(crate) age: Duration,
     /// Why it could not be published, if that was tried.
-    pub(crate) last_error: Option<String>,
+    pub(crate) last_error: Option<Trouble>,
 }
 
 /// Reads the first pending row of the index `claim` that does not wait for its next attempt, among `PASSED_OVER_MAX`. Locks
@@ -143,7 +145,8 @@ pub(crate) struct OldestPending {
 /// As the database has it.
 pub(crate) async fn oldest_pending(pool: &Pool) -> sqlx::Result<Option<OldestPending>> {
     let row = query!(
-        r#"SELECT TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "age_us: i64", last_error
+        r#"SELECT TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "age_us: i64",
+                  IF(last_error IS NULL, NULL, 'retrying') AS "last_error: Trouble"
            FROM (SELECT seq, inserted_at, next_attempt_at, last_error
                  FROM outbox
                  WHERE state = 'pending'
@@ -175,8 +178,8 @@ pub struct StuckEvent {
     #[schema(example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")]
     pub aggregate_id: String,
     /// Why it could not be published; null if it waits for an earlier event or a paused subject.
-    #[schema(example = "the broker knows no stream for the subject")]
-    pub last_error: Option<String>,
+    #[schema(example = "given-up")]
+    pub last_error: Option<Trouble>,
 }
 
 /// The newest rows of a state, by the index `claim`. Locks nothing.
@@ -186,7 +189,9 @@ pub struct StuckEvent {
 pub(crate) async fn newest(pool: &Pool, state: &str) -> sqlx::Result<Vec<StuckEvent>> {
     query_as!(
         StuckEvent,
-        r#"SELECT event_id AS "event_id: EventId", event_type, aggregate_id, last_error
+        r#"SELECT event_id AS "event_id: EventId", event_type, aggregate_id,
+                  CASE WHEN last_error IS NULL THEN NULL WHEN state = 'dead' THEN 'given-up' ELSE 'retrying' END
+                      AS "last_error: Trouble"
            FROM outbox
            WHERE state = ?
            ORDER BY seq DESC

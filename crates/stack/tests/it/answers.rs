@@ -1,9 +1,12 @@
 //! What the public is answered while the servers behind the services are away: nothing of these.
 
 use schema::database::{NOTIFICATIONS, ORDERS};
+use sqlx::AssertSqlSafe;
+use stack::smtp::SmtpServer;
 use stack::testing::{Database, MySql, Nats, Service, eventually};
 use stack::{Engine, both_engines};
 
+use crate::pipeline::Pipeline;
 use crate::services::Services;
 
 /// What names a server, a user, or the words of one.
@@ -31,7 +34,75 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
     (status, format!("{headers:?} {}", answer.text().await.unwrap()))
 }
 
+/// What the servers said, as the tables keep it: each kind, once there is one.
+async fn said(database: &Database, columns: &[&str]) -> Vec<String> {
+    let (pool, mut texts) = (database.admin_pool().await, Vec::new());
+    for column in columns {
+        let (table, column) = column.split_once('.').unwrap();
+        let query = format!("SELECT {column} FROM {table} WHERE {column} IS NOT NULL");
+        eventually("a server has said something", async || {
+            let found = sqlx::query_scalar::<_, String>(AssertSqlSafe(query.clone())).fetch_all(&pool).await.unwrap();
+            texts.extend(found.iter().cloned());
+            !found.is_empty()
+        })
+        .await;
+    }
+    texts
+}
+
+/// An event of an order that nobody can publish, or nobody can read.
+async fn append(pipeline: &Pipeline, order: &str, (version, subject): (u32, &str)) {
+    sqlx::query(
+        "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+         VALUES (UNHEX(REPLACE(UUID(), '-', '')), 'order', ?, ?, 'order.created', ?, '{\"schema_version\": \"marked payload\"}')",
+    )
+    .bind(order)
+    .bind(version)
+    .bind(subject)
+    .execute(&pipeline.orders.admin_pool().await)
+    .await
+    .unwrap();
+}
+
 both_engines! {
+    async fn an_answer_never_quotes_what_a_server_said(engine: Engine) {
+        let mut smtp = SmtpServer::new();
+        smtp.start().await.unwrap();
+        smtp.refuse("ada@example.com", "550 5.1.1 marked: no such user");
+        let url = smtp.url();
+        let mail = |services: Services| services.env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", &url);
+        let mut pipeline = Pipeline::start_with(engine, mail).await;
+        let order = pipeline.services.place().await;
+        pipeline.services.until_notified(&order).await;
+        append(&pipeline, &order, (2, "order.*")).await;
+        append(&pipeline, "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", (1, "order.created")).await;
+        let mut texts = said(&pipeline.notifications, &["effect.last_error", "inbox_dead.reason"]).await;
+        texts.extend(said(&pipeline.orders, &["outbox.last_error"]).await);
+        pipeline.nats.stop().await;
+        pipeline.services.place().await;
+        texts.extend(said(&pipeline.orders, &["relay_lease.outage"]).await);
+
+        let [orders, notifications] = [&pipeline.services.order_svc, &pipeline.services.notify_svc];
+        let events = format!("/api/orders/{order}/events");
+        let paths = [
+            (orders, "/api/orders", ""),
+            (orders, &*events, r#""last_error":"given-up""#),
+            (orders, "/api/orders/events/status", r#""last_error":"broker-unavailable""#),
+            (orders, "/health", ""),
+            (notifications, "/api/notifications", r#""last_error":"retrying""#),
+            (notifications, "/api/events/stats", r#""dead_messages":[{"#),
+            (notifications, "/api/events/status", ""),
+            (notifications, "/health", ""),
+        ];
+        for (service, path, expected) in paths {
+            let text = reqwest::get(service.url(path)).await.unwrap().text().await.unwrap();
+            assert!(text.contains(expected), "{path}: {text}");
+            let quoted: Vec<_> = texts.iter().filter(|said| text.contains(&**said)).collect();
+            assert!(quoted.is_empty() && !text.contains("marked"), "{path}: {quoted:?} {text}");
+        }
+        assert!(texts.iter().any(|said| said.contains("marked")), "{texts:?}");
+    }
+
     async fn an_answer_says_nothing_of_the_servers_that_are_away(engine: Engine) {
         let mut server = MySql::start(engine).await;
         let (orders, notifications) =

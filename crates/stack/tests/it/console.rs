@@ -118,11 +118,11 @@ async fn what_a_person_has_to_decide_is_listed_with_its_reason() {
     })
     .await;
     let reasons = [
-        ("1 dead event", "subject"),
+        ("1 dead event", "tried no more"),
         ("1 dead message", "order.created"),
-        ("1 dead message of payments", "decoding"),
+        ("1 dead message of payments", "message show"),
         ("1 stuck payment", "Charge of an order"),
-        ("1 dead email", "no such user"),
+        ("1 dead email", "to nobody@example.com"),
     ];
     for (kind, reason) in reasons {
         browser.until_text(".decide", kind).await;

@@ -2,7 +2,7 @@
 
 use super::Setup;
 
-const THEIRS: [&str; 12] = [
+const THEIRS: [&str; 11] = [
     "/",
     "/console/app.js",
     "/docs/order-service/",
@@ -10,17 +10,17 @@ const THEIRS: [&str; 12] = [
     "/docs/payment-service/openapi.json",
     "/health/order-service",
     "/health/notification-service",
-    "/api/orders/0198b4e6-5c3a-7d52-9e1f-3f2b8c6d4a10/events",
     "/api/orders/events/status",
     "/api/payments/events/status",
     "/api/events/status",
     "/api/events/stats",
 ];
 
-const EVERYBODYS: [&str; 5] = [
+const EVERYBODYS: [&str; 6] = [
     "/health",
     "/api/orders",
     "/api/orders/0198b4e6-5c3a-7d52-9e1f-3f2b8c6d4a10",
+    "/api/orders/0198b4e6-5c3a-7d52-9e1f-3f2b8c6d4a10/events",
     "/api/notifications",
     "/api/payments",
 ];
