@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use effect::cli::EffectVerb;
 use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
-use runtime::config::{ProcessConfig, Validate, duration};
+use runtime::config::{ProcessConfig, Secret, Validate, duration};
 use runtime::health::HealthConfig;
 use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
@@ -20,8 +20,11 @@ use crate::cli::status::StatusConfig;
 use crate::cli::suppression::SuppressionVerb;
 use crate::email::EmailConfig;
 
-/// Bytes of a request body: no request of this API has one.
-pub const BODY_BYTES_MAX: usize = 1024;
+/// Bytes of a request body: those of ten addresses with their reasons, and what the gateway lets through.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Characters of a secret that can't be guessed.
+const WEBHOOK_SECRET_MIN: usize = 32;
 
 /// Turns order and payment events into notifications, exactly one effect each in its database, and emails them.
 #[derive(Debug, Parser)]
@@ -94,6 +97,11 @@ pub struct RunConfig {
     #[arg(long, env = "PAYMENTS_STREAM")]
     pub payments_stream: Option<String>,
 
+    /// What whoever tells of complaints and unsubscribers signs with, at least 32 characters: see POST /api/notifications/suppressions,
+    /// which is off without it. Its file is read again at each request.
+    #[arg(long, env = "SUPPRESSION_WEBHOOK_SECRET", hide_env_values = true)]
+    pub suppression_webhook_secret: Option<Secret>,
+
     /// How long a notification is kept, with its recipient and what was ordered, and the record of who was added to the suppression
     /// list and removed from it. A notification with an email that waits or is dead stays. 0s: for ever.
     #[arg(long, env = "NOTIFICATION_RETENTION", default_value = "90d", value_parser = duration)]
@@ -125,6 +133,9 @@ impl Validate for RunConfig {
         self.email.validate()?;
         self.inbox.validate()?;
         self.auth.check(self.http_addr)?;
+        if self.suppression_webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < WEBHOOK_SECRET_MIN) {
+            return Err(format!("SUPPRESSION_WEBHOOK_SECRET must have at least {WEBHOOK_SECRET_MIN} characters"));
+        }
         server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }

@@ -15,7 +15,9 @@ pub mod run;
 pub mod store;
 pub mod suppression;
 pub mod tell;
+pub mod webhook;
 
+use runtime::config::Secret;
 use runtime::mysql::Pool;
 
 /// What the API needs. Made of handles: clone it.
@@ -29,4 +31,6 @@ pub struct App {
     pub payments_monitor: Option<inbox::consumer::Monitor>,
     /// What the inbox of the orders has counted.
     pub inbox_metrics: inbox::metrics::Metrics,
+    /// What whoever tells of complaints signs with; none if nobody may.
+    pub webhook_secret: Option<Secret>,
 }

@@ -58,7 +58,9 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let housekeeping = Housekeeping::new(pool.clone(), retention, &registry, shutdown.clone())?;
     let payments = payments(&config, &pool, &emails.wake, client, &registry)?;
     let payments_monitor = payments.as_ref().map(Running::monitor);
-    let app = App { pool, monitor: inbox.monitor(), payments_monitor, inbox_metrics: inbox.metrics() };
+    let (monitor, inbox_metrics) = (inbox.monitor(), inbox.metrics());
+    let webhook_secret = config.suppression_webhook_secret;
+    let app = App { pool, monitor, payments_monitor, inbox_metrics, webhook_secret };
     let issuer = config.auth.issuer()?;
     let router = config.cors.around(http::router(app, HttpMetrics::register(&registry)?, issuer.clone()));
 

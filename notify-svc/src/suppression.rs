@@ -7,6 +7,11 @@ use utoipa::ToSchema;
 /// Whom an address that was added after a bounce is recorded as added by.
 pub const ITSELF: &str = "notify-svc";
 
+/// Whether this could be an address in the database.
+pub fn is_address(text: &str) -> bool {
+    text.chars().count() <= 254 && text.contains('@') && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 /// Why an address gets no email.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, ValueEnum, sqlx::Type)]
 #[serde(rename_all = "lowercase")]

@@ -11,7 +11,7 @@ use runtime::operator::{CommonConfig, time};
 use serde::Serialize;
 
 use crate::store::suppression::{self, Suppressed};
-use crate::suppression::Cause;
+use crate::suppression::{Cause, is_address};
 
 /// What to do with addresses that get no email.
 #[derive(Debug, Subcommand)]
@@ -106,8 +106,9 @@ impl Decided {
 
 /// Something that could be an address in the database.
 fn address(text: &str) -> Result<String, String> {
-    let fits = text.chars().count() <= 254 && text.contains('@') && !text.chars().any(char::is_whitespace);
-    fits.then(|| text.to_owned()).ok_or_else(|| "must be an email address of at most 254 characters".to_owned())
+    is_address(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "must be an email address of at most 254 characters".to_owned())
 }
 
 /// Does what the verb says.

@@ -5,6 +5,7 @@
 
 mod events;
 mod notifications;
+mod suppressions;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -26,7 +27,7 @@ const ABOUT: About = About {
 
 /// All routes with their documentation.
 fn api() -> OpenApiRouter<App> {
-    api::about(ABOUT).merge(notifications::router()).merge(events::router())
+    api::about(ABOUT).merge(notifications::router()).merge(suppressions::router()).merge(events::router())
 }
 
 /// All routes behind the middleware that every request passes; an issuer's tokens let callers in.

@@ -34,3 +34,4 @@ mod starting;
 mod strain;
 mod suppressing;
 mod unreadable;
+mod webhook;
