@@ -11,19 +11,15 @@ CREATE TABLE notifications (
     created_at DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
     sent_at    DATETIME(6)  NULL COMMENT 'UTC; when the transport took the email',
     suppressed ENUM ('bounce', 'complaint', 'unsubscribed', 'operator') NULL COMMENT 'why the address got no email, if it got none',
-    is_sent    TINYINT(1) GENERATED ALWAYS AS (sent_at IS NOT NULL) VIRTUAL COMMENT 'whether the transport took the email',
+    ended      VARCHAR(12) GENERATED ALWAYS AS (CASE WHEN sent_at IS NOT NULL THEN 'sent' ELSE suppressed END) VIRTUAL COMMENT 'sent, or why it was not; NULL while it may be',
 
     PRIMARY KEY (id),
     -- one effect per event, whatever the code above believes
     UNIQUE KEY event_id (event_id),
     -- GET /api/notifications?order_id=
     KEY order_id (order_id, id),
-    -- GET /api/notifications?state=sent
-    KEY is_sent (is_sent, id),
-    -- GET /api/notifications?state=suppressed, and how many there are of each cause
-    KEY suppressed (suppressed, id),
-    -- retention: WHERE created_at < ? ORDER BY created_at
-    KEY created (created_at)
+    -- GET /api/notifications?state=sent or suppressed, and how many were suppressed for each cause
+    KEY ended (ended, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;

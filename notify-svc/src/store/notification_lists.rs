@@ -82,9 +82,9 @@ async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
                   n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM notifications AS n FORCE INDEX (is_sent)
+           FROM notifications AS n FORCE INDEX (ended)
            LEFT JOIN effect AS e ON e.id = n.id
-           WHERE n.is_sent = 1 AND n.id < ?
+           WHERE n.ended = 'sent' AND n.id < ?
            ORDER BY n.id DESC
            LIMIT ?"#,
         NotificationId(page.below),
@@ -105,17 +105,17 @@ async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notificati
                   n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM (
-                 (SELECT id FROM notifications FORCE INDEX (suppressed)
-                  WHERE suppressed = 'bounce' AND sent_at IS NULL AND id < ? ORDER BY id DESC LIMIT ?)
+                 (SELECT id FROM notifications FORCE INDEX (ended)
+                  WHERE ended = 'bounce' AND id < ? ORDER BY id DESC LIMIT ?)
                  UNION ALL
-                 (SELECT id FROM notifications FORCE INDEX (suppressed)
-                  WHERE suppressed = 'complaint' AND sent_at IS NULL AND id < ? ORDER BY id DESC LIMIT ?)
+                 (SELECT id FROM notifications FORCE INDEX (ended)
+                  WHERE ended = 'complaint' AND id < ? ORDER BY id DESC LIMIT ?)
                  UNION ALL
-                 (SELECT id FROM notifications FORCE INDEX (suppressed)
-                  WHERE suppressed = 'unsubscribed' AND sent_at IS NULL AND id < ? ORDER BY id DESC LIMIT ?)
+                 (SELECT id FROM notifications FORCE INDEX (ended)
+                  WHERE ended = 'unsubscribed' AND id < ? ORDER BY id DESC LIMIT ?)
                  UNION ALL
-                 (SELECT id FROM notifications FORCE INDEX (suppressed)
-                  WHERE suppressed = 'operator' AND sent_at IS NULL AND id < ? ORDER BY id DESC LIMIT ?)
+                 (SELECT id FROM notifications FORCE INDEX (ended)
+                  WHERE ended = 'operator' AND id < ? ORDER BY id DESC LIMIT ?)
                 ) AS newest
            STRAIGHT_JOIN notifications AS n ON n.id = newest.id
            LEFT JOIN effect AS e ON e.id = n.id

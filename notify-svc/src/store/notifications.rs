@@ -60,41 +60,28 @@ impl Notification {
 
 /// A row, in the order of the columns of [`insert_all`].
 #[derive(Serialize)]
-struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32, Option<&'static str>);
-
-/// A notification that is not written yet, and why its recipient gets no email, if that is so.
-pub type Told<'a> = (&'a NewNotification, Option<Cause>);
+struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
 
 /// Writes the effects of events: all of them, or none if one of the keys is taken. Locks the keys of the notifications and
 /// the events until the transaction ends.
 ///
 /// # Errors
 /// Any fault but a taken key.
-pub async fn insert_all(tx: &mut Transaction, notifications: &[Told<'_>]) -> sqlx::Result<Receipt> {
-    let rows = notifications.iter().map(|(new, cause)| {
+pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
+    let rows = notifications.iter().map(|new| {
         let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
-        Row(
-            id,
-            event_id,
-            new.topic.as_str(),
-            order_id,
-            &new.recipient,
-            &new.product,
-            new.quantity,
-            cause.map(Cause::as_str),
-        )
+        Row(id, event_id, new.topic.as_str(), order_id, &new.recipient, &new.product, new.quantity)
     });
     let inserted = sqlx::query!(
-        "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity, suppressed)
-         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), recipient, product, quantity, suppressed
+        "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
+         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), recipient, product, quantity
          FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                          PATH '$[0]',
                                             event_id   CHAR(32)                          PATH '$[1]',
                                             event_type VARCHAR(100)                      PATH '$[2]',
                                             order_id   CHAR(32)                          PATH '$[3]',
                                             recipient  VARCHAR(254) CHARACTER SET utf8mb4 PATH '$[4]',
                                             product    VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]',
-                                            quantity   INT UNSIGNED                      PATH '$[6]',
-                                            suppressed VARCHAR(20)                       PATH '$[7]')) AS list",
+                                            quantity   INT UNSIGNED                      PATH '$[6]')) AS list",
         Json(rows.collect::<Vec<_>>()),
     )
     .execute(&mut *tx)
@@ -158,15 +145,15 @@ pub async fn suppressed(tx: &mut Transaction, id: NotificationId, cause: Cause) 
 pub async fn count_sent(pool: &Pool) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "emails!: i64"
-           FROM (SELECT 1 FROM notifications WHERE is_sent = 1 LIMIT ?) AS counted"#,
+           FROM (SELECT 1 FROM notifications WHERE ended = 'sent' LIMIT ?) AS counted"#,
         effect::COUNT_MAX,
     )
     .fetch_one(pool)
     .await
 }
 
-/// Deletes notifications that are so old, the oldest first, by the index `created`; one whose email waits or is dead stays. Locks
-/// those rows.
+/// Deletes notifications that are so old, the oldest first; one whose email waits or is dead stays. The ids begin with the
+/// milliseconds since 1970, so the primary key serves. Locks those rows.
 ///
 /// # Errors
 /// Any fault.
@@ -174,14 +161,16 @@ pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Resul
     let deleted = sqlx::query!(
         "DELETE n
          FROM (SELECT id
-               FROM notifications FORCE INDEX (created)
-               WHERE created_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+               FROM notifications
+               WHERE id < UNHEX(RPAD(LPAD(HEX((UNIX_TIMESTAMP() - ?) * 1000), 12, '0'), 32, '0'))
+                 AND created_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
                  AND NOT EXISTS (SELECT 1
                                  FROM effect
                                  WHERE effect.id = notifications.id AND effect.state IN ('pending', 'dead'))
-               ORDER BY created_at
+               ORDER BY id
                LIMIT ?) AS old
          STRAIGHT_JOIN notifications AS n ON n.id = old.id",
+        age_min.as_secs(),
         age_min.as_secs(),
         rows_max,
     )

@@ -1,14 +1,12 @@
 //! `suppression`: addresses that get no email, and `suppression_action`, the record of who added and removed them. The database
 //! makes addresses lower case, the same way for what is kept and for what is looked up.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Receipt, Transaction};
 use runtime::operator::decision::By;
 use serde::Serialize;
-use sqlx::types::Json;
 
 use crate::suppression::Cause;
 
@@ -38,22 +36,6 @@ pub struct Suppressed {
 pub async fn cause(pool: &Pool, address: &str) -> sqlx::Result<Option<Cause>> {
     let found = sqlx::query!(r#"SELECT cause AS "cause: Cause" FROM suppression WHERE address = LOWER(?)"#, address);
     Ok(found.fetch_optional(pool).await?.map(|found| found.cause))
-}
-
-/// As [`cause`], of many: those that get nothing, each as it was asked for.
-///
-/// # Errors
-/// Any fault.
-pub async fn causes(tx: &mut Transaction, addresses: &[&str]) -> sqlx::Result<HashMap<String, Cause>> {
-    let rows = sqlx::query!(
-        r#"SELECT list.address AS "address!: String", s.cause AS "cause: Cause"
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (address VARCHAR(254) CHARACTER SET utf8mb4 PATH '$')) AS list
-           STRAIGHT_JOIN suppression AS s ON s.address = LOWER(list.address)"#,
-        Json(addresses),
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.address, row.cause)).collect())
 }
 
 /// Adds an address; a duplicate if it is there already, which stays as it is. Locks its key until the transaction ends.
@@ -154,7 +136,7 @@ pub async fn count(pool: &Pool, cause: Cause) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"SELECT
              (SELECT COUNT(*) FROM (SELECT 1 FROM suppression WHERE cause = ? LIMIT ?) AS a) AS "addresses!: i64",
-             (SELECT COUNT(*) FROM (SELECT 1 FROM notifications WHERE suppressed = ? LIMIT ?) AS e) AS "emails!: i64""#,
+             (SELECT COUNT(*) FROM (SELECT 1 FROM notifications WHERE ended = ? LIMIT ?) AS e) AS "emails!: i64""#,
         cause.as_str(),
         COUNT_MAX,
         cause.as_str(),

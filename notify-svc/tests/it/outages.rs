@@ -99,7 +99,7 @@ both_engines! {
         let _service = service.start().await;
         setting.publish(&[&Published::created()]).await;
         let sent = async || {
-            let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM notifications WHERE is_sent = 1");
+            let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM notifications WHERE sent_at IS NOT NULL");
             query.fetch_one(&setting.pool).await.unwrap()
         };
         eventually("an email is sent", async || sent().await == 1).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::inbox::store::{inbox, inbox_due, inbox_parked};
 use notify_svc::handler;
 use notify_svc::notification::EmailState;
-use notify_svc::store::notification_lists;
+use notify_svc::store::{notification_lists, notifications};
 use runtime::mysql::Pool;
 use runtime::page::Page;
 use schema::aggregate::AggregateId;
@@ -72,6 +72,16 @@ async fn fill_notifications(admin: &MySqlPool) {
     sqlx::query("ANALYZE TABLE notifications, effect").execute(admin).await.unwrap();
 }
 
+/// A notification a minute for the last 100,000 minutes, all told.
+async fn fill_old_notifications(admin: &MySqlPool) {
+    let id = "UNHEX(CONCAT(LPAD(HEX((UNIX_TIMESTAMP() - i * 60) * 1000), 12, '0'), LPAD(HEX(i), 20, '0')))";
+    let select = format!(
+        "{id}, {id}, 'order.created', {id}, 'ada@example.com', 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL i MINUTE"
+    );
+    insert(admin, "notifications (id, event_id, event_type, order_id, recipient, product, quantity, created_at)", &select).await;
+    sqlx::query("ANALYZE TABLE notifications").execute(admin).await.unwrap();
+}
+
 /// Half of them wait in one order, the others each in its own; ten are due.
 async fn fill_parked(admin: &MySqlPool) {
     let select = format!(
@@ -124,6 +134,19 @@ both_engines! {
         let before = rows_read(&pool).await;
         assert_eq!(inbox_parked::count(&pool, &source).await.unwrap(), 10_000);
         assert!(rows_read(&pool).await - before < 10_010);
+    }
+
+    async fn a_purge_reads_what_it_deletes_of_100_000_notifications(engine: Engine) {
+        let database = Database::create(engine, &schema::database::NOTIFICATIONS).await;
+        fill_old_notifications(&database.admin_pool().await).await;
+        let pool = pool(&database);
+        for (age_min, purged) in [(80 * DAY, 0..=0), (69 * DAY, 630..=650), (69 * DAY, 0..=5), (DAY, 1000..=1000)] {
+            let before = rows_read(&pool).await;
+            let rows = notifications::purge(&pool, age_min, 1000).await.unwrap();
+            let read = rows_read(&pool).await - before;
+            assert!(purged.contains(&rows), "{rows} purged, older than {age_min:?}");
+            assert!(read <= 6 * rows + 10, "{read} rows read to purge {rows} older than {age_min:?}");
+        }
     }
 
     async fn a_purge_reads_what_it_deletes_of_100_000_inbox_rows(engine: Engine) {

@@ -364,7 +364,7 @@ async fn until_notified(pipeline: &Pipeline, payments: &Database) {
         let settled = "SELECT COUNT(*) FROM outbox WHERE state = 'published'";
         let settled = count(&orders, settled).await + count(&payments, settled).await;
         let heard = count(&notifications, "SELECT COUNT(*) FROM inbox").await;
-        let unsent = count(&notifications, "SELECT COUNT(*) FROM notifications WHERE is_sent = 0").await;
+        let unsent = count(&notifications, "SELECT COUNT(*) FROM notifications WHERE sent_at IS NULL").await;
         (settled, heard, unsent) == (events, events, 0)
     })
     .await;

@@ -32,7 +32,7 @@ pub(crate) async fn until_drained(orders: &MySqlPool, notifications: &MySqlPool)
     .await;
     let events = count(orders, "SELECT COUNT(*) FROM outbox").await;
     eventually_within(PATIENCE, "every event has had its effect", async || {
-        count(notifications, "SELECT COUNT(*) FROM notifications WHERE is_sent = 1").await == events
+        count(notifications, "SELECT COUNT(*) FROM notifications WHERE sent_at IS NOT NULL").await == events
     })
     .await;
 }
