@@ -43,6 +43,10 @@ pub(crate) async fn until(setting: &Setting, condition: &str, emails: i64) {
 
 /// Those that are under way stay so. Locks rows in another order than the service, and gives way to it.
 pub(crate) async fn all_due(setting: &Setting) {
+    // A statement that finds nothing to change locks what it looked at all the same, and a claim passes over that.
+    if count(setting, "state = 'pending' AND claimed_by IS NULL AND next_attempt_at > UTC_TIMESTAMP(6)").await == 0 {
+        return;
+    }
     let due = "UPDATE effect SET next_attempt_at = UTC_TIMESTAMP(6) WHERE state = 'pending' AND claimed_by IS NULL";
     let is_deadlock =
         |error: &sqlx::Error| error.as_database_error().is_some_and(|error| error.code() == Some("40001".into()));

@@ -75,10 +75,14 @@ async fn fill_notifications(admin: &MySqlPool) {
 /// A notification a minute for the last 100,000 minutes, all told.
 async fn fill_old_notifications(admin: &MySqlPool) {
     let id = "UNHEX(CONCAT(LPAD(HEX((UNIX_TIMESTAMP() - i * 60) * 1000), 12, '0'), LPAD(HEX(i), 20, '0')))";
-    let select = format!(
-        "{id}, {id}, 'order.created', {id}, 'ada@example.com', 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL i MINUTE"
-    );
-    insert(admin, "notifications (id, event_id, event_type, order_id, recipient, product, quantity, created_at)", &select).await;
+    let select =
+        format!("{id}, {id}, 'order.created', {id}, 'ada@example.com', 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL i MINUTE");
+    insert(
+        admin,
+        "notifications (id, event_id, event_type, order_id, recipient, product, quantity, created_at)",
+        &select,
+    )
+    .await;
     sqlx::query("ANALYZE TABLE notifications").execute(admin).await.unwrap();
 }
 
@@ -145,7 +149,7 @@ both_engines! {
             let rows = notifications::purge(&pool, age_min, 1000).await.unwrap();
             let read = rows_read(&pool).await - before;
             assert!(purged.contains(&rows), "{rows} purged, older than {age_min:?}");
-            assert!(read <= 6 * rows + 10, "{read} rows read to purge {rows} older than {age_min:?}");
+            assert!(read <= 6 * rows + 50, "{read} rows read to purge {rows} older than {age_min:?}");
         }
     }
 

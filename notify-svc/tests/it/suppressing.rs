@@ -1,8 +1,10 @@
 //! Addresses that get no email: who adds them, what is held back, and what tells of it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stack::smtp::{Fault, Stage};
-use stack::testing::{Service, eventually};
+use stack::testing::{Service, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
 use crate::email_faults::{all_due, count, created_by, server, smtp_service, until};
@@ -45,7 +47,7 @@ both_engines! {
         assert!(is_done, "{said}");
         server.heal();
         setting.publish(&[&created_by("late@example.com"), &created_by("LATE@EXAMPLE.COM"), &Published::created()]).await;
-        eventually("three are held back, and one is sent", async || {
+        eventually_within(Duration::from_secs(60), "three are held back, and one is sent", async || {
             all_due(&setting).await;
             count(&setting, "state = 'suppressed'").await == 3 && count(&setting, "state = 'sent'").await == 1
         })
