@@ -173,9 +173,9 @@ async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx
 
 /// Prometheus, which is no server of the pipeline: when it dies it is started again, as a service is.
 fn watcher(plan: &Plan, settings: &Settings) -> anyhow::Result<Launch> {
-    let target = |service| {
+    let target = |service: Program| {
         let [_, admin] = settings.ports_of(service);
-        (service, admin)
+        (service.name(), admin)
     };
     let options = PrometheusOptions {
         folder: plan.folder.join("prometheus"),

@@ -3,6 +3,7 @@
 //! The rules are the files of production. A test that can't wait for minutes hastens them: all durations are divided by the same
 //! number here, and nowhere else.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,7 +11,6 @@ use anyhow::Context;
 
 use crate::home::{Home, create_folder};
 use crate::process::{Launch, Output, Probe};
-use crate::service::Program;
 
 /// Where its rules stand in the workspace.
 const RULES: &str = "k8s/components/monitoring/rules";
@@ -22,8 +22,8 @@ pub struct PrometheusOptions {
     pub folder: PathBuf,
     /// Its port of 127.0.0.1.
     pub port: u16,
-    /// The admin port of each program of ours, any number of the same.
-    pub targets: Vec<(Program, u16)>,
+    /// Jobs and the ports of 127.0.0.1 that have their metrics, any number of the same job. A program's job has its name.
+    pub targets: Vec<(&'static str, u16)>,
     /// Seconds between two scrapes of a target, and between two evaluations of the rules.
     pub interval_seconds: u32,
     /// What the durations of the rules are divided by: 1 for those of production.
@@ -77,11 +77,13 @@ fn configuration(options: &PrometheusOptions) -> String {
         "global:\n  scrape_interval: {interval}s\n  scrape_timeout: {interval}s\n  evaluation_interval: {interval}s\n\
          rule_files: [rules/*.yaml]\nscrape_configs:\n"
     );
-    for program in Program::ALL {
-        let ports = options.targets.iter().filter(|(of, _)| *of == program);
-        let targets: Vec<String> = ports.map(|(_, port)| format!("'127.0.0.1:{port}'")).collect();
+    let mut jobs = BTreeMap::<_, Vec<_>>::new();
+    for (job, port) in &options.targets {
+        jobs.entry(job).or_default().push(format!("'127.0.0.1:{port}'"));
+    }
+    for (job, targets) in jobs {
         let targets = targets.join(", ");
-        text.push_str(&format!("  - job_name: {}\n    static_configs: [{{targets: [{targets}]}}]\n", program.name()));
+        text.push_str(&format!("  - job_name: {job}\n    static_configs: [{{targets: [{targets}]}}]\n"));
     }
     text
 }

@@ -127,10 +127,18 @@ impl Nats {
     /// # Panics
     /// If none takes it.
     pub async fn operator(url: &str) -> Client {
+        Nats::client(url, "operator").await
+    }
+
+    /// As [`Nats::operator`], of any user.
+    ///
+    /// # Panics
+    /// If none takes it.
+    pub async fn client(url: &str, user: &str) -> Client {
         let addresses: Vec<&str> = url.split(',').collect();
-        let options = ConnectOptions::with_user_and_password("operator".to_owned(), Nats::PASSWORD.to_owned());
-        let connecting = options.custom_inbox_prefix("_INBOX.operator").connect(addresses).await;
-        connecting.expect("nats-server knows the operator")
+        let options = ConnectOptions::with_user_and_password(user.to_owned(), Nats::PASSWORD.to_owned());
+        let connecting = options.custom_inbox_prefix(format!("_INBOX.{user}")).connect(addresses).await;
+        connecting.unwrap_or_else(|error| panic!("nats-server does not take {user}: {error}"))
     }
 
     /// `nats://` URL.

@@ -10,14 +10,18 @@ use stack::home::Home;
 const FOLDER: &str = "k8s/components/monitoring";
 const PAGE: &str = "docs/alerts.md";
 /// Each scene, and its test.
-const SCENES: [(&str, &str); 2] = [
+const SCENES: [(&str, &str); 5] = [
     ("observing.rs", "each_fault_fires_its_alert_and_its_end_ends_it"),
     ("observing/delays.rs", "each_delay_fires_its_alert"),
+    ("observing/hangs.rs", "each_hang_fires_its_alert"),
+    ("observing/losses.rs", "each_loss_fires_its_alert"),
+    ("observing/relays.rs", "each_trouble_between_relay_database_and_broker_fires_its_alert"),
 ];
 const TOP: &str = "# Alerts\n\n\
     Each alert has a page. `make check` tests the rule of each with `promtool`: once it fires, and once it does not though something like \
     it is there.\nThe tests that are named here also break something real, below a Prometheus that scrapes the real programs, until the \
-    alert fires; in `each_delay_...`\nages of an hour are written into rows. Where a rule alone is tested, no test breaks anything for it yet. `UPDATE_GOLDEN=1` writes this page.\n\n\
+    alert fires; in `each_delay_...`\nages of an hour are written into rows, and so is that of the proof in `each_loss_...`. The series of JetStreamStoreFilling are told by a stand-in for\n\
+    prometheus-nats-exporter, which no package registry has, from nats-server's own `/jsz`. Where a rule alone is tested, no test breaks anything for it yet. `UPDATE_GOLDEN=1` writes this page.\n\n\
     | alert | severity | fired by |\n| --- | --- | --- |\n";
 
 struct Alert {

@@ -2,6 +2,11 @@
 //! to show. The rules are those of production, hastened a hundred and twenty times.
 
 mod delays;
+mod exporter;
+mod hangs;
+mod losses;
+mod relays;
+mod replica;
 mod watched;
 
 use std::fs;

@@ -13,19 +13,19 @@ use stack::process::{Output, Running};
 use stack::server::{PrometheusOptions, prometheus, prometheus_readiness};
 use stack::service::Program;
 use stack::smtp::SmtpServer;
-use stack::testing::{Database, MySql, Nats, Port, Service, eventually_within};
+use stack::testing::{Database, MySql, Nats, Port, Service, eventually, eventually_within};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::services::{Services, paying};
+use crate::services::{Services, paying, run};
 
 /// A minute of the rules is half a second here; no range is shorter than some scrapes.
 const HASTEN: u32 = 120;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Watched {
     pub(super) services: Services,
-    _orders: Database,
+    orders: Database,
     /// Of the orders.
     pub(super) admin: MySqlPool,
     pub(super) notifications: Database,
@@ -63,6 +63,11 @@ impl Event {
 
 impl Watched {
     pub(super) async fn start() -> Self {
+        Self::start_beside(Vec::new()).await
+    }
+
+    /// With further jobs of Prometheus, and the port of each.
+    pub(super) async fn start_beside(beside: Vec<(&'static str, u16)>) -> Self {
         let (mysql, nats) = (MySql::start(Engine::MariaDb).await, Nats::start_with_accounts().await);
         let orders = Database::create_on(&mysql, &schema::database::ORDERS).await;
         let notifications = Database::create_on(&mysql, &schema::database::NOTIFICATIONS).await;
@@ -83,16 +88,18 @@ impl Watched {
         for service in &mut paying {
             service.until_ready().await;
         }
+        let ours = [
+            (Program::OrderSvc, &services.order_svc),
+            (Program::OutboxRelay, &services.relay),
+            (Program::NotifySvc, &services.notify_svc),
+            (Program::PaymentRelay, &paying[0]),
+            (Program::PaymentSvc, &paying[1]),
+        ];
+        let ours = ours.map(|(program, service)| (program.name(), service.admin_port()));
         let options = PrometheusOptions {
             folder: folder.path().to_owned(),
             port: port.number(),
-            targets: vec![
-                (Program::OrderSvc, services.order_svc.admin_port()),
-                (Program::OutboxRelay, services.relay.admin_port()),
-                (Program::NotifySvc, services.notify_svc.admin_port()),
-                (Program::PaymentRelay, paying[0].admin_port()),
-                (Program::PaymentSvc, paying[1].admin_port()),
-            ],
+            targets: ours.into_iter().chain(beside).collect(),
             interval_seconds: 1,
             hasten: HASTEN,
             output: Output::File(folder.path().join("log")),
@@ -101,10 +108,10 @@ impl Watched {
         let mut running = Running::start(launch, Duration::from_secs(20)).unwrap();
         let probe = async || prometheus_readiness(port.number()).await;
         running.process.until_ready(Duration::from_secs(30), probe).await.unwrap();
-        Self {
+        let watched = Self {
             services,
             admin: orders.admin_pool().await,
-            _orders: orders,
+            orders,
             notifications,
             payments,
             nats,
@@ -115,7 +122,14 @@ impl Watched {
             port,
             _prometheus: running,
             _folder: folder,
-        }
+        };
+        // What a counter counted before it was first scraped is no increase.
+        eventually("each program is scraped", async || {
+            let scraped = watched.query("process_start_time_seconds").await;
+            ours.iter().all(|(job, _)| scraped.iter().any(|series| series["metric"]["job"] == *job))
+        })
+        .await;
+        watched
     }
 
     /// Places an order for this customer; its id, unless it is refused.
@@ -146,13 +160,9 @@ impl Watched {
         alerts.iter().map(|alert| alert["metric"]["alertname"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until all these alerts fire.
+    /// Waits until each of these alerts has fired.
     pub(super) async fn until(&self, alerts: &[&str]) {
-        eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
-            let firing = self.firing().await;
-            alerts.iter().all(|alert| firing.contains(*alert))
-        })
-        .await;
+        self.until_doing(alerts, async || ()).await;
     }
 
     /// The same while customers order, whatever becomes of that.
@@ -166,10 +176,12 @@ impl Watched {
 
     /// The same while this is done again and again.
     pub(super) async fn until_doing(&self, alerts: &[&str], mut doing: impl AsyncFnMut()) {
+        let mut silent = BTreeSet::from_iter(alerts);
         eventually_within(PATIENCE, &format!("{alerts:?} fire"), async || {
             doing().await;
             let firing = self.firing().await;
-            alerts.iter().all(|alert| firing.contains(*alert))
+            silent.retain(|alert| !firing.contains(**alert));
+            silent.is_empty()
         })
         .await;
     }
@@ -189,6 +201,38 @@ impl Watched {
         let order = json!({ "product": "Espresso machine", "quantity": 2, "email": "ada@example.com" });
         let (client, url) = (reqwest::Client::new(), self.services.order_svc.url("/api/orders"));
         async move { drop(tokio::join!(client.post(&url).json(&order).send(), client.get(&url).send())) }
+    }
+
+    /// Appends many events that nobody has a use for, at once.
+    pub(super) async fn append_many(&self, count: u32) {
+        let insert =
+            "INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload)
+             SELECT 'order', UUID(), 1, 'order.viewed', 'order.viewed', '{}' FROM seq_1_to_100000 LIMIT ?";
+        sqlx::query(insert).bind(count).execute(&self.admin).await.unwrap();
+    }
+
+    /// What a program's verb says, as somebody who was woken would ask it.
+    pub(super) fn say(&self, program: Program, verb: &[&str]) -> String {
+        let database = match program {
+            Program::OrderSvc | Program::OutboxRelay => &self.orders,
+            Program::NotifySvc => &self.notifications,
+            Program::PaymentSvc | Program::PaymentRelay => &self.payments,
+        };
+        let environment = [
+            ("DATABASE_URL", &*database.url(program.user())),
+            ("NATS_URL", &*self.nats.url()),
+            ("NATS_USER", program.name()),
+            ("NATS_PASSWORD", Nats::PASSWORD),
+            ("USER", "ada"),
+        ];
+        let output = run(program.name(), verb, &environment);
+        let said = [output.stdout, output.stderr].concat();
+        format!("{:?}: {}", output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    /// What notify-svc says of its own readiness.
+    pub(super) async fn ready(&self) -> String {
+        reqwest::get(self.services.notify_svc.admin_url("/readyz")).await.unwrap().text().await.unwrap()
     }
 
     /// Waits until this alert does not fire.
