@@ -38,8 +38,8 @@ pub enum Command {
     /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
     /// Show the backlog, the dead events, which relay is active and up to where the stream is proven. Exits 4 if a person
-    /// should act: no relay is active, the broker takes no events or lost some, or events are dead; 1 if the database does not
-    /// answer.
+    /// should act: no relay is active, the broker takes no events or lost some, the stream's limits dropped some unread, or
+    /// events are dead; 1 if the database does not answer.
     Status(StatusConfig),
     /// Find events, and decide about them.
     #[command(subcommand)]

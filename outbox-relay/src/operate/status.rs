@@ -174,6 +174,9 @@ fn problems(status: &Status) -> Vec<String> {
     if stream.suspicion.is_some() {
         problems.push("the broker may have lost events".to_owned());
     }
+    if stream.unread_dropped > 0 {
+        problems.push(format!("the stream's limits dropped {} messages unread", stream.unread_dropped));
+    }
     // Until what was published again is proven, nobody knows that the loss is over.
     let proven_at =
         stream.proven_seconds.and_then(|seconds| Utc::now().checked_sub_signed(TimeDelta::seconds(seconds as i64)));

@@ -56,8 +56,9 @@ impl World {
         self.published(5).await;
         eventually("it is told", async || self.unread_dropped().await == 2).await;
         eventually("by a metric, too", async || metric(relay, UNREAD).await == 2.0).await;
-        let said = self.verb(&["status"]).said;
-        assert!(said.contains("DROPPED 2 messages"), "{said}");
+        let status = self.verb(&["status"]);
+        assert!(status.said.contains("DROPPED 2 messages"), "{status:?}");
+        assert_eq!(status.code, Some(4), "{status:?}");
         self.read(3).await;
         self.published(1).await;
         self.age().await;
