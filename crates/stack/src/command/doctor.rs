@@ -9,6 +9,7 @@ mod finding;
 mod order;
 mod services;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -56,9 +57,18 @@ pub(crate) struct Settings {
     #[arg(long, requires = "gateway_url")]
     order: bool,
 
+    /// File with a token that has the scopes orders and notifications; for --order, where the services ask for tokens.
+    #[arg(long, env = "TOKEN_FILE", value_parser = token)]
+    token_file: Option<Secret>,
+
     /// Print JSON instead of lines.
     #[arg(long)]
     json: bool,
+}
+
+/// Reads it; clap's `value_parser`.
+fn token(path: &str) -> Result<Secret, String> {
+    Secret::in_file(Path::new(path))
 }
 
 /// Checks all that it is told of.
@@ -88,7 +98,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     findings.extend(services::check(&settings.admin_urls).await);
     if let Some(gateway) = settings.gateway_url.as_ref().filter(|_| settings.order) {
-        findings.push(order::check(gateway).await);
+        findings.push(order::check(gateway, settings.token_file.as_ref()).await);
     }
     terminal::print(&findings, settings.json, |findings| findings.iter().map(Finding::lines).collect())
         .context("writing the answer")?;

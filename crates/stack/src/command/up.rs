@@ -83,7 +83,7 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
             until_ready("prometheus", READY_WITHIN, async || prometheus_readiness(settings.prometheus_port).await);
         supervisor.during(announced("prometheus", step)).await?;
     }
-    shell.make(&plan, &launches, settings)?;
+    shell.make(&plan, &launches, settings, tokens.as_ref())?;
     print_table(&plan, settings, tokens.as_ref()).context("cannot write to the terminal")?;
     Ok(())
 }

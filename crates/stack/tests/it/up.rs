@@ -202,6 +202,16 @@ async fn with_auth_the_printed_tokens_are_what_lets_one_in() {
         }
         assert_eq!(statuses, [401, as_customer, 200], "{path}");
     }
+    let (code, said) = place.shell("\"$STACK\" doctor --order").await;
+    assert!(code == Some(0) && said.contains("ok   an order: "), "{code:?}: {said}");
+    let of_a_customer = place.folder.path().join("customer");
+    fs::write(&of_a_customer, &customer).unwrap();
+    let [without, too_little] =
+        ["env -u TOKEN_FILE \"$STACK\" doctor --order", "\"$STACK\" doctor --order --token-file customer"];
+    for (line, answer) in [(without, "it was answered 401 "), (too_little, "what came of it was answered 403 ")] {
+        let (code, said) = place.shell(line).await;
+        assert!(code == Some(4) && said.contains(answer) && said.contains("--token-file"), "{line}: {code:?}: {said}");
+    }
     up.stop().await;
 }
 

@@ -16,6 +16,7 @@ use stack::process::{Launch, quoted};
 use stack::service::Program;
 
 use super::settings::Settings;
+use super::tokens::Tokens;
 
 /// For people, who read, and change by the verbs only.
 const INSPECTORS: [(&str, &str); 3] = [
@@ -36,11 +37,17 @@ impl Shell {
     }
 
     /// Makes it, for these services.
-    pub(crate) fn make(&self, plan: &Plan, services: &[Launch], settings: &Settings) -> anyhow::Result<()> {
-        self.write(plan, services, settings).with_context(|| format!("cannot write {}", self.0.display()))
+    pub(super) fn make(
+        &self,
+        plan: &Plan,
+        services: &[Launch],
+        settings: &Settings,
+        tokens: Option<&Tokens>,
+    ) -> anyhow::Result<()> {
+        self.write(plan, services, settings, tokens).with_context(|| format!("cannot write {}", self.0.display()))
     }
 
-    fn write(&self, plan: &Plan, services: &[Launch], settings: &Settings) -> io::Result<()> {
+    fn write(&self, plan: &Plan, services: &[Launch], settings: &Settings, tokens: Option<&Tokens>) -> io::Result<()> {
         let bin = self.0.join("bin");
         DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
         for service in services {
@@ -49,8 +56,14 @@ impl Shell {
         for (database, user) in INSPECTORS {
             command(&bin.join(format!("{database}-sql")), &client(plan, database, user))?;
         }
+        let mut variables = variables(plan, &bin, settings);
+        if let Some(tokens) = tokens {
+            let file = self.0.join("token");
+            private(&file, 0o600, tokens.of_the_doctor())?;
+            variables += &format!(" TOKEN_FILE={}", quoted(file.as_os_str()));
+        }
         // Last: `stack env` finds it when all of it is there.
-        command(&self.0.join("env"), &variables(plan, &bin, settings))
+        command(&self.0.join("env"), &variables)
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -70,8 +83,12 @@ impl Drop for Shell {
 }
 
 fn command(path: &Path, script: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path)?;
-    write!(file, "#!/bin/sh\n{script}\n")
+    private(path, 0o700, &format!("#!/bin/sh\n{script}\n"))
+}
+
+fn private(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn client(plan: &Plan, database: &str, user: &str) -> String {

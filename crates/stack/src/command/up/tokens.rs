@@ -15,6 +15,7 @@ pub(super) struct Tokens {
     jwks: PathBuf,
     customer: String,
     operator: String,
+    doctor: String,
 }
 
 impl Tokens {
@@ -25,7 +26,13 @@ impl Tokens {
         let jwks = folder.join("jwks.json");
         std::fs::write(&jwks, issuer.jwks()).with_context(|| format!("writing {}", jwks.display()))?;
         let operator = issuer.token("operator", &[scope::ORDERS_ALL, scope::NOTIFICATIONS, scope::OPERATIONS])?;
-        Ok(Self { jwks, customer: issuer.token("ada", &[scope::ORDERS])?, operator })
+        let doctor = issuer.token("doctor", &[scope::ORDERS, scope::NOTIFICATIONS])?;
+        Ok(Self { jwks, customer: issuer.token("ada", &[scope::ORDERS])?, operator, doctor })
+    }
+
+    /// What `stack doctor` places its order with.
+    pub(super) fn of_the_doctor(&self) -> &str {
+        &self.doctor
     }
 
     /// Says how to use them.
