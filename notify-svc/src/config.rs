@@ -18,7 +18,7 @@ use runtime::nats::NatsConfig;
 
 use crate::cli::status::StatusConfig;
 use crate::cli::suppression::SuppressionVerb;
-use crate::email::EmailConfig;
+use crate::email::{EmailConfig, OrdersConfig};
 
 /// Bytes of a request body: those of ten addresses with their reasons, and what the gateway lets through.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -80,6 +80,10 @@ pub struct RunConfig {
     #[command(flatten)]
     pub email: EmailConfig,
 
+    /// See [`OrdersConfig`].
+    #[command(flatten)]
+    pub orders: OrdersConfig,
+
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
@@ -102,7 +106,7 @@ pub struct RunConfig {
     #[arg(long, env = "SUPPRESSION_WEBHOOK_SECRET", hide_env_values = true)]
     pub suppression_webhook_secret: Option<Secret>,
 
-    /// How long a notification is kept, with its recipient and what was ordered, and the record of who was added to the suppression
+    /// How long a notification is kept, with what was ordered, and the record of who was added to the suppression
     /// list and removed from it. A notification with an email that waits or is dead stays. 0s: for ever.
     #[arg(long, env = "NOTIFICATION_RETENTION", default_value = "90d", value_parser = duration)]
     pub notification_retention: Duration,
@@ -131,6 +135,7 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.email.validate()?;
+        self.orders.validate()?;
         self.inbox.validate()?;
         self.auth.check(self.http_addr)?;
         if self.suppression_webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < WEBHOOK_SECRET_MIN) {
@@ -147,7 +152,7 @@ mod tests {
     fn refusal(changes: &[&str]) -> String {
         let mut arguments = vec!["notify-svc", "run"];
         arguments.extend(["--admin-addr", "127.0.0.1:1", "--http-addr", "127.0.0.1:2"]);
-        arguments.extend(["--database-url", "mysql://u:p@h/d", "--nats-url", "nats://h"]);
+        arguments.extend(["--database-url", "mysql://u:p@h/d", "--nats-url", "nats://h", "--orders-url", "http://h"]);
         arguments.extend(changes);
         let config = Config::try_parse_from(arguments).unwrap();
         config.validate().err().unwrap_or_default()

@@ -10,7 +10,7 @@ use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{notifications, suppression};
-use crate::suppression::Cause;
+use crate::suppression::{Cause, HeldBack};
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 
@@ -40,18 +40,19 @@ impl Housekeeping {
         registry: &Registry,
         shutdown: CancellationToken,
     ) -> prometheus::Result<Self> {
-        let gauges =
-            |name, help| counters::register_gauges(registry, name, help, "cause", &Cause::ALL.map(Cause::as_str));
+        let gauges = |name, help, causes: &[&str]| counters::register_gauges(registry, name, help, "cause", causes);
         Ok(Self {
             pool,
             retention,
             addresses: gauges(
                 "notify_suppressed_addresses",
                 "Addresses that get no email, by cause; 100000: that many or more.",
+                &Cause::ALL.map(Cause::as_str),
             )?,
             emails: gauges(
                 "notify_suppressed_emails",
                 "Notifications whose email was held back, by cause, as long as they are kept; 100000: that many or more.",
+                &HeldBack::ALL.map(HeldBack::as_str),
             )?,
             shutdown,
         })
@@ -90,8 +91,11 @@ impl Housekeeping {
 
     async fn sample(&self) -> sqlx::Result<()> {
         for cause in Cause::ALL {
-            let (addresses, emails) = suppression::count(&self.pool, cause).await?;
+            let addresses = suppression::count(&self.pool, cause).await?;
             self.addresses.with_label_values(&[cause.as_str()]).set(addresses as f64);
+        }
+        for cause in HeldBack::ALL {
+            let emails = notifications::count_held_back(&self.pool, cause).await?;
             self.emails.with_label_values(&[cause.as_str()]).set(emails as f64);
         }
         Ok(())

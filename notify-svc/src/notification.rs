@@ -6,7 +6,6 @@ use schema::ids::{EffectId, EventId, NotificationId, OrderId};
 use schema::payment::PaymentEventType;
 use serde_json::json;
 
-const RECIPIENT_CHARS_MAX: usize = 254;
 const PRODUCT_CHARS_MAX: usize = 200;
 
 /// Where a notification's email stands.
@@ -87,8 +86,6 @@ pub struct NewNotification {
     pub topic: Topic,
     /// The order it happened to.
     pub order_id: OrderId,
-    /// The customer's address.
-    pub recipient: String,
     /// What was ordered.
     pub product: String,
     /// How many of it.
@@ -137,9 +134,9 @@ impl NewNotification {
     /// # Errors
     /// If the payload breaks a limit of its JSON Schema: the column would refuse it.
     pub fn of(event_id: EventId, order_event: &OrderEvent) -> Result<Self, Unnotifiable> {
-        let (topic, recipient, product, quantity) = match order_event {
-            OrderEvent::Created(event) => (Topic::OrderCreated, &event.email, &event.product, event.quantity),
-            OrderEvent::Cancelled(event) => (Topic::OrderCancelled, &event.email, &event.product, event.quantity),
+        let (topic, product, quantity) = match order_event {
+            OrderEvent::Created(event) => (Topic::OrderCreated, &event.product, event.quantity),
+            OrderEvent::Cancelled(event) => (Topic::OrderCancelled, &event.product, event.quantity),
         };
         if quantity == 0 {
             return Err(Unnotifiable::Quantity);
@@ -149,7 +146,6 @@ impl NewNotification {
             event_id,
             topic,
             order_id: order_event.order_id(),
-            recipient: bounded("email", recipient, RECIPIENT_CHARS_MAX)?,
             product: bounded("product", product, PRODUCT_CHARS_MAX)?,
             quantity,
             traceparent: TraceParent::current(),
@@ -162,7 +158,7 @@ impl NewNotification {
             id: EffectId(self.id.0),
             subject: self.order_id.to_string(),
             kind: self.topic.as_str(),
-            body: json!({ "recipient": self.recipient, "product": self.product, "quantity": self.quantity }),
+            body: json!({ "product": self.product, "quantity": self.quantity }),
             traceparent: self.traceparent.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! What a payment event comes to here: a notification of a payment that was declined or refunded, to the customer of the order.
 //!
-//! The event names the order and no customer: who that is, is known from what was notified of the order before. The two streams
+//! The event names the order alone: what was ordered is known from what was notified of the order before. The two streams
 //! are not ordered between each other, so an event that comes first is parked until the order is known.
 
 use effect::Wake;
@@ -62,9 +62,9 @@ impl Handler for Payments {
     async fn apply(&self, tx: &mut Transaction, effects: &[&Told]) -> sqlx::Result<Applied> {
         let mut told = Vec::with_capacity(effects.len());
         for Told { id, event_id, order_id, topic, traceparent } in effects.iter().copied().cloned() {
-            let Some(customer) = notifications::customer(tx, order_id).await? else { return Ok(Applied::Later) };
-            let notifications::Customer { recipient, product, quantity } = customer;
-            told.push(NewNotification { id, event_id, topic, order_id, recipient, product, quantity, traceparent });
+            let Some(ordered) = notifications::ordered(tx, order_id).await? else { return Ok(Applied::Later) };
+            let notifications::Ordered { product, quantity } = ordered;
+            told.push(NewNotification { id, event_id, topic, order_id, product, quantity, traceparent });
         }
         tell::write(tx, &told.iter().collect::<Vec<_>>()).await
     }

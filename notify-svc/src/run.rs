@@ -17,7 +17,7 @@ use runtime::{connection_metrics, mysql, nats};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RunConfig;
-use crate::email::{Emails, Mailer, QUEUE};
+use crate::email::{Emails, Mailer, QUEUE, Recipients};
 use crate::handler::{self, Notifications};
 use crate::housekeeping::Housekeeping;
 use crate::payments::{self, Payments};
@@ -43,10 +43,11 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     connection_metrics::register(&registry, &pool)?;
     let handler = Notifications::default();
+    let recipients = Recipients::new(&config.orders, &registry)?;
     let emails = Queue {
         pool: pool.clone(),
         name: QUEUE,
-        performer: Emails { pool: pool.clone(), mailer: Arc::new(mailer) },
+        performer: Emails { pool: pool.clone(), recipients, mailer: Arc::new(mailer) },
         limits: config.email.limits(),
         wake: handler.email_wake.clone(),
         metrics: Metrics::register(&registry, QUEUE)?,

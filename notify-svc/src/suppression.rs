@@ -1,4 +1,4 @@
-//! Why an address gets no email.
+//! Why an address gets no email, and why an email was held back.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -40,9 +40,56 @@ impl Cause {
             Self::Operator => "operator",
         }
     }
+}
+
+/// Why an email was held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
+pub enum HeldBack {
+    /// The mail server said for good that there is no such recipient.
+    Bounce,
+    /// Its owner complained.
+    Complaint,
+    /// Its owner wants none.
+    Unsubscribed,
+    /// A person who operates this decided it.
+    Operator,
+    /// The customer was erased: there is no address any more.
+    Erased,
+}
+
+impl HeldBack {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Bounce, Self::Complaint, Self::Unsubscribed, Self::Operator, Self::Erased];
+
+    /// The name in the database, in answers and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bounce => Cause::Bounce.as_str(),
+            Self::Complaint => Cause::Complaint.as_str(),
+            Self::Unsubscribed => Cause::Unsubscribed.as_str(),
+            Self::Operator => Cause::Operator.as_str(),
+            Self::Erased => "erased",
+        }
+    }
 
     /// What the record of an email says that was held back.
     pub fn told(self) -> String {
-        format!("the recipient is suppressed: {}", self.as_str())
+        match self {
+            Self::Erased => "the recipient was erased".to_owned(),
+            suppressed => format!("the recipient is suppressed: {}", suppressed.as_str()),
+        }
+    }
+}
+
+impl From<Cause> for HeldBack {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Bounce => Self::Bounce,
+            Cause::Complaint => Self::Complaint,
+            Cause::Unsubscribed => Self::Unsubscribed,
+            Cause::Operator => Self::Operator,
+        }
     }
 }

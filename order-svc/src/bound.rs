@@ -49,7 +49,7 @@ impl Bound {
 fn most_of_one(orders: &[&Order]) -> u32 {
     let mut counts = HashMap::<_, u32>::new();
     for order in orders {
-        *counts.entry(("", order.email.as_str())).or_default() += 1;
+        *counts.entry(("", order.email.as_deref().unwrap_or_default())).or_default() += 1;
         if let Some(customer) = order.customer.as_ref().map(CustomerId::as_str) {
             *counts.entry(("customer", customer)).or_default() += 1;
         }

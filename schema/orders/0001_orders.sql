@@ -5,7 +5,7 @@ CREATE TABLE orders (
     customer   VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL     COMMENT 'sub of the token it was placed with; NULL where nobody is asked for one',
     product    VARCHAR(200)                            NOT NULL,
     quantity   INT UNSIGNED                            NOT NULL,
-    email      VARCHAR(254)                            NOT NULL COMMENT 'RFC 5321 mailbox of the customer',
+    email      VARCHAR(254)                            NULL     COMMENT 'RFC 5321 mailbox of the customer, which stands nowhere else; NULL once it was erased',
     status     ENUM ('placed', 'cancelled', 'shipped') NOT NULL,
     payment    ENUM ('due', 'authorized', 'declined', 'refunded') NOT NULL DEFAULT 'due' COMMENT 'as the payment events told',
     version    INT UNSIGNED                            NOT NULL COMMENT 'of the last event appended for this order; assigned under the row lock',

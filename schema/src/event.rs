@@ -71,8 +71,6 @@ pub struct OrderCreated {
     pub product: String,
     /// How many of it, at least 1.
     pub quantity: u32,
-    /// The customer's address.
-    pub email: String,
     /// When the order was placed.
     #[serde(serialize_with = "crate::timestamp::serialize")]
     pub placed_at: DateTime<Utc>,
@@ -89,8 +87,6 @@ pub struct OrderCancelled {
     pub product: String,
     /// How many of it.
     pub quantity: u32,
-    /// The customer's address.
-    pub email: String,
     /// When the order was cancelled.
     #[serde(serialize_with = "crate::timestamp::serialize")]
     pub cancelled_at: DateTime<Utc>,

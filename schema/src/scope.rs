@@ -12,5 +12,8 @@ pub const NOTIFICATIONS: &str = "notifications";
 /// Read how events and payments stand.
 pub const OPERATIONS: &str = "operations";
 
+/// Look up the address that tells the customer of an order: for notify-svc alone.
+pub const RECIPIENTS: &str = "recipients";
+
 /// All of them.
-pub const ALL: [&str; 4] = [ORDERS, ORDERS_ALL, NOTIFICATIONS, OPERATIONS];
+pub const ALL: [&str; 5] = [ORDERS, ORDERS_ALL, NOTIFICATIONS, OPERATIONS, RECIPIENTS];

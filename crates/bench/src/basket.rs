@@ -5,7 +5,7 @@
 pub(crate) const BOUND: (&str, &str) = ("ORDERS_PER_CUSTOMER_PER_HOUR", "100");
 
 /// The payload of an order's event, made beforehand: no index has it.
-pub(crate) const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"email":"ada@example.com","placed_at":"2026-11-22T11:30:00.123456Z"}"#;
+pub(crate) const PAYLOAD: &str = r#"{"schema_version":1,"order_id":"019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10","product":"Espresso machine","quantity":2,"placed_at":"2026-11-22T11:30:00.123456Z"}"#;
 
 /// An order's content.
 #[derive(Clone, Debug)]

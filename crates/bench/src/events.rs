@@ -44,17 +44,17 @@ pub(super) fn make(count: u32) -> Vec<Event> {
 }
 
 fn created(order_id: OrderId) -> Event {
-    let Basket { product, email } = Basket::random();
+    let Basket { product, .. } = Basket::random();
     let placed_at = Utc::now();
-    let created = OrderCreated { schema_version: SCHEMA_VERSION, order_id, product, quantity: 2, email, placed_at };
+    let created = OrderCreated { schema_version: SCHEMA_VERSION, order_id, product, quantity: 2, placed_at };
     Event::of(OrderEvent::Created(created), 1)
 }
 
 fn cancelled(order_id: OrderId) -> Event {
-    let Basket { product, email } = Basket::random();
+    let Basket { product, .. } = Basket::random();
     let cancelled_at = Utc::now();
     let (schema_version, quantity, cause) = (SCHEMA_VERSION, 2, None);
-    let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
+    let event = OrderCancelled { schema_version, order_id, product, quantity, cancelled_at, cause };
     Event::of(OrderEvent::Cancelled(event), 2)
 }
 
@@ -100,8 +100,7 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
     let mut gates =
         "INSERT INTO inbox_gate (consumer, aggregate_type, aggregate_id, version, updated_at) VALUES ".to_owned();
     let mut notifications =
-        "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity) VALUES "
-            .to_owned();
+        "INSERT INTO notifications (id, event_id, event_type, order_id, product, quantity) VALUES ".to_owned();
     let mut emails = "INSERT INTO effect (id, queue, subject, kind, body) VALUES ".to_owned();
     for (index, Event { envelope, event }) in events.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
@@ -109,19 +108,16 @@ pub(super) fn statements(events: &[Event], first: usize) -> Vec<String> {
         let (kind, version) = (event.event_type(), envelope.aggregate_version.map_or(0, NonZeroU32::get));
         let (digest, sequence) = (id.repeat(2), first + index + 1);
         let notification = hex(NotificationId::generate().0);
-        let (OrderEvent::Created(OrderCreated { product, email, .. })
-        | OrderEvent::Cancelled(OrderCancelled { product, email, .. })) = event;
+        let (OrderEvent::Created(OrderCreated { product, .. }) | OrderEvent::Cancelled(OrderCancelled { product, .. })) =
+            event;
         let written =
             write!(inbox, "{comma}('b',x'{id}','{kind}','order','{aggregate}',{version},x'{digest}',{sequence})")
                 .and_then(|()| write!(gates, "{comma}('b','order','{aggregate}',{version},UTC_TIMESTAMP(6))"))
                 .and_then(|()| {
-                    write!(
-                        notifications,
-                        "{comma}(x'{notification}',x'{id}','{kind}',x'{order}','{email}','{product}',2)"
-                    )
+                    write!(notifications, "{comma}(x'{notification}',x'{id}','{kind}',x'{order}','{product}',2)")
                 })
                 .and_then(|()| {
-                    let body = format!(r#"{{"recipient":"{email}","product":"{product}","quantity":2}}"#);
+                    let body = format!(r#"{{"product":"{product}","quantity":2}}"#);
                     write!(emails, "{comma}(x'{notification}','emails','{aggregate}','{kind}','{body}')")
                 });
         written.expect("a String takes everything");

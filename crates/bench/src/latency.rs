@@ -122,13 +122,12 @@ async fn place_all(
 /// The statements of order-svc, and its wake hint.
 async fn place(pool: &MySqlPool, client: &async_nats::Client) -> anyhow::Result<(EventId, Instant)> {
     let (order_id, event_id) = (OrderId::generate(), EventId::generate());
-    let Basket { product, email } = Basket::random();
+    let Basket { product, .. } = Basket::random();
     let event = OrderEvent::Created(OrderCreated {
         schema_version: SCHEMA_VERSION,
         order_id,
         product,
         quantity: 2,
-        email,
         placed_at: chrono::Utc::now(),
     });
     order::place(pool, order_id.0, event_id.0, &event.payload()?).await?;

@@ -34,6 +34,8 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_secs(1800);
 const AWAY_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Between tries that spend none while nobody knows whose fault it is; a second at least, so that others are tried first.
 const DOUBT_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// What is told of an effect that waits with others of its party.
+const PASSED_OVER: &str = "waits: the other side failed at another effect of this party";
 /// What the other side may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
@@ -45,8 +47,7 @@ const _: () = assert!(
 pub(crate) struct UnderWay<P> {
     pub(crate) shared: Arc<Shared<P>>,
     pub(crate) effect: Effect,
-    pub(crate) party: String,
-    pub(crate) hold: Hold,
+    pub(crate) hold: Arc<Hold>,
 }
 
 impl<P: Perform> UnderWay<P> {
@@ -54,9 +55,10 @@ impl<P: Perform> UnderWay<P> {
     pub(crate) async fn run(self) {
         let Shared { queue, standing, rate } = &*self.shared;
         if queue.shutdown.run_until_cancelled(rate.turn()).await.is_none() {
-            return self.settle(Became::PutOff, &Settlement::Again(self.untried())).await;
+            return self.settle(Some(Became::PutOff), &Settlement::Again(self.untried())).await;
         }
-        let (begun_at, has_witness) = (Instant::now(), standing.has_witness(&self.party));
+        let begun_at = Instant::now();
+        self.hold.begin();
         let performing =
             tokio::time::timeout(queue.limits.attempt_time_max, queue.performer.perform(&self.effect, &self.hold));
         let ended = tokio::select! {
@@ -71,10 +73,16 @@ impl<P: Perform> UnderWay<P> {
                 return tracing::warn!("effect's lease was lost, another process has it");
             }
         };
+        if let Attempt::PassedOver(left) = attempt {
+            return self.settle(None, &self.passed_over(left)).await;
+        }
         let was_away = !standing.is_up();
-        let (became, settlement) = self.judge(attempt, begun_at, has_witness);
+        let (became, settlement) = self.judge(attempt, begun_at);
         queue.metrics.set_up(standing.is_up());
-        self.settle(became, &settlement).await;
+        if let Settlement::Ended(..) = settlement {
+            standing.ended(self.effect.id);
+        }
+        self.settle(Some(became), &settlement).await;
         if became == Became::Done {
             self.hasten_others(begun_at, was_away).await;
         }
@@ -98,30 +106,26 @@ impl<P: Perform> UnderWay<P> {
         }
     }
 
-    fn judge(
-        &self,
-        attempt: Attempt<P::Outcome>,
-        begun_at: Instant,
-        has_witness: bool,
-    ) -> (Became, Settlement<P::Outcome>) {
-        let standing = &self.shared.standing;
+    fn judge(&self, attempt: Attempt<P::Outcome>, begun_at: Instant) -> (Became, Settlement<P::Outcome>) {
+        let (standing, party, has_witness) = (&self.shared.standing, self.hold.party(), self.hold.has_witness());
         match attempt {
             Attempt::Done(outcome) => {
-                if standing.taken(&self.party, begun_at) {
+                if standing.taken(&party, begun_at) {
                     tracing::info!(queue = self.shared.queue.name, "the other side of the effects answers again");
                 }
                 (Became::Done, Settlement::Ended(End::Done, Some(outcome)))
             }
             Attempt::PutOff { reason, retry_after } => self.away(reason, retry_after),
+            Attempt::PassedOver(left) => (Became::PutOff, self.passed_over(left)),
             Attempt::Unknown(reason) => {
                 // Dead by its last attempt in any case: the other side may have done it as often.
                 let (became, settlement) = self.spend(Became::Unknown, reason);
-                standing.unclear(&self.party, settlement.delay(), None);
+                standing.unclear(&party, settlement.delay(), None);
                 (became, settlement)
             }
             Attempt::Unclear(reason) | Attempt::Failed(reason) if has_witness => {
                 let (became, settlement) = self.spend(Became::Failed, reason);
-                standing.pass_over(&self.party, settlement.delay());
+                standing.pass_over(&party, settlement.delay());
                 (became, settlement)
             }
             Attempt::Failed(reason) if !self.is_last_attempt() => self.spend(Became::Failed, reason),
@@ -156,11 +160,19 @@ impl<P: Perform> UnderWay<P> {
         (Became::PutOff, self.put_off(delay, reason))
     }
 
+    /// Nothing was asked: it waits with others of its party, and what an earlier attempt said stays.
+    fn passed_over(&self, delay: Duration) -> Settlement<P::Outcome> {
+        let untried = self.untried();
+        let error = (!self.effect.is_retry()).then(|| PASSED_OVER.to_owned());
+        let put_off = untried.put_off.max(1);
+        Settlement::Again(Again { delay, put_off, error, ..untried })
+    }
+
     /// Whose fault it is others decide: no attempt is spent, and the next effect goes alone.
     fn doubt(&self, became: Became, reason: String) -> (Became, Settlement<P::Outcome>) {
         let (first, longest) = DOUBT_DELAY;
         let delay = first + Retry::delay_after(first, longest, self.effect.put_off + 1);
-        self.shared.standing.unclear(&self.party, delay, Some(self.effect.id));
+        self.shared.standing.unclear(&self.hold.party(), delay, Some(self.effect.id));
         tracing::warn!(put_off = self.effect.put_off + 1, "effect failed and is put off; see effect.last_error");
         (became, self.put_off(delay, reason))
     }
@@ -209,8 +221,8 @@ impl<P: Perform> UnderWay<P> {
     }
 
     /// Settles, trying again while the database is away, and keeps the lease meanwhile: what has happened must not happen again
-    /// because a line fell silent for some seconds. A stop ends the patience.
-    async fn settle(&self, became: Became, settlement: &Settlement<P::Outcome>) {
+    /// because a line fell silent for some seconds. A stop ends the patience. Counts what became of it, if it was tried.
+    async fn settle(&self, became: Option<Became>, settlement: &Settlement<P::Outcome>) {
         let written = async {
             let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(2));
             loop {
@@ -232,7 +244,9 @@ impl<P: Perform> UnderWay<P> {
             () = self.stopped_for(SETTLE_TIME_MAX) => None,
             () = kept => None,
         };
-        self.became(if is_ours == Some(true) { became } else { Became::Lost });
+        if let Some(became) = if is_ours == Some(true) { became } else { Some(Became::Lost) } {
+            self.became(became);
+        }
         match is_ours {
             Some(true) => {}
             Some(false) => tracing::warn!("effect's lease ended before it was settled, another process has it"),

@@ -2,12 +2,14 @@
 //! clock of this process has a say in it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runtime::mysql::Pool;
 use runtime::retry::Retry;
 use runtime::telemetry::chain;
 
+use crate::standing::Standing;
 use crate::store::claim::{Held, Settled};
 use crate::store::queue;
 
@@ -19,13 +21,54 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub struct Hold {
     pool: Pool,
     held: Held,
+    standing: Arc<Standing>,
+    party: Mutex<Party>,
     has_left: AtomicBool,
     is_lost: AtomicBool,
 }
 
+/// Whose effect it is.
+#[derive(Debug)]
+struct Party {
+    name: String,
+    /// See [`Standing::has_witness`].
+    has_witness: bool,
+}
+
 impl Hold {
-    pub(crate) fn new(pool: Pool, held: Held) -> Self {
-        Self { pool, held, has_left: AtomicBool::new(false), is_lost: AtomicBool::new(false) }
+    pub(crate) fn new(pool: Pool, held: Held, standing: Arc<Standing>, subject: &str) -> Self {
+        let party = Mutex::new(Party { name: standing.party_of(held.id, subject), has_witness: false });
+        Self { pool, held, standing, party, has_left: AtomicBool::new(false), is_lost: AtomicBool::new(false) }
+    }
+
+    /// Says whose effect it is, before the other side is asked: effects of one party are likely to fail together, such as those
+    /// for one recipient, and don't hold up others. Without a call it is the effect's subject. The answer, if there is one, is for
+    /// how long this party is still passed over: the attempt ends there, as [`crate::Attempt::PassedOver`].
+    pub fn is_of(&self, party: &str) -> Option<Duration> {
+        self.standing.is_of(self.held.id, party);
+        self.whose().name = party.to_owned();
+        self.begin();
+        self.standing.passed_over(party)
+    }
+
+    /// An attempt begins.
+    pub(crate) fn begin(&self) {
+        let mut party = self.whose();
+        party.has_witness = self.standing.has_witness(&party.name);
+    }
+
+    pub(crate) fn party(&self) -> String {
+        self.whose().name.clone()
+    }
+
+    /// As it was when the attempt began.
+    pub(crate) fn has_witness(&self) -> bool {
+        self.whose().has_witness
+    }
+
+    /// What is under the lock is whole between any two statements.
+    fn whose(&self) -> MutexGuard<'_, Party> {
+        self.party.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn held(&self) -> &Held {

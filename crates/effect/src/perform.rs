@@ -28,6 +28,8 @@ pub enum Attempt<O> {
     Unclear(String),
     /// It may have happened. Spends an attempt; the next one is told.
     Unknown(String),
+    /// Nothing was sent: its party is passed over, as [`Hold::is_of`] said, for so long still. Spends no attempt.
+    PassedOver(Duration),
     /// Nothing was sent: the other side is away, or wants less of us. Spends no attempt; the queue goes on with one at a time,
     /// until one is done.
     PutOff {
@@ -57,11 +59,6 @@ pub trait Perform: Clone + Debug + Send + Sync + 'static {
     /// One attempt, outside of any transaction. It calls [`Hold::let_go`] right before the step that makes the effect happen.
     /// It is given up after the queue's time, or when the process stops, and counts as unknown then if it was let go.
     fn perform(&self, effect: &Effect, hold: &Hold) -> impl Future<Output = Attempt<Self::Outcome>> + Send;
-
-    /// Whose effects are likely to fail together, such as those for one recipient: they don't hold up others.
-    fn party(&self, effect: &Effect) -> String {
-        effect.subject.clone()
-    }
 
     /// Writes what the outcome means, in the transaction that ends the effect, be it as done, withdrawn or dead. That is rolled back if another process has
     /// concluded the effect meanwhile, so it must bear to find it so. It may be run again after a fault.

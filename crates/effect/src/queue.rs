@@ -1,5 +1,7 @@
 //! What a queue is made of; how it works stands in `run`.
 
+use std::sync::Arc;
+
 use runtime::mysql::Pool;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,6 @@ pub struct Queue<P> {
 #[derive(Debug)]
 pub(crate) struct Shared<P> {
     pub(crate) queue: Queue<P>,
-    pub(crate) standing: Standing,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) rate: Rate,
 }

@@ -54,7 +54,7 @@ impl<P: Perform> Queue<P> {
     /// Never; it is a part of the process.
     pub async fn run(self) -> anyhow::Result<()> {
         let rate = Rate::new(self.limits.rate_max);
-        let shared = Arc::new(Shared { queue: self, standing: Standing::new(), rate });
+        let shared = Arc::new(Shared { queue: self, standing: Arc::new(Standing::new()), rate });
         tokio::join!(shared.perform_all(), shared.queue.sample(), shared.queue.retain());
         Ok(())
     }
@@ -117,7 +117,7 @@ impl<P: Perform> Shared<P> {
     async fn round(self: &Arc<Self>, tasks: &mut Tasks) -> sqlx::Result<Claimed> {
         let pace = self.standing.pace();
         for party in tasks.slow() {
-            self.standing.pass_over(party, SLOW);
+            self.standing.pass_over(&party, SLOW);
         }
         let free = match pace {
             Pace::Full => tasks.free(),
@@ -132,12 +132,13 @@ impl<P: Perform> Shared<P> {
         let mut claimed = self.queue.pool.in_time(self.claim(&claim, (free, is_probe), tasks)).await?;
         for effect in std::mem::take(&mut claimed.effects) {
             claimed.passed_over = 0;
-            let (id, is_retry, party) = (effect.id, effect.is_retry(), self.queue.performer.party(&effect));
+            let (id, is_retry) = (effect.id, effect.is_retry());
             let (span, traceparent) = (traced::attempt(self.queue.name, &effect), effect.traceparent.clone());
-            let hold = Hold::new(self.queue.pool.clone(), Held::new(&effect, &claim));
-            let under_way = UnderWay { shared: Arc::clone(self), effect, party: party.clone(), hold };
+            let (held, standing) = (Held::new(&effect, &claim), Arc::clone(&self.standing));
+            let hold = Arc::new(Hold::new(self.queue.pool.clone(), held, standing, &effect.subject));
+            let under_way = UnderWay { shared: Arc::clone(self), effect, hold: Arc::clone(&hold) };
             let performed = async move { trace::below(traceparent.as_ref(), under_way.run().instrument(span)).await };
-            tasks.begin(id, party, (is_retry, is_probe), performed);
+            tasks.begin(id, hold, (is_retry, is_probe), performed);
         }
         Ok(claimed)
     }
@@ -168,6 +169,10 @@ impl<P: Perform> Shared<P> {
         Ok(claiming.claimed)
     }
 
+    fn passed_over(&self, effect: &Effect) -> Option<Duration> {
+        self.standing.passed_over(&self.standing.party_of(effect.id, &effect.subject))
+    }
+
     /// Leases effects until so many are claimed, and puts off those whose party is passed over. Whoever holds an effect whose
     /// lease has ended is dead, or the database's clock has stepped ahead: a living one has as long as a lease to take it back
     /// before anybody else does.
@@ -187,7 +192,7 @@ impl<P: Perform> Shared<P> {
                 // It is settled and about to end here, or a clock's step took its claim: never beside itself.
                 queue::contest(tx, effect.id, POLL).await?;
                 claimed.passed_over += 1;
-            } else if let Some(left) = self.standing.passed_over(&self.queue.performer.party(&effect)) {
+            } else if let Some(left) = self.passed_over(&effect) {
                 queue::pass_over(tx, effect.id, left).await?;
                 claimed.passed_over += 1;
             } else if claimed.effects.len() < effects_max {

@@ -38,6 +38,8 @@ struct State {
     doubted: Parties,
     /// Parties of effects that failed, while that says something.
     troubled: HashMap<String, Trouble>,
+    /// Whose effects that were tried are, where their performer said so.
+    parties: HashMap<EffectId, String>,
     is_away: bool,
     resume_at: Instant,
     pause: Retry,
@@ -81,6 +83,7 @@ impl Standing {
             witness: None,
             doubted: Parties::Nobody,
             troubled: HashMap::new(),
+            parties: HashMap::new(),
             is_away: false,
             resume_at: Instant::now(),
             pause: Retry::new(PAUSE.0, PAUSE.1),
@@ -152,6 +155,25 @@ impl Standing {
         let mut state = self.state();
         let earlier = state.troubled.values_mut().filter(|trouble| trouble.failed_at < begun_at);
         earlier.filter_map(|trouble| trouble.waits.take()).take(WAITING_MAX).collect()
+    }
+
+    /// Whose an effect is, as its performer said; its subject before.
+    pub(crate) fn party_of(&self, id: EffectId, subject: &str) -> String {
+        self.state().parties.get(&id).map_or_else(|| subject.to_owned(), Clone::clone)
+    }
+
+    /// The performer says whose an effect is.
+    pub(crate) fn is_of(&self, id: EffectId, party: &str) {
+        let mut state = self.state();
+        if state.parties.len() >= TROUBLED_MAX {
+            state.parties.clear();
+        }
+        state.parties.insert(id, party.to_owned());
+    }
+
+    /// It is not tried again.
+    pub(crate) fn ended(&self, id: EffectId) {
+        self.state().parties.remove(&id);
     }
 
     /// For how long this party is still passed over.

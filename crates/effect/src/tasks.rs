@@ -1,10 +1,13 @@
 //! The effects under way in this process.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schema::ids::EffectId;
 use tokio::task::{JoinError, JoinSet};
+
+use crate::hold::Hold;
 
 /// Effects under way at once: what a killed process may do twice.
 pub const UNDER_WAY_MAX: usize = 8;
@@ -19,7 +22,7 @@ const RETRIES_MAX: usize = 4;
 #[derive(Debug)]
 struct Begun {
     at: Instant,
-    party: String,
+    hold: Arc<Hold>,
     is_retry: bool,
     /// Whether alone, to tell how the other side is.
     is_probe: bool,
@@ -36,11 +39,11 @@ impl Tasks {
     pub(crate) fn begin(
         &mut self,
         id: EffectId,
-        party: String,
+        hold: Arc<Hold>,
         (is_retry, is_probe): (bool, bool),
         performed: impl Future<Output = ()> + Send + 'static,
     ) {
-        self.begun.insert(id, Begun { at: Instant::now(), party, is_retry, is_probe });
+        self.begun.insert(id, Begun { at: Instant::now(), hold, is_retry, is_probe });
         self.set.spawn(async move {
             performed.await;
             id
@@ -81,8 +84,8 @@ impl Tasks {
     }
 
     /// Parties of effects that hang, one for each.
-    pub(crate) fn slow(&self) -> impl Iterator<Item = &str> {
-        self.begun.values().filter(|begun| begun.at.elapsed() > SLOW).map(|begun| begun.party.as_str())
+    pub(crate) fn slow(&self) -> impl Iterator<Item = String> {
+        self.begun.values().filter(|begun| begun.at.elapsed() > SLOW).map(|begun| begun.hold.party())
     }
 
     /// Whether a probe is under way that may still tell something soon: one that hangs leaves it to the next.

@@ -16,6 +16,7 @@ pub mod port;
 pub mod process;
 pub mod proof;
 pub mod proxy;
+pub mod recipients;
 pub mod scratch;
 pub mod server;
 pub mod service;

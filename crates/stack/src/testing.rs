@@ -27,6 +27,7 @@ pub use stripe::LocalStripe;
 pub use crate::Engine;
 pub use crate::port::Port;
 pub use crate::proxy::TcpProxy;
+pub use crate::recipients::{Answer, Recipients};
 
 /// The folder with the built services, set by `stack test`.
 pub const BINARIES_VARIABLE: &str = "STACK_TEST_BINARIES";

@@ -55,7 +55,7 @@ function facts(order, payment, cancel) {
       fact("Status", h("span", { class: `tag ${order.status}` }, order.status)),
       fact("Payment", h("span", { class: `tag ${order.payment}` }, order.payment)),
       payment && fact("Amount", money(payment.amount_minor, payment.currency)),
-      fact("Email", order.email),
+      fact("Email", order.email ?? "erased"),
       fact("Placed", h("time", { datetime: order.created_at }, exact(order.created_at))),
       fact("Version", String(order.version)),
       fact("Id", h("code", {}, order.id))),
@@ -83,7 +83,7 @@ function isConfirmed(order) {
   const button = (value, name, words) => h("button", { value, class: name, autofocus: value === "no" }, words);
   dialog.replaceChildren(h("form", { method: "dialog" },
     h("h2", { id: "confirm-title" }, "Cancel this order?"),
-    h("p", {}, `${order.product} × ${order.quantity} for ${order.email}. What was paid is given back.`),
+    h("p", {}, `${order.product} × ${order.quantity} for ${order.email ?? "a customer who was erased"}. What was paid is given back.`),
     h("div", { class: "buttons" }, button("no", "quiet", "Keep it"), button("yes", "danger", "Cancel order"))));
   dialog.returnValue = "no";
   dialog.showModal();

@@ -159,5 +159,5 @@ const unreadable = ({ id, stream_sequence, subject, aggregate_id }) =>
 const unpaid = ({ id, order_id, state, effect, is_unknown }) =>
   ({ what: `${effect === "refund" ? "Refund" : "Charge"} of an order, ${state.replace("_", " ")}${is_unknown ? ", money may have moved" : ""}`, id: order_id, isOrder: true, why: `The verb payment list says what the provider said of payment ${id}.` });
 
-const unsent = ({ event_type, order_id, recipient, email }) =>
-  ({ what: `${eventName(event_type)}, to ${recipient}`, id: order_id, isOrder: true, why: trouble(email.last_error) ?? "No reason was kept." });
+const unsent = ({ event_type, order_id, email }) =>
+  ({ what: eventName(event_type), id: order_id, isOrder: true, why: trouble(email.last_error) ?? "No reason was kept." });

@@ -73,8 +73,8 @@ function mail(notification) {
     const what = email.state === "dead" ? "Email is dead, needs a person" : "Email was discarded by a person";
     return entry(what, null, trouble(email.last_error) ?? "No reason is kept.", "failed");
   }
-  const tried = email?.attempts > 1 ? `To ${notification.recipient}, at the ${email.attempts}th attempt.` : null;
-  return entry("Mailed", email?.sent_at, email ? (tried ?? `To ${notification.recipient}.`) : "Nothing to send yet.");
+  const tried = email?.attempts > 1 ? `At the ${email.attempts}th attempt.` : null;
+  return entry("Mailed", email?.sent_at, email ? tried : "Nothing to send yet.");
 }
 
 const mailOfPayment = (notification) => {

@@ -9,6 +9,7 @@ use lettre::message::Mailbox;
 use runtime::config::{Secret, Validate, duration};
 use runtime::tls;
 
+use super::recipients::OrdersConfig;
 use super::smtp::Server;
 
 /// Settings of the emails.
@@ -112,7 +113,7 @@ impl EmailConfig {
     /// The limits of the queue.
     pub fn limits(&self) -> Limits {
         Limits {
-            attempt_time_max: self.smtp_reply_timeout * REPLIES_MAX + self.smtp_final_timeout,
+            attempt_time_max: OrdersConfig::TIME_MAX + self.smtp_reply_timeout * REPLIES_MAX + self.smtp_final_timeout,
             attempts_max: self.email_attempts_max,
             rate_max: self.email_rate_max,
             delay_first: DELAY_FIRST,

@@ -37,14 +37,16 @@ impl Mailer {
         })
     }
 
-    /// Has the transport take an email that its sender holds; each step has its time limit. May be dropped.
+    /// Has the transport take an email to a recipient that its sender holds; each step has its time limit. May be dropped.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, email: &Email, hold: &Hold) -> Result<(), SendError> {
+    pub async fn send(&self, email: &Email, recipient: &str, hold: &Hold) -> Result<(), SendError> {
         match self {
-            Self::Smtp(server, from) => server.send(&message::compose(email, from)?, hold).await,
-            Self::File(folder, from) => folder.write(email.id, &message::compose(email, from)?.formatted()).await,
+            Self::Smtp(server, from) => server.send(&message::compose(email, recipient, from)?, hold).await,
+            Self::File(folder, from) => {
+                folder.write(email.id, &message::compose(email, recipient, from)?.formatted()).await
+            }
             Self::Log => {
                 tracing::info!(notification.id = %email.id, order.id = %email.order_id, "email would be sent");
                 Ok(())

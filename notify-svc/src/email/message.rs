@@ -30,15 +30,13 @@ pub struct Email {
     pub order_id: OrderId,
     /// The email's date.
     pub created_at: DateTime<Utc>,
-    /// What it says, and to whom.
+    /// What it says.
     pub body: Body,
 }
 
 /// What the effect of an email keeps for it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Body {
-    /// The customer's address.
-    pub recipient: String,
     /// What was ordered.
     pub product: String,
     /// How many of it.
@@ -65,13 +63,13 @@ impl Email {
 ///
 /// # Errors
 /// [`SendError::Invalid`] if the recipient is no address, or the event type is of a newer version of the code.
-pub(super) fn compose(email: &Email, from: &Mailbox) -> Result<Message, SendError> {
-    message(email, from).map_err(SendError::Invalid)
+pub(super) fn compose(email: &Email, recipient: &str, from: &Mailbox) -> Result<Message, SendError> {
+    message(email, recipient, from).map_err(SendError::Invalid)
 }
 
-fn message(email: &Email, from: &Mailbox) -> anyhow::Result<Message> {
+fn message(email: &Email, recipient: &str, from: &Mailbox) -> anyhow::Result<Message> {
     let topic: Topic = email.event_type.parse()?;
-    let recipient = email.body.recipient.parse().context("parsing the recipient's address")?;
+    let recipient = recipient.parse().context("parsing the recipient's address")?;
     let product = one_line(&email.body.product);
     let message = Message::builder()
         .message_id(Some(format!("<{}@{}>", email.id, from.email.domain())))
@@ -157,13 +155,13 @@ mod tests {
             event_type: "order.created".to_owned(),
             order_id: OrderId::generate(),
             created_at: Utc::now(),
-            body: Body { recipient: "ada@example.com".to_owned(), product: product.to_owned(), quantity: 2 },
+            body: Body { product: product.to_owned(), quantity: 2 },
         }
     }
 
     fn headers(email: &Email) -> String {
         let from = "Web Store <orders@example.com>".parse().unwrap();
-        let whole = String::from_utf8(compose(email, &from).unwrap().formatted()).unwrap();
+        let whole = String::from_utf8(compose(email, "ada@example.com", &from).unwrap().formatted()).unwrap();
         whole.split_once("\r\n\r\n").unwrap().0.to_owned()
     }
 
@@ -205,8 +203,7 @@ mod tests {
     #[test]
     fn a_recipient_that_is_no_address_is_invalid() {
         let from = "orders@example.com".parse().unwrap();
-        let mut broken = email("x");
-        broken.body.recipient = "ada@example.com\r\nBcc: eve@example.com".to_owned();
-        assert!(matches!(compose(&broken, &from), Err(SendError::Invalid(_))));
+        let broken = "ada@example.com\r\nBcc: eve@example.com";
+        assert!(matches!(compose(&email("x"), broken, &from), Err(SendError::Invalid(_))));
     }
 }

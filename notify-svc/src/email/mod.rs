@@ -9,6 +9,7 @@ mod file;
 mod mailer;
 mod message;
 mod performer;
+mod recipients;
 mod send_error;
 mod smtp;
 
@@ -16,6 +17,7 @@ pub use config::{EmailConfig, EmailTransport, SmtpSettings, Transport};
 pub use mailer::Mailer;
 pub use message::Email;
 pub use performer::Emails;
+pub use recipients::{OrdersConfig, Recipients};
 pub use send_error::SendError;
 
 /// The queue of the emails.

@@ -11,15 +11,18 @@ use schema::ids::NotificationId;
 
 use super::Mailer;
 use super::message::Email;
+use super::recipients::{LookupError, Recipient, Recipients};
 use super::send_error::SendError;
 use crate::store::{notifications, suppression};
-use crate::suppression::{Cause, ITSELF};
+use crate::suppression::{Cause, HeldBack, ITSELF};
 
 /// Sends emails. Made of handles: clone it.
 #[derive(Clone, Debug)]
 pub struct Emails {
     /// Knows who gets nothing.
     pub pool: Pool,
+    /// Knows to whom an email goes.
+    pub recipients: Recipients,
     /// Takes the emails away.
     pub mailer: Arc<Mailer>,
 }
@@ -30,26 +33,40 @@ pub enum Outcome {
     /// The transport took it.
     Sent,
     /// Its recipient gets nothing.
-    Suppressed(Cause),
+    HeldBack(HeldBack),
     /// There is no such recipient, as the server said.
-    Bounced(String),
+    Bounced {
+        /// The address.
+        address: String,
+        /// What the server said.
+        reason: String,
+    },
 }
 
 impl Emails {
-    /// Sends an email to whoever is not suppressed. One that is suppressed from now on may be under way.
+    /// Sends an email to whoever is not suppressed. One that is suppressed, or erased, from now on may be under way.
     async fn send(&self, email: &Email, hold: &Hold) -> Attempt<Outcome> {
-        match suppression::cause(&self.pool, &email.body.recipient).await {
+        let address = match self.recipients.of(email.order_id).await {
+            Ok(Recipient::Address(address)) => address,
+            Ok(Recipient::Erased) => return held_back(HeldBack::Erased),
+            Err(error) => return unknown_recipient(&error),
+        };
+        // An address that fails at one email is likely to fail at the next.
+        if let Some(left) = hold.is_of(&address) {
+            return Attempt::PassedOver(left);
+        }
+        match suppression::cause(&self.pool, &address).await {
             Ok(None) => {}
-            Ok(Some(cause)) => return Attempt::Withdrawn { reason: cause.told(), outcome: Outcome::Suppressed(cause) },
+            Ok(Some(cause)) => return held_back(cause.into()),
             Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
         }
-        match self.mailer.send(email, hold).await {
+        match self.mailer.send(email, &address, hold).await {
             Ok(()) => Attempt::Done(Outcome::Sent),
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, address),
         }
     }
 
-    fn failed(&self, error: &SendError) -> Attempt<Outcome> {
+    fn failed(&self, error: &SendError, address: String) -> Attempt<Outcome> {
         // The next emails go by new connections, so that they show how the server is.
         if !matches!(error, SendError::Refused(_) | SendError::Invalid(_)) {
             self.mailer.forget_connections();
@@ -61,9 +78,24 @@ impl Emails {
             SendError::Unknown(_) => Attempt::Unknown(reason),
             SendError::Refused(_) => Attempt::Failed(reason),
             SendError::Rejected(_) => Attempt::Rejected { reason, outcome: None },
-            SendError::NoRecipient(_) => Attempt::Rejected { outcome: Some(Outcome::Bounced(reason.clone())), reason },
+            SendError::NoRecipient(_) => {
+                let outcome = Some(Outcome::Bounced { address, reason: reason.clone() });
+                Attempt::Rejected { reason, outcome }
+            }
             SendError::Invalid(_) => Attempt::Dead(reason),
         }
+    }
+}
+
+fn held_back(cause: HeldBack) -> Attempt<Outcome> {
+    Attempt::Withdrawn { reason: cause.told(), outcome: Outcome::HeldBack(cause) }
+}
+
+fn unknown_recipient(error: &LookupError) -> Attempt<Outcome> {
+    let reason = chain(error);
+    match error {
+        LookupError::Away { retry_after, .. } => Attempt::PutOff { reason, retry_after: *retry_after },
+        LookupError::NoOrder => Attempt::Failed(reason),
     }
 }
 
@@ -74,26 +106,21 @@ impl Perform for Emails {
     async fn perform(&self, effect: &Effect, hold: &Hold) -> Attempt<Outcome> {
         match Email::of(effect) {
             Ok(email) => self.send(&email, hold).await,
-            Err(error) => self.failed(&SendError::Invalid(error)),
+            Err(error) => Attempt::Dead(chain(&SendError::Invalid(error))),
         }
-    }
-
-    /// The recipient: an address that fails at one email is likely to fail at the next.
-    fn party(&self, effect: &Effect) -> String {
-        effect.body["recipient"].as_str().unwrap_or_default().to_owned()
     }
 
     async fn conclude(&self, tx: &mut Transaction, effect: &Effect, outcome: &Outcome) -> anyhow::Result<()> {
         let id = NotificationId(effect.id.0);
         match outcome {
             Outcome::Sent => notifications::sent(tx, id).await.context("recording that an email was sent"),
-            Outcome::Suppressed(cause) => {
+            Outcome::HeldBack(cause) => {
                 notifications::suppressed(tx, id, *cause).await.context("recording that an email was held back")
             }
-            Outcome::Bounced(reason) => {
+            Outcome::Bounced { address, reason } => {
                 let by = By { actor: ITSELF, reason };
                 // A duplicate was added meanwhile, by a person or by another email.
-                suppression::add(tx, &self.party(effect), Cause::Bounce, by).await.context("suppressing an address")?;
+                suppression::add(tx, address, Cause::Bounce, by).await.context("suppressing an address")?;
                 Ok(())
             }
         }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::notification::{EmailState, Trouble};
 use crate::store::{notification_lists, notifications};
-use crate::suppression::Cause;
+use crate::suppression::HeldBack;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_notifications)).routes(routes!(get_notification))
@@ -47,9 +47,6 @@ struct Notification {
     event_type: String,
     #[schema(example = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10")]
     order_id: Uuid,
-    /// The customer's address.
-    #[schema(example = "ada@example.com")]
-    recipient: String,
     #[schema(example = "Espresso machine")]
     product: String,
     #[schema(example = 2, minimum = 1)]
@@ -69,9 +66,9 @@ struct Email {
     /// has what the mail server said.
     #[schema(example = json!(null))]
     last_error: Option<Trouble>,
-    /// Why its recipient gets no email; null if that is not so.
+    /// Why it was held back; null if it was not.
     #[schema(example = json!(null))]
-    suppressed: Option<Cause>,
+    suppressed: Option<HeldBack>,
     /// When the transport took it; null before.
     sent_at: Option<DateTime<Utc>>,
 }
@@ -167,7 +164,6 @@ impl From<notifications::Notification> for Notification {
             event_id: found.event_id.0,
             event_type: found.event_type,
             order_id: found.order_id.0,
-            recipient: found.recipient,
             product: found.product,
             quantity: found.quantity,
             created_at: found.created_at,

@@ -7,7 +7,7 @@ use schema::ids::{EventId, NotificationId, OrderId};
 
 use super::notifications::Notification;
 use crate::notification::EmailState;
-use crate::suppression::Cause;
+use crate::suppression::HeldBack;
 
 /// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
@@ -22,8 +22,8 @@ pub async fn of_order(
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
@@ -58,8 +58,8 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM effect AS e FORCE INDEX (state_id)
            STRAIGHT_JOIN notifications AS n ON n.id = e.id
@@ -79,8 +79,8 @@ async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n FORCE INDEX (ended)
            LEFT JOIN effect AS e ON e.id = n.id
@@ -101,8 +101,8 @@ async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notificati
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM (
                  (SELECT id FROM notifications FORCE INDEX (ended)
@@ -116,11 +116,16 @@ async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notificati
                  UNION ALL
                  (SELECT id FROM notifications FORCE INDEX (ended)
                   WHERE ended = 'operator' AND id < ? ORDER BY id DESC LIMIT ?)
+                 UNION ALL
+                 (SELECT id FROM notifications FORCE INDEX (ended)
+                  WHERE ended = 'erased' AND id < ? ORDER BY id DESC LIMIT ?)
                 ) AS newest
            STRAIGHT_JOIN notifications AS n ON n.id = newest.id
            LEFT JOIN effect AS e ON e.id = n.id
            ORDER BY n.id DESC
            LIMIT ?"#,
+        below,
+        rows_max,
         below,
         rows_max,
         below,
@@ -143,8 +148,8 @@ pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id

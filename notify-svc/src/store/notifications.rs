@@ -11,8 +11,9 @@ use sqlx::types::Json;
 use uuid::fmt::Simple;
 
 use super::Receipt;
+use super::suppression::COUNT_MAX;
 use crate::notification::{EmailState, NewNotification};
-use crate::suppression::Cause;
+use crate::suppression::HeldBack;
 
 /// A notification and what became of its email.
 #[derive(Clone, Debug)]
@@ -25,8 +26,6 @@ pub struct Notification {
     pub event_type: String,
     /// The order it is about.
     pub order_id: OrderId,
-    /// The customer's address.
-    pub recipient: String,
     /// What was ordered.
     pub product: String,
     /// How many of it.
@@ -35,8 +34,8 @@ pub struct Notification {
     pub created_at: DateTime<Utc>,
     /// When the transport took the email.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Why the address got none, if it got none.
-    pub suppressed: Option<Cause>,
+    /// Why it was held back, if it was.
+    pub suppressed: Option<HeldBack>,
     /// How often sending was tried and refused or accepted; none if nobody keeps that any more.
     pub attempts: Option<u32>,
     /// What the last try said that did not send it.
@@ -60,7 +59,7 @@ impl Notification {
 
 /// A row, in the order of the columns of [`insert_all`].
 #[derive(Serialize)]
-struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
+struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, u32);
 
 /// Writes the effects of events: all of them, or none if one of the keys is taken. Locks the keys of the notifications and
 /// the events until the transaction ends.
@@ -70,18 +69,17 @@ struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, &'a str, u32);
 pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]) -> sqlx::Result<Receipt> {
     let rows = notifications.iter().map(|new| {
         let (id, event_id, order_id) = (new.id.0.simple(), new.event_id.0.simple(), new.order_id.0.simple());
-        Row(id, event_id, new.topic.as_str(), order_id, &new.recipient, &new.product, new.quantity)
+        Row(id, event_id, new.topic.as_str(), order_id, &new.product, new.quantity)
     });
     let inserted = sqlx::query!(
-        "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
-         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), recipient, product, quantity
+        "INSERT INTO notifications (id, event_id, event_type, order_id, product, quantity)
+         SELECT UNHEX(id), UNHEX(event_id), event_type, UNHEX(order_id), product, quantity
          FROM JSON_TABLE(?, '$[*]' COLUMNS (id         CHAR(32)                          PATH '$[0]',
                                             event_id   CHAR(32)                          PATH '$[1]',
                                             event_type VARCHAR(100)                      PATH '$[2]',
                                             order_id   CHAR(32)                          PATH '$[3]',
-                                            recipient  VARCHAR(254) CHARACTER SET utf8mb4 PATH '$[4]',
-                                            product    VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]',
-                                            quantity   INT UNSIGNED                      PATH '$[6]')) AS list",
+                                            product    VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[4]',
+                                            quantity   INT UNSIGNED                      PATH '$[5]')) AS list",
         Json(rows.collect::<Vec<_>>()),
     )
     .execute(&mut *tx)
@@ -89,11 +87,9 @@ pub async fn insert_all(tx: &mut Transaction, notifications: &[&NewNotification]
     Receipt::of(inserted)
 }
 
-/// Whom an order is for, and what was ordered.
+/// What was ordered.
 #[derive(Clone, Debug)]
-pub struct Customer {
-    /// The customer's address.
-    pub recipient: String,
+pub struct Ordered {
     /// What was ordered.
     pub product: String,
     /// How many of it.
@@ -104,10 +100,10 @@ pub struct Customer {
 ///
 /// # Errors
 /// Any fault.
-pub async fn customer(tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<Option<Customer>> {
+pub async fn ordered(tx: &mut Transaction, order_id: OrderId) -> sqlx::Result<Option<Ordered>> {
     sqlx::query_as!(
-        Customer,
-        "SELECT recipient, product, quantity
+        Ordered,
+        "SELECT product, quantity
          FROM notifications
          WHERE order_id = ?
          ORDER BY id
@@ -133,7 +129,7 @@ pub async fn sent(tx: &mut Transaction, id: NotificationId) -> sqlx::Result<()> 
 ///
 /// # Errors
 /// Any fault.
-pub async fn suppressed(tx: &mut Transaction, id: NotificationId, cause: Cause) -> sqlx::Result<()> {
+pub async fn suppressed(tx: &mut Transaction, id: NotificationId, cause: HeldBack) -> sqlx::Result<()> {
     sqlx::query!("UPDATE notifications SET suppressed = ? WHERE id = ?", cause.as_str(), id).execute(&mut *tx).await?;
     Ok(())
 }
@@ -179,6 +175,21 @@ pub async fn purge(pool: &Pool, age_min: Duration, rows_max: u32) -> sqlx::Resul
     Ok(deleted.rows_affected())
 }
 
+/// How many emails were held back for this cause, counted up to [`COUNT_MAX`]. Locks nothing.
+///
+/// # Errors
+/// Any fault.
+pub async fn count_held_back(pool: &Pool, cause: HeldBack) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "emails!: i64"
+           FROM (SELECT 1 FROM notifications WHERE ended = ? LIMIT ?) AS counted"#,
+        cause.as_str(),
+        COUNT_MAX,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// One notification. Locks nothing.
 ///
 /// # Errors
@@ -187,8 +198,8 @@ pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notifi
     sqlx::query_as!(
         Notification,
         r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.recipient, n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: Cause",
+                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
                   e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
            FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id

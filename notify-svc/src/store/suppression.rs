@@ -127,24 +127,19 @@ pub async fn list(pool: &Pool, cause: Option<Cause>, after: &str, lines_max: u32
     .await
 }
 
-/// How many addresses get nothing for this cause, and how many emails were held back for it, each counted up to [`COUNT_MAX`].
-/// Locks nothing.
+/// How many addresses get nothing for this cause, counted up to [`COUNT_MAX`]. Locks nothing.
 ///
 /// # Errors
 /// Any fault.
-pub async fn count(pool: &Pool, cause: Cause) -> sqlx::Result<(i64, i64)> {
-    let row = sqlx::query!(
-        r#"SELECT
-             (SELECT COUNT(*) FROM (SELECT 1 FROM suppression WHERE cause = ? LIMIT ?) AS a) AS "addresses!: i64",
-             (SELECT COUNT(*) FROM (SELECT 1 FROM notifications WHERE ended = ? LIMIT ?) AS e) AS "emails!: i64""#,
-        cause.as_str(),
-        COUNT_MAX,
+pub async fn count(pool: &Pool, cause: Cause) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "addresses!: i64"
+           FROM (SELECT 1 FROM suppression WHERE cause = ? LIMIT ?) AS counted"#,
         cause.as_str(),
         COUNT_MAX,
     )
     .fetch_one(pool)
-    .await?;
-    Ok((row.addresses, row.emails))
+    .await
 }
 
 /// Deletes the record of what was done so long ago, the oldest first, by the index `acted_at`. Locks those rows.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use effect::{SLOW_MAX, UNDER_WAY_MAX};
 use sqlx::AssertSqlSafe;
+use stack::recipients::ADA;
 use stack::smtp::{Fault, SmtpServer, Stage};
 use stack::testing::{Service, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
-use crate::setting::{Published, Setting, metric};
+use crate::setting::{Published, Setting, metric, to, whose};
 
 const LATE: Duration = Duration::from_millis(2500);
 
@@ -23,12 +24,6 @@ pub(crate) async fn server() -> SmtpServer {
     let mut server = SmtpServer::new();
     server.start().await.unwrap();
     server
-}
-
-/// Version 1 of a new order of this customer.
-pub(crate) fn created_by(email: &str) -> Published {
-    let event = Published::created();
-    Published { body: event.body.replace("ada@example.com", email), ..event }
 }
 
 pub(crate) async fn count(setting: &Setting, condition: &str) -> i64 {
@@ -77,12 +72,12 @@ both_engines! {
         let faults = [("421@example.com", Fault::Say("421 4.3.2 going down")), ("hang@example.com", Fault::Hang), ("cut@example.com", Fault::HangUp)];
         for (number, (bad, fault)) in (1..).zip(faults) {
             server.fail_for(bad, Stage::Rcpt, fault);
-            let mut events: Vec<_> = (0..50).map(|_| created_by(bad)).collect();
+            let mut events: Vec<_> = (0..50).map(|_| Published::created_by(bad)).collect();
             events.push(Published::created());
             setting.publish(&events.iter().collect::<Vec<_>>()).await;
             until(&setting, "state = 'sent'", 2 * number - 1).await;
-            let failed = format!("recipient = '{bad}' AND put_off > 0");
-            let under_way = format!("recipient = '{bad}' AND claimed_by IS NOT NULL");
+            let failed = format!("{} AND put_off > 0", to(bad));
+            let under_way = format!("{} AND claimed_by IS NOT NULL", to(bad));
             // The next one shows whose fault it is only if it begins after the last of them has failed.
             eventually("those that were tried failed", async || {
                 count(&setting, &failed).await > 0 && count(&setting, &under_way).await == 0
@@ -90,7 +85,7 @@ both_engines! {
             .await;
             setting.publish(&[&Published::created()]).await;
             until(&setting, "state = 'sent'", 2 * number).await;
-            let paid = format!("recipient = '{bad}' AND state = 'dead'");
+            let paid = format!("{} AND state = 'dead'", to(bad));
             let what = format!("the fault is found to be that of {bad}");
             eventually_within(Duration::from_secs(30), &what, async || count(&setting, &paid).await > 0).await;
             sqlx::query("UPDATE effect SET state = 'dead' WHERE state = 'pending'").execute(&setting.pool).await.unwrap();
@@ -177,9 +172,9 @@ async fn an_answer_that_comes_too_late_is_read_by_no_other_email() {
         } else {
             server.fail(stage, Fault::Late(LATE));
         }
-        let mut events: Vec<_> = (0..6).map(|n| created_by(&format!("good{n}@example.com"))).collect();
-        events.insert(2, created_by(&slow));
-        events.insert(4, created_by("refused@example.com"));
+        let mut events: Vec<_> = (0..6).map(|n| Published::created_by(&format!("good{n}@example.com"))).collect();
+        events.insert(2, Published::created_by(&slow));
+        events.insert(4, Published::created_by("refused@example.com"));
         setting.publish(&events.iter().collect::<Vec<_>>()).await;
         if !is_for_one {
             eventually("the slow server was given up", async || {
@@ -189,8 +184,10 @@ async fn an_answer_that_comes_too_late_is_read_by_no_other_email() {
             server.heal();
             server.fail_for("refused@example.com", Stage::Dot, Fault::Say("451 4.6.0 not now"));
         }
-        until(&setting, "recipient LIKE 'good%' AND state = 'sent'", 6 * round).await;
-        until(&setting, "recipient = 'refused@example.com' AND state = 'pending' AND attempts > 0", round).await;
+        let good = whose(|address| address.starts_with("good"));
+        until(&setting, &format!("{good} AND state = 'sent'"), 6 * round).await;
+        let refused = format!("{} AND state = 'pending' AND attempts > 0", to("refused@example.com"));
+        until(&setting, &refused, round).await;
     }
     assert_eq!(count(&setting, "state = 'dead'").await, 0);
     assert_eq!(mails_to(&server, "refused@example.com"), 0);
@@ -250,7 +247,7 @@ async fn what_a_server_says_about_us_waits_is_told_and_spends_nothing() {
             assert!(service.terminate().await.success());
             service.restart().await;
         }
-        let events: Vec<_> = (0..3).map(|n| created_by(&format!("{round}.{n}@example.com"))).collect();
+        let events: Vec<_> = (0..3).map(|n| Published::created_by(&format!("{round}.{n}@example.com"))).collect();
         setting.publish(&events.iter().collect::<Vec<_>>()).await;
         eventually(&format!("{stage:?} {fault:?} is told"), async || !is_up(&service).await).await;
         let reason = "state = 'pending' AND attempts = 0 AND last_error IS NOT NULL";
@@ -292,10 +289,10 @@ async fn emails_that_hang_leave_room_for_others_long_before_they_are_given_up() 
     let server = server().await;
     server.fail_for("hang@example.com", Stage::Dot, Fault::Hang);
     let _service = setting.service().env("EMAIL_TRANSPORT", "smtp").env("SMTP_URL", server.url()).start().await;
-    let mut events: Vec<_> = (0..50).map(|_| created_by("hang@example.com")).collect();
+    let mut events: Vec<_> = (0..50).map(|_| Published::created_by("hang@example.com")).collect();
     events.extend((0..20).map(|_| Published::created()));
     setting.publish(&events.iter().collect::<Vec<_>>()).await;
-    until(&setting, "recipient = 'ada@example.com' AND state = 'sent'", 20).await;
+    until(&setting, &format!("{} AND state = 'sent'", to(ADA)), 20).await;
     assert!(mails_to(&server, "hang@example.com") <= UNDER_WAY_MAX + SLOW_MAX);
 }
 
@@ -349,13 +346,14 @@ async fn odd_answers_are_understood_or_end_the_dialogue() {
     for (recipient, stage, said) in understood.iter().chain(&nonsense) {
         server.fail_for(recipient, *stage, Fault::Say(said));
     }
-    let events: Vec<_> = understood.iter().chain(&nonsense).map(|(recipient, ..)| created_by(recipient)).collect();
+    let events: Vec<_> =
+        understood.iter().chain(&nonsense).map(|(recipient, ..)| Published::created_by(recipient)).collect();
     setting.publish(&events.iter().collect::<Vec<_>>()).await;
     until(&setting, "state = 'sent' AND attempts = 1", 5).await;
     for _ in 0..10 {
         setting.publish(&[&Published::created()]).await;
     }
-    until(&setting, "state = 'sent' AND recipient = 'ada@example.com' AND attempts = 1", 10).await;
+    until(&setting, &format!("{} AND state = 'sent' AND attempts = 1", to(ADA)), 10).await;
     until(&setting, "state = 'pending' AND last_error IS NOT NULL", 3).await;
     assert_eq!(server.mails().len(), 15);
 }

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use stack::Engine;
+use stack::recipients::ADA;
 use stack::smtp::{Fault, Stage};
 use stack::testing::{eventually, eventually_within};
 
-use crate::email_faults::{all_due, count, created_by, is_up, server, smtp_service, until};
-use crate::setting::{Published, Setting};
+use crate::email_faults::{all_due, count, is_up, server, smtp_service, until};
+use crate::setting::{Published, Setting, to};
 
 const A_WHILE: Duration = Duration::from_secs(60);
 
 /// So many orders, each of another customer.
 async fn publish_unlike(setting: &Setting, orders: usize) {
-    let events: Vec<_> = (0..orders).map(|n| created_by(&format!("{n}@example.com"))).collect();
+    let events: Vec<_> = (0..orders).map(|n| Published::created_by(&format!("{n}@example.com"))).collect();
     setting.publish(&events.iter().collect::<Vec<_>>()).await;
     setting.until_count("notifications", i64::try_from(orders).unwrap()).await;
 }
@@ -57,14 +58,14 @@ async fn a_refusal_for_good_is_its_own_fault_once_another_email_went_through() {
     let service = smtp_service(&setting, &server).start().await;
     server.fail_for("gone@example.com", Stage::Rcpt, Fault::Say("550 5.1.1 no such user"));
     server.fail_for("spam@example.com", Stage::Dot, Fault::Say("554 5.7.1 looks like spam"));
-    setting.publish(&[&created_by("gone@example.com"), &created_by("spam@example.com")]).await;
+    setting.publish(&[&Published::created_by("gone@example.com"), &Published::created_by("spam@example.com")]).await;
     until(&setting, "state = 'pending' AND put_off > 0", 2).await;
     eventually("two that fail are told", async || !is_up(&service).await).await;
     setting.publish(&[&Published::created()]).await;
     until(&setting, "state = 'sent'", 1).await;
     until(&setting, "state = 'dead' AND attempts = 1", 2).await;
     // Whoever is known to send such content waits for nobody any more.
-    setting.publish(&[&created_by("spam@example.com")]).await;
+    setting.publish(&[&Published::created_by("spam@example.com")]).await;
     until(&setting, "state = 'dead' AND attempts = 1", 3).await;
     assert!(is_up(&service).await);
 }
@@ -103,7 +104,7 @@ async fn a_server_that_drops_each_connection_before_its_last_answer_gets_as_many
         *copies.entry(mail.recipients[0].clone()).or_default() += 1;
     }
     for (recipient, copies) in copies {
-        assert_eq!(count(&setting, &format!("recipient = '{recipient}' AND attempts = {copies}")).await, 1);
+        assert_eq!(count(&setting, &format!("{} AND attempts = {copies}", to(&recipient))).await, 1);
     }
 }
 
@@ -115,11 +116,11 @@ async fn a_probe_that_hangs_leaves_it_to_the_next_to_tell_how_the_server_is() {
     let _service = smtp_service(&setting, &server).env("SMTP_REPLY_TIMEOUT", "5m").start().await;
     server.fail_for("421@example.com", Stage::Rcpt, Fault::Say("421 4.3.2 going down"));
     server.fail_for("hang@example.com", Stage::Rcpt, Fault::Hang);
-    setting.publish(&[&created_by("421@example.com")]).await;
+    setting.publish(&[&Published::created_by("421@example.com")]).await;
     until(&setting, "put_off > 0", 1).await;
-    setting.publish(&[&created_by("hang@example.com")]).await;
-    until(&setting, "recipient = 'hang@example.com' AND claimed_by IS NOT NULL", 1).await;
+    setting.publish(&[&Published::created_by("hang@example.com")]).await;
+    until(&setting, &format!("{} AND claimed_by IS NOT NULL", to("hang@example.com")), 1).await;
     let events: Vec<_> = (0..5).map(|_| Published::created()).collect();
     setting.publish(&events.iter().collect::<Vec<_>>()).await;
-    until(&setting, "recipient = 'ada@example.com' AND state = 'sent'", 5).await;
+    until(&setting, &format!("{} AND state = 'sent'", to(ADA)), 5).await;
 }

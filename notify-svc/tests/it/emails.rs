@@ -9,7 +9,7 @@ use stack::smtp::SmtpServer;
 use stack::testing::{Service, eventually};
 use stack::{Engine, both_engines};
 
-use crate::email_faults::{all_due, count, created_by};
+use crate::email_faults::{all_due, count};
 use crate::setting::{Published, Setting, get, verb};
 
 fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
@@ -94,7 +94,7 @@ both_engines! {
             sqlx::query("UPDATE effect SET created_at = created_at - INTERVAL 2 HOUR").execute(&setting.pool).await.unwrap();
             let (is_well, said) = verb(&setting, &["status"]);
             assert!(!is_well && said.contains("1 emails wait for more than an hour"), "{said}");
-            setting.publish(&[&created_by("eve@example.com")]).await;
+            setting.publish(&[&Published::created_by("eve@example.com")]).await;
             until_email_is(&service, event.order_id(), "dead").await;
             let reason: String =
                 sqlx::query_scalar("SELECT last_error FROM effect WHERE state = 'dead'").fetch_one(&setting.pool).await.unwrap();

@@ -18,8 +18,8 @@ async fn a_schema_driven_fuzzer_finds_the_document_of_the_notifications_true() {
             0 => (NOTIFICATION.parse().unwrap(), ORDER.parse().unwrap()),
             _ => (NotificationId::generate(), OrderId::generate()),
         };
-        let insert = "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity)
-                      VALUES (?, ?, 'order.created', ?, 'ada@example.com', 'tea', 1)";
+        let insert = "INSERT INTO notifications (id, event_id, event_type, order_id, product, quantity)
+                      VALUES (?, ?, 'order.created', ?, 'tea', 1)";
         let insert = sqlx::query(insert).bind(id).bind(EventId::generate()).bind(order_id);
         insert.execute(&setting.pool).await.unwrap();
     }

@@ -26,6 +26,7 @@ mod plans;
 mod poison;
 mod positions;
 mod random;
+mod recipients;
 mod repairing;
 mod retention;
 mod setting;

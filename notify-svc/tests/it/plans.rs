@@ -58,10 +58,10 @@ async fn fill_inbox(admin: &MySqlPool) {
 async fn fill_notifications(admin: &MySqlPool) {
     let id = "UNHEX(LPAD(HEX(i + 1), 32, '0'))";
     let select = format!(
-        "{id}, UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', UNHEX(LPAD(HEX(i % 1000), 32, '0')), 'ada@example.com', 'tea', 1,
-         IF(i % 200 IN (0, 1), NULL, UTC_TIMESTAMP(6)), IF(i % 1000 = 0, ELT(i DIV 1000 % 4 + 1, 'bounce', 'complaint', 'unsubscribed', 'operator'), NULL)"
+        "{id}, UNHEX(LEFT(SHA2(i, 256), 32)), 'order.created', UNHEX(LPAD(HEX(i % 1000), 32, '0')), 'tea', 1,
+         IF(i % 200 IN (0, 1), NULL, UTC_TIMESTAMP(6)), IF(i % 1000 = 0, ELT(i DIV 1000 % 5 + 1, 'bounce', 'complaint', 'unsubscribed', 'operator', 'erased'), NULL)"
     );
-    let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity, sent_at, suppressed)";
+    let into = "notifications (id, event_id, event_type, order_id, product, quantity, sent_at, suppressed)";
     insert(admin, into, &select).await;
     let select = format!(
         "{id}, 'emails', 'order', 'order.created', '{{}}',
@@ -75,14 +75,8 @@ async fn fill_notifications(admin: &MySqlPool) {
 /// A notification a minute for the last 100,000 minutes, all told.
 async fn fill_old_notifications(admin: &MySqlPool) {
     let id = "UNHEX(CONCAT(LPAD(HEX((UNIX_TIMESTAMP() - i * 60) * 1000), 12, '0'), LPAD(HEX(i), 20, '0')))";
-    let select =
-        format!("{id}, {id}, 'order.created', {id}, 'ada@example.com', 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL i MINUTE");
-    insert(
-        admin,
-        "notifications (id, event_id, event_type, order_id, recipient, product, quantity, created_at)",
-        &select,
-    )
-    .await;
+    let select = format!("{id}, {id}, 'order.created', {id}, 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL i MINUTE");
+    insert(admin, "notifications (id, event_id, event_type, order_id, product, quantity, created_at)", &select).await;
     sqlx::query("ANALYZE TABLE notifications").execute(admin).await.unwrap();
 }
 

@@ -41,8 +41,8 @@ async fn fill_with_old_notifications(setting: &Setting) {
     let id = "UNHEX(LPAD(HEX(n), 32, '0'))";
     for statement in [
         format!(
-            "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity, created_at)
-             {numbers} SELECT {id}, {id}, 'order.created', {id}, 'ada@example.com', 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL 100 DAY
+            "INSERT INTO notifications (id, event_id, event_type, order_id, product, quantity, created_at)
+             {numbers} SELECT {id}, {id}, 'order.created', {id}, 'tea', 1, UTC_TIMESTAMP(6) - INTERVAL 100 DAY
              FROM numbers"
         ),
         format!(

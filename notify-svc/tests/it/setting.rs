@@ -15,8 +15,8 @@ use schema::ids::{EventId, OrderId};
 use schema::names;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, MySqlPool};
-use stack::Engine;
-use stack::testing::{Cluster, Database, MySql, Nats, Service, eventually, eventually_within};
+use stack::testing::{Cluster, Database, MySql, Nats, Recipients, Service, eventually, eventually_within};
+use stack::{Engine, recipients};
 use tempfile::TempDir;
 
 pub(crate) struct Setting {
@@ -180,15 +180,22 @@ impl Published {
     }
 
     pub(crate) fn created_of(order_id: OrderId, product: &str) -> Self {
+        Recipients::of_this_process().tell(order_id.0, recipients::ADA);
         let event = OrderEvent::Created(OrderCreated {
             schema_version: SCHEMA_VERSION,
             order_id,
             product: product.to_owned(),
             quantity: 2,
-            email: "ada@example.com".to_owned(),
             placed_at: Utc::now(),
         });
         Self::of(&event, 1)
+    }
+
+    /// Version 1 of a new order of this customer.
+    pub(crate) fn created_by(email: &str) -> Self {
+        let event = Self::created();
+        Recipients::of_this_process().tell(event.order_id().0, email);
+        event
     }
 
     /// Version 2 of the order.
@@ -198,7 +205,6 @@ impl Published {
             order_id,
             product: "Espresso machine".to_owned(),
             quantity: 2,
-            email: "ada@example.com".to_owned(),
             cancelled_at: Utc::now(),
             cause: None,
         });
@@ -284,4 +290,16 @@ pub(crate) fn verb_command(setting: &Setting, arguments: &[&str]) -> std::proces
 pub(crate) fn verb_json(setting: &Setting, arguments: &[&str]) -> (bool, Value) {
     let (is_success, said) = verb(setting, &[arguments, &["--json"]].concat());
     (is_success, serde_json::from_str(&said).unwrap_or_else(|error| panic!("{said}: {error}")))
+}
+
+/// A condition of the view `notifications_text`: the customer has such an address, as the stand-in for order-svc was told.
+pub(crate) fn whose(is_meant: impl Fn(&str) -> bool) -> String {
+    let orders = Recipients::of_this_process().orders();
+    let meant = orders.iter().filter(|(_, address)| is_meant(address)).map(|(order, _)| format!("'{order}'"));
+    format!("order_id IN ('', {})", meant.collect::<Vec<_>>().join(", ")).replace(", )", ")")
+}
+
+/// As [`whose`]: this address.
+pub(crate) fn to(address: &str) -> String {
+    whose(|known| known == address)
 }

@@ -15,12 +15,6 @@ fn plain_url(server: &MailServer) -> String {
     format!("smtp://{}", server.address())
 }
 
-/// Version 1 of a new order of another customer.
-fn created_by(email: &str) -> Published {
-    let event = Published::created();
-    Published { body: event.body.replace("ada@example.com", email), ..event }
-}
-
 /// As a program that keeps no versions would write it.
 fn foreign(product: &str) -> Published {
     let mut event = Published::created_of(OrderId::generate(), product);
@@ -207,7 +201,7 @@ async fn one_address_that_a_server_puts_off_or_rejects_holds_up_no_other_email()
     let service = smtp_service(&setting, &plain_url(&server)).start().await;
     let put_off = ["451@example.com", "greylisted@example.com", "j\u{fc}rgen@example.com"];
     let rejected = ["550@example.com", "554@example.com"];
-    let bad: Vec<_> = put_off.iter().chain(&rejected).map(|address| created_by(address)).collect();
+    let bad: Vec<_> = put_off.iter().chain(&rejected).map(|address| Published::created_by(address)).collect();
     let good: Vec<_> = (0..20).map(|_| Published::created()).collect();
     setting.publish(&bad.iter().chain(&good).collect::<Vec<_>>()).await;
     for event in &good {
@@ -239,7 +233,7 @@ async fn a_server_that_rejects_all_addresses_kills_none_until_another_email_goes
     let setting = Setting::new(Engine::MySql).await;
     let server = MailServer::new().start().await;
     let service = smtp_service(&setting, &plain_url(&server)).start().await;
-    let bad = ["550@example.com", "551@example.com", "553@example.com", "554@example.com"].map(created_by);
+    let bad = ["550@example.com", "551@example.com", "553@example.com", "554@example.com"].map(Published::created_by);
     setting.publish(&bad.each_ref()).await;
     eventually("it is told", async || metric(&service, r#"effect_up{queue="emails"}"#).await == 0.0).await;
     for event in &bad {

@@ -22,6 +22,7 @@ fn run(setting: &Setting, change: (&str, &str)) -> (Option<i32>, String) {
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("EMAIL_TRANSPORT", "log"),
+        ("ORDERS_URL", "http://127.0.0.1:1"),
     ];
     environment.retain(|(name, _)| *name != change.0);
     environment.push(change);
@@ -35,6 +36,8 @@ async fn settings_that_cannot_work_end_with_64_and_one_line() {
     let setting = Setting::new(Engine::MySql).await;
     for (change, line) in [
         (("EMAIL_TRANSPORT", "smtp"), "error: EMAIL_TRANSPORT=smtp needs SMTP_URL\n"),
+        (("ORDERS_URL", "orders"), "error: ORDERS_URL must look like"),
+        (("ORDERS_TOKEN", "two words"), "error: ORDERS_TOKEN has characters that no token has\n"),
         (("ACK_WAIT", "1s"), "error: ACK_WAIT 1s is too short"),
         (("BATCH_SIZE_MAX", "0"), "error: invalid value '0'"),
         (("LOG_FILTER", "=="), "error: LOG_FILTER: "),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stack::smtp::{Fault, Stage};
-use stack::testing::{Service, eventually, eventually_within};
+use stack::testing::{Recipients, Service, eventually, eventually_within};
 use stack::{Engine, both_engines};
 
-use crate::email_faults::{all_due, count, created_by, server, smtp_service, until};
+use crate::email_faults::{all_due, count, server, smtp_service, until};
 use crate::setting::{Published, Setting, get, metric, verb, verb_json};
 
 const BECAUSE: [&str; 4] = ["--reason", "ticket 12", "--actor", "eve"];
@@ -19,7 +19,8 @@ fn suppress(setting: &Setting, arguments: &[&str]) -> (bool, Value) {
 async fn suppressed(service: &Service) -> Vec<(String, String)> {
     let page = get(service, "/api/notifications?state=suppressed").await;
     let told = page["notifications"].as_array().unwrap().iter().map(|found| {
-        let (recipient, email) = (found["recipient"].as_str().unwrap(), &found["email"]);
+        let (order, email) = (found["order_id"].as_str().unwrap().parse().unwrap(), &found["email"]);
+        let recipient = &Recipients::of_this_process().orders()[&order];
         assert_eq!(email["state"], "suppressed");
         (recipient.to_owned(), email["suppressed"].as_str().unwrap().to_owned())
     });
@@ -39,14 +40,14 @@ both_engines! {
         server.fail(Stage::Rcpt, Fault::Say("451 busy"));
         let service = smtp_service(&setting, &server).start().await;
         // Enqueued and tried before it is suppressed.
-        setting.publish(&[&created_by("Early@Example.com")]).await;
+        setting.publish(&[&Published::created_by("Early@Example.com")]).await;
         until(&setting, "state = 'pending' AND attempts = 1", 1).await;
         let (is_done, said) = suppress(&setting, &["early@example.com", "--cause", "complaint"]);
         assert!(is_done && said["outcome"] == "added", "{said}");
         let (is_done, said) = suppress(&setting, &["LATE@example.com", "--cause", "unsubscribed"]);
         assert!(is_done, "{said}");
         server.heal();
-        setting.publish(&[&created_by("late@example.com"), &created_by("LATE@EXAMPLE.COM"), &Published::created()]).await;
+        setting.publish(&[&Published::created_by("late@example.com"), &Published::created_by("LATE@EXAMPLE.COM"), &Published::created()]).await;
         eventually_within(Duration::from_secs(60), "three are held back, and one is sent", async || {
             all_due(&setting).await;
             count(&setting, "state = 'suppressed'").await == 3 && count(&setting, "state = 'sent'").await == 1
@@ -70,7 +71,7 @@ both_engines! {
         // Whoever is removed gets what comes from then on, and not what was held back.
         let (is_done, said) = verb_json(&setting, &[&["suppression", "remove", "Late@example.com"][..], &BECAUSE].concat());
         assert!(is_done && said["outcome"] == "removed", "{said}");
-        setting.publish(&[&created_by("late@example.com")]).await;
+        setting.publish(&[&Published::created_by("late@example.com")]).await;
         until(&setting, "state = 'sent'", 2).await;
         assert_eq!(count(&setting, "state = 'suppressed'").await, 3);
     }
@@ -82,7 +83,7 @@ both_engines! {
         server.fail_for("Gone@example.com", Stage::Rcpt, Fault::Say("550 5.1.1 no such user"));
         server.fail_for("spam@example.com", Stage::Dot, Fault::Say("554 5.7.1 looks like spam"));
         server.fail_for("policy@example.com", Stage::Rcpt, Fault::Say("550 not from you"));
-        let refused = ["Gone@example.com", "spam@example.com", "policy@example.com"].map(created_by);
+        let refused = ["Gone@example.com", "spam@example.com", "policy@example.com"].map(Published::created_by);
         setting.publish(&refused.each_ref()).await;
         until(&setting, "state = 'pending' AND put_off > 0", 3).await;
         assert_eq!(setting.count("suppression").await, 0, "all fail: it may be the server's fault");
@@ -95,7 +96,7 @@ both_engines! {
         assert!(listed[0]["reason"].as_str().unwrap().contains("5.1.1"), "{listed:?}");
 
         server.heal();
-        setting.publish(&[&created_by("gone@EXAMPLE.com"), &created_by("policy@example.com")]).await;
+        setting.publish(&[&Published::created_by("gone@EXAMPLE.com"), &Published::created_by("policy@example.com")]).await;
         until(&setting, "state = 'sent'", 2).await;
         assert_eq!(suppressed(&service).await, [pair("gone@EXAMPLE.com", "bounce")]);
         // Requeued while the address is on the list, it is held back; nothing is dead any more.

@@ -25,8 +25,8 @@ pub struct Order {
     pub product: String,
     /// How many of it.
     pub quantity: u32,
-    /// The customer's address.
-    pub email: String,
+    /// The customer's address; none once it was erased.
+    pub email: Option<String>,
     /// Where it stands.
     pub status: OrderStatus,
     /// What is known of its payment.
@@ -85,12 +85,11 @@ impl Order {
             order_id: id,
             product: product.clone(),
             quantity,
-            email: email.clone(),
             placed_at: at,
         });
         let status = OrderStatus::Placed;
         let payment = PaymentState::Due;
-        let (created_at, updated_at) = (at, at);
+        let (created_at, updated_at, email) = (at, at, Some(email));
         let order = Self { id, customer, product, quantity, email, status, payment, version, created_at, updated_at };
         (order, to_append(&event, version, at))
     }
@@ -110,10 +109,11 @@ impl Order {
         Self { status, payment, version, updated_at: self.created_at, ..self }
     }
 
-    /// Whether the two ask for the same: what an order keeps of its request never changes.
+    /// Whether the two ask for the same: what an order keeps of its request never changes, but that its address may be erased.
     pub fn asks_for_the_same(&self, other: &Self) -> bool {
-        let asked = |order: &Self| (order.product.clone(), order.quantity, order.email.clone());
-        asked(self) == asked(other)
+        let is_one_erased = self.email.is_none() || other.email.is_none();
+        (&self.product, self.quantity) == (&other.product, other.quantity)
+            && (is_one_erased || self.email == other.email)
     }
 
     /// Cancels the order as its `version` if it is in an expected state, or was in one when it was cancelled.
@@ -156,7 +156,6 @@ impl Order {
             order_id: self.id,
             product: self.product.clone(),
             quantity: self.quantity,
-            email: self.email.clone(),
             cancelled_at: at,
             cause,
         });

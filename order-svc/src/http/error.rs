@@ -30,6 +30,8 @@ pub(super) enum ApiError {
     NotCancellable(OrderStatus),
     /// 409: an earlier request with the same key placed an order that is not there any more.
     OrderGone,
+    /// 410: the address of the order's customer was erased.
+    Erased,
     /// 412: the order is in another state than the client takes it for.
     PreconditionFailed(String),
     /// 413: the body is above the limit.
@@ -79,6 +81,7 @@ impl ApiError {
                 Problem::new(StatusCode::CONFLICT, "idempotency-key-order-deleted", title)
                     .detail("The key is kept for 24 hours: take a fresh one to place another order")
             }
+            Self::Erased => Problem::new(StatusCode::GONE, "erased", "The customer's address was erased"),
             Self::PreconditionFailed(etag) => {
                 let title = "The order is in another state than If-Match says";
                 Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title)

@@ -10,6 +10,7 @@ mod order_events;
 mod order_list;
 mod order_response;
 mod orders;
+mod recipient;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -32,6 +33,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(orders::router())
         .merge(order_list::router())
         .merge(order_events::router())
+        .merge(recipient::router())
         .merge(events::router())
 }
 

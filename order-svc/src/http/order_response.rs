@@ -24,9 +24,9 @@ pub(super) struct OrderResponse {
     /// How many of it.
     #[schema(minimum = 1, maximum = 1000, example = 2)]
     quantity: u32,
-    /// The customer's address.
+    /// The customer's address; null once it was erased.
     #[schema(format = Email, example = "ada@example.com")]
-    email: String,
+    email: Option<String>,
     /// Where it stands.
     status: StatusResponse,
     /// What is known of its payment.
@@ -103,16 +103,18 @@ impl From<PaymentState> for PaymentResponse {
 }
 
 /// Names the state of an order: version and status, because whoever ships may append no event of ours, and what is known of
-/// its payment.
+/// its payment, and whether its address was erased.
 pub(super) struct Etag(String);
 
 impl Etag {
     pub(super) fn of(order: &Order) -> Self {
         let (version, status) = (order.version, order.status.as_str());
-        Self(match order.payment {
-            PaymentState::Due => format!("\"{version}-{status}\""),
-            known => format!("\"{version}-{status}-{}\"", known.as_str()),
-        })
+        let payment = match order.payment {
+            PaymentState::Due => String::new(),
+            known => format!("-{}", known.as_str()),
+        };
+        let erased = if order.email.is_none() { "-erased" } else { "" };
+        Self(format!("\"{version}-{status}{payment}{erased}\""))
     }
 
     /// Whether the client has this state already: If-None-Match lists it, weakly compared, or is `*`.
@@ -156,15 +158,16 @@ impl Precondition {
         Ok(if is_any { Self::None } else { Self::OneOf(strong) })
     }
 
-    /// Whether the order is in a state that the client names. Its payment may have gone on meanwhile: nobody who cancels
-    /// minds.
+    /// Whether the order is in a state that the client names. Its payment may have gone on meanwhile, and its address may have
+    /// been erased: nobody who cancels minds.
     pub(super) fn holds_for(&self, order: &Order) -> bool {
         match self {
             Self::None => true,
-            Self::OneOf(tags) => PaymentState::ALL
-                .map(|payment| Etag::of(&Order { payment, ..order.clone() }))
-                .iter()
-                .any(|etag| tags.contains(&etag.0)),
+            Self::OneOf(tags) => {
+                let before_erasure = Order { email: Some(String::new()), ..order.clone() };
+                let listed = |order: &Order, payment| tags.contains(&Etag::of(&Order { payment, ..order.clone() }).0);
+                PaymentState::ALL.into_iter().any(|payment| listed(order, payment) || listed(&before_erasure, payment))
+            }
         }
     }
 }

@@ -115,7 +115,7 @@ pub(super) struct Row {
     pub(super) customer: Option<String>,
     pub(super) product: String,
     pub(super) quantity: u32,
-    pub(super) email: String,
+    pub(super) email: Option<String>,
     pub(super) status: String,
     pub(super) payment: String,
     pub(super) version: u32,

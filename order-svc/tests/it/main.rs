@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
+mod addressing;
 mod api;
 mod bounding;
 mod cancelling;

@@ -78,7 +78,7 @@ async fn append_chunk(connection: &mut MySqlConnection, rows: u64, days_ago: Opt
                   1,
                   'order.created',
                   'order.created',
-                  '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "email": "ada.lovelace@example.com", "created_at": "2026-11-22T11:30:00.123456Z"}',
+                  '{"order_id": "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "product": "Espresso machine with a grinder", "quantity": 2, "created_at": "2026-11-22T11:30:00.123456Z"}',
                   UTC_TIMESTAMP(6) - INTERVAL COALESCE(?, 0) DAY,
                   IF(? IS NULL, 'pending', 'published'),
                   COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? DAY, '1970-01-01'),

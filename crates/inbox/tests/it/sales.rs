@@ -60,7 +60,6 @@ pub(crate) fn created(order_id: OrderId, product: &str, quantity: u32) -> (Envel
             order_id,
             product: product.to_owned(),
             quantity,
-            email: "ada@example.com".to_owned(),
             placed_at: Utc::now(),
         }),
     )
@@ -75,7 +74,6 @@ pub(crate) fn cancelled(order_id: OrderId, product: &str, quantity: u32) -> (Env
             order_id,
             product: product.to_owned(),
             quantity,
-            email: "ada@example.com".to_owned(),
             cancelled_at: Utc::now(),
             cause: None,
         }),

@@ -132,7 +132,8 @@ fn launch(plan: &Plan, settings: &Settings, service: Program, tokens: Option<&To
             .env_default("PAYMENTS_STREAM", names::PAYMENTS_STREAM)
             .env_default("EMAIL_TRANSPORT", "file")
             .env_default("EMAIL_DIR", plan.folder.join("mail"))
-            .env_default("EMAIL_FROM", "orders@example.com"),
+            .env_default("EMAIL_FROM", "orders@example.com")
+            .env_default("ORDERS_URL", format!("http://{}", Settings::address(settings.order_svc_port))),
         Program::PaymentSvc => consumer(launch)
             .env_default("PAYMENT_PROVIDER", "simulated")
             .env_default("PAYMENT_SIMULATOR_DIR", plan.folder.join("provider")),

@@ -1,5 +1,6 @@
 //! A pipeline for a measurement or a demonstration, gone with its value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,6 +29,8 @@ pub struct Pipeline {
     /// The broker.
     pub nats: Nats,
     plan: Plan,
+    /// Of the API of order-svc, whether it runs or not.
+    orders: Arc<Port>,
     _scratch: Scratch,
 }
 
@@ -42,7 +45,7 @@ impl Pipeline {
         let plan = Plan { buffer_pool_mib: 1024, sync_always, has_accounts: false, ..plan };
         let mysql = plan.start_database().await?;
         let nats = plan.start_nats().await?.remove(0);
-        Ok(Self { mysql, nats, plan, _scratch: scratch })
+        Ok(Self { mysql, nats, plan, orders: Arc::new(Port::reserve()), _scratch: scratch })
     }
 
     /// Creates the database of a service with its schema and users, for a pool of its administrator.
@@ -81,8 +84,12 @@ impl Pipeline {
     /// # Errors
     /// If it is not built.
     pub fn launch(&self, service: Program, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-        let (http, admin) = (Port::reserve(), Port::reserve());
-        let launch = self.plan.launch(service.name(), service, [http.number(), admin.number()])?;
+        let http = if service == Program::OrderSvc { Arc::clone(&self.orders) } else { Arc::new(Port::reserve()) };
+        let admin = Port::reserve();
+        let mut launch = self.plan.launch(service.name(), service, [http.number(), admin.number()])?;
+        if service == Program::NotifySvc {
+            launch = launch.env("ORDERS_URL", format!("http://127.0.0.1:{}", self.orders.number()));
+        }
         let launch = settings.iter().fold(launch, |launch, (variable, value)| launch.env(*variable, value));
         Ok(Service { running: Running::start(launch, STOP_WITHIN)?, http, admin })
     }
@@ -92,7 +99,7 @@ impl Pipeline {
 pub struct Service {
     /// Its process.
     pub running: Running,
-    http: Port,
+    http: Arc<Port>,
     admin: Port,
 }
 

@@ -101,8 +101,6 @@ pub struct Notification {
     pub event_type: String,
     /// The order.
     pub order_id: Uuid,
-    /// To whom it goes.
-    pub recipient: String,
     /// What was ordered.
     pub product: String,
     /// How many of it.
@@ -171,7 +169,7 @@ impl Evidence {
     async fn read_notifications(&mut self, notifications: &mut MySqlConnection) -> sqlx::Result<()> {
         self.inbox = log::inbox(notifications, names::NOTIFY_DURABLE).await?;
         // Written by one statement, they have one time and the ids of one process, which makes them in order.
-        let query = "SELECT n.id, n.event_id, n.event_type, n.order_id, n.recipient, n.product, n.quantity, \
+        let query = "SELECT n.id, n.event_id, n.event_type, n.order_id, n.product, n.quantity, \
                             CAST(IF(n.sent_at IS NULL, COALESCE(e.state, 'gone'), 'sent') AS CHAR) AS state, n.created_at \
                      FROM notifications AS n \
                      LEFT JOIN effect AS e ON e.id = n.id \

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use super::{BINARIES_VARIABLE, HOW, Port};
 use crate::process::{Launch, Output, Probe, Process};
-use crate::service;
+use crate::recipients::Recipients;
+use crate::service::{self, Program};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
@@ -40,7 +41,7 @@ pub struct Service {
 
 impl Service {
     /// Prepares to run a program: its path, such as `env!("CARGO_BIN_EXE_order-svc")` or [`binary`]`("order-svc")`.
-    /// It gets `HTTP_ADDR` and `ADMIN_ADDR`; the rest is up to [`Service::env`].
+    /// It gets `HTTP_ADDR` and `ADMIN_ADDR`, and notify-svc a stand-in for order-svc; the rest is up to [`Service::env`].
     ///
     /// # Panics
     /// If there is no room for its log.
@@ -52,6 +53,10 @@ impl Service {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let log = folder.path().join(format!("{name}.log"));
         let launch = service::launch(&name, program, [http.number(), admin.number()]).output(Output::File(log.clone()));
+        let launch = match name == Program::NotifySvc.file() {
+            true => launch.env("ORDERS_URL", Recipients::of_this_process().url()),
+            false => launch,
+        };
         Service { launch, process: None, http, admin, log, _folder: folder }
     }
 

@@ -15,7 +15,8 @@ use stack::testing::{Database, Service, binary, eventually};
 use crate::identity::Guarded;
 
 /// The columns, in their order.
-const CALLERS: [&str; 6] = ["anonymous", "expired", "wrong audience", "other customer", "own", "operator"];
+const CALLERS: [&str; 7] =
+    ["anonymous", "expired", "wrong audience", "other customer", "own", "operator", "notify-svc"];
 
 /// Statuses by operation, such as `GET /api/orders`.
 fn table() -> BTreeMap<String, Vec<u16>> {
@@ -28,13 +29,14 @@ fn table() -> BTreeMap<String, Vec<u16>> {
 }
 
 /// A token of each caller; none for the first.
-fn tokens(issuer: &Issuer) -> [Option<String>; 6] {
+fn tokens(issuer: &Issuer) -> [Option<String>; 7] {
     let customer = |claims: Value| {
         let mut all = json!({"sub": "ada", "scope": scope::ORDERS});
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         issuer.token_of(&all).unwrap()
     };
     let others = [scope::ORDERS_ALL, scope::NOTIFICATIONS, scope::OPERATIONS];
+    let service = [scope::RECIPIENTS];
     [
         None,
         Some(customer(json!({"exp": Utc::now().timestamp() - 3600}))),
@@ -42,6 +44,7 @@ fn tokens(issuer: &Issuer) -> [Option<String>; 6] {
         Some(customer(json!({"sub": "bob"}))),
         Some(customer(json!({}))),
         Some(issuer.token("operator", &others).unwrap()),
+        Some(issuer.token("notify-svc", &service).unwrap()),
     ]
 }
 
@@ -63,8 +66,8 @@ impl Shop {
             (
                 &notifications,
                 format!(
-                    "INSERT INTO notifications (id, event_id, event_type, order_id, recipient, product, quantity) \
-                VALUES (X'{bytes}', X'{bytes}', 'order.created', X'{bytes}', 'ada@example.com', 'Mug', 1)"
+                    "INSERT INTO notifications (id, event_id, event_type, order_id, product, quantity) \
+                VALUES (X'{bytes}', X'{bytes}', 'order.created', X'{bytes}', 'Mug', 1)"
                 ),
             ),
             (

@@ -122,7 +122,7 @@ async fn what_a_person_has_to_decide_is_listed_with_its_reason() {
         ("1 dead message", "order.created"),
         ("1 dead message of payments", "message show"),
         ("1 stuck payment", "Charge of an order"),
-        ("1 dead email", "to nobody@example.com"),
+        ("1 dead email", "has what was said"),
     ];
     for (kind, reason) in reasons {
         browser.until_text(".decide", kind).await;

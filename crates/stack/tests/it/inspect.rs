@@ -108,8 +108,8 @@ async fn fill_notifications(admin: &MySqlPool) {
     let resolution = "IF(i % 3 = 0, NULL, 'requeued')";
     insert(admin, into, &format!("'notify-svc', i, {at}, 'order.created', '[]', '{{}}', 'no JSON', {resolution}"))
         .await;
-    let into = "notifications (id, event_id, event_type, order_id, recipient, product, quantity)";
-    insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'ada@example.com', 'tea', 1")).await;
+    let into = "notifications (id, event_id, event_type, order_id, product, quantity)";
+    insert(admin, into, &format!("{event}, {event}, 'order.created', {event}, 'tea', 1")).await;
     let into = "suppression (address, cause, added_by, reason)";
     insert(admin, into, "CONCAT(i, '@example.com'), 'bounce', 'notify-svc', 'no such user'").await;
     let into = "suppression_action (actor, action, address, cause, reason)";

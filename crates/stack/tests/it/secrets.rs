@@ -78,6 +78,7 @@ fn a_secret_that_can_not_be_read_ends_with_64_and_one_line() {
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("EMAIL_TRANSPORT", "log"),
+        ("ORDERS_URL", "http://h"),
     ];
     for (program, _) in PROGRAMS {
         for (environment, reason) in &cases {
@@ -96,7 +97,8 @@ fn a_secret_that_can_not_be_read_ends_with_64_and_one_line() {
 #[test]
 fn a_secret_that_can_not_be_read_stops_no_verb_that_does_not_need_it() {
     let url = ("DATABASE_URL", "mysql://u:hunter2@127.0.0.1:1/d");
-    let unreadable = ["NATS_URL_FILE", "NATS_PASSWORD_FILE", "SMTP_URL_FILE"].map(|name| (name, "/nowhere/at/all"));
+    let unreadable = ["NATS_URL_FILE", "NATS_PASSWORD_FILE", "SMTP_URL_FILE", "ORDERS_TOKEN_FILE"]
+        .map(|name| (name, "/nowhere/at/all"));
     let verbs: [(&str, &[&str]); 6] = [
         ("order-svc", &["migrate"]),
         ("outbox-relay", &["status"]),
@@ -128,6 +130,8 @@ fn help_and_errors_show_no_secret() {
         ("NATS_USER", "u"),
         ("NATS_PASSWORD", "hunter2"),
         ("SMTP_URL", "smtp://u:hunter2@127.0.0.1:1"),
+        ("ORDERS_URL", "http://127.0.0.1:1"),
+        ("ORDERS_TOKEN", "hunter2"),
         ("EMAIL_TRANSPORT", "smtp"),
         ("DATABASE_ACQUIRE_TIMEOUT", "100ms"),
     ];

@@ -37,13 +37,15 @@ impl Services {
                 .env("NATS_USER", name)
                 .env(secret.0, secret.1)
         };
+        let order_svc = service("order-svc", orders("order_svc"));
         Self {
-            order_svc: service("order-svc", orders("order_svc")),
             relay: service("outbox-relay", orders("outbox_relay")),
             notify_svc: service("notify-svc", notifications("notify_svc"))
                 .env("EMAIL_TRANSPORT", "file")
                 .env("EMAIL_DIR", emails.path().to_str().unwrap())
-                .env("EMAIL_FROM", "shop@example.com"),
+                .env("EMAIL_FROM", "shop@example.com")
+                .env("ORDERS_URL", order_svc.url("")),
+            order_svc,
             emails,
         }
     }

@@ -253,6 +253,7 @@ fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
                     ("EMAIL_TRANSPORT", "smtp"),
                     ("EMAIL_FROM", "shop@example.com"),
                     ("SMTP_URL", "smtps://127.0.0.1:1"),
+                    ("ORDERS_URL", "http://127.0.0.1:1"),
                 ];
                 let files: Vec<_> = names
                     .iter()

@@ -278,6 +278,7 @@ fn a_variable_of_opentelemetry_that_can_not_work_is_refused_at_the_start() {
         ("DATABASE_URL", "mysql://u:p@127.0.0.1/d"),
         ("NATS_URL", "nats://127.0.0.1"),
         ("EMAIL_TRANSPORT", "log"),
+        ("ORDERS_URL", "http://127.0.0.1:1"),
         ("PAYMENT_PROVIDER", "simulated"),
         ("PAYMENT_SIMULATOR_DIR", "/tmp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),

@@ -141,7 +141,7 @@ impl Pipeline {
         if service == Program::NotifySvc {
             let mut mail_server = SmtpServer::new();
             mail_server.start().await.context("cannot start a mail server")?;
-            launch = launch.env("SMTP_URL", mail_server.url());
+            launch = launch.env("SMTP_URL", mail_server.url()).env("ORDERS_URL", self.order_svc());
             self.mail_servers.insert(name, mail_server);
         }
         self.add(line(name, engine.name()), Victim::Line(vec![database]));

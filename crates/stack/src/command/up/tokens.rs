@@ -1,6 +1,8 @@
 //! `up --auth`: an issuer of this run's own, whose keys the services are given, and a token for each kind of caller.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +15,8 @@ use stack::service::Program;
 /// What the services and the person at the terminal need.
 pub(super) struct Tokens {
     jwks: PathBuf,
+    /// With the token by which notify-svc asks order-svc for addresses.
+    recipients: PathBuf,
     customer: String,
     operator: String,
     doctor: String,
@@ -27,7 +31,9 @@ impl Tokens {
         std::fs::write(&jwks, issuer.jwks()).with_context(|| format!("writing {}", jwks.display()))?;
         let operator = issuer.token("operator", &[scope::ORDERS_ALL, scope::NOTIFICATIONS, scope::OPERATIONS])?;
         let doctor = issuer.token("doctor", &[scope::ORDERS, scope::NOTIFICATIONS])?;
-        Ok(Self { jwks, customer: issuer.token("ada", &[scope::ORDERS])?, operator, doctor })
+        let recipients = folder.join("recipients.token");
+        write_secret(&recipients, &issuer.token(Program::NotifySvc.name(), &[scope::RECIPIENTS])?)?;
+        Ok(Self { jwks, recipients, customer: issuer.token("ada", &[scope::ORDERS])?, operator, doctor })
     }
 
     /// What `stack doctor` places its order with.
@@ -53,10 +59,20 @@ impl Tokens {
     pub(super) fn asked_by(&self, launch: Launch, service: Program) -> Launch {
         match service {
             Program::OutboxRelay | Program::PaymentRelay => launch,
-            Program::OrderSvc | Program::NotifySvc | Program::PaymentSvc => {
-                let settings = Issuer::settings(&self.jwks);
-                settings.into_iter().fold(launch, |launch, (name, value)| launch.env_default(name, value))
-            }
+            Program::NotifySvc => self.known_by(launch).env_default("ORDERS_TOKEN_FILE", &self.recipients),
+            Program::OrderSvc | Program::PaymentSvc => self.known_by(launch),
         }
     }
+
+    fn known_by(&self, launch: Launch) -> Launch {
+        let settings = Issuer::settings(&self.jwks);
+        settings.into_iter().fold(launch, |launch, (name, value)| launch.env_default(name, value))
+    }
+}
+
+/// For the eyes of whoever runs the stack.
+fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("writing {}", path.display()))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use crate::proof::claim::{Claim, list};
+use crate::proof::claim::{Claim, by_aggregate, list};
 use crate::proof::{Evidence, Notification};
 use crate::smtp::Mail;
 
@@ -30,17 +30,18 @@ impl Sender {
 /// Compares the notifications with the emails.
 #[must_use]
 pub fn check_emails(evidence: &Evidence, senders: &[Sender]) -> [Claim; 2] {
-    [delivered(&evidence.notifications, senders), delivered_once(senders)]
+    [delivered(evidence, senders), delivered_once(senders)]
 }
 
-fn delivered(notifications: &[Notification], senders: &[Sender]) -> Claim {
-    let text = "each notification's email reached the mail server, to whom and of what it says, and no other did";
-    let mut mails = by_message_id(senders);
-    let wrong = notifications.iter().flat_map(|notification| {
+fn delivered(evidence: &Evidence, senders: &[Sender]) -> Claim {
+    let text = "each notification's email reached the mail server, to whom its order says and of what it says, and no other did";
+    let (mut mails, orders) = (by_message_id(senders), by_aggregate(&evidence.orders));
+    let wrong = evidence.notifications.iter().flat_map(|notification| {
         let sent = mails.remove(&Some(notification.id)).unwrap_or_default();
         let unsent = sent.is_empty().then(|| format!("the email of notification {} was never sent", notification.id));
-        let wrong = sent.into_iter().filter(|(_, mail)| !says(mail, notification)).map(|(sender, mail)| {
-            format!("{} sent for {notification:?} to {}: {}", sender.name, list(&mail.recipients), mail.content)
+        let to = orders.get(&notification.aggregate_id()).map_or("", |order| order.email.as_str());
+        let wrong = sent.into_iter().filter(|(_, mail)| !says(mail, to, notification)).map(|(sender, mail)| {
+            format!("{} sent for {notification:?} of {to} to {}: {}", sender.name, list(&mail.recipients), mail.content)
         });
         unsent.into_iter().chain(wrong).collect::<Vec<_>>()
     });
@@ -48,7 +49,7 @@ fn delivered(notifications: &[Notification], senders: &[Sender]) -> Claim {
     let strangers = mails.into_values().flatten().map(|(sender, mail)| {
         format!("{} sent the email {} of no notification", sender.name, mail.header("Message-ID"))
     });
-    Claim::new("delivered", text, notifications.len()).except(wrong.into_iter().chain(strangers))
+    Claim::new("delivered", text, evidence.notifications.len()).except(wrong.into_iter().chain(strangers))
 }
 
 fn delivered_once(senders: &[Sender]) -> Claim {
@@ -79,10 +80,10 @@ fn by_message_id(senders: &[Sender]) -> BTreeMap<Option<Uuid>, Vec<(&Sender, &Ma
     mails
 }
 
-fn says(mail: &Mail, notification: &Notification) -> bool {
-    let Notification { recipient, product, quantity, order_id, .. } = notification;
-    mail.recipients == [recipient.as_str()]
-        && mail.header("To") == recipient
+fn says(mail: &Mail, to: &str, notification: &Notification) -> bool {
+    let Notification { product, quantity, order_id, .. } = notification;
+    mail.recipients == [to]
+        && mail.header("To") == to
         && mail.content.contains(&format!("{quantity} x {product}"))
         && mail.content.contains(&order_id.to_string())
 }
@@ -97,12 +98,11 @@ mod tests {
     /// What two senders sent for sound notifications: the second one's first mail again, after a kill of the first.
     fn sent(evidence: &Evidence) -> Vec<Sender> {
         let began = Instant::now();
-        let mails = (1..).zip(&evidence.notifications).map(
-            |(second, Notification { id, recipient, order_id, product, .. })| {
-                let content = format!("Message-ID: <{id}@shop>\nTo: {recipient}\n\n2 x {product}\n{order_id}\n");
-                Mail { begun_at: began + Duration::from_secs(second), recipients: vec![recipient.clone()], content }
-            },
-        );
+        let mails = (1..).zip(&evidence.notifications).map(|(second, Notification { id, order_id, product, .. })| {
+            let recipient = format!("{product}@example.com");
+            let content = format!("Message-ID: <{id}@shop>\nTo: {recipient}\n\n2 x {product}\n{order_id}\n");
+            Mail { begun_at: began + Duration::from_secs(second), recipients: vec![recipient], content }
+        });
         let mails: Vec<_> = mails.collect();
         let repeat = Mail { begun_at: began + Duration::from_secs(90), ..mails[2].clone() };
         let killed_at = vec![began + Duration::from_secs(4)];

@@ -73,20 +73,17 @@ pub(super) fn cause(event: &OutboxEvent) -> Option<CancelCause> {
 /// What an event of an order has to say, and when it happened.
 fn truth(order: &Order, event_type: EventType, cause: Option<CancelCause>) -> (Value, DateTime<Utc>) {
     let order_id = OrderId(order.id);
-    let Order { product, email, quantity, .. } = order.clone();
+    let Order { product, quantity, .. } = order.clone();
     let (event, occurred_at) = match event_type {
         EventType::OrderCreated => {
             let placed_at = order.created_at;
             let schema_version = SCHEMA_VERSION;
-            (
-                OrderEvent::Created(OrderCreated { schema_version, order_id, product, quantity, email, placed_at }),
-                placed_at,
-            )
+            (OrderEvent::Created(OrderCreated { schema_version, order_id, product, quantity, placed_at }), placed_at)
         }
         EventType::OrderCancelled => {
             let cancelled_at = order.updated_at;
             let schema_version = SCHEMA_VERSION;
-            let event = OrderCancelled { schema_version, order_id, product, quantity, email, cancelled_at, cause };
+            let event = OrderCancelled { schema_version, order_id, product, quantity, cancelled_at, cause };
             (OrderEvent::Cancelled(event), cancelled_at)
         }
     };

@@ -9,13 +9,14 @@ use super::rendered::{OVERLAYS, Overlay, list, name_of, namespace_of};
 /// From pods, to pods, on a port.
 type Arrow = (String, String, u64);
 
-const DESIGN: [(&str, &str, u64); 8] = [
+const DESIGN: [(&str, &str, u64); 9] = [
     ("web-gateway/gateway", "web-order/order-service", 8081),
     ("web-gateway/gateway", "web-notification/notification-service", 8082),
     ("web-gateway/gateway", "web-payment/payment-service", 8084),
     ("web-order/order-service", "web-nats/nats", 4222),
     ("web-order/outbox-relay", "web-nats/nats", 4222),
     ("web-notification/notification-service", "web-nats/nats", 4222),
+    ("web-notification/notification-service", "web-order/order-service", 8081),
     ("web-payment/payment-service", "web-nats/nats", 4222),
     ("web-payment/payment-relay", "web-nats/nats", 4222),
 ];
