@@ -16,6 +16,8 @@ use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
 
+use crate::cli::customer::CustomerVerb;
+
 /// Bytes of a request body: four times the largest order, written wholly in escapes, and far below the broker's `max_payload`.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -43,6 +45,9 @@ pub enum Verb {
     Migrate(MigrateConfig),
     /// Ask the process that runs here whether it is ready: exits 4 if it is not, 1 if it does not answer.
     Health(HealthConfig),
+    /// What is kept of one customer: hand it over, or erase their address.
+    #[command(subcommand)]
+    Customer(CustomerVerb),
     /// See [`InboxVerb`]; about the payment events.
     #[command(flatten)]
     Inbox(Box<InboxVerb>),
@@ -105,6 +110,7 @@ impl Validate for Config {
             Verb::Run(config) => config.validate(),
             Verb::Migrate(config) => config.validate(),
             Verb::Health(_) => Ok(()),
+            Verb::Customer(verb) => verb.common().validate(),
             Verb::Inbox(verb) => verb.common().validate(),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod bound;
 pub mod cancel;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod group;

@@ -20,6 +20,7 @@ GRANT SELECT, INSERT, UPDATE ON inbox_position TO 'order_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON inbox_read TO 'order_svc'@'%';
 GRANT INSERT ON inbox_reread TO 'order_svc'@'%';
 GRANT INSERT ON inbox_action TO 'order_svc'@'%';
+GRANT INSERT ON customer_action TO 'order_svc'@'%';
 -- DELETE is for keys that expired.
 GRANT SELECT, INSERT, DELETE ON idempotency_keys TO 'order_svc'@'%';
 
@@ -54,6 +55,8 @@ GRANT INSERT ON inbox_action TO 'orders_operator'@'%';
 GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, subject, payload, headers, occurred_at)
     ON outbox TO 'orders_operator'@'%';
 GRANT SELECT, UPDATE ON orders TO 'orders_operator'@'%';
+-- A customer is exported or erased.
+GRANT INSERT ON customer_action TO 'orders_operator'@'%';
 
 -- Inspectors read; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
@@ -63,6 +66,7 @@ GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_stream TO 'orders_inspector'@'%';
 GRANT SELECT ON idempotency_keys TO 'orders_inspector'@'%';
+GRANT SELECT ON customer_action TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_discarded TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_action TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_pause TO 'orders_inspector'@'%';

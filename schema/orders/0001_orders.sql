@@ -40,3 +40,19 @@ CREATE TABLE idempotency_keys (
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;
+
+-- Who exported or erased what is kept of a customer. An erasure has a row for each of its transactions. The address is not here:
+-- its digest tells whether a row is about one that somebody names.
+CREATE TABLE customer_action (
+    id             BIGINT UNSIGNED                                      NOT NULL AUTO_INCREMENT,
+    acted_at       DATETIME(6)                                          NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
+    actor          VARCHAR(100)                                         NOT NULL,
+    action         ENUM ('export', 'erase')                             NOT NULL,
+    customer       VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin   NULL     COMMENT 'sub, if that is how the customer was named',
+    address_sha256 BINARY(32)                                           NULL     COMMENT 'SHA-256 of the address, if that is how',
+    orders         BIGINT UNSIGNED                                      NOT NULL COMMENT 'how many it was about',
+    reason         VARCHAR(1000)                                        NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB
+  DEFAULT CHARACTER SET = utf8mb4
+  COLLATE = utf8mb4_bin;

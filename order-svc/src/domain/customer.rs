@@ -4,6 +4,15 @@
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CustomerId(String);
 
+/// How a person names a customer whose orders are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// By `sub`.
+    Customer(CustomerId),
+    /// By the address that the orders have.
+    Address(String),
+}
+
 /// Whose orders somebody may see and cancel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {

@@ -9,7 +9,7 @@ mod order;
 mod order_filter;
 mod payment;
 
-pub use customer::{CustomerId, Whose};
+pub use customer::{CustomerId, Subject, Whose};
 pub use idempotency_key::IdempotencyKey;
 pub use new_order::{NewOrder, ParseError, Violation, rules};
 pub use order::{Cancellation, Order, OrderStatus, UnknownStatus, VERSIONS_SKIPPED_MAX};

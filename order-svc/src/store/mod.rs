@@ -2,6 +2,7 @@
 //!
 //! What is written together is written through one `Transaction`; its fate is `outbox`'s, and so is the table `outbox`.
 
+pub mod customers;
 pub mod idempotency_keys;
 pub mod order_counts;
 pub mod order_lists;

@@ -63,6 +63,7 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "DELETE FROM inbox_dead",
             "DELETE FROM outbox_action",
             "DELETE FROM outbox_discarded",
+            "DELETE FROM customer_action",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -244,6 +245,9 @@ both_engines! {
             &["suppression", "remove", "eve@example.com", "--reason", "a test"],
         ] {
             pipeline.verb("notify-svc", arguments);
+        }
+        for verb in ["export", "erase"] {
+            pipeline.verb("order-svc", &["customer", verb, "--email", "ada@example.com", "--reason", "a test"]);
         }
         let logs = services.logs();
         assert!(!logs.contains("denied"), "{logs}");

@@ -13,6 +13,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 3] = [
         "orders",
         &[
             ("backlog", 10_000),
+            ("customers", 100),
             ("dead", 100),
             ("dead_reasons", 10_000),
             ("healed", 10_000),
@@ -89,6 +90,8 @@ async fn fill_orders(admin: &MySqlPool) {
     let order = "INSERT INTO orders (id, product, quantity, email, status, version, created_at, updated_at)
                  VALUES (UNHEX(LPAD(HEX(5000), 32, '0')), 'Mug', 1, 'ada@example.com', 'placed', 3, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))";
     sqlx::query(order).execute(admin).await.unwrap();
+    let into = "customer_action (actor, action, customer, orders, reason)";
+    insert(admin, into, "'eve', 'erase', 'ada', 1, 'a test'").await;
 }
 
 /// Every message had its effect, and was dead once; of each order a later event is parked.

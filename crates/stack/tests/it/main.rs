@@ -12,6 +12,7 @@ mod cors;
 mod database;
 mod demo;
 mod doctor;
+mod erasing;
 mod gateway;
 mod grants;
 mod healing;

@@ -71,6 +71,13 @@ impl Services {
         self
     }
 
+    /// notify-svc alone.
+    pub(crate) async fn start_notifier(mut self) -> Self {
+        self.notify_svc.spawn();
+        self.notify_svc.until_ready().await;
+        self
+    }
+
     pub(crate) fn each(&mut self) -> [&mut Service; 3] {
         [&mut self.order_svc, &mut self.relay, &mut self.notify_svc]
     }

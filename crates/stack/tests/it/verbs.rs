@@ -23,11 +23,13 @@ fn said(program: &str, arguments: &[&str]) -> Output {
 /// Program, verb, and the status that it ends with.
 type Case = (&'static str, &'static [&'static str], i32);
 
-const KNOWN: [Case; 25] = [
+const KNOWN: [Case; 27] = [
     ("order-svc", &["message", "list"], 0),
     ("order-svc", &["message", "show", "999"], 3),
     ("order-svc", &["message", "requeue", "999", "--reason", "x"], 3),
     ("order-svc", &["gap", "skip", UNKNOWN, "--through", "1", "--reason", "x"], 3),
+    ("order-svc", &["customer", "export", "--customer", "ada", "--reason", "x"], 3),
+    ("order-svc", &["customer", "erase", "--email", "ada@example.com", "--reason", "x"], 3),
     ("outbox-relay", &["event", "list"], 0),
     ("outbox-relay", &["event", "show", UNKNOWN], 3),
     ("outbox-relay", &["event", "requeue", UNKNOWN], 3),
