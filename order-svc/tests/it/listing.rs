@@ -185,7 +185,9 @@ fn described(part: &str) -> Vec<(String, Vec<Bound>)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.sqlx");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     let queries = files.map(|text| serde_json::from_str::<Value>(&text).unwrap()["query"].as_str().unwrap().to_owned());
-    let queries: Vec<_> = queries.filter(|query| query.starts_with("SELECT") && query.contains(part)).collect();
+    // What counts has an offset, and is no list.
+    let is_list = |query: &String| query.starts_with("SELECT") && query.contains(part) && !query.contains("OFFSET");
+    let queries: Vec<_> = queries.filter(is_list).collect();
     assert!(queries.len() >= 6, "find, lock and four lists");
     queries.into_iter().map(|query| (query.clone(), bound(&query))).collect()
 }
