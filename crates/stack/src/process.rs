@@ -36,6 +36,7 @@ pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
+    not_inherited: Vec<OsString>,
     output: Output,
     on_launcher_death: Signal,
     stop_signal: Signal,
@@ -50,6 +51,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            not_inherited: Vec::new(),
             output: Output::Inherit,
             on_launcher_death: Signal::SIGTERM,
             stop_signal: Signal::SIGTERM,
@@ -84,6 +86,16 @@ impl Launch {
         self.env(name, inherited.as_deref().unwrap_or(value.as_ref()))
     }
 
+    /// Has it not inherit the environment variables whose names begin with one of these.
+    #[must_use]
+    pub fn without(mut self, prefixes: &[&str]) -> Launch {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        let is_meant =
+            |name: &OsString| prefixes.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()));
+        self.not_inherited.extend(names.filter(is_meant));
+        self
+    }
+
     /// Says where its output goes.
     #[must_use]
     pub fn output(mut self, output: Output) -> Launch {
@@ -112,6 +124,9 @@ impl Launch {
     pub fn spawn(&self) -> anyhow::Result<Process> {
         let mut command = Command::new("setpriv");
         command.arg("--pdeathsig").arg(&self.on_launcher_death.as_str()["SIG".len()..]).arg(&self.program);
+        for name in &self.not_inherited {
+            command.env_remove(name);
+        }
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).process_group(0);
         let reader = self.output.attach(&mut command, &self.name)?;

@@ -13,10 +13,14 @@ fn program() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
+/// What `cargo run` tells a program of its own package. Build scripts read it too, and would run again, with all that stands
+/// on them, whenever a cargo that inherits it alternates with one that does not.
+pub(crate) const OF_OUR_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// A call of cargo in the workspace, its output going where ours goes.
 pub(crate) fn cargo(home: &Home, arguments: &[&str]) -> Launch {
     let manifest = home.root().join("Cargo.toml");
-    let launch = Launch::new("cargo", program()).args(arguments);
+    let launch = Launch::new("cargo", program()).without(&OF_OUR_PACKAGE).args(arguments);
     launch.arg("--manifest-path").arg(manifest)
 }
 

@@ -15,7 +15,7 @@ use stack::process::Launch;
 use stack::server::{MySql, MySqlOptions};
 use stack::testing::{BINARIES_VARIABLE, FOLDER_VARIABLE};
 
-use super::cargo::{self, Metadata, cargo};
+use super::cargo::{self, Metadata, OF_OUR_PACKAGE, cargo};
 use stack::scratch::Scratch;
 use stack::signals::Signals;
 
@@ -66,6 +66,7 @@ pub(crate) async fn run(home: &Home, arguments: &Arguments) -> anyhow::Result<Ex
         let binaries = Metadata::read(home).await?.debug_binaries();
         let mut servers = Servers::start(home, &scratch).await?;
         let tests = Launch::new("nextest", nextest)
+            .without(&OF_OUR_PACKAGE)
             .args(["nextest", "run", "--manifest-path"])
             .arg(home.root().join("Cargo.toml"))
             .args(arguments.scope())
