@@ -26,108 +26,67 @@ pub async fn page(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result
     rows.into_iter().map(Row::into_order).collect()
 }
 
-async fn by_customer(pool: &Pool, filter: &OrderFilter, page: Page, customer: &CustomerId) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
-    let status = filter.status.map(|status| status.as_str());
-    query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
+/// The rows of a page among those that the FROM clause and the first conditions leave.
+macro_rules! listed {
+    ($pool:expr, $filter:expr, $page:expr, $from:literal, $($value:expr),*) => {{
+        let ((first, end), (from, to)) = (ids($filter, $page), span($filter));
+        query_as!(
+            Row,
+            r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
                   created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders FORCE INDEX (by_customer)
-           WHERE customer = ?
+           "# + $from + "
              AND id >= ?
              AND id < ?
              AND created_at >= ?
              AND created_at < ?
-             AND status = COALESCE(?, status)
            ORDER BY id DESC
-           LIMIT ?"#,
-        customer.as_str(),
-        first,
-        end,
-        from,
-        to,
-        status,
-        page.rows_max(),
+           LIMIT ?",
+            $($value,)*
+            first,
+            end,
+            from,
+            to,
+            $page.rows_max(),
+        )
+        .fetch_all($pool)
+        .await
+    }};
+}
+
+async fn by_customer(pool: &Pool, filter: &OrderFilter, page: Page, customer: &CustomerId) -> sqlx::Result<Vec<Row>> {
+    let (customer, status) = (customer.as_str(), filter.status.map(|status| status.as_str()));
+    listed!(
+        pool,
+        filter,
+        page,
+        "FROM orders FORCE INDEX (by_customer)
+           WHERE customer = ?
+             AND status = COALESCE(?, status)",
+        customer,
+        status
     )
-    .fetch_all(pool)
-    .await
 }
 
 async fn by_email(pool: &Pool, filter: &OrderFilter, page: Page, email: &str) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
     let status = filter.status.map(|status| status.as_str());
-    query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders FORCE INDEX (by_email)
+    listed!(
+        pool,
+        filter,
+        page,
+        "FROM orders FORCE INDEX (by_email)
            WHERE email = ?
-             AND id >= ?
-             AND id < ?
-             AND created_at >= ?
-             AND created_at < ?
-             AND status = COALESCE(?, status)
-           ORDER BY id DESC
-           LIMIT ?"#,
+             AND status = COALESCE(?, status)",
         email,
-        first,
-        end,
-        from,
-        to,
-        status,
-        page.rows_max(),
+        status
     )
-    .fetch_all(pool)
-    .await
 }
 
 async fn by_status(pool: &Pool, filter: &OrderFilter, page: Page, status: &str) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
-    query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders FORCE INDEX (by_status)
-           WHERE status = ?
-             AND id >= ?
-             AND id < ?
-             AND created_at >= ?
-             AND created_at < ?
-           ORDER BY id DESC
-           LIMIT ?"#,
-        status,
-        first,
-        end,
-        from,
-        to,
-        page.rows_max(),
-    )
-    .fetch_all(pool)
-    .await
+    listed!(pool, filter, page, "FROM orders FORCE INDEX (by_status) WHERE status = ?", status)
 }
 
 async fn all(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result<Vec<Row>> {
-    let ((first, end), (from, to)) = (ids(filter, page), span(filter));
-    query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders FORCE INDEX (PRIMARY)
-           WHERE id >= ?
-             AND id < ?
-             AND created_at >= ?
-             AND created_at < ?
-           ORDER BY id DESC
-           LIMIT ?"#,
-        first,
-        end,
-        from,
-        to,
-        page.rows_max(),
-    )
-    .fetch_all(pool)
-    .await
+    listed!(pool, filter, page, "FROM orders FORCE INDEX (PRIMARY) WHERE TRUE",)
 }
 
 /// Where the page begins and where the span of time ends, whichever comes first.
