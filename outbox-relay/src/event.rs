@@ -13,6 +13,8 @@ use runtime::telemetry::trace::TraceParent;
 use schema::envelope::{DATASCHEMA, Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER, TRACEPARENT_HEADER};
+use schema::sequence::Seq;
+use serde::Serialize;
 
 use crate::reason::reason;
 use crate::store::column::{HEADERS_BYTES_MAX, moment};
@@ -26,14 +28,14 @@ pub type Aggregate = (String, String);
 /// A claimed event that is fit to be published.
 #[derive(Clone, Debug)]
 pub struct Event {
-    pub seq: u64,
+    pub seq: Seq,
     pub envelope: Envelope,
     pub subject: String,
     pub payload: Bytes,
     /// Headers beside the envelope's: the writer's own, such as `traceparent`, and the tombstone's.
     pub headers: BTreeMap<String, String>,
     pub attempts: u32,
-    pub heal_epoch: u32,
+    pub heal_epoch: HealEpoch,
     /// A person gave it up: consumers are to step over its version.
     pub is_tombstone: bool,
     /// When it was claimed, and since it was inserted until then.
@@ -146,19 +148,43 @@ impl Event {
     }
 }
 
-/// The heal epoch after this one: never 0, which is that of an event that was never lost, and never too large.
-pub fn next_epoch(heal_epoch: u32) -> u32 {
-    heal_epoch % u32::MAX + 1
+/// How often the broker lost an event, about; a part of its dedup id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct HealEpoch(pub u32);
+
+impl HealEpoch {
+    /// Of an event that was never lost.
+    pub const NONE: Self = Self(0);
+
+    /// The one after it, never that of an event that was never lost: after the largest comes 1 again.
+    pub const fn next(self) -> Self {
+        Self(self.0 % u32::MAX + 1)
+    }
+}
+
+/// `query_as!` reads a column with it.
+impl From<u32> for HealEpoch {
+    fn from(epoch: u32) -> Self {
+        Self(epoch)
+    }
+}
+
+impl std::fmt::Display for HealEpoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// The dedup id. A healed event has a fresh one, because the broker may remember the old one without the message; so has
 /// a tombstone, because the broker may have stored the event before it was given up.
-pub fn msg_id(event_id: EventId, is_tombstone: bool, heal_epoch: u32) -> String {
+pub fn msg_id(event_id: EventId, is_tombstone: bool, heal_epoch: HealEpoch) -> String {
     let mut id = event_id.to_string();
     if is_tombstone {
         id.push_str(".discarded");
     }
-    if heal_epoch > 0 {
+    if heal_epoch != HealEpoch::NONE {
         id.push_str(&format!(".h{heal_epoch}"));
     }
     id
@@ -210,7 +236,7 @@ mod tests {
 
     fn row() -> PendingRow {
         PendingRow {
-            seq: 1,
+            seq: Seq(1),
             event_id: Uuid::now_v7(),
             aggregate_type: "order".to_owned(),
             aggregate_id: "4711".to_owned(),
@@ -221,7 +247,7 @@ mod tests {
             headers: None,
             occurred_at: Some(Moment("2026-11-22T11:30:00Z".parse().ok())),
             attempts: 0,
-            heal_epoch: 0,
+            heal_epoch: HealEpoch::NONE,
             is_discarded: false,
             payload_bytes: 2,
             headers_bytes: 0,
@@ -270,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_healed_event_has_a_fresh_dedup_id_and_keeps_its_event_id() {
-        let healed = Event::from_row(PendingRow { heal_epoch: 2, ..row() }, "/test").unwrap();
+        let healed = Event::from_row(PendingRow { heal_epoch: HealEpoch(2), ..row() }, "/test").unwrap();
         assert_eq!(healed.msg_id(), format!("{}.h2", healed.envelope.event_id));
     }
 

@@ -161,11 +161,13 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use schema::sequence::Seq;
+
     use super::*;
 
     fn over(aggregate: u128) -> Over {
         let id = Uuid::from_u128(aggregate);
-        let key = Key { seq: 1, event_id: id };
+        let key = Key { seq: Seq(1), event_id: id };
         Over { key, aggregate: ("order".to_owned(), id.to_string()), reason: String::new(), is_hopeless: false }
     }
 

@@ -36,7 +36,7 @@ CREATE TABLE relay_stream (
     deleted          BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'messages missing between first_seq and last_seq, at the last check',
     limits           VARCHAR(300)    NOT NULL DEFAULT '' COMMENT 'what the stream drops by itself, at the last check; empty: nothing',
     unread_dropped   BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'about how many messages its limits dropped before every durable consumer had them. Above 0 nothing more is proven until the limits are changed',
-    looked_at        DATETIME(6)     NULL COMMENT 'UTC, by the database clock; the time of the last check',
+    checked_at       DATETIME(6)     NULL COMMENT 'UTC, by the database clock; the time of the last check',
     proven_seq       BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'the stream is proven up to this sequence; back to 0 when that turns out to be in doubt',
     proven_stored_at DATETIME(6)     NULL COMMENT 'UTC; when its message was stored, by the broker''s clock',
     proven_at        DATETIME(6)     NULL COMMENT 'UTC, by the database clock; what the stream held then is proven, or was until a loss. Before the first proof, when a relay first checked. NULL: none has',

@@ -12,4 +12,5 @@ pub mod ids;
 pub mod names;
 pub mod payment;
 pub mod scope;
+pub mod sequence;
 pub mod timestamp;

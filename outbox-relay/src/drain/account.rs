@@ -4,6 +4,8 @@
 //! stored any number of messages behind the last settled event, and these neither take memory nor outlive the tenure. A reading
 //! that was broken off goes on where it was, unless a database connection was lost: the next may lead to another database.
 
+use schema::sequence::StreamSeq;
+
 use super::drainer::{Drainer, TurnError};
 use crate::lease::Tenure;
 use crate::publish::Publisher;
@@ -20,7 +22,7 @@ impl Drainer {
         &self,
         tenure: &Tenure,
         publisher: &Publisher,
-        (from, doubts): (u64, u64),
+        (from, doubts): (StreamSeq, u64),
     ) -> Result<(), TurnError> {
         let acks = &self.lines.acks;
         publisher.attach(from.max(acks.accounted_to(doubts))).await?;

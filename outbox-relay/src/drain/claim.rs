@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use schema::sequence::Seq;
+
 use crate::event::{Aggregate, Event};
 use crate::hold::pause::Pauses;
 use crate::limits::{Cause, Over, PutOff, SENSIBLE_BYTES_MAX};
@@ -49,7 +51,7 @@ pub struct Rules {
 impl Claimed {
     /// Sorts rows given in `seq` order; `behind` are the seqs that have an earlier event in the table that is not to be
     /// published now, `limit` are the bytes of payload that were read.
-    pub fn sort(rows: Vec<PendingRow>, behind: &HashSet<u64>, rules: &Rules, limit: u64) -> Self {
+    pub fn sort(rows: Vec<PendingRow>, behind: &HashSet<Seq>, rules: &Rules, limit: u64) -> Self {
         let mut sorted = Self::default();
         let mut stopped: HashSet<Aggregate> = HashSet::new();
         let paused = rules.pauses.now();
@@ -114,7 +116,7 @@ impl Aside {
 }
 
 /// The first row of each aggregate, of rows in `seq` order; what stops it stops those behind it.
-pub fn oldest_of_each(rows: &[PendingRow]) -> Vec<u64> {
+pub fn oldest_of_each(rows: &[PendingRow]) -> Vec<Seq> {
     let mut seen = HashSet::new();
     let oldest = rows.iter().filter(|row| seen.insert((&row.aggregate_type, &row.aggregate_id)));
     oldest.map(|row| row.seq).collect()
@@ -127,8 +129,8 @@ pub fn rows_that_fit(row_bytes: usize, bytes_max: usize) -> u32 {
 }
 
 /// The last place below `last` where none is under way: behind it no row can appear. Mostly just before the first.
-pub fn last_gap(under_way: &HashSet<u64>, last: u64) -> u64 {
-    (0..last).rev().find(|seq| !under_way.contains(seq)).unwrap_or(0)
+pub fn last_gap(under_way: &HashSet<Seq>, last: Seq) -> Seq {
+    (0..last.0).rev().map(Seq).find(|seq| !under_way.contains(seq)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,13 +138,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::event::HealEpoch;
     use crate::store::column::{JsonText, Moment};
     use crate::subject::Pattern;
     use crate::terms::Taken;
 
     fn row(seq: u64, aggregate: u128) -> PendingRow {
         PendingRow {
-            seq,
+            seq: Seq(seq),
             event_id: Uuid::now_v7(),
             aggregate_type: "order".to_owned(),
             aggregate_id: aggregate.to_string(),
@@ -153,7 +156,7 @@ mod tests {
             headers: None,
             occurred_at: Some(Moment("2026-11-22T11:30:00Z".parse().ok())),
             attempts: 0,
-            heal_epoch: 0,
+            heal_epoch: HealEpoch::NONE,
             is_discarded: false,
             payload_bytes: 2,
             headers_bytes: 0,
@@ -166,15 +169,15 @@ mod tests {
         let terms = Terms::default();
         terms.note(Taken { subjects: vec![Pattern::of_stream("order.>")], message_bytes_max: None });
         let rules = Rules { source: "/test".to_owned(), terms, pauses: Pauses::default() };
-        Claimed::sort(rows, &behind_dead.iter().copied().collect(), &rules, 1_000)
+        Claimed::sort(rows, &behind_dead.iter().copied().map(Seq).collect(), &rules, 1_000)
     }
 
     fn sort(rows: Vec<PendingRow>, behind_dead: &[u64]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
         let Claimed { due, aside, .. } = sorted(rows, behind_dead);
         (
-            due.iter().map(|event| event.seq).collect(),
-            aside.faulty.iter().map(|(key, _)| key.seq).collect(),
-            aside.held.iter().map(|key| key.seq).collect(),
+            due.iter().map(|event| event.seq.0).collect(),
+            aside.faulty.iter().map(|(key, _)| key.seq.0).collect(),
+            aside.held.iter().map(|key| key.seq.0).collect(),
         )
     }
 
@@ -193,23 +196,26 @@ mod tests {
     fn what_the_stream_does_not_take_now_waits_with_what_follows_it() {
         let foreign = PendingRow { subject: "invoice.created".to_owned(), ..row(1, 1) };
         let claimed = sorted(vec![foreign, row(2, 1), row(3, 2)], &[]);
-        assert_eq!(claimed.aside.put_off[0].key.seq, 1);
+        assert_eq!(claimed.aside.put_off[0].key.seq, Seq(1));
         assert!(claimed.aside.put_off[0].reason.contains("invoice.created"));
-        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (2, 1));
+        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (Seq(2), 1));
     }
 
     #[test]
     fn a_payload_above_the_limit_is_to_be_decided_on() {
         let large = |seq, payload_bytes| PendingRow { payload: None, payload_bytes, ..row(seq, seq.into()) };
         let claimed = sorted(vec![large(1, 1_001), large(2, SENSIBLE_BYTES_MAX + 1), row(3, 1)], &[]);
-        let over: Vec<_> = claimed.over.iter().map(|over| (over.key.seq, over.is_hopeless)).collect();
+        let over: Vec<_> = claimed.over.iter().map(|over| (over.key.seq.0, over.is_hopeless)).collect();
         assert_eq!(over, [(1, false), (2, true)]);
-        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (3, 0));
+        assert_eq!((claimed.aside.held[0].seq, claimed.due.len()), (Seq(3), 0));
     }
 
     #[test]
     fn a_row_can_appear_up_to_the_last_gap_and_no_further() {
-        let of = |seqs: &[u64]| last_gap(&seqs.iter().copied().collect(), *seqs.iter().max().unwrap());
+        let of = |seqs: &[u64]| {
+            let last = Seq(*seqs.iter().max().unwrap());
+            last_gap(&seqs.iter().copied().map(Seq).collect(), last).0
+        };
         assert_eq!(of(&[5, 6, 7]), 4);
         assert_eq!(of(&[5, 7, 9]), 8);
         assert_eq!(of(&[5, 6, 9, 10]), 8);

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use runtime::mysql::Pool;
+use schema::sequence::Seq;
 
 use crate::store::outbox::{self, Found, Limits};
 use crate::store::outbox_view;
@@ -17,7 +18,7 @@ const MANY_WAITING: u32 = 5_000;
 /// A claim that takes so long has gone through many entries that it did not return.
 const SLOW: Duration = Duration::from_millis(3);
 /// So many cost less than that; a claim that is slow in a smaller table has another reason.
-const ENTRIES_MIN: u64 = 50_000;
+const ENTRIES_MIN: Seq = Seq(50_000);
 /// A row may commit so many keys behind others and is found at once.
 const LATE_MAX: u64 = 1_000;
 /// How often all are gone through then.
@@ -25,7 +26,7 @@ const TIME: Duration = Duration::from_secs(15);
 
 /// A key below which nothing is due that the index of those that wait does not show, and until when that is taken for true.
 #[derive(Debug, Default)]
-pub struct Floor(Option<(u64, Instant)>);
+pub struct Floor(Option<(Seq, Instant)>);
 
 impl Floor {
     /// Whether the last claim may have left out events that are due: what follows them has to be checked one by one.
@@ -47,33 +48,34 @@ impl Floor {
             return Ok(Found { is_full: found.is_full || new.is_full, bytes: found.bytes + new.bytes, ..found });
         }
         let begun_at = Instant::now();
-        let found = outbox::claim(pool, 0, limits).await?;
+        let found = outbox::claim(pool, Seq::ZERO, limits).await?;
         let is_slow = begun_at.elapsed() > SLOW;
         self.0 = match found.is_full {
             true => None,
             false => Self::find(pool, is_slow).await?.map(|floor| {
                 // What was found may have to be found again, after an outage.
-                let first = found.rows.first().map_or(u64::MAX, |row| row.seq);
-                (floor.min(first - 1), Instant::now() + TIME)
+                let first = found.rows.first().map_or(Seq::MAX, |row| row.seq);
+                (floor.min(first.previous()), Instant::now() + TIME)
             }),
         };
         Ok(found)
     }
 
     /// After a claim that found all there was.
-    async fn find(pool: &Pool, is_slow: bool) -> sqlx::Result<Option<u64>> {
+    async fn find(pool: &Pool, is_slow: bool) -> sqlx::Result<Option<Seq>> {
         let many_wait = outbox::count_waiting(pool, MANY_WAITING).await? == i64::from(MANY_WAITING);
         if !many_wait && !is_slow {
             return Ok(None);
         }
         let last = outbox_view::last_seq(pool).await?;
-        Ok((many_wait || last > ENTRIES_MIN).then(|| last.saturating_sub(LATE_MAX)))
+        Ok((many_wait || last > ENTRIES_MIN).then(|| last.minus(LATE_MAX)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use schema::database::ORDERS;
+    use schema::sequence::Seq;
     use sqlx::{AssertSqlSafe, MySqlPool};
     use stack::both_engines;
     use stack::testing::{Database, Engine, MySql};
@@ -88,7 +90,7 @@ mod tests {
          SELECT UNHEX(LPAD(HEX(i + 1), 32, '0')), 'order', i, 'order.created', 'order.created', '{}'
          FROM n WHERE i < 200000 ORDER BY i";
 
-    async fn seqs(floor: &mut Floor, pool: &Pool) -> Vec<u64> {
+    async fn seqs(floor: &mut Floor, pool: &Pool) -> Vec<Seq> {
         let limits = Limits { rows: 100, bytes: 1 << 20, payload_bytes: 1 << 20 };
         floor.claim(pool, limits).await.unwrap().rows.iter().map(|row| row.seq).collect()
     }
@@ -114,11 +116,11 @@ mod tests {
 
             let mut floor = Floor::default();
             let before = pages(&admin).await;
-            assert_eq!(seqs(&mut floor, &pool).await, [PUBLISHED]);
+            assert_eq!(seqs(&mut floor, &pool).await, [Seq(PUBLISHED)]);
             let first = pages(&admin).await - before;
             assert!(floor.is_set(), "{first} pages were not slow");
             let before = pages(&admin).await;
-            assert_eq!(seqs(&mut floor, &pool).await, [PUBLISHED]);
+            assert_eq!(seqs(&mut floor, &pool).await, [Seq(PUBLISHED)]);
             let next = pages(&admin).await - before;
             assert!(next < first / 4, "{next} pages after {first}");
             sqlx::raw_sql("ROLLBACK").execute(&mut *dump).await.unwrap();

@@ -1,7 +1,7 @@
 //! One step of the relay: a batch is published while the next one is claimed and the last one is settled.
 //!
 //! Overlapping keeps three promises. Order: a batch that was claimed ahead is published only if every event before it is
-//! in the stream, else it is forgotten and the table is read anew. Lateness: a row may appear behind what was claimed
+//! in the stream, else it is forgotten and the table is read again. Lateness: a row may appear behind what was claimed
 //! already, and a later event of its aggregate ahead; so after each claim ahead the claimed range is read again, and a row that
 //! appeared there has everything settled and the table read from its beginning. Crashes: what is published but not
 //! settled is at most two batches, which `attach` of the next relay finds in the stream.
@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use runtime::telemetry::chain;
+use schema::sequence::Seq;
 
 use super::claim::{self, Aside, Claimed};
 use super::drainer::{Drainer, TurnError};
@@ -64,7 +65,7 @@ pub struct Pipeline {
 #[derive(Debug, Default)]
 struct Batch {
     claimed: Claimed,
-    seqs: HashSet<u64>,
+    seqs: HashSet<Seq>,
     row_bytes: usize,
     is_full: bool,
     /// Whether anything stood in the way of any event.
@@ -208,14 +209,14 @@ impl Drainer {
         let attached_at = Instant::now();
         let mut line = self.lines.connect().await?;
         if let Some(before) = pipeline.line.take() {
-            // Connected anew without an outage: what was seen of the stream stays seen.
+            // Connected again without an outage: what was seen of the stream stays seen.
             line.watch = before.watch;
         }
         line.stream.ensure().await.map_err(|error| Outage(chain(&error)))?;
         line.watcher.check(tenure, &mut line.watch).await?;
-        let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or(0);
+        let highest = outbox::highest_stream_seq(&self.pool).await.map_err(TurnError::Claim)?.unwrap_or_default();
         // Settles need not come in the order of the stream: within a batch they do not.
-        let from = highest.saturating_sub(2 * u64::from(self.batch_size_max));
+        let from = highest.minus(2 * u64::from(self.batch_size_max));
         self.account(tenure, &line.publisher, (from, pipeline.doubts)).await?;
         pipeline.line = Some(line);
         pipeline.attached_at = Some(attached_at);
@@ -223,7 +224,7 @@ impl Drainer {
     }
 
     /// Claims what follows the events that are under way.
-    async fn claim(&self, pipeline: &mut Pipeline, under_way: &HashSet<u64>) -> sqlx::Result<Batch> {
+    async fn claim(&self, pipeline: &mut Pipeline, under_way: &HashSet<Seq>) -> sqlx::Result<Batch> {
         let limits = Limits {
             rows: pipeline.limit.min(claim::rows_that_fit(pipeline.row_bytes, CLAIM_BYTES_MAX)),
             bytes: CLAIM_BYTES_MAX,
@@ -240,7 +241,7 @@ impl Drainer {
         if is_obstructed && !rows.is_empty() {
             // Dead, held, waiting, or let go on after the claim: what is not under way stands in the way.
             let firsts = claim::oldest_of_each(&rows);
-            let last = firsts.last().copied().unwrap_or(0);
+            let last = firsts.last().copied().unwrap_or_default();
             let earlier = outbox_earlier::earlier(&self.pool, &firsts, last).await?;
             let is_behind = |found: &&Earlier| found.latest.is_some_and(|latest| !under_way.contains(&latest));
             behind.extend(earlier.iter().filter(is_behind).map(|found| found.seq));
@@ -253,7 +254,7 @@ impl Drainer {
 
     /// Claims what follows events that are being published; nothing if there is nothing, or if that is not safe. A
     /// fault is not reported: the next claim will meet it again.
-    async fn claim_ahead(&self, pipeline: &mut Pipeline, under_way: Option<&HashSet<u64>>) -> Option<Batch> {
+    async fn claim_ahead(&self, pipeline: &mut Pipeline, under_way: Option<&HashSet<Seq>>) -> Option<Batch> {
         let under_way = under_way?;
         let last = *under_way.iter().max()?;
         let ahead = self.claim(pipeline, under_way).await.ok()?;

@@ -71,7 +71,7 @@ impl Sampler {
             )?,
             lease_epoch: gauge!(
                 "relay_lease_epoch",
-                "How often the lease changed its holder. Sampled by every relay.",
+                "How often a relay took the lease, which makes it the active one. Sampled by every relay.",
                 registry
             )?,
             lease_outage: int_gauge!(

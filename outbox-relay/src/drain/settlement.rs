@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use runtime::retry::Retry;
+use schema::sequence::StreamSeq;
 
 use crate::publish::Outcome;
 
@@ -14,7 +15,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5 * 60);
 /// What to write back for one event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Settlement {
-    Published { stream_seq: u64 },
+    Published { stream_seq: StreamSeq },
     Retry { delay: Duration, reason: String },
     Forgotten,
     Dead { reason: String },

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::StreamSeq;
 
 use super::claim::Aside;
 use super::settlement::{Settlement, settle};
@@ -54,7 +55,7 @@ pub struct Settled {
 /// What to write back.
 #[derive(Debug, Default)]
 struct Plan<'a> {
-    published: Vec<(Key, u64)>,
+    published: Vec<(Key, StreamSeq)>,
     retries: Vec<(Key, Duration, String)>,
     forgotten: Vec<Key>,
     dead: Vec<(Key, String)>,
@@ -75,11 +76,11 @@ impl Settler {
         let rows = self.write(tenure, &plan).await?;
         self.metrics.settled(&published, plan.retries.len(), plan.dead.len(), plan.forgotten.len());
         for (key, reason) in &plan.dead {
-            tracing::error!(seq = key.seq, event_id = %key.event_id, reason, "event is dead, its order stands still until somebody acts");
+            tracing::error!(seq = key.seq.0, event_id = %key.event_id, reason, "event is dead, its order stands still until somebody acts");
         }
         self.metrics.put_off(&aside.put_off);
         for PutOff { key, reason, .. } in &aside.put_off {
-            tracing::warn!(seq = key.seq, event_id = %key.event_id, reason, "event waits with what follows it, until the broker takes it");
+            tracing::warn!(seq = key.seq.0, event_id = %key.event_id, reason, "event waits with what follows it, until the broker takes it");
         }
         Ok(Settled {
             rows,
@@ -163,11 +164,13 @@ const RUNS_MAX: usize = 8;
 
 /// The runs of acknowledged events given with their sequence in the stream in the order of `seq`; none if there are too
 /// many. A row that commits late can't be inside a run, because a run has no gap.
-fn runs(acknowledged: &[(Key, u64)]) -> Option<Vec<Run>> {
+fn runs(acknowledged: &[(Key, StreamSeq)]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::with_capacity(RUNS_MAX);
     for &(Key { seq, event_id }, stream_seq) in acknowledged {
         let last = runs.last_mut();
-        match last.filter(|run| seq == run.last + 1 && stream_seq == run.stream_seq + (seq - run.first)) {
+        match last
+            .filter(|run| seq == run.last.next() && stream_seq == run.stream_seq.plus(seq.distance_from(run.first)))
+        {
             Some(run) => {
                 run.last = seq;
                 run.event_ids.extend_from_slice(event_id.as_bytes());
@@ -183,19 +186,21 @@ fn runs(acknowledged: &[(Key, u64)]) -> Option<Vec<Run>> {
 
 #[cfg(test)]
 mod tests {
+    use schema::sequence::Seq;
     use uuid::Uuid;
 
     use super::*;
 
-    fn acknowledged(events: &[(u64, u64)]) -> Vec<(Key, u64)> {
-        let key = |seq| Key { seq, event_id: Uuid::from_u128(seq.into()) };
-        events.iter().map(|(seq, stream_seq)| (key(*seq), *stream_seq)).collect()
+    fn acknowledged(events: &[(u64, u64)]) -> Vec<(Key, StreamSeq)> {
+        let key = |seq: u64| Key { seq: Seq(seq), event_id: Uuid::from_u128(seq.into()) };
+        events.iter().map(|(seq, stream_seq)| (key(*seq), StreamSeq(*stream_seq))).collect()
     }
 
     #[test]
     fn a_run_ends_at_a_gap_on_either_side_and_names_each_of_its_events() {
-        let run = |first, last, stream_seq| {
+        let run = |first: u64, last: u64, stream_seq| {
             let ids = (first..=last).flat_map(|seq| Uuid::from_u128(u128::from(seq)).into_bytes());
+            let (first, last, stream_seq) = (Seq(first), Seq(last), StreamSeq(stream_seq));
             Run { first, last, stream_seq, event_ids: ids.collect() }
         };
         assert_eq!(runs(&[]), Some(vec![]));

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schema::sequence::StreamSeq;
+
 /// The stream's sequences in the PubAcks that were settled; a clone is the same.
 ///
 /// One sequence of a batch is noted, its last event's: a stream that lost fewer messages than the next batch has is not given
@@ -23,32 +25,32 @@ struct AckedSoFar {
 /// Up to where what the stream holds is settled, in the database that was reached at so many lost connections.
 #[derive(Debug, Default)]
 struct Accounted {
-    stream_seq: u64,
+    stream_seq: StreamSeq,
     doubts: u64,
 }
 
 impl Acks {
     /// What the stream holds up to a sequence is settled, and no connection was lost since there were so many lost.
-    pub fn accounted(&self, stream_seq: u64, doubts: u64) {
+    pub fn accounted(&self, stream_seq: StreamSeq, doubts: u64) {
         *self.0.accounted.lock().unwrap_or_else(PoisonError::into_inner) = Accounted { stream_seq, doubts };
     }
 
     /// Up to where what the stream holds needs no second reading: an attach that was broken off goes on from there, unless the
     /// database may be another one.
-    pub fn accounted_to(&self, doubts: u64) -> u64 {
+    pub fn accounted_to(&self, doubts: u64) -> StreamSeq {
         let accounted = self.0.accounted.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounted.doubts == doubts { accounted.stream_seq } else { 0 }
+        if accounted.doubts == doubts { accounted.stream_seq } else { StreamSeq::ZERO }
     }
 
     /// Notes one sequence of a batch that was published after all batches noted before.
-    pub fn note(&self, stream_seq: u64) {
-        if stream_seq <= self.0.highest.fetch_max(stream_seq, Ordering::Relaxed) {
+    pub fn note(&self, stream_seq: StreamSeq) {
+        if stream_seq.0 <= self.0.highest.fetch_max(stream_seq.0, Ordering::Relaxed) {
             self.0.is_repeated.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn highest(&self) -> u64 {
-        self.0.highest.load(Ordering::Relaxed)
+    pub(super) fn highest(&self) -> StreamSeq {
+        StreamSeq(self.0.highest.load(Ordering::Relaxed))
     }
 
     /// Whether one was not above those before it.
@@ -60,6 +62,6 @@ impl Acks {
     pub fn forget(&self) {
         self.0.highest.store(0, Ordering::Relaxed);
         self.0.is_repeated.store(false, Ordering::Relaxed);
-        self.accounted(0, 0);
+        self.accounted(StreamSeq::ZERO, 0);
     }
 }

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 
 use super::sign::Sign;
 use super::watcher::{Proven, WatchError, Watcher, seen};
@@ -30,7 +31,7 @@ pub(super) struct Check<'a> {
     pub(super) tenure: &'a Tenure,
     pub(super) sign: Sign,
     /// What was published after this was compared already.
-    pub(super) last: u64,
+    pub(super) last: Seq,
 }
 
 impl Check<'_> {
@@ -38,7 +39,7 @@ impl Check<'_> {
     pub(super) async fn run(&self, known: &StreamRow, now: StreamNow) -> Result<(StreamRow, u64), WatchError> {
         let sign = self.sign.as_str();
         let proven = self.still_proven(known, &now).await?;
-        tracing::info!(sign, why = self.sign.describe(), proven = proven.0, "comparing the outbox with the stream");
+        tracing::info!(sign, why = self.sign.describe(), proven = proven.0.0, "comparing the outbox with the stream");
         self.watcher.metrics.checked(self.sign);
         if !relay_stream::suspect(&self.watcher.pool, &self.tenure.token, sign, proven).await? {
             return Err(WatchError::LeaseLost);
@@ -69,13 +70,13 @@ impl Check<'_> {
     }
 
     /// Events in places up to this one are not compared.
-    fn compared_above(&self, (proven_seq, _): Proven) -> u64 {
-        if self.sign == Sign::History { 0 } else { proven_seq }
+    fn compared_above(&self, (proven_seq, _): Proven) -> StreamSeq {
+        if self.sign == Sign::History { StreamSeq::ZERO } else { proven_seq }
     }
 
     /// Up to where what was proven still is: there, or nowhere.
     async fn still_proven(&self, known: &StreamRow, now: &StreamNow) -> Result<Proven, WatchError> {
-        let nothing = (0, None);
+        let nothing = (StreamSeq::ZERO, None);
         if known.created_at != now.created_at {
             return Ok(nothing);
         }
@@ -86,7 +87,7 @@ impl Check<'_> {
             return Ok(if is_cut && is_whole { (now.last_seq, now.last_stored_at) } else { nothing });
         }
         let message = match known.proven_seq {
-            0 => None,
+            StreamSeq::ZERO => None,
             proven => self.watcher.publisher.stored_at(proven).await?,
         };
         let is_other = message.is_some_and(|message| message.stored_at != known.proven_stored_at);
@@ -94,7 +95,7 @@ impl Check<'_> {
     }
 
     /// Whether anything is missing, newest first; after a weak sign only until a window has nothing to compare.
-    async fn misses_anything(&self, now: &StreamNow, proven: u64) -> Result<bool, WatchError> {
+    async fn misses_anything(&self, now: &StreamNow, proven: StreamSeq) -> Result<bool, WatchError> {
         let mut last = self.last;
         while let Some(doubtful) = self.watcher.window(self.tenure, &mut last, now, proven).await? {
             if doubtful.is_empty() && self.sign.is_weak() {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use schema::ids::EventId;
+use schema::sequence::{Seq, StreamSeq};
 
 use super::watcher::{WatchError, Watcher};
 use crate::event::msg_id;
@@ -44,14 +45,14 @@ impl Watcher {
     pub(super) async fn window(
         &self,
         tenure: &Tenure,
-        last: &mut u64,
+        last: &mut Seq,
         now: &StreamNow,
-        proven: u64,
+        proven: StreamSeq,
     ) -> Result<Option<Vec<PublishedRow>>, WatchError> {
         check_valid(tenure)?;
         let Some(first) = outbox_heal::window_start(&self.pool, *last, WINDOW).await? else { return Ok(None) };
         let doubtful = outbox_heal::window(&self.pool, (first, *last), proven, kept(now)).await?;
-        *last = first.saturating_sub(1);
+        *last = first.previous();
         Ok(Some(doubtful))
     }
 
@@ -59,14 +60,14 @@ impl Watcher {
     pub(super) async fn oldest_window(
         &self,
         tenure: &Tenure,
-        first: &mut u64,
+        first: &mut Seq,
         now: &StreamNow,
-        proven: u64,
+        proven: StreamSeq,
     ) -> Result<Option<Vec<PublishedRow>>, WatchError> {
         check_valid(tenure)?;
         let Some(last) = outbox_heal::window_end(&self.pool, *first, WINDOW).await? else { return Ok(None) };
         let doubtful = outbox_heal::window(&self.pool, (*first, last), proven, kept(now)).await?;
-        *first = last.saturating_add(1);
+        *first = last.next();
         Ok(Some(doubtful))
     }
 
@@ -87,7 +88,7 @@ impl Watcher {
         }
         let misplaced = self.publisher.misplaced(there.iter().map(place).collect()).await?;
         let lost = misplaced.iter().filter(|event| event.is_replaced || !now.policy.drops_inside);
-        let lost: HashSet<u64> = lost.map(|event| event.seq).collect();
+        let lost: HashSet<Seq> = lost.map(|event| event.seq).collect();
         missing.lost.extend(there.iter().filter(|row| lost.contains(&row.seq)).map(PublishedRow::lost));
         missing.lost.sort_unstable();
         missing.displaced.sort_unstable();

@@ -5,6 +5,8 @@
 //! which may be a week's events, here. What is missing there is a sign like any other, and has what was published before it
 //! compared at once. Nothing is proven or purged meanwhile.
 
+use schema::sequence::{Seq, StreamSeq};
+
 use super::sign::Sign;
 use super::watcher::{NEWEST, WatchError, Watcher};
 use crate::lease::Tenure;
@@ -15,7 +17,7 @@ use crate::store::relay_stream::StreamRow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece {
     /// It is in the stream, as was what came after it; compare what was published up to here next.
-    UpTo(u64),
+    UpTo(Seq),
     /// All of it is in the stream.
     Whole,
     /// Something is missing.
@@ -23,12 +25,12 @@ enum Piece {
 }
 
 /// Up to where the outbox is still to be compared piece by piece, after a check.
-pub(super) fn next(sign: Option<Sign>, history: Option<u64>, proven_seq: u64) -> Option<u64> {
+pub(super) fn next(sign: Option<Sign>, history: Option<Seq>, proven_seq: StreamSeq) -> Option<Seq> {
     match sign {
         None => history,
         // What is not proven was compared at once: all there is.
         Some(Sign::History) => None,
-        Some(_) if proven_seq == 0 => None,
+        Some(_) if proven_seq == StreamSeq::ZERO => None,
         Some(sign) if sign.doubts_proven() => Some(NEWEST),
         Some(_) => history,
     }
@@ -43,7 +45,7 @@ impl Watcher {
         known: &StreamRow,
         now: &StreamNow,
         sign: Option<Sign>,
-    ) -> Result<(Option<Sign>, Option<u64>), WatchError> {
+    ) -> Result<(Option<Sign>, Option<Seq>), WatchError> {
         let is_first = known.created_at.is_none();
         let Some(last) = known.history_seq.or(is_first.then_some(NEWEST)) else { return Ok((sign, None)) };
         let last = match sign {
@@ -70,8 +72,10 @@ impl Watcher {
     }
 
     /// Compares the next piece of what was published up to `last`. Changes nothing.
-    async fn compare_piece(&self, tenure: &Tenure, now: &StreamNow, mut last: u64) -> Result<Piece, WatchError> {
-        let Some(doubtful) = self.window(tenure, &mut last, now, 0).await? else { return Ok(Piece::Whole) };
+    async fn compare_piece(&self, tenure: &Tenure, now: &StreamNow, mut last: Seq) -> Result<Piece, WatchError> {
+        let Some(doubtful) = self.window(tenure, &mut last, now, StreamSeq::ZERO).await? else {
+            return Ok(Piece::Whole);
+        };
         let is_lost = !self.missing(doubtful, now).await?.is_empty();
         Ok(if is_lost { Piece::Lost } else { Piece::UpTo(last) })
     }
@@ -83,10 +87,10 @@ mod tests {
 
     #[test]
     fn what_was_proven_is_compared_after_a_sign_that_does_not_say_what_is_missing() {
-        assert_eq!(next(Some(Sign::Deleted), None, 7), Some(NEWEST));
-        assert_eq!(next(Some(Sign::Deleted), Some(5), 0), None, "all of it was compared");
-        assert_eq!(next(Some(Sign::Server), Some(5), 7), Some(5));
-        assert_eq!(next(Some(Sign::History), Some(5), 7), None);
-        assert_eq!(next(None, Some(5), 0), Some(5));
+        assert_eq!(next(Some(Sign::Deleted), None, StreamSeq(7)), Some(NEWEST));
+        assert_eq!(next(Some(Sign::Deleted), Some(Seq(5)), StreamSeq::ZERO), None, "all of it was compared");
+        assert_eq!(next(Some(Sign::Server), Some(Seq(5)), StreamSeq(7)), Some(Seq(5)));
+        assert_eq!(next(Some(Sign::History), Some(Seq(5)), StreamSeq(7)), None);
+        assert_eq!(next(None, Some(Seq(5)), StreamSeq::ZERO), Some(Seq(5)));
     }
 }

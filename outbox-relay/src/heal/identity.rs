@@ -10,6 +10,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use runtime::config::Misconfigured;
+use schema::sequence::StreamSeq;
 
 use super::watcher::{NEWEST, WatchError, Watcher};
 use crate::publish::stream_now::StreamNow;
@@ -41,13 +42,16 @@ impl Watcher {
 
     async fn is_same(&self, known: &StreamRow, now: &StreamNow) -> Result<bool, WatchError> {
         let remembered = [(known.last_seq, known.last_stored_at), (known.proven_seq, known.proven_stored_at)];
-        for (seq, stored_at) in remembered.into_iter().filter(|(seq, stored_at)| *seq > 0 && stored_at.is_some()) {
+        for (seq, stored_at) in
+            remembered.into_iter().filter(|(seq, stored_at)| *seq > StreamSeq::ZERO && stored_at.is_some())
+        {
             if self.publisher.stored_at(seq).await?.is_some_and(|message| message.stored_at == stored_at) {
                 return Ok(true);
             }
         }
         let Some(first) = outbox_heal::window_start(&self.pool, NEWEST, EVENTS).await? else { return Ok(false) };
-        let events = outbox_heal::window(&self.pool, (first, NEWEST), 0, std::time::Duration::ZERO).await?;
+        let events =
+            outbox_heal::window(&self.pool, (first, NEWEST), StreamSeq::ZERO, std::time::Duration::ZERO).await?;
         let places = events.iter().filter(|event| (now.first_seq..=now.last_seq).contains(&event.stream_seq));
         let places: Vec<_> = places.map(super::compare::place).collect();
         let looked_for = places.len();
@@ -106,9 +110,9 @@ mod tests {
             created_at: moment(created),
             server: String::new(),
             is_replicated: false,
-            first_seq: 0,
+            first_seq: StreamSeq::ZERO,
             first_stored_at: None,
-            last_seq: 0,
+            last_seq: StreamSeq::ZERO,
             last_stored_at: None,
             deleted: 0,
             policy: Policy::default(),

@@ -77,7 +77,7 @@ impl LossMetrics {
 
     /// A sample of the table.
     pub fn sample(&self, row: &StreamRow) {
-        self.proven.set(i64::try_from(row.proven_seq).unwrap_or(i64::MAX));
+        self.proven.set(row.proven_seq.as_i64());
         self.proven_age.set(row.proven_seconds.unwrap_or(0.0));
         self.unread_dropped.set(i64::try_from(row.unread_dropped).unwrap_or(i64::MAX));
     }

@@ -33,6 +33,7 @@ use chrono::Utc;
 use runtime::config::Misconfigured;
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
+use schema::sequence::StreamSeq;
 
 use crate::lease::Tenure;
 use crate::publish::Outage;
@@ -74,7 +75,7 @@ impl Watcher {
         watch.connects = self.publisher.connects();
         let known = relay_stream::read(&self.pool).await?;
         // Before the stream is asked: a moment later it can't end below.
-        let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or(0).max(self.acks.highest());
+        let settled = outbox::highest_stream_seq(&self.pool).await?.unwrap_or_default().max(self.acks.highest());
         let now = self.publisher.stream_now().await?;
         let known = self.recognise(known, &now).await?;
         let sign = self.sign(&known, &now, settled).await?;
@@ -111,7 +112,7 @@ impl Watcher {
     }
 
     /// The strongest sign that the stream lost something.
-    async fn sign(&self, known: &StreamRow, now: &StreamNow, settled: u64) -> Result<Option<Sign>, Outage> {
+    async fn sign(&self, known: &StreamRow, now: &StreamNow, settled: StreamSeq) -> Result<Option<Sign>, Outage> {
         let mut mark_at = now.last_stored_at;
         if now.last_seq > known.last_seq && known.last_stored_at.is_some() && known.last_seq >= now.first_seq {
             mark_at = self.publisher.stored_at(known.last_seq).await?.and_then(|message| message.stored_at);

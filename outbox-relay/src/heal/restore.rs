@@ -10,9 +10,11 @@
 
 use std::collections::HashSet;
 
+use schema::sequence::{Seq, StreamSeq};
+
 use super::check::Check;
 use super::watcher::{WatchError, Watcher};
-use crate::event::{Aggregate, Event, next_epoch};
+use crate::event::{Aggregate, Event, HealEpoch};
 use crate::publish::Outage;
 use crate::publish::probe::Probe;
 use crate::publish::stream_now::StreamNow;
@@ -36,8 +38,8 @@ enum Shown {
 
 impl Check<'_> {
     /// How many events were lost and are in the stream again, or pending.
-    pub(super) async fn heal(&self, now: &StreamNow, proven: u64, connects: u64) -> Result<u64, WatchError> {
-        let (mut first, mut healed, mut unfit, mut stopped) = (0, 0, Vec::new(), HashSet::new());
+    pub(super) async fn heal(&self, now: &StreamNow, proven: StreamSeq, connects: u64) -> Result<u64, WatchError> {
+        let (mut first, mut healed, mut unfit, mut stopped) = (Seq::ZERO, 0, Vec::new(), HashSet::new());
         while let Some(doubtful) = self.watcher.oldest_window(self.tenure, &mut first, now, proven).await? {
             let doubtful = doubtful.into_iter().filter(|row| row.seq <= self.last).collect();
             let missing = self.watcher.missing(doubtful, now).await?;
@@ -70,7 +72,7 @@ impl Check<'_> {
     }
 
     /// Heals the lost events above a `seq`, newest first, and takes the place from those that the stream let go.
-    async fn heal_above(&self, seq: u64, now: &StreamNow, proven: u64, connects: u64) -> Result<u64, WatchError> {
+    async fn heal_above(&self, seq: Seq, now: &StreamNow, proven: StreamSeq, connects: u64) -> Result<u64, WatchError> {
         let (mut last, mut healed) = (self.last, 0);
         while last > seq {
             let Some(doubtful) = self.watcher.window(self.tenure, &mut last, now, proven).await? else { break };
@@ -122,7 +124,7 @@ impl Check<'_> {
             return Ok(Shown::Unfit(aggregate));
         };
         let lost_id = event.msg_id();
-        event.heal_epoch = next_epoch(event.heal_epoch);
+        event.heal_epoch = event.heal_epoch.next();
         let end = publisher.stream_now().await?.last_seq;
         if let Some(place) = publisher.earlier_probe(&event, end).await? {
             return self.settle_again(lost, (event.heal_epoch, place)).await.map(|()| Shown::Nothing);
@@ -144,7 +146,7 @@ impl Check<'_> {
                     return Ok(Shown::Unfit(aggregate));
                 }
                 Probe::Forgotten => {
-                    event.heal_epoch = next_epoch(event.heal_epoch);
+                    event.heal_epoch = event.heal_epoch.next();
                     continue;
                 }
                 Probe::Refused => continue,
@@ -159,7 +161,7 @@ impl Check<'_> {
         .into())
     }
 
-    async fn settle_again(&self, lost: Lost, place: (u32, u64)) -> Result<(), WatchError> {
+    async fn settle_again(&self, lost: Lost, place: (HealEpoch, StreamSeq)) -> Result<(), WatchError> {
         let changed = outbox_heal::settle_probe(&self.watcher.pool, &self.tenure.token, lost, place).await?;
         self.check_changed(1, changed).await
     }

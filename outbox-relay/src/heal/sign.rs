@@ -5,6 +5,7 @@
 //! what a consumer had not read yet is reported ([`super::unread`]), and becomes a sign when it is changed.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schema::sequence::StreamSeq;
 
 use crate::publish::stream_now::StreamNow;
 use crate::store::relay_stream::StreamRow;
@@ -94,7 +95,13 @@ const AGE_SLACK: TimeDelta = TimeDelta::minutes(1);
 /// Holds the stream, which is the one that is remembered unless `created_at` differs, against what is remembered. `settled` is
 /// about the highest sequence of a settled event, `is_rewritten` whether the message at the remembered end is another one,
 /// `at` the time by our clock.
-pub fn find(known: &StreamRow, now: &StreamNow, settled: u64, is_rewritten: bool, at: DateTime<Utc>) -> Option<Sign> {
+pub fn find(
+    known: &StreamRow,
+    now: &StreamNow,
+    settled: StreamSeq,
+    is_rewritten: bool,
+    at: DateTime<Utc>,
+) -> Option<Sign> {
     let is_new = known.created_at.is_none();
     if !is_new && known.created_at != now.created_at {
         Some(Sign::Created)
@@ -142,10 +149,10 @@ mod tests {
         StreamRow {
             created_at: moment(1),
             server: "a".to_owned(),
-            first_seq: 1,
-            last_seq: 100,
+            first_seq: StreamSeq(1),
+            last_seq: StreamSeq(100),
             last_stored_at: moment(100),
-            proven_seq: 50,
+            proven_seq: StreamSeq(50),
             ..StreamRow::default()
         }
     }
@@ -156,9 +163,9 @@ mod tests {
             created_at: moment(1),
             server: "a".to_owned(),
             is_replicated: false,
-            first_seq: 1,
+            first_seq: StreamSeq(1),
             first_stored_at: moment(1),
-            last_seq: 110,
+            last_seq: StreamSeq(110),
             last_stored_at: moment(110),
             deleted: 0,
             policy: Policy { max_age: Duration::from_secs(3600), ..Policy::default() },
@@ -168,7 +175,7 @@ mod tests {
     fn found(change: impl FnOnce(&mut StreamRow, &mut StreamNow)) -> Option<Sign> {
         let (mut known, mut now) = (known(), now());
         change(&mut known, &mut now);
-        find(&known, &now, 105, false, DateTime::from_timestamp_secs(110).unwrap())
+        find(&known, &now, StreamSeq(105), false, DateTime::from_timestamp_secs(110).unwrap())
     }
 
     #[test]
@@ -180,14 +187,21 @@ mod tests {
     #[test]
     fn each_loss_shows_its_sign() {
         assert_eq!(found(|_, now| now.created_at = moment(2)), Some(Sign::Created));
-        assert_eq!(found(|_, now| now.last_seq = 104), Some(Sign::LastSeq));
-        assert_eq!(found(|known, now| (known.last_seq, now.last_seq) = (120, 110)), Some(Sign::LastSeq));
-        assert_eq!(found(|known, _| *known = StreamRow { last_seq: 120, ..StreamRow::default() }), Some(Sign::LastSeq));
-        assert_eq!(find(&known(), &now(), 0, true, Utc::now()), Some(Sign::Rewritten));
-        assert_eq!(found(|_, now| now.deleted = 1), Some(Sign::Deleted));
-        assert_eq!(found(|_, now| now.first_seq = 2), Some(Sign::FirstSeq));
+        assert_eq!(found(|_, now| now.last_seq = StreamSeq(104)), Some(Sign::LastSeq));
         assert_eq!(
-            found(|known, now| (known.last_stored_at, now.first_stored_at, now.first_seq) = (moment(100), None, 111)),
+            found(|known, now| (known.last_seq, now.last_seq) = (StreamSeq(120), StreamSeq(110))),
+            Some(Sign::LastSeq)
+        );
+        assert_eq!(
+            found(|known, _| *known = StreamRow { last_seq: StreamSeq(120), ..StreamRow::default() }),
+            Some(Sign::LastSeq)
+        );
+        assert_eq!(find(&known(), &now(), StreamSeq::ZERO, true, Utc::now()), Some(Sign::Rewritten));
+        assert_eq!(found(|_, now| now.deleted = 1), Some(Sign::Deleted));
+        assert_eq!(found(|_, now| now.first_seq = StreamSeq(2)), Some(Sign::FirstSeq));
+        assert_eq!(
+            found(|known, now| (known.last_stored_at, now.first_stored_at, now.first_seq) =
+                (moment(100), None, StreamSeq(111))),
             Some(Sign::FirstSeq)
         );
         let changed =
@@ -199,11 +213,11 @@ mod tests {
 
     #[test]
     fn what_a_policy_throws_away_is_no_sign() {
-        assert_eq!(found(|_, now| (now.first_seq, now.policy.drops_oldest) = (90, true)), None);
+        assert_eq!(found(|_, now| (now.first_seq, now.policy.drops_oldest) = (StreamSeq(90), true)), None);
         assert_eq!(found(|_, now| (now.deleted, now.policy.drops_inside) = (9, true)), None);
         let aged = |first_stored_at| {
             found(|_, now| {
-                (now.first_seq, now.first_stored_at) = (90, first_stored_at);
+                (now.first_seq, now.first_stored_at) = (StreamSeq(90), first_stored_at);
                 now.policy.max_age = Duration::from_secs(80);
             })
         };

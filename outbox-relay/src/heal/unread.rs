@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use schema::sequence::StreamSeq;
+
 use super::sign::Sign;
 use super::watcher::{NEWEST, Watch, WatchError, Watcher};
 use crate::publish::stream_now::StreamNow;
@@ -50,7 +52,7 @@ impl Watcher {
                     tracing::error!(
                         limits = now.policy.limits,
                         messages = dropped,
-                        consumers_read_up_to = read,
+                        consumers_read_up_to = read.0,
                         "the stream's limits dropped messages before every consumer had them"
                     );
                 }
@@ -68,7 +70,7 @@ impl Watcher {
     }
 
     /// Up to where all durable consumers have read; none if that was not answered, and none within if there are none.
-    async fn read_by_all(&self, watch: &mut Watch, now: &StreamNow) -> Option<Option<u64>> {
+    async fn read_by_all(&self, watch: &mut Watch, now: &StreamNow) -> Option<Option<StreamSeq>> {
         if watch.unanswered_at.is_some_and(|at| at.elapsed() < ASK_AGAIN_AFTER) {
             return None;
         }
@@ -86,15 +88,15 @@ impl Watcher {
     }
 
     /// About how many messages above a sequence are gone.
-    async fn dropped_above(&self, read: u64, now: &StreamNow) -> Result<u64, WatchError> {
-        let before = now.first_seq.saturating_sub(read.saturating_add(1));
+    async fn dropped_above(&self, read: StreamSeq, now: &StreamNow) -> Result<u64, WatchError> {
+        let before = now.first_seq.distance_from(read.next());
         if !now.policy.drops_inside {
             return Ok(before);
         }
         let Some(first) = outbox_heal::window_start(&self.pool, NEWEST, NEWEST_EVENTS).await? else {
             return Ok(before);
         };
-        let above = read.max(now.first_seq.saturating_sub(1));
+        let above = read.max(now.first_seq.previous());
         let unread = outbox_heal::window(&self.pool, (first, NEWEST), above, Duration::ZERO).await?;
         let step = unread.len().div_ceil(SAMPLE).max(1);
         let sample: Vec<_> = unread.iter().step_by(step).filter(|row| row.stream_seq <= now.last_seq).collect();
@@ -102,11 +104,11 @@ impl Watcher {
         Ok(before + (gone.len() * step) as u64)
     }
 
-    async fn limit_proof(&self, seen: &mut StreamRow, proven_seq: u64) -> Result<(), WatchError> {
+    async fn limit_proof(&self, seen: &mut StreamRow, proven_seq: StreamSeq) -> Result<(), WatchError> {
         if proven_seq < seen.proven_seq {
             seen.proven_seq = proven_seq;
             seen.proven_stored_at = match proven_seq {
-                0 => None,
+                StreamSeq::ZERO => None,
                 proven => self.publisher.stored_at(proven).await?.and_then(|message| message.stored_at),
             };
         }

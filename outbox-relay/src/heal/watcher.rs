@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use runtime::config::Misconfigured;
 use runtime::mysql::Pool;
+use schema::sequence::{Seq, StreamSeq};
 
 use super::acks::Acks;
 use super::metrics::LossMetrics;
@@ -14,7 +15,7 @@ use crate::publish::{Outage, Publisher};
 use crate::store::relay_stream::StreamRow;
 
 /// Above every `seq` of the outbox.
-pub(super) const NEWEST: u64 = u64::MAX;
+pub(super) const NEWEST: Seq = Seq::MAX;
 
 /// Checks the stream, in the active relay.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub struct Watch {
 /// An end of the stream, and when it was seen.
 #[derive(Debug)]
 pub(super) struct Mark {
-    pub(super) seq: u64,
+    pub(super) seq: StreamSeq,
     pub(super) stored_at: Option<DateTime<Utc>>,
     pub(super) marked_at: Instant,
 }
@@ -73,7 +74,7 @@ impl Watcher {
 }
 
 /// Up to which sequence the stream is proven, and when its message was stored.
-pub(super) type Proven = (u64, Option<DateTime<Utc>>);
+pub(super) type Proven = (StreamSeq, Option<DateTime<Utc>>);
 
 /// What is to be remembered of a check.
 pub(super) fn seen(now: &StreamNow, (proven_seq, proven_stored_at): Proven) -> StreamRow {

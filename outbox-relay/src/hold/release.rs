@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use runtime::mysql::Pool;
 use runtime::telemetry::chain;
+use schema::sequence::Seq;
 use tokio_util::sync::CancellationToken;
 
 use super::pause::{INTERVAL, Pauses};
@@ -41,7 +42,7 @@ impl Release {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut timer = tokio::time::interval(INTERVAL);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut after = 0;
+        let mut after = Seq::ZERO;
         while shutdown.run_until_cancelled(timer.tick()).await.is_some() {
             while self.activity.is_active() && !shutdown.is_cancelled() && self.goes_on(&mut after).await {}
         }
@@ -49,11 +50,11 @@ impl Release {
     }
 
     /// Sweeps one window from a place on, and moves the place; whether the next window is to be read at once.
-    async fn goes_on(&self, after: &mut u64) -> bool {
+    async fn goes_on(&self, after: &mut Seq) -> bool {
         match self.sweep(*after).await {
             Ok(Swept { released, next }) => {
                 *after = next;
-                released > 0 && next > 0
+                released > 0 && next > Seq::ZERO
             }
             Err(error) => {
                 tracing::warn!(error = chain(&error), "can't release held events, trying again");
@@ -62,11 +63,11 @@ impl Release {
         }
     }
 
-    async fn sweep(&self, after: u64) -> sqlx::Result<Swept> {
+    async fn sweep(&self, after: Seq) -> sqlx::Result<Swept> {
         let rows = outbox_held::window(&self.pool, after, WINDOW).await?;
         let is_full = rows.len() == WINDOW as usize;
-        let Some(last) = rows.last().map(|row| row.seq) else { return Ok(Swept { released: 0, next: 0 }) };
-        let next = if is_full { last } else { 0 };
+        let Some(last) = rows.last().map(|row| row.seq) else { return Ok(Swept { released: 0, next: Seq::ZERO }) };
+        let next = if is_full { last } else { Seq::ZERO };
         let earlier = earlier(&self.pool, &first_of_each(&rows), last).await?;
         let (paused, taken) = (self.pauses.now(), self.terms.now());
         let is_taken = |subject: &str| taken.as_ref().is_none_or(|taken| taken.takes(subject));
@@ -83,22 +84,22 @@ impl Release {
 struct Swept {
     released: u64,
     /// Where the next window begins; 0 after the last one.
-    next: u64,
+    next: Seq,
 }
 
 /// The first row of each aggregate, of rows in `seq` order.
-fn first_of_each(rows: &[HeldRow]) -> Vec<u64> {
+fn first_of_each(rows: &[HeldRow]) -> Vec<Seq> {
     let mut seen = HashSet::new();
     let first = rows.iter().filter(|row| seen.insert((&row.aggregate_type, &row.aggregate_id)));
     first.map(|row| row.seq).collect()
 }
 
 /// The rows, given in `seq` order, that nothing holds back.
-fn free(rows: Vec<HeldRow>, earlier: &[Earlier], is_open: impl Fn(&str) -> bool) -> Vec<u64> {
+fn free(rows: Vec<HeldRow>, earlier: &[Earlier], is_open: impl Fn(&str) -> bool) -> Vec<Seq> {
     let mut tried = 0;
-    let stopped: HashMap<u64, u64> = earlier.iter().filter_map(|found| Some((found.seq, found.stopped?))).collect();
+    let stopped: HashMap<Seq, Seq> = earlier.iter().filter_map(|found| Some((found.seq, found.stopped?))).collect();
     // Where the first thing stands that holds events of the aggregate back.
-    let mut stops: HashMap<Aggregate, Option<u64>> = HashMap::new();
+    let mut stops: HashMap<Aggregate, Option<Seq>> = HashMap::new();
     let mut free = Vec::new();
     for row in rows {
         let stop = stops.entry((row.aggregate_type, row.aggregate_id));

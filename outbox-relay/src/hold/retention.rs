@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use runtime::mysql::Pool;
 use runtime::retention;
 use runtime::telemetry::chain;
+use schema::sequence::Seq;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::HousekeepingMetrics;
@@ -44,7 +45,7 @@ pub struct Walk {
     pub older_than: Duration,
     /// Count, but delete nothing.
     pub is_dry: bool,
-    after: u64,
+    after: Seq,
     /// Events deleted, or counted, so far.
     pub purged: u64,
 }
@@ -52,7 +53,7 @@ pub struct Walk {
 impl Walk {
     /// A walk from the oldest event on.
     pub fn new(older_than: Duration, is_dry: bool) -> Self {
-        Self { older_than, is_dry, after: 0, purged: 0 }
+        Self { older_than, is_dry, after: Seq::ZERO, purged: 0 }
     }
 
     /// Goes through one window.
@@ -93,7 +94,7 @@ impl Walk {
         Ok(step)
     }
 
-    async fn purge(&self, pool: &Pool, last: u64) -> sqlx::Result<u64> {
+    async fn purge(&self, pool: &Pool, last: Seq) -> sqlx::Result<u64> {
         let mut tx = pool.begin().await?;
         outbox_purge::lock(&mut tx, self.after, last, self.older_than).await?;
         let deleted = match outbox_purge::proven(&mut tx).await? {
@@ -105,7 +106,7 @@ impl Walk {
     }
 
     /// How far it came: the key it stands at.
-    pub fn position(&self) -> u64 {
+    pub fn position(&self) -> Seq {
         self.after
     }
 }
@@ -161,7 +162,7 @@ pub async fn run(
             tracing::info!(events, "published events purged");
         }
         match purged {
-            Ok(Step::End) => beyond.after = 0,
+            Ok(Step::End) => beyond.after = Seq::ZERO,
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "can't purge published events, trying again"),
         }

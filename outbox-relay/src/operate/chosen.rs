@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use runtime::exit::{NotFound, Refused};
 use uuid::Uuid;
 
-use crate::store::outbox_operator::ChosenRow;
+use crate::store::outbox_operator::{ChosenRow, ChosenState};
 
 /// The ids, each once: naming an event twice means it once.
 pub fn each_once(named: &[Uuid]) -> Vec<Uuid> {
@@ -16,13 +16,14 @@ pub fn each_once(named: &[Uuid]) -> Vec<Uuid> {
 ///
 /// # Errors
 /// The first that is not.
-pub fn check_chosen(named: &[Uuid], chosen: &[ChosenRow], states: &[&str]) -> anyhow::Result<()> {
+pub fn check_chosen(named: &[Uuid], chosen: &[ChosenRow], states: &[ChosenState]) -> anyhow::Result<()> {
     for id in named {
         let row = chosen.iter().find(|row| row.event_id == *id);
         let missing = || NotFound(format!("there is no event {id} in the outbox; nothing was changed"));
-        let (row, expected) = (row.ok_or_else(missing)?, states.join(" or "));
+        let row = row.ok_or_else(missing)?;
+        let expected = states.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
         anyhow::ensure!(
-            states.contains(&row.state.as_str()),
+            states.contains(&row.state),
             Refused(format!("event {id} is {}, not {expected}; nothing was changed", row.state))
         );
     }

@@ -7,12 +7,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use schema::sequence::Seq;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::chosen::{changed_meanwhile, check_chosen, each_once, scope_of};
 use crate::store::action::{self, Action, Verb};
-use crate::store::outbox_operator::{self, ChosenRow};
+use crate::store::outbox_operator::{self, ChosenRow, ChosenState};
 use crate::store::{discarded, outbox_held};
 use crate::subject;
 use runtime::exit::Refused;
@@ -60,7 +61,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     let pool = act.common.pool()?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let chosen = outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await.context("reading the outbox")?;
-    check_chosen(&config.events, &chosen, &["dead", "held"])?;
+    check_chosen(&config.events, &chosen, &[ChosenState::Dead, ChosenState::Held])?;
     let (with, without): (Vec<_>, Vec<_>) = chosen.iter().partition(|row| leaves_tombstone(row, &config));
     for row in &with {
         let subject = config.subject.as_deref().unwrap_or(&row.subject);
@@ -68,14 +69,14 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
         subject::check(subject).map_err(|fault| Refused(format!("event {}: {fault}: {hint}", row.event_id)))?;
     }
 
-    let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
+    let seqs: Vec<Seq> = chosen.iter().map(|row| row.seq).collect();
     let recorded = discarded::record(&mut tx, &seqs, &act.actor, &config.reason).await.context("recording")?;
     let tombstones =
         outbox_operator::make_tombstones(&mut tx, &seqs, config.subject.as_deref()).await.context("discarding")?;
     let planned = seqs.len() as u64;
     anyhow::ensure!((recorded, tombstones) == (planned, planned), changed_meanwhile());
     let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
-    let without: Vec<u64> = without.iter().map(|row| row.seq).collect();
+    let without: Vec<Seq> = without.iter().map(|row| row.seq).collect();
     outbox_operator::remove_tombstones(&mut tx, &without).await.context("removing")?;
     let scope = scope_of(&chosen);
     let reason = Some(config.reason.as_str());

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use schema::aggregate::AggregateId;
+use schema::sequence::Seq;
 
 use crate::store::column::moment;
 use crate::store::outbox_view::{self, Filter, ListedRow};
+use crate::store::state::State;
 use runtime::operator::CommonConfig;
 use runtime::operator::table::{Table, or_dash};
 use runtime::operator::time;
@@ -20,7 +22,7 @@ pub struct ListConfig {
 
     /// Only events in this state.
     #[arg(long)]
-    pub state: Option<ListedState>,
+    pub state: Option<State>,
 
     /// Only events of this aggregate, as TYPE/ID, such as invoice/4711; TYPE ends at the first slash.
     #[arg(long, value_parser = aggregate)]
@@ -41,31 +43,11 @@ pub struct ListConfig {
 
     /// Only events before this seq: the last one of the page before.
     #[arg(long)]
-    pub before: Option<u64>,
+    pub before: Option<Seq>,
 
     /// How many events to show.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
-}
-
-/// A state to list by.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum ListedState {
-    Pending,
-    Published,
-    Held,
-    Dead,
-}
-
-impl ListedState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Published => "published",
-            Self::Held => "held",
-            Self::Dead => "dead",
-        }
-    }
 }
 
 /// clap's `value_parser` of an aggregate.
@@ -84,12 +66,12 @@ pub fn aggregate(text: &str) -> Result<(String, AggregateId), String> {
 pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
     let pool = config.common.pool()?;
     let filter = Filter {
-        state: config.state.map(ListedState::as_str),
+        state: config.state,
         aggregate: config.aggregate,
         event_type: config.event_type,
         since: config.since,
         until: config.until,
-        before: config.before.unwrap_or(u64::MAX),
+        before: config.before.unwrap_or(Seq::MAX),
     };
     let rows = outbox_view::list(&pool, &filter, config.limit).await.context("reading the outbox")?;
     config.common.print(&rows, |rows| table(rows))?;
@@ -106,7 +88,7 @@ fn table(rows: &[ListedRow]) -> String {
             row.event_type.clone(),
             format!("{}/{}", row.aggregate_type, row.aggregate_id),
             or_dash(row.aggregate_version),
-            row.state.clone(),
+            row.state.as_str().to_owned(),
             row.attempts.to_string(),
             or_dash(moment(row.occurred_at).map(time)),
             or_dash(row.last_error.as_deref()),

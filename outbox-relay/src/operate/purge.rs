@@ -43,7 +43,7 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     let act = &config.act;
     let pool = act.common.pool()?;
     let last = outbox_view::last_seq(&pool).await.context("reading the outbox")?;
-    let progress = Progress::new("purging", last);
+    let progress = Progress::new("purging", last.0);
     let mut walk = Walk::new(config.older_than, config.dry_run);
     loop {
         let started = Instant::now();
@@ -51,7 +51,7 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
         if step == Step::End {
             break;
         }
-        progress.at(walk.position());
+        progress.at(walk.position().0);
         if step == Step::Old && !config.dry_run {
             tokio::time::sleep(rest_after(started.elapsed())).await;
         }

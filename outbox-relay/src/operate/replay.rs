@@ -11,6 +11,7 @@ use runtime::exit::Refused;
 use runtime::mysql::Pool;
 use runtime::nats::{self, NatsConfig};
 use schema::aggregate::AggregateId;
+use schema::sequence::Seq;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -67,8 +68,8 @@ pub struct ReplayConfig {
     pub run: Option<String>,
 
     /// With --run: only events after this seq, up to which the earlier run came.
-    #[arg(long, requires = "run", default_value_t = 0)]
-    pub after: u64,
+    #[arg(long, requires = "run", default_value_t = Seq::ZERO)]
+    pub after: Seq,
 
     /// Say how many events would be published, and publish none.
     #[arg(long)]
@@ -108,7 +109,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
 }
 
 /// The keys of events that were named or are of one aggregate; none if a time range was given.
-async fn chosen(pool: &Pool, config: &ReplayConfig) -> anyhow::Result<Option<Vec<u64>>> {
+async fn chosen(pool: &Pool, config: &ReplayConfig) -> anyhow::Result<Option<Vec<Seq>>> {
     if let Some((aggregate_type, id)) = &config.aggregate {
         let seqs = outbox_replay::by_aggregate(pool, aggregate_type, *id).await;
         return Ok(Some(seqs.context("reading the outbox")?));
@@ -132,14 +133,14 @@ struct Run<'a> {
     replayer: Replayer,
     config: &'a ReplayConfig,
     /// Up to this key the stream has what was asked for.
-    after: u64,
+    after: Seq,
     /// How many it has.
     events: u64,
 }
 
 impl Run<'_> {
     /// With a record before the first event and one after the last: a run that breaks off leaves one that nothing ends.
-    async fn publish_all(&mut self, chosen: Option<Vec<u64>>) -> anyhow::Result<()> {
+    async fn publish_all(&mut self, chosen: Option<Vec<Seq>>) -> anyhow::Result<()> {
         let scope = scope(self.config, &self.replayer.run);
         self.record(&format!("begins {scope}")).await?;
         match (chosen, self.config.since) {
@@ -151,19 +152,19 @@ impl Run<'_> {
 
     async fn publish_range(&mut self, since: DateTime<Utc>) -> anyhow::Result<()> {
         let end = outbox_view::last_seq(&self.pool).await.context("reading the outbox")?;
-        let progress = Progress::new("replaying", end);
+        let progress = Progress::new("replaying", end.0);
         while self.after < end {
             let window = outbox_replay::window_end(&self.pool, self.after, WINDOW).await;
             let last = window.context("reading the outbox")?.unwrap_or(end).min(end);
             let seqs = outbox_replay::by_time(&self.pool, (self.after, last), since, self.config.until).await;
             self.publish(&seqs.context("reading the outbox")?).await?;
             self.after = last;
-            progress.at(last);
+            progress.at(last.0);
         }
         Ok(())
     }
 
-    async fn publish(&mut self, seqs: &[u64]) -> anyhow::Result<()> {
+    async fn publish(&mut self, seqs: &[Seq]) -> anyhow::Result<()> {
         let left = &seqs[seqs.partition_point(|seq| *seq <= self.after)..];
         for page in left.chunks(PAGE) {
             if !self.config.dry_run {

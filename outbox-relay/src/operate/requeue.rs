@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use runtime::exit;
 use runtime::mysql::Transaction;
+use schema::sequence::Seq;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use crate::event::Event;
 use crate::limits::SENSIBLE_BYTES_MAX;
 use crate::store::action::{self, Action, Verb};
 use crate::store::column::JsonText;
+use crate::store::outbox_operator::ChosenState;
 use crate::store::{outbox_held, outbox_operator};
 use runtime::operator::ActConfig;
 
@@ -68,7 +70,7 @@ struct Refused {
 const PIECE: usize = 50;
 
 /// Which of the events still break the contract.
-async fn refused(tx: &mut Transaction, seqs: &[u64]) -> anyhow::Result<Vec<Refused>> {
+async fn refused(tx: &mut Transaction, seqs: &[Seq]) -> anyhow::Result<Vec<Refused>> {
     let mut refused = Vec::new();
     for piece in seqs.chunks(PIECE) {
         let rows = outbox_operator::as_claimed(tx, piece, SENSIBLE_BYTES_MAX).await.context("reading the outbox")?;
@@ -97,16 +99,16 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
         outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await
     };
     let chosen = chosen.context("reading the outbox")?;
-    check_chosen(&config.events, &chosen, &["dead", "unsettled"])?;
+    check_chosen(&config.events, &chosen, &[ChosenState::Dead, ChosenState::Unsettled])?;
 
-    let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
+    let seqs: Vec<Seq> = chosen.iter().map(|row| row.seq).collect();
     let refused = refused(&mut tx, &seqs).await?;
     if let Some(Refused { event, reason }) = refused.first().filter(|_| !config.dead) {
         anyhow::bail!(exit::Refused(format!("event {event} would be dead again: {reason}; nothing was changed")));
     }
     let mut chosen = chosen;
     chosen.retain(|row| refused.iter().all(|refused| refused.event != row.event_id));
-    let seqs: Vec<u64> = chosen.iter().map(|row| row.seq).collect();
+    let seqs: Vec<Seq> = chosen.iter().map(|row| row.seq).collect();
     let requeued = outbox_operator::requeue(&mut tx, &seqs).await.context("requeueing")?;
     anyhow::ensure!(requeued == seqs.len() as u64, changed_meanwhile());
     let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;

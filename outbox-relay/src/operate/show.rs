@@ -80,7 +80,7 @@ fn event(row: &ShownRow) -> String {
         ("version", or_dash(row.aggregate_version)),
         ("occurred at", or_dash(moment(row.occurred_at))),
         ("seq", row.seq.to_string()),
-        ("state", row.state.clone()),
+        ("state", row.state.as_str().to_owned()),
         ("attempts", row.attempts.to_string()),
         ("next attempt", or_dash(row.next_attempt_at)),
         ("last error", or_dash(row.last_error.as_deref())),

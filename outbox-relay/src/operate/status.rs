@@ -12,6 +12,7 @@ use runtime::operator::CommonConfig;
 use runtime::telemetry::chain;
 use runtime::terminal::{self, bad, good, one_line};
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,14 +36,14 @@ struct StreamStatus {
     name: Option<String>,
     /// The stream's incarnation.
     created_at: Option<DateTime<Utc>>,
-    looked_at: Option<DateTime<Utc>>,
-    last_seq: u64,
-    proven_seq: u64,
+    checked_at: Option<DateTime<Utc>>,
+    last_seq: StreamSeq,
+    proven_seq: StreamSeq,
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
     /// checked.
     proven_seconds: Option<f64>,
     /// What was published up to this `seq` is still to be compared with the stream.
-    history_seq: Option<u64>,
+    history_seq: Option<Seq>,
     /// The sign of a loss that is being examined.
     suspicion: Option<String>,
     /// What the stream drops by itself.
@@ -59,7 +60,7 @@ impl From<StreamRow> for StreamStatus {
         Self {
             name: row.stream,
             created_at: row.created_at,
-            looked_at: row.looked_at,
+            checked_at: row.checked_at,
             last_seq: row.last_seq,
             proven_seq: row.proven_seq,
             proven_seconds: row.proven_seconds,
@@ -86,7 +87,7 @@ struct RelayStatus {
 
 #[derive(Serialize)]
 struct StateStatus {
-    state: &'static str,
+    state: State,
     events: i64,
     oldest_seconds: Option<f64>,
 }
@@ -155,7 +156,6 @@ async fn read(pool: &Pool) -> anyhow::Result<Status> {
     };
     for state in State::ALL {
         let count = outbox_count::count(pool, state).await.context("counting outbox events")?;
-        let state = state.as_str();
         status.outbox.push(StateStatus { state, events: count.events, oldest_seconds: count.oldest_seconds });
     }
     status.problems = problems(&status);
@@ -180,10 +180,13 @@ fn problems(status: &Status) -> Vec<String> {
     // Until what was published again is proven, nobody knows that the loss is over.
     let proven_at =
         stream.proven_seconds.and_then(|seconds| Utc::now().checked_sub_signed(TimeDelta::seconds(seconds as i64)));
-    if stream.lost_at.is_some_and(|lost_at| stream.proven_seq == 0 || proven_at.is_none_or(|proven| proven < lost_at)) {
+    if stream
+        .lost_at
+        .is_some_and(|lost_at| stream.proven_seq == StreamSeq::ZERO || proven_at.is_none_or(|proven| proven < lost_at))
+    {
         problems.push("the broker lost events, and what was published again is not proven yet".to_owned());
     }
-    let dead = outbox.iter().filter(|state| state.state == State::Dead.as_str() && state.events > 0);
+    let dead = outbox.iter().filter(|state| state.state == State::Dead && state.events > 0);
     problems.extend(dead.map(|dead| format!("{} events are dead", dead.events)));
     problems
 }
@@ -203,7 +206,7 @@ fn table(status: &Status) -> String {
     table.push_str("\nstate         events   oldest\n");
     for state in &status.outbox {
         let oldest = state.oldest_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
-        table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state, state.events));
+        table.push_str(&format!("{:<9} {:>10}   {oldest}\n", state.state.as_str(), state.events));
     }
     table.extend(status.problems.iter().map(|problem| format!("\nproblem   {}", bad(problem))));
     if !status.problems.is_empty() {
@@ -216,7 +219,7 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let Some(created_at) = stream.created_at else { return "stream    no relay has checked it yet\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
-    let since = if *proven_seq > 0 { "as of" } else { "which is nothing, since" };
+    let since = if *proven_seq > StreamSeq::ZERO { "as of" } else { "which is nothing, since" };
     let name = stream.name.as_deref().map_or("of a name that was not kept".to_owned(), one_line);
     let mut lines = format!("stream    {name}, created {}, ends with {last_seq}\n", said(created_at));
     lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
@@ -235,7 +238,10 @@ fn stream_lines(stream: &StreamStatus) -> String {
     }
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
         let sign = one_line(sign);
-        lines.push_str(&format!("loss      last at {} ({sign}); {healed} events healed since ever\n", said(lost_at)));
+        lines.push_str(&format!(
+            "loss      last at {} ({sign}); {healed} events healed since ever\n",
+            said(lost_at)
+        ));
     }
     lines
 }

@@ -7,6 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use schema::sequence::StreamSeq;
 use serde::Deserialize;
 
 use super::stored::{StoredAt, msg_id};
@@ -42,7 +43,7 @@ struct Refusal {
 
 impl Publisher {
     /// Whether the stream's message at this sequence is the event.
-    pub(super) async fn holds(&self, sequence: u64, event: &Event) -> Result<bool, Outage> {
+    pub(super) async fn holds(&self, sequence: StreamSeq, event: &Event) -> Result<bool, Outage> {
         Ok(self.stored_at(sequence).await?.is_some_and(|message| message.msg_id == event.msg_id()))
     }
 
@@ -50,7 +51,7 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is away or refuses.
-    pub async fn stored_at(&self, sequence: u64) -> Result<Option<StoredAt>, Outage> {
+    pub async fn stored_at(&self, sequence: StreamSeq) -> Result<Option<StoredAt>, Outage> {
         let away = |error: &dyn std::fmt::Display| Outage(format!("fetching message {sequence}: {error}"));
         let subject = format!("STREAM.MSG.GET.{}", self.stream);
         let question = serde_json::json!({ "seq": sequence });

@@ -15,6 +15,7 @@ use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use runtime::telemetry::chain;
+use schema::sequence::StreamSeq;
 use uuid::Uuid;
 
 use super::faults::{Fault, classify, silence};
@@ -35,7 +36,7 @@ struct Staged {
     events: Vec<Event>,
     batch: String,
     /// Where the stream has to end.
-    expected: u64,
+    expected: StreamSeq,
 }
 
 /// What the broker takes in one atomic batch, unless its configuration says less; then it refuses, and we are careful.
@@ -53,7 +54,7 @@ impl Publisher {
         let mut expected = self.fence.last();
         let mut ready = self.stage(queue, expected).await?;
         while let Some(batch) = ready {
-            expected += batch.events.len() as u64;
+            expected = expected.plus(batch.events.len() as u64);
             let (committed, next) = tokio::join!(self.commit(&batch, tenure), self.stage(queue, expected));
             let end = match committed {
                 Ok(first_seq) => {
@@ -73,7 +74,7 @@ impl Publisher {
     }
 
     /// Sends all messages of the next batch but the last; none if too few are left for one. If that fails nothing is stored.
-    async fn stage(&self, queue: &mut Queue, expected: u64) -> Result<Option<Staged>, Break> {
+    async fn stage(&self, queue: &mut Queue, expected: StreamSeq) -> Result<Option<Staged>, Break> {
         if !self.goes_atomic(queue) {
             return Ok(None);
         }
@@ -95,7 +96,7 @@ impl Publisher {
     }
 
     /// Has the broker store a batch; its first event's sequence in the stream.
-    async fn commit(&self, staged: &Staged, tenure: &Tenure) -> Result<u64, Break> {
+    async fn commit(&self, staged: &Staged, tenure: &Tenure) -> Result<StreamSeq, Break> {
         let Staged { events, batch, .. } = staged;
         if !tenure.is_valid() {
             return Err(Break::outage("the lease ran out before the batch was committed".to_owned()));
@@ -119,15 +120,16 @@ impl Publisher {
         }
         self.metrics.stored(started.elapsed(), count as u64);
         self.metrics.batch(Path::Atomic, count);
-        self.fence.stored(ack.sequence, count);
-        Ok(ack.sequence + 1 - count as u64)
+        let last = StreamSeq(ack.sequence);
+        self.fence.stored(last, count);
+        Ok(last.next().minus(count as u64))
     }
 
     async fn send_all_but_last(
         &self,
         events: &[Event],
         batch: &str,
-        expected: u64,
+        expected: StreamSeq,
     ) -> Result<(), client::PublishError> {
         for (event, number) in events[..events.len() - 1].iter().zip(1..) {
             let headers = self.batch_headers(event, batch, number, expected);
@@ -144,7 +146,7 @@ impl Publisher {
         self.context.send_publish(last.subject.clone(), message).await?.await
     }
 
-    fn batch_headers(&self, event: &Event, batch: &str, number: usize, expected: u64) -> HeaderMap {
+    fn batch_headers(&self, event: &Event, batch: &str, number: usize, expected: StreamSeq) -> HeaderMap {
         let mut headers = message::headers(event, &self.stream);
         headers.insert(BATCH_ID, batch);
         headers.insert(BATCH_SEQUENCE, number.to_string());

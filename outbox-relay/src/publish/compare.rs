@@ -4,6 +4,7 @@
 //! stands between.
 
 use futures::{StreamExt, TryStreamExt, stream};
+use schema::sequence::{Seq, StreamSeq};
 
 use super::ask::LOOK_UPS_MAX;
 use super::{Outage, Publisher};
@@ -11,15 +12,15 @@ use super::{Outage, Publisher};
 /// An event and where it was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    pub seq: u64,
-    pub stream_seq: u64,
+    pub seq: Seq,
+    pub stream_seq: StreamSeq,
     pub msg_id: String,
 }
 
 /// An event that is not where it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misplaced {
-    pub seq: u64,
+    pub seq: Seq,
     /// Whether another message stands there, and not none.
     pub is_replaced: bool,
 }

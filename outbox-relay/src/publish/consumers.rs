@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Config};
 use futures::TryStreamExt;
+use schema::sequence::StreamSeq;
 
 use super::{Outage, Publisher};
 
@@ -16,7 +17,7 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is away or refuses.
-    pub async fn read_up_to(&self, last: u64) -> Result<Option<u64>, Outage> {
+    pub async fn read_up_to(&self, last: StreamSeq) -> Result<Option<StreamSeq>, Outage> {
         let asking = async {
             let stream = self.context.get_stream_no_info(&self.stream).await.map_err(|error| error.to_string())?;
             let consumers = stream.consumers().try_collect::<Vec<_>>().await.map_err(|error| error.to_string())?;
@@ -25,8 +26,8 @@ impl Publisher {
                 _ if is_filtered(&consumer.config) && consumer.num_pending == 0 && consumer.num_ack_pending == 0 => {
                     last
                 }
-                AckPolicy::None => consumer.delivered.stream_sequence,
-                _ => consumer.ack_floor.stream_sequence,
+                AckPolicy::None => StreamSeq(consumer.delivered.stream_sequence),
+                _ => StreamSeq(consumer.ack_floor.stream_sequence),
             });
             Ok::<_, String>(floors.min())
         };

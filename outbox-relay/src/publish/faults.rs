@@ -6,6 +6,7 @@
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 use runtime::telemetry::chain;
+use schema::sequence::StreamSeq;
 
 use crate::metrics::Publish;
 use crate::reason::reason;
@@ -24,7 +25,7 @@ pub enum Fault {
     /// The broker refused the batch as a batch; single events may go through.
     Batch(String),
     /// The stream did not end where it was expected to, or that can't be said yet; where it ends, if the broker said.
-    Fence { told: Option<u64>, reason: String },
+    Fence { told: Option<StreamSeq>, reason: String },
 }
 
 /// The batch is refused as a whole, its events are not: a dedup id that the stream knows, limits of batches, batches that
@@ -117,12 +118,12 @@ pub fn silence(is_connected: bool) -> Publish {
 }
 
 /// Where the stream ends, by a server's answer.
-fn told(error: &PublishError) -> Option<u64> {
+fn told(error: &PublishError) -> Option<StreamSeq> {
     told_by(&server_error(error)?.to_string())
 }
 
 /// As in "wrong last sequence: 7 (code 400, error code 10071)".
-fn told_by(answer: &str) -> Option<u64> {
+fn told_by(answer: &str) -> Option<StreamSeq> {
     let (_, rest) = answer.split_once("sequence: ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_where_the_stream_ends() {
-        assert_eq!(told_by("wrong last sequence: 7 (code 400, error code 10071)"), Some(7));
+        assert_eq!(told_by("wrong last sequence: 7 (code 400, error code 10071)"), Some(StreamSeq(7)));
         assert_eq!(told_by("wrong last sequence (code 400, error code 10164)"), None);
     }
 

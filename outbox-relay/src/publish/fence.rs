@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use async_nats::header::{HeaderMap, HeaderName};
+use schema::sequence::StreamSeq;
 
 const LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
 const LAST_MSG_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
@@ -41,7 +42,7 @@ pub struct Fence {
 /// The end of the stream at the attach, and by whose word.
 #[derive(Debug)]
 struct Attached {
-    end: u64,
+    end: StreamSeq,
     server: String,
 }
 
@@ -59,22 +60,22 @@ impl Default for Fence {
 
 impl Fence {
     /// The stream ended here when it was attached to; it is accounted for up to an earlier sequence.
-    pub fn attach(&self, last: u64, end: u64, server: &str) {
+    pub fn attach(&self, last: StreamSeq, end: StreamSeq, server: &str) {
         self.checked(last.min(end));
         self.attached.get_or_init(|| Attached { end, server: server.to_owned() });
     }
 
     /// Where the stream ended at the attach.
-    pub fn attached_end(&self) -> u64 {
-        self.attached.get().map_or(0, |attached| attached.end)
+    pub fn attached_end(&self) -> StreamSeq {
+        self.attached.get().map_or(StreamSeq::ZERO, |attached| attached.end)
     }
 
     /// The last sequence at which anything can be stored that another relay had on its way at the attach: it knew of no later
     /// end, and behind that it names its own messages one after the other. None if another server speaks for the stream now: the
     /// one before may have been cut off from it, and the end that it told too early.
-    pub fn reach(&self, server: &str) -> Option<u64> {
+    pub fn reach(&self, server: &str) -> Option<StreamSeq> {
         let attached = self.attached.get().filter(|attached| attached.server == server)?;
-        Some(attached.end + BURST_MAX as u64)
+        Some(attached.end.plus(BURST_MAX as u64))
     }
 
     /// Whether what others store need not be read any more.
@@ -83,14 +84,14 @@ impl Fence {
     }
 
     /// The stream went on beyond what can be ours, up to this sequence.
-    pub fn outgrown(&self, last: u64) {
+    pub fn outgrown(&self, last: StreamSeq) {
         self.checked(last);
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// The sequence up to which the stream is accounted for.
-    pub fn last(&self) -> u64 {
-        self.last.load(Ordering::Relaxed)
+    pub fn last(&self) -> StreamSeq {
+        StreamSeq(self.last.load(Ordering::Relaxed))
     }
 
     /// How many events may be under way at once.
@@ -99,19 +100,19 @@ impl Fence {
     }
 
     /// So many events were stored, the last of them at this sequence.
-    pub fn stored(&self, last: u64, events: usize) {
-        self.last.store(last, Ordering::Relaxed);
+    pub fn stored(&self, last: StreamSeq, events: usize) {
+        self.last.store(last.0, Ordering::Relaxed);
         self.is_closed.store(true, Ordering::Relaxed);
         self.burst.store((self.burst() + 2 * events).min(BURST_MAX), Ordering::Relaxed);
     }
 
     /// What others stored up to this sequence was checked.
-    pub fn checked(&self, last: u64) {
-        self.last.store(last, Ordering::Relaxed);
+    pub fn checked(&self, last: StreamSeq) {
+        self.last.store(last.0, Ordering::Relaxed);
     }
 
     /// A refusal, which told where the stream ends, or did not: whether that alone is enough to go on.
-    pub fn refused(&self, told: Option<u64>) -> bool {
+    pub fn refused(&self, told: Option<StreamSeq>) -> bool {
         self.burst.store((self.burst() / 2).max(1), Ordering::Relaxed);
         match told.filter(|told| self.is_closed() && *told > self.last()) {
             Some(told) => {
@@ -126,20 +127,20 @@ impl Fence {
 /// How the stream has to end for a message to be stored.
 #[derive(Debug)]
 pub struct Expected {
-    last: u64,
+    last: StreamSeq,
     /// The message before it, if that is under way.
     msg_id: Option<String>,
 }
 
 impl Expected {
     /// After this sequence.
-    pub fn after(last: u64) -> Self {
+    pub fn after(last: StreamSeq) -> Self {
         Self { last, msg_id: None }
     }
 
     /// What the message after the one with this id has to expect.
     pub fn follow(&mut self, msg_id: String) {
-        self.last += 1;
+        self.last = self.last.next();
         self.msg_id = Some(msg_id);
     }
 
@@ -159,27 +160,27 @@ mod tests {
     #[test]
     fn a_refusal_is_gone_on_from_without_a_look_only_once_something_of_ours_was_stored() {
         let fence = Fence::default();
-        fence.attach(8, 10, "a");
-        fence.checked(10);
-        assert!(!fence.refused(Some(12)), "the one between may be ours, from an earlier tenure");
-        fence.checked(12);
-        fence.stored(13, 1);
+        fence.attach(StreamSeq(8), StreamSeq(10), "a");
+        fence.checked(StreamSeq(10));
+        assert!(!fence.refused(Some(StreamSeq(12))), "the one between may be ours, from an earlier tenure");
+        fence.checked(StreamSeq(12));
+        fence.stored(StreamSeq(13), 1);
         assert!(!fence.refused(None));
-        assert!(!fence.refused(Some(12)), "the stream does not shrink by itself");
-        assert!(fence.refused(Some(20)));
-        assert_eq!(fence.last(), 20);
+        assert!(!fence.refused(Some(StreamSeq(12))), "the stream does not shrink by itself");
+        assert!(fence.refused(Some(StreamSeq(20))));
+        assert_eq!(fence.last(), StreamSeq(20));
     }
 
     #[test]
     fn a_stream_that_others_took_beyond_reach_is_gone_on_from_too() {
         let fence = Fence::default();
-        fence.attach(20, 10, "a");
-        assert_eq!((fence.last(), fence.attached_end()), (10, 10));
-        assert_eq!(fence.reach("a"), Some(10 + BURST_MAX as u64));
+        fence.attach(StreamSeq(20), StreamSeq(10), "a");
+        assert_eq!((fence.last(), fence.attached_end()), (StreamSeq(10), StreamSeq(10)));
+        assert_eq!(fence.reach("a"), Some(StreamSeq(10 + BURST_MAX as u64)));
         assert_eq!(fence.reach("b"), None, "the one before may have been cut off");
-        assert!(!fence.refused(Some(5_000)), "what is within reach was not read");
-        fence.outgrown(5_000);
-        assert!(fence.refused(Some(5_002)));
+        assert!(!fence.refused(Some(StreamSeq(5_000))), "what is within reach was not read");
+        fence.outgrown(StreamSeq(5_000));
+        assert!(fence.refused(Some(StreamSeq(5_002))));
     }
 
     #[test]
@@ -189,9 +190,9 @@ mod tests {
             fence.refused(None);
         }
         assert_eq!(fence.burst(), 1);
-        let mut last = 0;
+        let mut last = StreamSeq::ZERO;
         for _ in 0..10 {
-            last += fence.burst() as u64;
+            last = last.plus(fence.burst() as u64);
             fence.stored(last, fence.burst());
         }
         assert_eq!(fence.burst(), BURST_MAX);

@@ -33,6 +33,7 @@ use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::{self, ContextBuilder};
+use schema::sequence::StreamSeq;
 
 use self::fence::{BURST_MAX, Fence};
 use self::queue::Queue;
@@ -54,7 +55,7 @@ const FRUITLESS_MAX: u32 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The stream has it.
-    Published { stream_seq: u64 },
+    Published { stream_seq: StreamSeq },
     /// The broker knows the dedup id but the stream has not the event.
     Forgotten,
     /// The broker refused it for a reason that may pass; costs an attempt.
@@ -85,7 +86,7 @@ pub struct Report {
 #[derive(Debug)]
 enum Break {
     /// The stream did not end where it was expected to; what the broker said of its end.
-    Fence { told: Option<u64> },
+    Fence { told: Option<StreamSeq> },
     /// As a batch these are not stored: one by one will show why.
     Batch { events: usize, reason: String },
     /// Whether they are stored is not known; not the fault of any event.
@@ -107,9 +108,11 @@ impl Report {
     }
 
     /// These have the sequences from this one on.
-    fn stored(&mut self, events: Vec<Event>, first_seq: u64) {
-        let numbered = events.into_iter().zip(first_seq..);
-        self.outcomes.extend(numbered.map(|(event, stream_seq)| (event, Outcome::Published { stream_seq })));
+    fn stored(&mut self, events: Vec<Event>, first_seq: StreamSeq) {
+        let numbered = events.into_iter().zip(first_seq.0..);
+        self.outcomes.extend(
+            numbered.map(|(event, stream_seq)| (event, Outcome::Published { stream_seq: StreamSeq(stream_seq) })),
+        );
     }
 
     /// These were found in the stream: some of them are to be published still.
@@ -218,7 +221,8 @@ impl Publisher {
                     singly = events;
                 }
                 Err(Break::Fence { told }) => {
-                    tracing::debug!(expected = self.fence.last(), told, "refused: the stream ends elsewhere");
+                    let (expected, ends_at) = (self.fence.last().0, told.map(|told| told.0));
+                    tracing::debug!(expected, told = ends_at, "refused: the stream ends elsewhere");
                     if self.fence.refused(told) {
                         continue;
                     }

@@ -7,6 +7,7 @@
 
 use async_nats::jetstream::message::PublishMessage;
 use runtime::telemetry::chain;
+use schema::sequence::StreamSeq;
 
 use super::faults::{Fault, classify};
 use super::fence::Expected;
@@ -20,9 +21,9 @@ const SEARCH_MAX: u64 = 2_000;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Probe {
     /// It is stored now: the leader leads.
-    Stored { stream_seq: u64 },
+    Stored { stream_seq: StreamSeq },
     /// It had been stored before, which says nothing of the leader.
-    Known { stream_seq: u64 },
+    Known { stream_seq: StreamSeq },
     /// The stream does not end where the leader said, or not any more.
     Refused,
     /// The broker knows its dedup id and has it not: another id is needed.
@@ -41,7 +42,7 @@ impl Publisher {
     ///
     /// # Errors
     /// If it is not known to be stored, nor refused.
-    pub async fn probe(&self, event: &Event, last_seq: u64) -> Result<Probe, Outage> {
+    pub async fn probe(&self, event: &Event, last_seq: StreamSeq) -> Result<Probe, Outage> {
         let mut headers = message::headers(event, &self.stream);
         Expected::after(last_seq).insert(&mut headers);
         let message = PublishMessage::build().payload(event.payload.clone()).headers(headers);
@@ -51,10 +52,13 @@ impl Publisher {
         };
         match answer {
             Ok(ack) if !ack.duplicate => {
-                self.fence.stored(ack.sequence, 1);
-                Ok(Probe::Stored { stream_seq: ack.sequence })
+                let stream_seq = StreamSeq(ack.sequence);
+                self.fence.stored(stream_seq, 1);
+                Ok(Probe::Stored { stream_seq })
             }
-            Ok(ack) if self.holds(ack.sequence, event).await? => Ok(Probe::Known { stream_seq: ack.sequence }),
+            Ok(ack) if self.holds(StreamSeq(ack.sequence), event).await? => {
+                Ok(Probe::Known { stream_seq: StreamSeq(ack.sequence) })
+            }
             Ok(_) => Ok(Probe::Forgotten),
             Err(error) => match classify(&error) {
                 Fault::Fence { .. } => Ok(Probe::Refused),
@@ -71,8 +75,8 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is away or refuses.
-    pub async fn earlier_probe(&self, event: &Event, last_seq: u64) -> Result<Option<u64>, Outage> {
-        let stored = self.stored_between(last_seq.saturating_sub(SEARCH_MAX), last_seq).await?;
+    pub async fn earlier_probe(&self, event: &Event, last_seq: StreamSeq) -> Result<Option<StreamSeq>, Outage> {
+        let stored = self.stored_between(last_seq.minus(SEARCH_MAX), last_seq).await?;
         let id = event.msg_id();
         Ok(stored.into_iter().rev().find(|stored| stored.msg_id == id).map(|stored| stored.stream_seq))
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use schema::sequence::{Seq, StreamSeq};
+
 use crate::event::{Aggregate, Event};
 
 /// Events in the order of `seq`, without those that have to wait for an earlier one of their aggregate.
@@ -9,7 +11,7 @@ use crate::event::{Aggregate, Event};
 pub struct Queue {
     events: VecDeque<Event>,
     /// What is not in the stream, by aggregate: nothing behind it may go.
-    stopped: HashMap<Aggregate, u64>,
+    stopped: HashMap<Aggregate, Seq>,
 }
 
 impl Queue {
@@ -26,7 +28,7 @@ impl Queue {
     /// The next one that may go.
     pub fn next(&mut self) -> Option<Event> {
         while let Some(event) = self.events.pop_front() {
-            let is_behind = |seq: &u64| *seq < event.seq;
+            let is_behind = |seq: &Seq| *seq < event.seq;
             if self.stopped.is_empty() || !self.stopped.get(&event.aggregate()).is_some_and(is_behind) {
                 return Some(event);
             }
@@ -53,7 +55,7 @@ impl Queue {
     }
 
     /// Takes out the events that were found in the stream, each with its sequence there, and takes them out of what was found.
-    pub fn take_stored(&mut self, found: &mut HashMap<String, u64>) -> Vec<(Event, u64)> {
+    pub fn take_stored(&mut self, found: &mut HashMap<String, StreamSeq>) -> Vec<(Event, StreamSeq)> {
         let mut stored = Vec::new();
         for event in std::mem::take(&mut self.events) {
             match found.remove(&event.msg_id()) {

@@ -2,15 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use schema::names::MSG_ID_HEADER;
+use schema::sequence::StreamSeq;
 use uuid::Uuid;
 
+use crate::event::HealEpoch;
 use crate::store::outbox_settle::Found;
 
 /// A message of the stream: its dedup id and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stored {
     pub msg_id: String,
-    pub stream_seq: u64,
+    pub stream_seq: StreamSeq,
 }
 
 /// A message that was looked up.
@@ -25,12 +27,12 @@ impl Stored {
     /// The event that it carries. None if the dedup id is not one that [`crate::event::Event::msg_id`] makes.
     pub fn event(&self) -> Option<Found> {
         let (id, heal_epoch) = match self.msg_id.split_once(".h") {
-            Some((id, epoch)) => (id, epoch.parse().ok()?),
-            None => (self.msg_id.as_str(), 0),
+            Some((id, epoch)) => (id, HealEpoch(epoch.parse().ok()?)),
+            None => (self.msg_id.as_str(), HealEpoch::NONE),
         };
         let (id, is_tombstone) = id.strip_suffix(".discarded").map_or((id, false), |id| (id, true));
-        let id = Uuid::try_parse(id).ok()?;
-        Some((id.simple().to_string(), heal_epoch, self.stream_seq, is_tombstone))
+        let event_id = Uuid::try_parse(id).ok()?;
+        Some(Found { event_id, heal_epoch, stream_seq: self.stream_seq, is_tombstone })
     }
 }
 
@@ -52,12 +54,16 @@ mod tests {
 
     #[test]
     fn only_dedup_ids_of_events_are_read_as_such() {
-        let read = |msg_id: &str| Stored { msg_id: msg_id.to_owned(), stream_seq: 7 }.event();
-        let (id, simple) = ("019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10", "019aab1e5c3a7d529e1f3f2b8c6d4a10".to_owned());
-        assert_eq!(read(id), Some((simple.clone(), 0, 7, false)));
-        assert_eq!(read(&format!("{id}.h2")), Some((simple.clone(), 2, 7, false)));
-        assert_eq!(read(&format!("{id}.discarded")), Some((simple.clone(), 0, 7, true)));
-        assert_eq!(read(&format!("{id}.discarded.h1")), Some((simple, 1, 7, true)));
+        let read = |msg_id: &str| Stored { msg_id: msg_id.to_owned(), stream_seq: StreamSeq(7) }.event();
+        let id = "019aab1e-5c3a-7d52-9e1f-3f2b8c6d4a10";
+        let found = |epoch, is_tombstone| {
+            let event_id = Uuid::try_parse(id).unwrap();
+            Some(Found { event_id, heal_epoch: HealEpoch(epoch), stream_seq: StreamSeq(7), is_tombstone })
+        };
+        assert_eq!(read(id), found(0, false));
+        assert_eq!(read(&format!("{id}.h2")), found(2, false));
+        assert_eq!(read(&format!("{id}.discarded")), found(0, true));
+        assert_eq!(read(&format!("{id}.discarded.h1")), found(1, true));
         assert_eq!(read(&format!("{id}.r0")), None);
         assert_eq!(read(&format!("{id}.hx")), None);
         assert_eq!(read("somebody else's"), None);

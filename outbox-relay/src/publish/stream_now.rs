@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy};
 use chrono::{DateTime, Utc};
+use schema::sequence::StreamSeq;
 
 use super::{Outage, Publisher};
 use crate::subject::Pattern;
@@ -20,10 +21,10 @@ pub struct StreamNow {
     pub server: String,
     /// Whether a server that was cut off from others may still believe that it leads.
     pub is_replicated: bool,
-    pub first_seq: u64,
+    pub first_seq: StreamSeq,
     /// When the first message was stored, by the broker's clock; none if the stream is empty.
     pub first_stored_at: Option<DateTime<Utc>>,
-    pub last_seq: u64,
+    pub last_seq: StreamSeq,
     /// When the last message was stored, by the broker's clock; none if the stream is empty.
     pub last_stored_at: Option<DateTime<Utc>>,
     /// Messages missing between the first and the last one.
@@ -80,9 +81,9 @@ impl Publisher {
             created_at: moment(info.created),
             server: self.server(info),
             is_replicated: info.config.num_replicas > 1,
-            first_seq: state.first_sequence,
+            first_seq: StreamSeq(state.first_sequence),
             first_stored_at: of_a_message(state.first_timestamp),
-            last_seq: state.last_sequence,
+            last_seq: StreamSeq(state.last_sequence),
             last_stored_at: of_a_message(state.last_timestamp),
             deleted: state.deleted_count.unwrap_or(0),
             policy: policy(&info.config),

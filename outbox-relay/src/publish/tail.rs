@@ -1,6 +1,7 @@
 //! The end of the stream: what was stored since it was last accounted for, and whose it is.
 
 use futures::{StreamExt, TryStreamExt, stream};
+use schema::sequence::StreamSeq;
 
 use super::ask::LOOK_UPS_MAX;
 use super::stored::Stored;
@@ -15,10 +16,10 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is away or refuses.
-    pub async fn attach(&self, stream_seq: u64) -> Result<(), Outage> {
+    pub async fn attach(&self, stream_seq: StreamSeq) -> Result<(), Outage> {
         let now = self.stream_now().await?;
-        self.fence.attach(stream_seq.max(now.first_seq.saturating_sub(1)), now.last_seq, &now.server);
-        let messages = now.last_seq - self.fence.last();
+        self.fence.attach(stream_seq.max(now.first_seq.previous()), now.last_seq, &now.server);
+        let messages = now.last_seq.distance_from(self.fence.last());
         if messages > PIECE {
             tracing::info!(messages, "reading what others stored in the stream since the last settled event");
         }
@@ -34,14 +35,14 @@ impl Publisher {
         if after >= end {
             return Ok(None);
         }
-        let last = end.min(after + PIECE);
+        let last = end.min(after.plus(PIECE));
         let found = self.stored_between(after, last).await?;
         self.fence.checked(last);
         Ok(Some(found))
     }
 
     /// Up to which sequence the stream is accounted for.
-    pub fn accounted_to(&self) -> u64 {
+    pub fn accounted_to(&self) -> StreamSeq {
         self.fence.last()
     }
 
@@ -64,7 +65,7 @@ impl Publisher {
             return Err(Outage("the stream is led by another server than before".to_owned()));
         };
         let last = reach.min(now.last_seq);
-        let found = self.stored_between(known.max(now.first_seq.saturating_sub(1)), last).await?;
+        let found = self.stored_between(known.max(now.first_seq.previous()), last).await?;
         self.fence.checked(last);
         if now.last_seq > reach {
             self.fence.outgrown(now.last_seq);
@@ -73,9 +74,10 @@ impl Publisher {
     }
 
     /// The messages above a sequence and up to another one, by the leader's word.
-    pub(super) async fn stored_between(&self, after: u64, last: u64) -> Result<Vec<Stored>, Outage> {
-        stream::iter(after + 1..=last)
+    pub(super) async fn stored_between(&self, after: StreamSeq, last: StreamSeq) -> Result<Vec<Stored>, Outage> {
+        stream::iter(after.next().0..=last.0)
             .map(async |stream_seq| {
+                let stream_seq = StreamSeq(stream_seq);
                 let message = self.stored_at(stream_seq).await?;
                 Ok(message.map(|message| Stored { msg_id: message.msg_id, stream_seq }))
             })

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use runtime::telemetry::trace::{self, KeyValue, SpanKind, Step};
+use schema::sequence::Seq;
 
 use super::{Outcome, Publisher, Report};
 use crate::event::Event;
@@ -24,7 +25,7 @@ impl Publisher {
 
 /// The attempts of a batch, by the numbers of their events; none if nothing is traced.
 #[derive(Debug)]
-struct Attempts(HashMap<u64, Step>);
+struct Attempts(HashMap<Seq, Step>);
 
 impl Attempts {
     fn begin(events: &[Event], stream: &str) -> Self {
@@ -43,7 +44,7 @@ impl Attempts {
             let Some(step) = self.0.remove(&event.seq) else { continue };
             match outcome {
                 Outcome::Published { stream_seq } => {
-                    step.end(KeyValue::new("nats.stream.sequence", i64::try_from(*stream_seq).unwrap_or(i64::MAX)));
+                    step.end(KeyValue::new("nats.stream.sequence", stream_seq.as_i64()));
                 }
                 Outcome::Forgotten => step.fail("the broker knows the message's id and has not the message".to_owned()),
                 Outcome::Failed { reason } | Outcome::Refused { reason } | Outcome::OverLimit { reason } => {

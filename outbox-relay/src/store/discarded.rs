@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
+use schema::sequence::Seq;
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -27,7 +28,7 @@ pub struct DiscardedRow {
 
 /// Copies events from the outbox before they are discarded; a date that is none, which the records don't take, as 1970.
 /// Locks their rows against writers until the transaction ends.
-pub async fn record(tx: &mut Transaction, seqs: &[u64], actor: &str, reason: &str) -> sqlx::Result<u64> {
+pub async fn record(tx: &mut Transaction, seqs: &[Seq], actor: &str, reason: &str) -> sqlx::Result<u64> {
     let recorded = sqlx::query!(
         "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id,
                                        aggregate_version, event_type, subject, payload, headers, occurred_at, last_error)

@@ -20,3 +20,4 @@ pub mod outbox_view;
 pub mod pause;
 pub mod relay_stream;
 pub mod server;
+pub mod state;

@@ -1,19 +1,23 @@
-//! The table `outbox`: claim. Its settles are in `outbox_settle.rs`.
+//! The table `outbox`: claim, which reads the next pending events. Settles, which write the outcomes back, are in
+//! `outbox_settle.rs`.
 //!
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
 //! broker is asked.
 
+use schema::sequence::{Seq, StreamSeq};
+
+use crate::event::HealEpoch;
 use futures::{Stream, TryStreamExt};
 use runtime::mysql::{Pool, PooledConnection};
 use uuid::Uuid;
 
-use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
+use super::column::{JsonText, Moment};
 use super::outbox_settle::Key;
 
 /// A pending row as it was written, faulty ones included.
 #[derive(Debug)]
 pub struct PendingRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
     pub aggregate_type: String,
     pub aggregate_id: String,
@@ -28,7 +32,7 @@ pub struct PendingRow {
     pub headers_bytes: u64,
     pub occurred_at: Option<Moment>,
     pub attempts: u32,
-    pub heal_epoch: u32,
+    pub heal_epoch: HealEpoch,
     /// A person gave the event up: a tombstone is published in its place.
     pub is_discarded: bool,
     /// Since it was inserted, when it was read; both by the database clock.
@@ -72,41 +76,53 @@ pub struct Limits {
     pub payload_bytes: u64,
 }
 
+/// `query_as!` of pending rows, from the FROM clause on. A payload larger than `payload_bytes` is not read.
+macro_rules! pending_rows {
+    ($payload_bytes:expr, $from:literal, $($argument:expr),*) => {
+        sqlx::query_as!(
+            super::outbox::PendingRow,
+            r#"SELECT outbox.seq,
+                  outbox.event_id AS "event_id: uuid::Uuid",
+                  outbox.aggregate_type,
+                  outbox.aggregate_id,
+                  outbox.aggregate_version,
+                  outbox.event_type,
+                  outbox.subject,
+                  IF(LENGTH(outbox.payload) > ?, NULL, outbox.payload) AS "payload: super::column::JsonText",
+                  CAST(LENGTH(outbox.payload) AS UNSIGNED) AS "payload_bytes!: u64",
+                  IF(LENGTH(outbox.headers) > ?, NULL, outbox.headers) AS "headers: super::column::JsonText",
+                  CAST(COALESCE(LENGTH(outbox.headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
+                  outbox.occurred_at AS "occurred_at?: super::column::Moment",
+                  outbox.attempts,
+                  outbox.heal_epoch,
+                  (outbox.discarded_at IS NOT NULL) AS "is_discarded!: bool",
+                  TIMESTAMPDIFF(MICROSECOND, outbox.inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
+                  COALESCE(ABS(TIMESTAMPDIFF(MINUTE, outbox.occurred_at, outbox.inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
+           "# + $from,
+            $payload_bytes,
+            super::column::HEADERS_BYTES_MAX,
+            $($argument),*
+        )
+    };
+}
+pub(super) use pending_rows;
+
 /// Reads the oldest pending events above `after` that are due, by the index `claim`; those that wait are gone through. A row
 /// that commits late appears behind others that were claimed before: whoever gives another `after` than 0 asks
 /// [`pending_up_to`] afterwards. An attempt that is further ahead than any backoff goes was set by a clock that was put back,
 /// or by a stranger: it is due. Locks nothing. What is more than the limits is left at the server, at the cost of the
 /// connection.
-pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Found> {
+pub async fn claim(pool: &Pool, after: Seq, limits: Limits) -> sqlx::Result<Found> {
     let mut connection = pool.acquire().await?;
-    let rows = sqlx::query_as!(
-        PendingRow,
-        r#"SELECT seq,
-                      event_id AS "event_id: Uuid",
-                      aggregate_type,
-                      aggregate_id,
-                      aggregate_version,
-                      event_type,
-                      subject,
-                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                      CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
-                      IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
-                      CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
-                      occurred_at AS "occurred_at?: Moment",
-                      attempts,
-                      heal_epoch,
-                      (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                      TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
-                      COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
-               FROM outbox FORCE INDEX (claim)
-               WHERE state = 'pending'
-                 AND seq > ?
-                 AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6)
-                      OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
-               ORDER BY seq
-               LIMIT ?"#,
+    let rows = pending_rows!(
         limits.payload_bytes,
-        HEADERS_BYTES_MAX,
+        "FROM outbox FORCE INDEX (claim)
+           WHERE state = 'pending'
+             AND seq > ?
+             AND (next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6)
+                  OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
+           ORDER BY seq
+           LIMIT ?",
         after,
         limits.rows
     )
@@ -120,31 +136,12 @@ pub async fn claim(pool: &Pool, after: u64, limits: Limits) -> sqlx::Result<Foun
 /// gone through. In no order.
 pub async fn claim_waited(pool: &Pool, limits: Limits) -> sqlx::Result<Found> {
     let mut connection = pool.acquire().await?;
-    let rows = sqlx::query_as!(
-        PendingRow,
-        r#"SELECT seq,
-                      event_id AS "event_id: Uuid",
-                      aggregate_type,
-                      aggregate_id,
-                      aggregate_version,
-                      event_type,
-                      subject,
-                      IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                      CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
-                      IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
-                      CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
-                      occurred_at AS "occurred_at?: Moment",
-                      attempts,
-                      heal_epoch,
-                      (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                      TIMESTAMPDIFF(MICROSECOND, inserted_at, UTC_TIMESTAMP(6)) AS "waited_us!: i64",
-                      COALESCE(ABS(TIMESTAMPDIFF(MINUTE, occurred_at, inserted_at)) > 60, FALSE) AS "is_far_off!: bool"
-               FROM outbox FORCE INDEX (waiting)
-               WHERE state = 'pending'
-                 AND (next_attempt_at <= UTC_TIMESTAMP(6) OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
-               LIMIT ?"#,
+    let rows = pending_rows!(
         limits.payload_bytes,
-        HEADERS_BYTES_MAX,
+        "FROM outbox FORCE INDEX (waiting)
+           WHERE state = 'pending'
+             AND (next_attempt_at <= UTC_TIMESTAMP(6) OR next_attempt_at > UTC_TIMESTAMP(6) + INTERVAL 2 HOUR)
+           LIMIT ?",
         limits.rows
     )
     .fetch(&mut *connection);
@@ -191,14 +188,14 @@ pub async fn count_waiting(pool: &Pool, limit: u32) -> sqlx::Result<i64> {
 }
 
 /// The pending events up to a `seq`, whether due or not, at most `limit`. By the index `claim` alone. Locks nothing.
-pub async fn pending_up_to(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Vec<u64>> {
+pub async fn pending_up_to(pool: &Pool, last: Seq, limit: u32) -> sqlx::Result<Vec<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox FORCE INDEX (claim)
          WHERE state = 'pending'
            AND seq <= ?
          ORDER BY seq
-         LIMIT ?",
+         LIMIT ?"#,
         last,
         limit
     )
@@ -218,9 +215,9 @@ pub async fn any_obstacle(pool: &Pool) -> sqlx::Result<bool> {
 }
 
 /// About the highest sequence in the stream that is settled: that of the latest events. Locks nothing.
-pub async fn highest_stream_seq(pool: &Pool) -> sqlx::Result<Option<u64>> {
+pub async fn highest_stream_seq(pool: &Pool) -> sqlx::Result<Option<StreamSeq>> {
     sqlx::query_scalar!(
-        r#"SELECT MAX(latest.stream_seq) AS "highest: u64"
+        r#"SELECT MAX(latest.stream_seq) AS "highest: StreamSeq"
            FROM (SELECT stream_seq
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'

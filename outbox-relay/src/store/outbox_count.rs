@@ -1,6 +1,7 @@
 //! The table `outbox`: how much there is in which state, for people and gauges.
 
 use runtime::mysql::Pool;
+use serde::Serialize;
 use sqlx::Row;
 
 /// How many events stand in a state, and since when the oldest does.
@@ -81,7 +82,8 @@ async fn estimate(pool: &Pool, state: State) -> sqlx::Result<i64> {
 }
 
 /// A state that an event can be counted in; published ones are not, for their number only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     Pending,
     Held,

@@ -5,6 +5,7 @@
 //! fixed: while the statistics lag behind an import, the optimizer would begin with the whole outbox.
 
 use runtime::mysql::Pool;
+use schema::sequence::Seq;
 use sqlx::types::Json;
 
 /// From so many unpublished events on the aggregates' own are read instead.
@@ -14,17 +15,17 @@ const UNPUBLISHED_MAX: u32 = 4_000;
 #[derive(Debug)]
 pub struct Earlier {
     /// The event that was asked about.
-    pub seq: u64,
+    pub seq: Seq,
     /// The last earlier event of its aggregate that is not in the stream.
-    pub latest: Option<u64>,
+    pub latest: Option<Seq>,
     /// The first event of its aggregate, up to the last that was asked for, that is dead, waits for its next attempt, or is held
     /// in front of it.
-    pub stopped: Option<u64>,
+    pub stopped: Option<Seq>,
 }
 
 /// What stands before each of these events, of which one is of an aggregate, its first. Events up to `last` are read. Locks
 /// nothing.
-pub async fn earlier(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<Earlier>> {
+pub async fn earlier(pool: &Pool, seqs: &[Seq], last: Seq) -> sqlx::Result<Vec<Earlier>> {
     // How many there are decides about the cost only: whatever was inserted since, either statement finds it.
     match unpublished(pool, last).await? < i64::from(UNPUBLISHED_MAX) {
         true => of_unpublished(pool, seqs, last).await,
@@ -33,7 +34,7 @@ pub async fn earlier(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<E
 }
 
 /// How many events up to `last` are not published, [`UNPUBLISHED_MAX`] at most. By the index `claim` alone.
-async fn unpublished(pool: &Pool, last: u64) -> sqlx::Result<i64> {
+async fn unpublished(pool: &Pool, last: Seq) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "unpublished!: i64"
            FROM (SELECT seq
@@ -50,13 +51,13 @@ async fn unpublished(pool: &Pool, last: u64) -> sqlx::Result<i64> {
 
 /// As [`earlier`], from all that is not published. Its LIMIT is none: it keeps the servers from reading them once for each event
 /// that was asked about.
-async fn of_unpublished(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<Earlier>> {
+async fn of_unpublished(pool: &Pool, seqs: &[Seq], last: Seq) -> sqlx::Result<Vec<Earlier>> {
     sqlx::query_as!(
         Earlier,
-        r#"SELECT asked.seq AS "seq!: u64",
-                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: u64",
+        r#"SELECT asked.seq AS "seq!: Seq",
+                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: Seq",
                   MIN(IF(earlier.state = 'dead' OR earlier.next_attempt_at IS NOT NULL
-                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: u64"
+                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: Seq"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
            STRAIGHT_JOIN outbox AS asked FORCE INDEX (PRIMARY) ON asked.seq = list.seq
            LEFT JOIN (SELECT seq, aggregate_type, aggregate_id, state, next_attempt_at
@@ -76,13 +77,13 @@ async fn of_unpublished(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Ve
 }
 
 /// As [`earlier`], from all events of the aggregates.
-async fn of_all(pool: &Pool, seqs: &[u64], last: u64) -> sqlx::Result<Vec<Earlier>> {
+async fn of_all(pool: &Pool, seqs: &[Seq], last: Seq) -> sqlx::Result<Vec<Earlier>> {
     sqlx::query_as!(
         Earlier,
-        r#"SELECT asked.seq AS "seq!: u64",
-                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: u64",
+        r#"SELECT asked.seq AS "seq!: Seq",
+                  MAX(IF(earlier.seq < asked.seq, earlier.seq, NULL)) AS "latest: Seq",
                   MIN(IF(earlier.state = 'dead' OR earlier.next_attempt_at IS NOT NULL
-                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: u64"
+                         OR (earlier.state = 'held' AND earlier.seq < asked.seq), earlier.seq, NULL)) AS "stopped: Seq"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
            STRAIGHT_JOIN outbox AS asked FORCE INDEX (PRIMARY) ON asked.seq = list.seq
            STRAIGHT_JOIN outbox AS earlier FORCE INDEX (aggregate)

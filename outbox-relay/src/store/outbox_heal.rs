@@ -2,27 +2,27 @@
 //!
 //! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million. An event is changed only
 //! if its id and its place in the stream are those that were compared: a number alone may be another event's after a failover.
-//! After the largest heal epoch comes 1 again: no addition overflows, whatever somebody wrote there
-//! (`the_largest_heal_epoch_is_followed_by_one_again`).
+//! SQL counts heal epochs as [`crate::event::HealEpoch::next`] does (`the_largest_heal_epoch_is_followed_by_one_again`).
 
 use std::time::Duration;
 
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
-use super::outbox::PendingRow;
+use super::outbox::{PendingRow, pending_rows};
+use crate::event::HealEpoch;
 
 /// A published event, as far as it matters whether the stream still has it.
 #[derive(Debug)]
 pub struct PublishedRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
-    pub heal_epoch: u32,
+    pub heal_epoch: HealEpoch,
     pub is_tombstone: bool,
-    pub stream_seq: u64,
+    pub stream_seq: StreamSeq,
     /// Whether the stream has had it for longer than it keeps anything.
     pub is_expired: bool,
 }
@@ -37,16 +37,16 @@ impl PublishedRow {
 /// An event that is not in the stream where it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lost {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
-    pub stream_seq: u64,
+    pub stream_seq: StreamSeq,
 }
 
 /// Where the window of the newest `limit` published events up to `last` begins; none if there are none. By the index `claim`
 /// alone. Locks nothing.
-pub async fn window_start(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Option<u64>> {
+pub async fn window_start(pool: &Pool, last: Seq, limit: u32) -> sqlx::Result<Option<Seq>> {
     sqlx::query_scalar!(
-        r#"SELECT MIN(seq) AS "first: u64"
+        r#"SELECT MIN(seq) AS "first: Seq"
            FROM (SELECT seq
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'
@@ -62,9 +62,9 @@ pub async fn window_start(pool: &Pool, last: u64, limit: u32) -> sqlx::Result<Op
 
 /// Where the window of the oldest `limit` published events from `first` on ends; none if there are none. By the index `claim`
 /// alone. Locks nothing.
-pub async fn window_end(pool: &Pool, first: u64, limit: u32) -> sqlx::Result<Option<u64>> {
+pub async fn window_end(pool: &Pool, first: Seq, limit: u32) -> sqlx::Result<Option<Seq>> {
     sqlx::query_scalar!(
-        r#"SELECT MAX(seq) AS "last: u64"
+        r#"SELECT MAX(seq) AS "last: Seq"
            FROM (SELECT seq
                  FROM outbox FORCE INDEX (claim)
                  WHERE state = 'published'
@@ -82,8 +82,8 @@ pub async fn window_end(pool: &Pool, first: u64, limit: u32) -> sqlx::Result<Opt
 /// not sent, and so is what has no place. A `max_age` of zero lets none expire. Locks nothing.
 pub async fn window(
     pool: &Pool,
-    (first, last): (u64, u64),
-    proven: u64,
+    (first, last): (Seq, Seq),
+    proven: StreamSeq,
     max_age: Duration,
 ) -> sqlx::Result<Vec<PublishedRow>> {
     let max_age = u64::try_from(max_age.as_micros()).unwrap_or(0);
@@ -112,31 +112,12 @@ pub async fn window(
 /// A lost event as it was written, with the heal epoch that it has; none if it changed meanwhile. A payload larger than
 /// `payload_bytes` is not read. Locks nothing.
 pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Result<Option<PendingRow>> {
-    sqlx::query_as!(
-        PendingRow,
-        r#"SELECT seq,
-                  event_id AS "event_id: Uuid",
-                  aggregate_type,
-                  aggregate_id,
-                  aggregate_version,
-                  event_type,
-                  subject,
-                  IF(LENGTH(payload) > ?, NULL, payload) AS "payload: JsonText",
-                  CAST(LENGTH(payload) AS UNSIGNED) AS "payload_bytes!: u64",
-                  IF(LENGTH(headers) > ?, NULL, headers) AS "headers: JsonText",
-                  CAST(COALESCE(LENGTH(headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
-                  occurred_at AS "occurred_at?: Moment",
-                  attempts,
-                  heal_epoch,
-                  (discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                  0 AS "waited_us!: i64",
-                  FALSE AS "is_far_off!: bool"
-           FROM outbox
+    pending_rows!(
+        payload_bytes,
+        "FROM outbox
            WHERE event_id = ?
              AND stream_seq = ?
-             AND state = 'published'"#,
-        payload_bytes,
-        HEADERS_BYTES_MAX,
+             AND state = 'published'",
         lost.event_id,
         lost.stream_seq
     )
@@ -145,7 +126,12 @@ pub async fn lost_row(pool: &Pool, lost: Lost, payload_bytes: u64) -> sqlx::Resu
 }
 
 /// Gives a lost event that was published again its new place, and the heal epoch under which it was. Locks its row.
-pub async fn settle_probe(pool: &Pool, token: &str, lost: Lost, (heal_epoch, place): (u32, u64)) -> sqlx::Result<u64> {
+pub async fn settle_probe(
+    pool: &Pool,
+    token: &str,
+    lost: Lost,
+    (heal_epoch, place): (HealEpoch, StreamSeq),
+) -> sqlx::Result<u64> {
     let settled = sqlx::query!(
         "UPDATE outbox
          SET outbox.heal_epoch   = ?,
@@ -216,6 +202,6 @@ pub async fn displace(pool: &Pool, token: &str, displaced: &[Lost]) -> sqlx::Res
 }
 
 /// The event id as text, for the statement to read.
-fn list(events: &[Lost]) -> Json<Vec<(u64, String, u64)>> {
+fn list(events: &[Lost]) -> Json<Vec<(Seq, String, StreamSeq)>> {
     Json(events.iter().map(|event| (event.seq, event.event_id.simple().to_string(), event.stream_seq)).collect())
 }

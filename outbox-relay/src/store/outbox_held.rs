@@ -1,12 +1,13 @@
 //! The table `outbox`: held events, and letting them go on.
 
 use runtime::mysql::{Pool, Transaction};
+use schema::sequence::Seq;
 use sqlx::types::Json;
 
 /// A held row, as far as it matters whether it must stay.
 #[derive(Debug)]
 pub struct HeldRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub aggregate_type: String,
     pub aggregate_id: String,
     pub subject: String,
@@ -17,7 +18,7 @@ pub struct HeldRow {
 }
 
 /// Reads the next held events after `after` by the index `claim`. Locks nothing.
-pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
+pub async fn window(pool: &Pool, after: Seq, limit: u32) -> sqlx::Result<Vec<HeldRow>> {
     sqlx::query_as!(
         HeldRow,
         r#"SELECT seq, aggregate_type, aggregate_id, subject,
@@ -38,7 +39,7 @@ pub async fn window(pool: &Pool, after: u64, limit: u32) -> sqlx::Result<Vec<Hel
 
 /// Makes held events pending. A row that took the place of another and is held as well goes on with it: the claim that finds it
 /// checks again what stands in its way. Locks their rows.
-pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn release(pool: &Pool, seqs: &[Seq]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
@@ -53,7 +54,7 @@ pub async fn release(pool: &Pool, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Makes those held events pending whose aggregate has one of these events and no earlier dead event. Locks their rows
 /// and the others of their aggregates until the transaction ends.
-pub async fn release_later(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn release_later(tx: &mut Transaction, seqs: &[Seq]) -> sqlx::Result<u64> {
     let released = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          STRAIGHT_JOIN outbox AS decided FORCE INDEX (PRIMARY) ON decided.seq = list.seq

@@ -2,29 +2,53 @@
 //! checks how many rows it changed.
 
 use runtime::mysql::Transaction;
+use schema::sequence::Seq;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column::{HEADERS_BYTES_MAX, JsonText, Moment};
-use super::outbox::PendingRow;
+use super::outbox::{PendingRow, pending_rows};
+
+/// Where such an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(rename_all = "lowercase")]
+pub enum ChosenState {
+    Pending,
+    Published,
+    /// It says that it is published, and no relay settled it.
+    Unsettled,
+    Held,
+    Dead,
+}
+
+impl std::fmt::Display for ChosenState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Published => "published",
+            Self::Unsettled => "unsettled",
+            Self::Held => "held",
+            Self::Dead => "dead",
+        })
+    }
+}
 
 /// An event that a person pointed at.
 #[derive(Debug)]
 pub struct ChosenRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
     pub aggregate_version: Option<u32>,
     pub subject: String,
-    pub state: String,
+    pub state: ChosenState,
 }
 
-/// Finds events by their ids. A published one that no relay settled is `unsettled`. Locks nothing.
+/// Finds events by their ids. Locks nothing.
 pub async fn by_ids(tx: &mut Transaction, ids: &[Uuid]) -> sqlx::Result<Vec<ChosenRow>> {
     sqlx::query_as!(
         ChosenRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_version, outbox.subject,
                   IF(outbox.state = 'published' AND outbox.stream_seq = 0 AND outbox.heal_epoch = 0,
-                     'unsettled', outbox.state) AS "state!: String"
+                     'unsettled', outbox.state) AS "state!: ChosenState"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(36) PATH '$')) AS list
            JOIN outbox ON outbox.event_id = UNHEX(REPLACE(list.event_id, '-', ''))
            ORDER BY outbox.seq"#,
@@ -44,7 +68,7 @@ pub async fn dead(
 ) -> sqlx::Result<Vec<ChosenRow>> {
     sqlx::query_as!(
         ChosenRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_version, subject, state AS "state: String"
+        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_version, subject, state AS "state: ChosenState"
            FROM outbox
            WHERE state = 'dead'
              AND (? IS NULL OR event_type = ?)
@@ -62,31 +86,12 @@ pub async fn dead(
 }
 
 /// Events as a claim would read them, but for payloads above the bytes given; in `seq` order. Locks nothing.
-pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) -> sqlx::Result<Vec<PendingRow>> {
-    sqlx::query_as!(
-        PendingRow,
-        r#"SELECT outbox.seq,
-                  outbox.event_id AS "event_id: Uuid",
-                  outbox.aggregate_type,
-                  outbox.aggregate_id,
-                  outbox.aggregate_version,
-                  outbox.event_type,
-                  outbox.subject,
-                  IF(LENGTH(outbox.payload) > ?, NULL, outbox.payload) AS "payload: JsonText",
-                  CAST(LENGTH(outbox.payload) AS UNSIGNED) AS "payload_bytes!: u64",
-                  IF(LENGTH(outbox.headers) > ?, NULL, outbox.headers) AS "headers: JsonText",
-                  CAST(COALESCE(LENGTH(outbox.headers), 0) AS UNSIGNED) AS "headers_bytes!: u64",
-                  outbox.occurred_at AS "occurred_at?: Moment",
-                  outbox.attempts,
-                  outbox.heal_epoch,
-                  (outbox.discarded_at IS NOT NULL) AS "is_discarded!: bool",
-                  0 AS "waited_us!: i64",
-                  FALSE AS "is_far_off!: bool"
-           FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
-           JOIN outbox ON outbox.seq = list.seq
-           ORDER BY outbox.seq"#,
+pub async fn as_claimed(tx: &mut Transaction, seqs: &[Seq], payload_bytes: u64) -> sqlx::Result<Vec<PendingRow>> {
+    pending_rows!(
         payload_bytes,
-        HEADERS_BYTES_MAX,
+        "FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
+           JOIN outbox ON outbox.seq = list.seq
+           ORDER BY outbox.seq",
         Json(seqs)
     )
     .fetch_all(&mut *tx)
@@ -95,7 +100,7 @@ pub async fn as_claimed(tx: &mut Transaction, seqs: &[u64], payload_bytes: u64) 
 
 /// Makes events pending, with all their attempts before them, that are dead or that say that they are published though no relay
 /// settled them. Locks their rows until the transaction ends.
-pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn requeue(tx: &mut Transaction, seqs: &[Seq]) -> sqlx::Result<u64> {
     let requeued = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
@@ -115,7 +120,7 @@ pub async fn requeue(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
 
 /// Makes dead or held events tombstones that are to be published, to another subject if one is given. Locks their rows
 /// until the transaction ends.
-pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option<&str>) -> sqlx::Result<u64> {
+pub async fn make_tombstones(tx: &mut Transaction, seqs: &[Seq], subject: Option<&str>) -> sqlx::Result<u64> {
     let made = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list
          STRAIGHT_JOIN outbox FORCE INDEX (PRIMARY) ON outbox.seq = list.seq
@@ -137,7 +142,7 @@ pub async fn make_tombstones(tx: &mut Transaction, seqs: &[u64], subject: Option
 }
 
 /// Deletes tombstones that nobody waits for, before anybody could see them. Locks their rows until the transaction ends.
-pub async fn remove_tombstones(tx: &mut Transaction, seqs: &[u64]) -> sqlx::Result<u64> {
+pub async fn remove_tombstones(tx: &mut Transaction, seqs: &[Seq]) -> sqlx::Result<u64> {
     let removed = sqlx::query!(
         "DELETE outbox
          FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT UNSIGNED PATH '$')) AS list

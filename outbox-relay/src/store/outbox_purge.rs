@@ -17,21 +17,22 @@ use std::time::Duration;
 
 use runtime::mysql::{Pool, Transaction};
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 
 /// The next published events.
 #[derive(Debug)]
 pub struct Window {
     /// The last of their keys; none if there are no more.
-    pub last: Option<u64>,
+    pub last: Option<Seq>,
     /// How many of them are to be deleted.
     pub old: u64,
 }
 
 /// Reads the next `limit` published events after `after`. Old ones that are not proven to be in the stream are not to be
 /// deleted, and none is while a loss is investigated. Locks nothing.
-pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
+pub async fn window(pool: &Pool, after: Seq, limit: u32, older_than: Duration) -> sqlx::Result<Window> {
     let row = sqlx::query!(
-        r#"SELECT MAX(seq) AS "last: u64", COUNT(IF(is_old AND is_settled AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
+        r#"SELECT MAX(seq) AS "last: Seq", COUNT(IF(is_old AND is_settled AND stream_seq <= proven_seq, 1, NULL)) AS "old!: i64"
            FROM (SELECT seq, stream_seq, published_at < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
                                      AND published_at > '1970-01-01' AS is_old,
                         (stream_seq > 0 OR heal_epoch > 0) AS is_settled,
@@ -57,7 +58,7 @@ pub async fn window(pool: &Pool, after: u64, limit: u32, older_than: Duration) -
 
 /// Locks the events of a window that are old, and waits for whoever has one of them. Keeps the locks until the transaction
 /// ends.
-pub async fn lock(tx: &mut Transaction, after: u64, last: u64, older_than: Duration) -> sqlx::Result<()> {
+pub async fn lock(tx: &mut Transaction, after: Seq, last: Seq, older_than: Duration) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         "SELECT seq
          FROM outbox FORCE INDEX (claim)
@@ -76,13 +77,13 @@ pub async fn lock(tx: &mut Transaction, after: u64, last: u64, older_than: Durat
 }
 
 /// Up to where the stream is proven now; none while a loss is investigated. Locks nothing.
-pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<u64>> {
+pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<StreamSeq>> {
     sqlx::query_scalar!(
-        "SELECT proven_seq
+        r#"SELECT proven_seq AS "proven: StreamSeq"
          FROM relay_stream
          WHERE name = ?
            AND suspicion IS NULL
-           AND history_seq IS NULL",
+           AND history_seq IS NULL"#,
         OUTBOX_LEASE
     )
     .fetch_optional(&mut *tx)
@@ -93,9 +94,9 @@ pub async fn proven(tx: &mut Transaction) -> sqlx::Result<Option<u64>> {
 /// no proof grows old in it.
 pub async fn delete(
     tx: &mut Transaction,
-    (after, last): (u64, u64),
+    (after, last): (Seq, Seq),
     older_than: Duration,
-    proven: u64,
+    proven: StreamSeq,
 ) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM outbox

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 use schema::aggregate::AggregateId;
+use schema::sequence::Seq;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 /// A published event, whole.
 #[derive(Debug)]
 pub struct ReplayRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
     pub aggregate_type: String,
     pub aggregate_id: AggregateId,
@@ -26,9 +27,9 @@ pub struct ReplayRow {
 }
 
 /// The keys of these events, as far as they are published.
-pub async fn by_ids(pool: &Pool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
+pub async fn by_ids(pool: &Pool, ids: &[Uuid]) -> sqlx::Result<Vec<Seq>> {
     sqlx::query_scalar!(
-        r#"SELECT outbox.seq
+        r#"SELECT outbox.seq AS "seq: Seq"
            FROM JSON_TABLE(?, '$[*]' COLUMNS (event_id CHAR(36) PATH '$')) AS list
            JOIN outbox ON outbox.event_id = UNHEX(REPLACE(list.event_id, '-', ''))
            WHERE outbox.state = 'published'
@@ -40,14 +41,14 @@ pub async fn by_ids(pool: &Pool, ids: &[Uuid]) -> sqlx::Result<Vec<u64>> {
 }
 
 /// The keys of the published events of an aggregate, in its order.
-pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: AggregateId) -> sqlx::Result<Vec<u64>> {
+pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: AggregateId) -> sqlx::Result<Vec<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox
          WHERE aggregate_type = ?
            AND aggregate_id = ?
            AND state = 'published'
-         ORDER BY seq",
+         ORDER BY seq"#,
         aggregate_type,
         aggregate_id
     )
@@ -56,14 +57,14 @@ pub async fn by_aggregate(pool: &Pool, aggregate_type: &str, aggregate_id: Aggre
 }
 
 /// The last key of the next `count` published events after `after`; none if there are fewer.
-pub async fn window_end(pool: &Pool, after: u64, count: u64) -> sqlx::Result<Option<u64>> {
+pub async fn window_end(pool: &Pool, after: Seq, count: u64) -> sqlx::Result<Option<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox FORCE INDEX (claim)
          WHERE state = 'published'
            AND seq > ?
          ORDER BY seq
-         LIMIT 1 OFFSET ?",
+         LIMIT 1 OFFSET ?"#,
         after,
         count.saturating_sub(1)
     )
@@ -75,19 +76,19 @@ pub async fn window_end(pool: &Pool, after: u64, count: u64) -> sqlx::Result<Opt
 /// between them is compared: its place says nothing of its time.
 pub async fn by_time(
     pool: &Pool,
-    (after, last): (u64, u64),
+    (after, last): (Seq, Seq),
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
-) -> sqlx::Result<Vec<u64>> {
+) -> sqlx::Result<Vec<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox FORCE INDEX (claim)
          WHERE state = 'published'
            AND seq > ?
            AND seq <= ?
            AND occurred_at >= ?
            AND (? IS NULL OR occurred_at < ?)
-         ORDER BY seq",
+         ORDER BY seq"#,
         after,
         last,
         since,
@@ -100,7 +101,7 @@ pub async fn by_time(
 
 /// The events themselves, in their order. Sorted here: MySQL sorts no row that is larger than its sort buffer, 256 KiB
 /// unless configured.
-pub async fn load(pool: &Pool, seqs: &[u64]) -> sqlx::Result<Vec<ReplayRow>> {
+pub async fn load(pool: &Pool, seqs: &[Seq]) -> sqlx::Result<Vec<ReplayRow>> {
     let mut rows = sqlx::query_as!(
         ReplayRow,
         r#"SELECT outbox.seq,

@@ -14,23 +14,26 @@
 
 use runtime::mysql::Pool;
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 use sqlx::types::Json;
 use uuid::Uuid;
+
+use crate::event::HealEpoch;
 
 /// Which event a settle is about: its place in the table, and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
 }
 
 /// Acknowledged events whose `seq` and whose sequence in the stream both go up by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    pub first: u64,
-    pub last: u64,
+    pub first: Seq,
+    pub last: Seq,
     /// Of the first.
-    pub stream_seq: u64,
+    pub stream_seq: StreamSeq,
     /// Their ids, one behind the other, 16 bytes each.
     pub event_ids: Vec<u8>,
 }
@@ -65,11 +68,21 @@ pub async fn settle_run(pool: &Pool, token: &str, run: &Run) -> sqlx::Result<u64
     Ok(settled.rows_affected())
 }
 
-/// An event that was found in the stream: its id in hexadecimal, its heal epoch, its place, and whether it is a tombstone.
-pub type Found = (String, u32, u64, bool);
+/// An event that was found in the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub event_id: Uuid,
+    pub heal_epoch: HealEpoch,
+    pub stream_seq: StreamSeq,
+    pub is_tombstone: bool,
+}
 
 /// Settles events that were found in the stream. Locks the rows that are still pending.
 pub async fn settle_found(pool: &Pool, token: &str, found: &[Found]) -> sqlx::Result<u64> {
+    let list = found.iter().map(|event| {
+        let Found { event_id, heal_epoch, stream_seq, is_tombstone } = event;
+        (event_id.simple().to_string(), heal_epoch, stream_seq, is_tombstone)
+    });
     let settled = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (event_id     CHAR(32) PATH '$[0]',
                                               heal_epoch   INT UNSIGNED PATH '$[1]',
@@ -85,7 +98,7 @@ pub async fn settle_found(pool: &Pool, token: &str, found: &[Found]) -> sqlx::Re
          WHERE outbox.state = 'pending'
            AND (outbox.discarded_at IS NOT NULL) = found.is_tombstone
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
-        Json(found),
+        Json(list.collect::<Vec<_>>()),
         OUTBOX_LEASE,
         token
     )
@@ -95,7 +108,7 @@ pub async fn settle_found(pool: &Pool, token: &str, found: &[Found]) -> sqlx::Re
 }
 
 /// Settles acknowledged events, given with their sequence in the stream. Locks their rows.
-pub async fn settle_published(pool: &Pool, token: &str, acknowledged: &[(Key, u64)]) -> sqlx::Result<u64> {
+pub async fn settle_published(pool: &Pool, token: &str, acknowledged: &[(Key, StreamSeq)]) -> sqlx::Result<u64> {
     let list = acknowledged.iter().map(|(key, stream_seq)| (key.event_id.simple().to_string(), key.seq, *stream_seq));
     let settled = sqlx::query!(
         "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (event_id   CHAR(32) PATH '$[0]',
@@ -119,70 +132,61 @@ pub async fn settle_published(pool: &Pool, token: &str, acknowledged: &[(Key, u6
     Ok(settled.rows_affected())
 }
 
-/// Spends an attempt of an event and puts its next one off. Locks its row.
-pub async fn settle_retry(pool: &Pool, token: &str, key: Key, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         SET attempts        = attempts + 1,
-             next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-             last_error      = LEFT(?, 1000)
+/// Changes one pending event, and returns how many rows it changed.
+macro_rules! settle_one {
+    ($pool:expr, $token:expr, $key:expr, $set:literal, $($value:expr),*) => {
+        sqlx::query!(
+            $set + "
          WHERE seq = ?
            AND event_id = ?
            AND state = 'pending'
            AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
+            $($value,)*
+            $key.seq,
+            $key.event_id,
+            OUTBOX_LEASE,
+            $token
+        )
+        .execute($pool)
+        .await
+        .map(|settled| settled.rows_affected())
+    };
+}
+
+/// Spends an attempt of an event and puts its next one off. Locks its row.
+pub async fn settle_retry(pool: &Pool, token: &str, key: Key, delay_micros: u64, error: &str) -> sqlx::Result<u64> {
+    settle_one!(
+        pool,
+        token,
+        key,
+        "UPDATE outbox
+         SET attempts        = attempts + 1,
+             next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+             last_error      = LEFT(?, 1000)",
         delay_micros,
-        error,
-        key.seq,
-        key.event_id,
-        OUTBOX_LEASE,
-        token
+        error
     )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
 }
 
 /// Marks an event that the broker acknowledged and then lost: it is published again under a fresh dedup id.
 /// Locks its row.
 pub async fn settle_forgotten(pool: &Pool, token: &str, key: Key) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
-        "UPDATE outbox
-         SET heal_epoch = heal_epoch % 4294967295 + 1
-         WHERE seq = ?
-           AND event_id = ?
-           AND state = 'pending'
-           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
-        key.seq,
-        key.event_id,
-        OUTBOX_LEASE,
-        token
-    )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
+    settle_one!(pool, token, key, "UPDATE outbox SET heal_epoch = heal_epoch % 4294967295 + 1",)
 }
 
 /// Gives an event up until a person decides. Locks its row.
 pub async fn settle_dead(pool: &Pool, token: &str, key: Key, error: &str) -> sqlx::Result<u64> {
-    let settled = sqlx::query!(
+    settle_one!(
+        pool,
+        token,
+        key,
         "UPDATE outbox
          SET state           = 'dead',
              attempts        = attempts + 1,
              next_attempt_at = NULL,
-             last_error      = LEFT(?, 1000)
-         WHERE seq = ?
-           AND event_id = ?
-           AND state = 'pending'
-           AND (SELECT holder FROM relay_lease WHERE name = ?) = ?",
-        error,
-        key.seq,
-        key.event_id,
-        OUTBOX_LEASE,
-        token
+             last_error      = LEFT(?, 1000)",
+        error
     )
-    .execute(pool)
-    .await?;
-    Ok(settled.rows_affected())
 }
 
 /// Holds events back because an earlier event of their aggregate is not in the stream, or their subject is paused. A held event

@@ -6,10 +6,13 @@ use std::cmp::Reverse;
 use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 use schema::aggregate::AggregateId;
+use schema::sequence::{Seq, StreamSeq};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
+use super::state::State;
+use crate::event::HealEpoch;
 
 /// Rows that one statement of a list reads.
 const WINDOW: u64 = 10_000;
@@ -17,23 +20,23 @@ const WINDOW: u64 = 10_000;
 /// A row of a list.
 #[derive(Debug, Serialize)]
 pub struct ListedRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
     pub aggregate_type: String,
     pub aggregate_id: String,
     pub aggregate_version: Option<u32>,
     pub event_type: String,
-    pub state: String,
+    pub state: State,
     pub attempts: u32,
     pub occurred_at: Option<Moment>,
-    pub stream_seq: Option<u64>,
+    pub stream_seq: Option<StreamSeq>,
     pub last_error: Option<String>,
 }
 
 /// All of a row.
 #[derive(Debug, Serialize)]
 pub struct ShownRow {
-    pub seq: u64,
+    pub seq: Seq,
     pub event_id: Uuid,
     pub aggregate_type: String,
     pub aggregate_id: String,
@@ -43,26 +46,52 @@ pub struct ShownRow {
     pub payload: JsonText,
     pub headers: Option<JsonText>,
     pub occurred_at: Option<Moment>,
-    pub state: String,
+    pub state: State,
     pub attempts: u32,
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
     pub published_at: Option<DateTime<Utc>>,
-    pub stream_seq: Option<u64>,
-    pub heal_epoch: u32,
+    pub stream_seq: Option<StreamSeq>,
+    pub heal_epoch: HealEpoch,
     pub discarded_at: Option<DateTime<Utc>>,
 }
 
 /// What a list is narrowed to; none means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    pub state: Option<&'static str>,
+    pub state: Option<State>,
     pub aggregate: Option<(String, AggregateId)>,
     pub event_type: Option<String>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
     /// Only rows with a smaller key.
-    pub before: u64,
+    pub before: Seq,
+}
+
+/// `query_as!` of the newest rows of a filter, which is narrowed further from the FROM clause on.
+macro_rules! listed_rows {
+    ($filter:expr, $limit:expr, $from:literal, $($argument:expr),*) => {
+        sqlx::query_as!(
+            ListedRow,
+            r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
+                  aggregate_version, event_type, state AS "state: State", attempts,
+                  occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: StreamSeq", last_error
+           "# + $from
+            + " AND (? IS NULL OR event_type = ?)
+             AND (? IS NULL OR occurred_at >= ?)
+             AND (? IS NULL OR occurred_at < ?)
+           ORDER BY seq DESC
+           LIMIT ?",
+            $($argument,)*
+            $filter.event_type,
+            $filter.event_type,
+            $filter.since,
+            $filter.since,
+            $filter.until,
+            $filter.until,
+            $limit
+        )
+    };
 }
 
 /// The newest events of a filter, newest first: by the index `aggregate`, or by `claim`, or by the key. A time is compared
@@ -74,12 +103,12 @@ pub async fn list(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<
     }
     let mut found = Vec::new();
     let mut before = filter.before;
-    while found.len() < limit as usize && before > 0 {
+    while found.len() < limit as usize && before > Seq::ZERO {
         let window = match filter.state {
             Some(state) => first_in_state(pool, state, before).await?,
             None => first_below(pool, before).await?,
         };
-        let window = (window.unwrap_or(0), before);
+        let window = (window.unwrap_or_default(), before);
         let more = limit - u32::try_from(found.len()).unwrap_or(limit);
         found.extend(match filter.state {
             Some(state) => in_state(pool, state, filter, window, more).await?,
@@ -91,15 +120,15 @@ pub async fn list(pool: &Pool, filter: &Filter, limit: u32) -> sqlx::Result<Vec<
 }
 
 /// The first key of the window that ends below `before`; none if it reaches to the first row.
-async fn first_in_state(pool: &Pool, state: &str, before: u64) -> sqlx::Result<Option<u64>> {
+async fn first_in_state(pool: &Pool, state: State, before: Seq) -> sqlx::Result<Option<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox FORCE INDEX (claim)
          WHERE state = ?
            AND seq < ?
          ORDER BY seq DESC
-         LIMIT 1 OFFSET ?",
-        state,
+         LIMIT 1 OFFSET ?"#,
+        state.as_str(),
         before,
         WINDOW
     )
@@ -108,13 +137,13 @@ async fn first_in_state(pool: &Pool, state: &str, before: u64) -> sqlx::Result<O
 }
 
 /// As [`first_in_state`], for all states.
-async fn first_below(pool: &Pool, before: u64) -> sqlx::Result<Option<u64>> {
+async fn first_below(pool: &Pool, before: Seq) -> sqlx::Result<Option<Seq>> {
     sqlx::query_scalar!(
-        "SELECT seq
+        r#"SELECT seq AS "seq: Seq"
          FROM outbox FORCE INDEX (PRIMARY)
          WHERE seq < ?
          ORDER BY seq DESC
-         LIMIT 1 OFFSET ?",
+         LIMIT 1 OFFSET ?"#,
         before,
         WINDOW
     )
@@ -129,12 +158,13 @@ async fn of_aggregate(
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Vec<ListedRow>> {
+    let state = filter.state.map(State::as_str);
     let mut rows = sqlx::query_as!(
         ListedRow,
         r#"SELECT outbox.seq, outbox.event_id AS "event_id: Uuid", outbox.aggregate_type,
                   outbox.aggregate_id, outbox.aggregate_version, outbox.event_type,
-                  outbox.state AS "state: String", outbox.attempts,
-                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: u64",
+                  outbox.state AS "state: State", outbox.attempts,
+                  outbox.occurred_at AS "occurred_at?: Moment", NULLIF(outbox.stream_seq, 0) AS "stream_seq?: StreamSeq",
                   outbox.last_error
            FROM (SELECT seq
                  FROM outbox
@@ -151,8 +181,8 @@ async fn of_aggregate(
         aggregate_type,
         aggregate_id,
         filter.before,
-        filter.state,
-        filter.state,
+        state,
+        state,
         filter.event_type,
         filter.event_type,
         filter.since,
@@ -169,66 +199,28 @@ async fn of_aggregate(
 
 async fn in_state(
     pool: &Pool,
-    state: &str,
+    state: State,
     filter: &Filter,
-    (first, before): (u64, u64),
+    (first, before): (Seq, Seq),
     limit: u32,
 ) -> sqlx::Result<Vec<ListedRow>> {
-    sqlx::query_as!(
-        ListedRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
-                  aggregate_version, event_type, state AS "state: String", attempts,
-                  occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
-           FROM outbox FORCE INDEX (claim)
-           WHERE state = ?
-             AND seq >= ?
-             AND seq < ?
-             AND (? IS NULL OR event_type = ?)
-             AND (? IS NULL OR occurred_at >= ?)
-             AND (? IS NULL OR occurred_at < ?)
-           ORDER BY seq DESC
-           LIMIT ?"#,
+    let state = state.as_str();
+    listed_rows!(
+        filter,
+        limit,
+        "FROM outbox FORCE INDEX (claim) WHERE state = ? AND seq >= ? AND seq < ?",
         state,
         first,
-        before,
-        filter.event_type,
-        filter.event_type,
-        filter.since,
-        filter.since,
-        filter.until,
-        filter.until,
-        limit
+        before
     )
     .fetch_all(pool)
     .await
 }
 
-async fn newest(pool: &Pool, filter: &Filter, (first, before): (u64, u64), limit: u32) -> sqlx::Result<Vec<ListedRow>> {
-    sqlx::query_as!(
-        ListedRow,
-        r#"SELECT seq, event_id AS "event_id: Uuid", aggregate_type, aggregate_id,
-                  aggregate_version, event_type, state AS "state: String", attempts,
-                  occurred_at AS "occurred_at?: Moment", NULLIF(stream_seq, 0) AS "stream_seq?: u64", last_error
-           FROM outbox FORCE INDEX (PRIMARY)
-           WHERE seq >= ?
-             AND seq < ?
-             AND (? IS NULL OR event_type = ?)
-             AND (? IS NULL OR occurred_at >= ?)
-             AND (? IS NULL OR occurred_at < ?)
-           ORDER BY seq DESC
-           LIMIT ?"#,
-        first,
-        before,
-        filter.event_type,
-        filter.event_type,
-        filter.since,
-        filter.since,
-        filter.until,
-        filter.until,
-        limit
-    )
-    .fetch_all(pool)
-    .await
+async fn newest(pool: &Pool, filter: &Filter, (first, before): (Seq, Seq), limit: u32) -> sqlx::Result<Vec<ListedRow>> {
+    listed_rows!(filter, limit, "FROM outbox FORCE INDEX (PRIMARY) WHERE seq >= ? AND seq < ?", first, before)
+        .fetch_all(pool)
+        .await
 }
 
 /// One event.
@@ -240,11 +232,11 @@ pub async fn show(pool: &Pool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>>
                   payload AS "payload: JsonText",
                   headers AS "headers: JsonText",
                   occurred_at AS "occurred_at?: Moment",
-                  state AS "state: String", attempts,
+                  state AS "state: State", attempts,
                   next_attempt_at AS "next_attempt_at: DateTime<Utc>",
                   last_error,
                   NULLIF(published_at, '1970-01-01') AS "published_at?: DateTime<Utc>",
-                  NULLIF(stream_seq, 0) AS "stream_seq?: u64", heal_epoch,
+                  NULLIF(stream_seq, 0) AS "stream_seq?: StreamSeq", heal_epoch,
                   discarded_at AS "discarded_at: DateTime<Utc>"
            FROM outbox
            WHERE event_id = ?"#,
@@ -255,7 +247,7 @@ pub async fn show(pool: &Pool, event_id: Uuid) -> sqlx::Result<Option<ShownRow>>
 }
 
 /// The last key; 0 if the table is empty.
-pub async fn last_seq(pool: &Pool) -> sqlx::Result<u64> {
-    let last = sqlx::query_scalar!("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1").fetch_optional(pool).await?;
-    Ok(last.unwrap_or(0))
+pub async fn last_seq(pool: &Pool) -> sqlx::Result<Seq> {
+    let last = sqlx::query_scalar!(r#"SELECT seq AS "seq: Seq" FROM outbox ORDER BY seq DESC LIMIT 1"#);
+    Ok(last.fetch_optional(pool).await?.unwrap_or_default())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use schema::names::OUTBOX_LEASE;
+use schema::sequence::{Seq, StreamSeq};
 
 /// The row as it is now.
 #[derive(Clone, Debug, Default)]
@@ -16,18 +17,18 @@ pub struct StreamRow {
     /// None if no relay has checked a stream yet.
     pub created_at: Option<DateTime<Utc>>,
     pub server: String,
-    pub first_seq: u64,
-    pub last_seq: u64,
+    pub first_seq: StreamSeq,
+    pub last_seq: StreamSeq,
     pub last_stored_at: Option<DateTime<Utc>>,
     pub deleted: u64,
-    pub looked_at: Option<DateTime<Utc>>,
-    pub proven_seq: u64,
+    pub checked_at: Option<DateTime<Utc>>,
+    pub proven_seq: StreamSeq,
     pub proven_stored_at: Option<DateTime<Utc>>,
     /// What the stream held so long ago is proven, or was until a loss; before the first proof, how long ago a relay first
     /// checked. None if none has.
     pub proven_seconds: Option<f64>,
     /// What was published up to this `seq` of the outbox is still to be compared with the stream, once.
-    pub history_seq: Option<u64>,
+    pub history_seq: Option<Seq>,
     pub suspicion: Option<String>,
     /// What the stream drops by itself.
     pub limits: String,
@@ -52,11 +53,11 @@ pub async fn read(pool: &Pool) -> sqlx::Result<StreamRow> {
                   last_seq,
                   last_stored_at AS "last_stored_at: DateTime<Utc>",
                   deleted,
-                  looked_at AS "looked_at: DateTime<Utc>",
+                  checked_at AS "checked_at: DateTime<Utc>",
                   proven_seq,
                   proven_stored_at AS "proven_stored_at: DateTime<Utc>",
                   CAST(TIMESTAMPDIFF(MICROSECOND, proven_at, UTC_TIMESTAMP(6)) / 1e6 AS DOUBLE) AS "proven_seconds: f64",
-                  history_seq,
+                  history_seq AS "history_seq: Seq",
                   suspicion,
                   limits,
                   unread_dropped,
@@ -85,7 +86,7 @@ pub async fn remember(pool: &Pool, token: &str, seen: &StreamRow, proven_for: Op
              relay_stream.last_seq         = ?,
              relay_stream.last_stored_at   = ?,
              relay_stream.deleted          = ?,
-             relay_stream.looked_at        = UTC_TIMESTAMP(6),
+             relay_stream.checked_at       = UTC_TIMESTAMP(6),
              relay_stream.proven_seq       = ?,
              relay_stream.proven_stored_at = ?,
              relay_stream.proven_at        = COALESCE(UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND,
@@ -125,7 +126,7 @@ pub async fn suspect(
     pool: &Pool,
     token: &str,
     sign: &str,
-    (proven_seq, proven_stored_at): (u64, Option<DateTime<Utc>>),
+    (proven_seq, proven_stored_at): (StreamSeq, Option<DateTime<Utc>>),
 ) -> sqlx::Result<bool> {
     let suspected = sqlx::query!(
         "UPDATE relay_stream
@@ -178,7 +179,7 @@ pub async fn forget(tx: &mut Transaction) -> sqlx::Result<()> {
              last_seq         = 0,
              last_stored_at   = NULL,
              deleted          = 0,
-             looked_at        = NULL,
+             checked_at       = NULL,
              proven_seq       = 0,
              proven_stored_at = NULL,
              proven_at        = NULL,
