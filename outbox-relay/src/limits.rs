@@ -1,7 +1,7 @@
 //! What becomes of an event that is larger than the broker takes.
 //!
 //! A limit is a setting that somebody may have just mistyped, and an event that is dead stays dead after the limit is
-//! right again. So such an event first waits for a while; then the limits are asked for afresh, and it is dead only if it is
+//! right again. So such an event first waits for a while; then the limits are asked for again, and it is dead only if it is
 //! still above them and one of very few. That it waited for another reason counts for nothing here. The same fault in events
 //! of several aggregates is taken for a wrong limit: they wait, it is said loudly, and they go on by themselves once the
 //! limit allows. What no sensible broker takes need not wait.
@@ -98,7 +98,7 @@ struct Above {
 
 impl Judge {
     /// Decides on the events of a batch by limits that were asked for at this time; `waiting` other aggregates have an event
-    /// that waits for a limit. An event that is not in the verdict is decided on once the limits were asked for afresh.
+    /// that waits for a limit. An event that is not in the verdict is decided on once the limits were asked for again.
     pub fn decide(&self, over: Vec<Over>, waiting: usize, asked_at: Option<Instant>) -> Verdict {
         self.memory().decide(over, waiting, asked_at, Instant::now())
     }
@@ -144,7 +144,7 @@ impl Memory {
             verdict.dead.push((key, reason));
         } else {
             let delay = if has_waited { LATER } else { PATIENCE };
-            // Where many wait, the limits are not asked for afresh for each of them.
+            // Where many wait, the limits are not asked for again for each of them.
             let slack = if verdict.suspects_limit { FRESH_FOR } else { Duration::ZERO };
             self.remember(key.event_id, Above { from: now + (delay - slack), has_waited: true });
             verdict.put_off.push(PutOff { key, cause: Cause::Limit(delay), reason });

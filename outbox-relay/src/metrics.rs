@@ -107,39 +107,41 @@ impl Metrics {
             claimed: counter!("relay_claimed_events_total", "Events claimed to be published.", registry)?,
             publishes: by_label(
                 "relay_publishes_total",
-                "Events given to the broker, each time, by what became of them: fenced is refused for where the stream ends \
-                 and tried again at once, timeout is no answer in time. A connection that could not be made counts as one, \
-                 no_connection.",
+                "Attempts to publish an event, by outcome. fenced: the broker refused it because the stream ended elsewhere than \
+                 this relay expected, and it was tried again at once; timeout: no answer in time; no_connection: there was none, \
+                 or none could be made.",
                 "outcome",
                 &Publish::ALL.map(Publish::as_str),
             )?,
             pubacks: by_label(
                 "relay_pubacks_total",
-                "PubAcks by whether the stream stored the event or had it already.",
+                "Acknowledgements of the broker, by whether the stream stored the event now or had it already.",
                 "result",
                 &[Publish::Stored, Publish::Duplicate].map(Publish::as_str),
             )?,
             batches: by_label(
                 "relay_batches_total",
-                "Batches that were published, by the path that they took.",
+                "Batches that were published, by path. atomic: as one; careful: event by event; after_refusal: event by event, \
+                 because the broker refused the batch as one.",
                 "path",
                 &Path::ALL.map(Path::as_str),
             )?,
             batch_events: histogram!("relay_batch_events", "Events in a batch.", BATCH_BUCKETS.to_vec(), registry)?,
             recovered: counter!(
                 "relay_recovered_events_total",
-                "Events that were found in the stream though nobody had settled them.",
+                "Events that were in the stream while the outbox did not say so yet, as after a crash between the broker's \
+                 acknowledgement and the settle.",
                 registry
             )?,
             puback_seconds: histogram!(
                 "relay_puback_duration_seconds",
-                "From publish to PubAck, of an event or of an atomic batch.",
+                "Seconds from sending an event, or the end of an atomic batch, to the broker's acknowledgement.",
                 BUCKETS.to_vec(),
                 registry
             )?,
             event_seconds: histogram!(
                 "relay_event_duration_seconds",
-                "From the event's insertion to its settle.",
+                "Seconds from an event's insertion into the outbox until the outbox says that it is published.",
                 BUCKETS.to_vec(),
                 registry
             )?,
@@ -155,17 +157,22 @@ impl Metrics {
             )?,
             failures: by_label(
                 "relay_failures_total",
-                "Reasons that kept events from being published, by class.",
+                "What kept events from being published. broker, database: outages; the others: events, by what became of them.",
                 "class",
                 &FAILURES,
             )?,
             paused: int_gauge!(
                 "relay_paused",
-                "1 while the broker or the database is away; of a relay that stands by, the database.",
+                "1 while this relay can't work because the broker or the database is away; a relay that stands by needs the \
+                 database only.",
                 registry
             )?,
             lease_held: int_gauge!("relay_lease_held", "1 while this relay is the active one.", registry)?,
-            lease_losses: counter!("relay_lease_losses_total", "Tenures that ended without a stop.", registry)?,
+            lease_losses: counter!(
+                "relay_lease_losses_total",
+                "Times that this relay lost the lease without being asked to stop.",
+                registry
+            )?,
             stale_settles: counter!(
                 "relay_stale_settles_total",
                 "Batches that were not settled because another relay had taken over.",

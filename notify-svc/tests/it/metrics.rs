@@ -5,7 +5,7 @@ use stack::testing::assert_series;
 
 use crate::setting::Setting;
 
-/// Every series that operators may build on is there before anything happened. `UPDATE_GOLDEN=1` writes the list anew.
+/// Every series that operators may build on is there before anything happened. `UPDATE_GOLDEN=1` writes the list again.
 #[tokio::test]
 async fn metrics_keep_their_names_and_labels() {
     let setting = Setting::new(Engine::MySql).await;

@@ -25,7 +25,7 @@ impl Drainer {
     }
 
     /// Decides on the events above a limit, by limits that were asked for at this time, and adds them to what is not published
-    /// now. What can't be decided by them is left as it is, for the claim after the limits were asked for afresh.
+    /// now. What can't be decided by them is left as it is, for the claim after the limits were asked for again.
     ///
     /// # Errors
     /// As the database has it.

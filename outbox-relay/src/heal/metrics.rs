@@ -35,7 +35,7 @@ impl LossMetrics {
             )?,
             losses: by_sign(
                 "relay_losses_total",
-                "Losses of the broker that were found, by the sign that gave them away.",
+                "Losses of the broker that were found, by the sign that led to the comparison.",
             )?,
             healed: counter!(
                 "relay_healed_events_total",
@@ -44,14 +44,14 @@ impl LossMetrics {
             )?,
             proven: int_gauge!(
                 "stream_proven_sequence",
-                "The stream is proven up to this sequence. Sampled by every relay: take the highest.",
+                "Messages up to this sequence of the stream are proven: they were still there PROOF_HORIZON after they were \
+                 stored, by when the broker has synced them to disk. Sampled by every relay: take the highest.",
                 registry
             )?,
             proven_age: gauge!(
                 "stream_proven_age_seconds",
-                "Seconds since the moment whose stream is proven: each message that it held then was still there after \
-                 PROOF_HORIZON. Before the first proof, seconds since a relay first checked the stream. Sampled by \
-                 every relay: take the highest.",
+                "How old the last proof is: all that the stream held so many seconds ago is proven. Before the first proof, \
+                 seconds since a relay first checked the stream. Sampled by every relay: take the highest.",
                 registry
             )?,
             unread_dropped: int_gauge!(

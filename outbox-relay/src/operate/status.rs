@@ -194,7 +194,10 @@ fn problems(status: &Status) -> Vec<String> {
 fn table(status: &Status) -> String {
     let holder = status.relay.holder.as_deref().map_or("nobody".to_owned(), one_line);
     let active = if status.relay.is_active { good("active") } else { bad("NOT ACTIVE") };
-    let mut table = format!("relay     {active}, lease epoch {}, held by {holder}\n", status.relay.epoch);
+    let mut table = format!(
+        "relay     {active}; the lease is held by {holder} and was taken {} times so far\n",
+        status.relay.epoch
+    );
     if let Some((outage, since)) = status.relay.outage.as_ref().zip(status.relay.outage_since) {
         table.push_str(&format!("broker    {} since {}: {}\n", bad("TAKES NO EVENTS"), said(since), one_line(outage)));
     }
@@ -219,12 +222,16 @@ fn stream_lines(stream: &StreamStatus) -> String {
     let Some(created_at) = stream.created_at else { return "stream    no relay has checked it yet\n".to_owned() };
     let StreamStatus { last_seq, proven_seq, healed, .. } = stream;
     let seconds = stream.proven_seconds.unwrap_or(0.0);
-    let since = if *proven_seq > StreamSeq::ZERO { "as of" } else { "which is nothing, since" };
     let name = stream.name.as_deref().map_or("of a name that was not kept".to_owned(), one_line);
-    let mut lines = format!("stream    {name}, created {}, ends with {last_seq}\n", said(created_at));
-    lines.push_str(&format!("proven    up to {proven_seq}, {since} {seconds:.0} s ago\n"));
+    let mut lines = format!("stream    {name}, created {}, its last sequence is {last_seq}\n", said(created_at));
+    lines.push_str(&match *proven_seq {
+        StreamSeq::ZERO => format!("proven    nothing, for {seconds:.0} s\n"),
+        proven => format!("proven    up to sequence {proven}: all that the stream held {seconds:.0} s ago\n"),
+    });
     if let Some(seq) = stream.history_seq {
-        lines.push_str(&format!("history   being compared with the stream, up to seq {seq} to go\n"));
+        lines.push_str(&format!(
+            "history   what was published up to seq {seq} is still to be compared with the stream\n"
+        ));
     }
     if stream.unread_dropped > 0 {
         let StreamStatus { unread_dropped, limits, .. } = stream;
@@ -239,7 +246,7 @@ fn stream_lines(stream: &StreamStatus) -> String {
     if let Some((lost_at, sign)) = stream.lost_at.zip(stream.lost_sign.as_ref()) {
         let sign = one_line(sign);
         lines.push_str(&format!(
-            "loss      last at {} ({sign}); {healed} events healed since ever\n",
+            "loss      last at {} ({sign}); {healed} events were published again in all\n",
             said(lost_at)
         ));
     }

@@ -1,8 +1,9 @@
-//! The careful path: single publishes, many under way at once, in the order of `seq`.
+//! The careful path: events are published one by one, many under way at once, in the order of `seq`.
 //!
-//! Each names the end of the stream that it expects ([`super::fence`]), so that behind one that is not stored none is, and
-//! nothing overtakes. What is behind goes out again. The crash window between PubAck and settle is covered by what
-//! [`super::tail`] finds, by the dedup window and by the test `a_crash_after_puback_stores_no_second_message`.
+//! Each message names the sequence with which the stream has to end before it ([`super::fence`]). If one is not stored, the broker
+//! refuses those behind it as well, and they are published again: no event overtakes another. A crash between PubAck and settle
+//! stores no event twice, because [`super::tail`] finds it in the stream and the dedup window refuses it
+//! (`a_crash_after_puback_stores_no_second_message`).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use futures::{StreamExt, stream};
+use schema::sequence::StreamSeq;
 
 use super::faults::{Fault, classify};
 use super::fence::Expected;
@@ -83,8 +85,9 @@ impl Publisher {
 
     fn stored(&self, event: Event, at: Instant, ack: &PublishAck, report: &mut Report) {
         self.metrics.stored(at.elapsed(), 1);
-        self.fence.stored(ack.sequence, 1);
-        report.outcomes.push((event, Outcome::Published { stream_seq: ack.sequence }));
+        let stream_seq = StreamSeq(ack.sequence);
+        self.fence.stored(stream_seq, 1);
+        report.outcomes.push((event, Outcome::Published { stream_seq }));
     }
 
     /// One was not stored: hears what became of those behind it. They are refused for the number that they expected, or have
@@ -115,7 +118,7 @@ impl Publisher {
         let (mut refused, mut duplicates, mut end) = (Vec::new(), Vec::new(), Break::Fence { told: None });
         for (event, answer) in answers {
             match answer {
-                Ok(ack) => duplicates.push((event, ack.sequence)),
+                Ok(ack) => duplicates.push((event, StreamSeq(ack.sequence))),
                 Err(error) => match classify(&error) {
                     Fault::Fence { told, .. } => {
                         if refused.is_empty() && duplicates.is_empty() {
@@ -163,7 +166,7 @@ impl Publisher {
     /// Whether the stream has what the broker says that it has.
     async fn look_up(
         &self,
-        duplicates: Vec<(Event, u64)>,
+        duplicates: Vec<(Event, StreamSeq)>,
         queue: &mut Queue,
         report: &mut Report,
     ) -> Result<(), Break> {

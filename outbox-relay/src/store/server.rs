@@ -1,4 +1,5 @@
-//! What the database server says of itself, and whether our rights suffice. Changes nothing and locks nothing.
+//! The version and the variables of the database server, and whether our user has the rights that it needs. Changes nothing and
+//! locks nothing.
 
 use std::collections::HashMap;
 

@@ -124,7 +124,7 @@ both_engines! {
         let status = answer.shown();
         assert_eq!((&status["stream"]["healed"], &status["stream"]["lost_sign"]), (&42.into(), &"last_seq".into()));
         let said = world.verb(&["status"]).said;
-        assert!(said.contains("42 events healed"), "{said}");
+        assert!(said.contains("42 events were published again"), "{said}");
     }
 
     async fn a_stream_that_was_only_cut_off_gets_back_its_end_and_nothing_else(engine: Engine) {

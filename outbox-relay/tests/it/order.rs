@@ -82,7 +82,7 @@ both_engines! {
         let world = World::new(engine).await;
         let (aggregate, other) = (Uuid::now_v7(), Uuid::now_v7());
         let earlier = world.append(aggregate, 1).await;
-        let younger = world.append(aggregate, 2).await;
+        let later = world.append(aggregate, 2).await;
         let unrelated = world.append(other, 1).await;
         let put_off = "UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE event_id = ?";
         sqlx::query(put_off).bind(earlier).execute(&world.pool).await.unwrap();
@@ -91,12 +91,12 @@ both_engines! {
         eventually("the unrelated event is published", async || {
             world.row(unrelated).await.state == "published"
         }).await;
-        eventually("the younger one is held", async || world.row(younger).await.state == "held").await;
+        eventually("the later one is held", async || world.row(later).await.state == "held").await;
 
         let due = "UPDATE outbox SET next_attempt_at = UTC_TIMESTAMP(6) WHERE event_id = ?";
         sqlx::query(due).bind(earlier).execute(&world.pool).await.unwrap();
-        eventually("the younger one is published", async || world.row(younger).await.state == "published").await;
-        assert!(world.row(earlier).await.stream_seq < world.row(younger).await.stream_seq);
+        eventually("the later one is published", async || world.row(later).await.state == "published").await;
+        assert!(world.row(earlier).await.stream_seq < world.row(later).await.stream_seq);
     }
 
     async fn a_thousand_held_events_of_one_order_do_not_slow_the_others(engine: Engine) {

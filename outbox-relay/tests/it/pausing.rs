@@ -77,8 +77,8 @@ both_engines! {
         relay.kill().await;
         relay.restart().await;
         eventually("it is active again", async || metric(&relay, "relay_lease_held").await == 1.0).await;
-        let younger = world.append(Uuid::now_v7(), 1).await;
-        eventually("it waits too", async || world.row(younger).await.state == "held").await;
+        let later = world.append(Uuid::now_v7(), 1).await;
+        eventually("it waits too", async || world.row(later).await.state == "held").await;
         assert_eq!(world.messages().await.len(), 0);
         world.ask(&["subject", "resume", ">"]);
         eventually("both go on", async || world.count("published").await == 2).await;

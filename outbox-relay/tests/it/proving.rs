@@ -41,18 +41,18 @@ impl World {
 }
 
 both_engines! {
-    async fn the_age_of_a_proof_that_never_came_grows_from_the_first_look_on(engine: Engine) {
+    async fn the_age_of_a_proof_that_never_came_grows_from_the_first_check_on(engine: Engine) {
         let world = World::new(engine).await;
         let mut relay = world.watchful().env("PROOF_HORIZON", "10m").start().await;
         world.published(3).await;
         eventually("its age is told", async || metric(&relay, AGE).await > 0.0).await;
-        let (age, first_look) = (metric(&relay, AGE).await, world.proven_at().await);
+        let (age, first_check) = (metric(&relay, AGE).await, world.proven_at().await);
         relay.kill().await;
         relay.restart().await;
         eventually("it goes on after a takeover", async || metric(&relay, AGE).await > age).await;
-        assert_eq!((world.proven_at().await, world.proven_seq().await), (first_look, 0));
+        assert_eq!((world.proven_at().await, world.proven_seq().await), (first_check, 0));
         let said = world.verb(&["status"]).said;
-        assert!(said.contains("which is nothing, since"), "{said}");
+        assert!(said.contains("nothing, for"), "{said}");
     }
 
     async fn the_age_of_the_last_proof_grows_through_a_loss(engine: Engine) {
@@ -70,7 +70,7 @@ both_engines! {
         eventually("its age is told", async || metric(&relay, AGE).await > 0.0).await;
     }
 
-    async fn what_was_lost_before_the_first_look_is_found_while_publishing_goes_on(engine: Engine) {
+    async fn what_was_lost_before_the_first_check_is_found_while_publishing_goes_on(engine: Engine) {
         let world = World::new(engine).await;
         let stream = world.open_stream(Config::default()).await;
         let mut relay = world.watchful().env("PROOF_HORIZON", "0s").start().await;

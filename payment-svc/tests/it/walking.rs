@@ -194,7 +194,7 @@ async fn pages_of_payments_hold_each_once_and_follow_the_filters() {
     assert_eq!(pointers, ["state", "limit", "order_id", "order"]);
 }
 
-/// Every series that operators may build on is there before anything happened. `UPDATE_GOLDEN=1` writes the list anew.
+/// Every series that operators may build on is there before anything happened. `UPDATE_GOLDEN=1` writes the list again.
 #[tokio::test]
 async fn metrics_keep_their_names_and_labels() {
     let shop = Shop::open(Engine::MySql).await;

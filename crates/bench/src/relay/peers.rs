@@ -1,7 +1,7 @@
 //! `bench peers`: the relay beside the Debezium engine for MySQL with a publisher to JetStream, on the same outbox.
 //!
 //! In each round the same events are drained by both, Debezium first, since it would have to read the relay's settles. Its rate
-//! is that of the second half of its events, when the JVM is warm: it is started anew for each round, as the relay is. It is
+//! is that of the second half of its events, when the JVM is warm: it is started again for each round, as the relay is. It is
 //! tuned as its documentation advises, has the full row images that it insists on, publishes in the same atomic batches (`peer/debezium_peer.py` has all of it), and does
 //! less: see [`LEAVES_OUT`]. Relies on `crates/stack/setup debezium`.
 

@@ -14,7 +14,7 @@ use crate::aim;
 const BEGIN: &str = "<!-- made by `bench keep`: -->\n";
 const END: &str = "<!-- end of what is made -->\n";
 
-/// Keeps a report: copies it to docs/benchmarks, with its charts, and makes the tables anew.
+/// Keeps a report: copies it to docs/benchmarks, with its charts, and makes the tables again.
 ///
 /// # Errors
 /// If it is none of programs that are built as they are delivered, or a file can't be read or written.

@@ -1,10 +1,11 @@
-//! What is wrong between stream, consumer and database, by what each of them holds.
+//! Finds what does not fit between stream, consumer and database, by what each of them holds.
 //!
-//! The order of the questions is what makes the answers exact. The consumer first: what it believes to be done was committed
-//! before it was acknowledged, so that a database which is asked later knows it, or has stepped back, or somebody else
-//! acknowledged it. The stream last: it holds by then whatever the database has read. Where a message stands proves nothing
-//! but together with what it is. And one answer proves little: a leader that is cut off from the other servers goes on to
-//! answer with what it had, until it gives up (`a_leader_that_is_cut_off_from_the_others_has_nothing_read_again`).
+//! They are asked in a fixed order, so that the answers can be compared. The consumer first: each message is committed before it
+//! is acknowledged, so the database, asked later, knows all that the consumer believes to be done. If it does not, it was
+//! rewound, or somebody else acknowledged them. The stream last: by then it holds whatever the database has read. A message is
+//! recognised by its sequence and its identity together. Only several answers in a row count: a leader that is cut off from the
+//! other servers goes on to answer with what it had, until it gives up
+//! (`a_leader_that_is_cut_off_from_the_others_has_nothing_read_again`).
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ impl Examined {
     ) -> Result<Vec<RangeInclusive<u64>>, Fault> {
         let coverage = examiner.joined().await?.ok_or(Fault::DatabaseUnavailable)?;
         if coverage.position.reading != self.coverage.position.reading {
-            return Err(Fault::ConsumerAstray);
+            return Err(Fault::ConsumerUnfit);
         }
         Ok(coverage.lost(self.believed(info)))
     }
@@ -96,7 +97,7 @@ impl<'a> Examiner<'a> {
 
     /// Asks for all of it. A position that does not fit is corrected here; a consumer is not.
     pub(super) async fn examine(&mut self) -> Result<Examined, Fault> {
-        // Only answers in a row count: one that fails begins anew.
+        // Only answers in a row count: one that fails starts over.
         let doubted_since = self.doubted_since.take();
         let stream = find(self.client, &self.source.stream).await?;
         let consumer = consumer_info(&stream, &self.source.consumer).await?;

@@ -12,7 +12,7 @@ pub enum Fault {
     /// The broker did not take the consumer's settings.
     ConsumerRefused,
     /// Stream, consumer and database do not fit each other any more.
-    ConsumerAstray,
+    ConsumerUnfit,
     /// The stream's leader says that other messages stand in it than were read, and may be an old one.
     StreamDoubted,
     /// The broker ended the pull, or fell silent.
@@ -39,7 +39,7 @@ impl Fault {
             Self::BrokerUnreachable => "broker-unreachable",
             Self::StreamMissing => "stream-missing",
             Self::ConsumerRefused => "consumer-refused",
-            Self::ConsumerAstray => "consumer-astray",
+            Self::ConsumerUnfit => "consumer-unfit",
             Self::StreamDoubted => "stream-doubted",
             Self::PullLost => "pull-lost",
             Self::DatabaseUnavailable => "database-unavailable",
@@ -53,7 +53,7 @@ impl Fault {
             Self::BrokerUnreachable => "the broker is not reachable",
             Self::StreamMissing => "the stream does not exist; the outbox relay makes it",
             Self::ConsumerRefused => "the broker refused the consumer's settings",
-            Self::ConsumerAstray => "stream, consumer and database do not fit each other; it is repaired",
+            Self::ConsumerUnfit => "stream, consumer and database do not fit each other; it is repaired",
             Self::StreamDoubted => {
                 "a leader that may be cut off from the other servers says that the stream holds other messages than were \
                  read; it is believed if that is so for half a minute"
@@ -73,7 +73,7 @@ impl Fault {
                 "no event has an effect until it takes them; compare this user's rights with accounts.conf, and the stream's \
                  max_consumers and consumer_limits with `outbox-relay stream check`"
             }
-            Self::ConsumerAstray | Self::PullLost => "nothing is lost, it is attached to again",
+            Self::ConsumerUnfit | Self::PullLost => "nothing is lost, it is attached to again",
             Self::StreamDoubted => {
                 "nothing is lost, no event has an effect until then; see to the servers that can't reach each other"
             }

@@ -125,7 +125,7 @@ impl Pull {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(false),
-                () = alarm.cancelled() => return Err(Fault::ConsumerAstray),
+                () = alarm.cancelled() => return Err(Fault::ConsumerUnfit),
                 () = std::future::ready(()), if !self.waiting.is_empty() => return Ok(true),
                 reply = self.replies.next() => {
                     heard = Instant::now();

@@ -18,7 +18,7 @@ pub fn assert_golden(generated: &str, golden: &str) {
     }
     assert!(
         env::var_os("UPDATE_GOLDEN").is_some(),
-        "{golden} is not what the code says: UPDATE_GOLDEN=1 writes it anew"
+        "{golden} is not what the code says: UPDATE_GOLDEN=1 writes it again"
     );
     fs::write(golden, generated).expect("the workspace is writable");
 }
@@ -67,7 +67,7 @@ pub fn assert_series(page: &str, golden: &str) {
     if env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(golden, &series).expect("the workspace is writable");
     }
-    assert_eq!(series, fs::read_to_string(golden).unwrap_or_default(), "{golden}; UPDATE_GOLDEN=1 writes it anew");
+    assert_eq!(series, fs::read_to_string(golden).unwrap_or_default(), "{golden}; UPDATE_GOLDEN=1 writes it again");
 }
 
 fn series(page: &str) -> String {

@@ -130,16 +130,16 @@ both_engines! {
         let order = "SELECT aggregate_id FROM outbox_text WHERE aggregate_version = 2 ORDER BY seq LIMIT 1";
         let (event, order) = (scene.id(cancelled).await, scene.id(order).await);
         let messages = scene.messages().await;
-        let younger = messages.iter().position(|(_, id, _)| *id == event).unwrap();
+        let later = messages.iter().position(|(_, id, _)| *id == event).unwrap();
         let earlier = messages.iter().position(|(_, _, of)| *of == order).unwrap();
 
-        scene.publish([&messages[younger]], "again").await;
+        scene.publish([&messages[later]], "again").await;
         let violated = scene.violated().await;
         assert_eq!(violated.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["stored", "stored_in_order"]);
         assert!(violated[0].1.contains(&event) && violated[1].1.contains(&order), "{violated:?}");
 
         let mut swapped: Vec<_> = messages.iter().collect();
-        swapped.swap(younger, earlier);
+        swapped.swap(later, earlier);
         scene.forget_stream().await;
         scene.publish(swapped, "swapped").await;
         let violated = scene.violated().await;

@@ -1,4 +1,4 @@
-//! What is not as it should be, and how it is told.
+//! A finding of the preflight: what is not as it should be, its consequence, and how to fix it.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! Is the stream what the promises rest on?
+//! Checks whether the stream is as the promises need it.
 //!
-//! The broker does not say to its clients when it flushes to disk; with one replica that is said as a note.
+//! The broker does not tell clients when it flushes to disk, so with one replica a note says that this was not checked.
 
 use std::time::Duration;
 

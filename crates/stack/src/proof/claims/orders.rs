@@ -54,14 +54,14 @@ fn placed_once(asked: &[Asked], evidence: &Evidence) -> Claim {
     let unasked = evidence.orders.iter().filter(|order| !keys.contains_key(order.email.as_str()));
     let unasked = unasked.map(|order| format!("nobody asked for order {} ({})", order.id, order.email));
     let orders = by_id(&evidence.orders);
-    let astray = evidence.keys.iter().filter_map(|key| match orders.get(&key.order_id) {
+    let misplaced = evidence.keys.iter().filter_map(|key| match orders.get(&key.order_id) {
         None => Some(format!("key {} names order {}, which is not there", key.idempotency_key, key.order_id)),
         Some(order) if keys.get(order.email.as_str()).is_some_and(|of| *of != key.idempotency_key) => {
             Some(format!("key {} names order {} for {}", key.idempotency_key, order.id, order.email))
         }
         Some(_) => None,
     });
-    claim.except(twice.chain(told_twice).chain(unasked).chain(astray))
+    claim.except(twice.chain(told_twice).chain(unasked).chain(misplaced))
 }
 
 fn cancelled(asked: &[Asked], evidence: &Evidence) -> Claim {
