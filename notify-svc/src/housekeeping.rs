@@ -9,7 +9,7 @@ use runtime::retention;
 use runtime::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{notifications, suppression};
+use crate::store::{notifications, recipient_mails, suppression};
 use crate::suppression::{Cause, HeldBack};
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl Housekeeping {
     /// # Errors
     /// Never; it is a part of the process.
     pub async fn run(self) -> anyhow::Result<()> {
-        tokio::join!(self.sample_all(), self.retain());
+        tokio::join!(self.sample_all(), self.retain(), self.forget_counts());
         Ok(())
     }
 
@@ -71,6 +71,12 @@ impl Housekeeping {
         if !self.retention.is_zero() {
             retention::keep_up("notifications", &self.shutdown, || self.purge()).await;
         }
+    }
+
+    async fn forget_counts(&self) {
+        let step = |rows_max| recipient_mails::purge(&self.pool, rows_max);
+        let purge = || retention::in_steps(&self.shutdown, step);
+        retention::keep_up("counts of emails by recipient", &self.shutdown, purge).await;
     }
 
     async fn purge(&self) -> sqlx::Result<u64> {

@@ -1,5 +1,6 @@
 //! `notify-svc run`: the inbox, the email queue, the API and the admin port, which live and stop together.
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -47,7 +48,12 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let emails = Queue {
         pool: pool.clone(),
         name: QUEUE,
-        performer: Emails { pool: pool.clone(), recipients, mailer: Arc::new(mailer) },
+        performer: Emails {
+            pool: pool.clone(),
+            recipients,
+            mails_max: NonZeroU32::new(config.email.mails_per_recipient_per_hour),
+            mailer: Arc::new(mailer),
+        },
         limits: config.email.limits(),
         wake: handler.email_wake.clone(),
         metrics: Metrics::register(&registry, QUEUE)?,

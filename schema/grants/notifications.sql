@@ -17,6 +17,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON notifications TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON effect TO 'notify_svc'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON suppression TO 'notify_svc'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON recipient_mails TO 'notify_svc'@'%';
 GRANT SELECT, INSERT, DELETE ON suppression_action TO 'notify_svc'@'%';
 
 -- People, by the verbs of the programs: what these need, and no more.
@@ -53,6 +54,7 @@ GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON suppression TO 'notifications_inspector'@'%';
+GRANT SELECT ON recipient_mails TO 'notifications_inspector'@'%';
 GRANT SELECT ON suppression_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_text TO 'notifications_inspector'@'%';

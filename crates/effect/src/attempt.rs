@@ -134,6 +134,7 @@ impl<P: Perform> UnderWay<P> {
             // until another one goes through, or a person decides.
             Attempt::Failed(reason) | Attempt::Rejected { reason, .. } => self.doubt(Became::Failed, reason),
             Attempt::Unclear(reason) => self.doubt(Became::PutOff, reason),
+            Attempt::Waits { reason, delay } => (Became::PutOff, self.put_off(delay.min(DELAY_MAX), reason)),
             Attempt::Withdrawn { reason, outcome } => {
                 (Became::Withdrawn, Settlement::Ended(End::Withdrawn { reason }, Some(outcome)))
             }

@@ -38,6 +38,13 @@ pub enum Attempt<O> {
         /// Not before, if the other side said so.
         retry_after: Option<Duration>,
     },
+    /// Nothing was sent, and nobody is at fault: this effect has to wait, and no other. Spends no attempt.
+    Waits {
+        /// Why.
+        reason: String,
+        /// How long; it is asked again after half an hour at the latest.
+        delay: Duration,
+    },
     /// Nobody wants it any more, and the other side was not asked: it ends as withdrawn, and is concluded.
     Withdrawn {
         /// Why.

@@ -89,9 +89,10 @@ impl Program {
                 ("EVENT_SOURCE", names::PAYMENTS_SOURCE.to_owned()),
                 ("WAKE_SUBJECT", names::PAYMENTS_WAKE_SUBJECT.to_owned()),
             ],
-            // Whoever tries something out orders for the same address again and again.
+            // Whoever tries something out orders for the same address again and again, and wants to see the emails.
             Program::OrderSvc => vec![("ORDERS_PER_CUSTOMER_PER_HOUR", "0".to_owned())],
-            Program::NotifySvc | Program::PaymentSvc => Vec::new(),
+            Program::NotifySvc => vec![("MAILS_PER_RECIPIENT_PER_HOUR", "0".to_owned())],
+            Program::PaymentSvc => Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a queue of effects wants of emails: how one is sent, what the answer means, and what is written when it was taken.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use super::Mailer;
 use super::message::Email;
 use super::recipients::{LookupError, Recipient, Recipients};
 use super::send_error::SendError;
-use crate::store::{notifications, suppression};
+use crate::store::{notifications, recipient_mails, suppression};
 use crate::suppression::{Cause, HeldBack, ITSELF};
 
 /// Sends emails. Made of handles: clone it.
@@ -23,6 +24,8 @@ pub struct Emails {
     pub pool: Pool,
     /// Knows to whom an email goes.
     pub recipients: Recipients,
+    /// What a recipient gets within an hour; none is no bound.
+    pub mails_max: Option<NonZeroU32>,
     /// Takes the emails away.
     pub mailer: Arc<Mailer>,
 }
@@ -31,7 +34,10 @@ pub struct Emails {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The transport took it.
-    Sent,
+    Sent {
+        /// The address.
+        address: String,
+    },
     /// Its recipient gets nothing.
     HeldBack(HeldBack),
     /// There is no such recipient, as the server said.
@@ -60,10 +66,31 @@ impl Emails {
             Ok(Some(cause)) => return held_back(cause.into()),
             Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
         }
+        match self.wait(&address).await {
+            Ok(None) => {}
+            Ok(Some(waits)) => return waits,
+            Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
+        }
         match self.mailer.send(email, &address, hold).await {
-            Ok(()) => Attempt::Done(Outcome::Sent),
+            Ok(()) => Attempt::Done(Outcome::Sent { address }),
             Err(error) => self.failed(&error, address),
         }
+    }
+
+    /// None if there is room for one more email to this address. Those that are under way are not counted: as many more may leave.
+    async fn wait(&self, address: &str) -> sqlx::Result<Option<Attempt<Outcome>>> {
+        let Some(mails_max) = self.mails_max else { return Ok(None) };
+        let wait = recipient_mails::wait(&self.pool, address, mails_max.get()).await?;
+        let reason = || format!("the recipient got {mails_max} emails within this hour");
+        Ok(wait.map(|delay| Attempt::Waits { reason: reason(), delay }))
+    }
+
+    async fn sent(&self, tx: &mut Transaction, id: NotificationId, address: &str) -> sqlx::Result<()> {
+        notifications::sent(tx, id).await?;
+        if self.mails_max.is_some() {
+            recipient_mails::count(tx, address).await?;
+        }
+        Ok(())
     }
 
     fn failed(&self, error: &SendError, address: String) -> Attempt<Outcome> {
@@ -113,7 +140,7 @@ impl Perform for Emails {
     async fn conclude(&self, tx: &mut Transaction, effect: &Effect, outcome: &Outcome) -> anyhow::Result<()> {
         let id = NotificationId(effect.id.0);
         match outcome {
-            Outcome::Sent => notifications::sent(tx, id).await.context("recording that an email was sent"),
+            Outcome::Sent { address } => self.sent(tx, id, address).await.context("recording that an email was sent"),
             Outcome::HeldBack(cause) => {
                 notifications::suppressed(tx, id, *cause).await.context("recording that an email was held back")
             }

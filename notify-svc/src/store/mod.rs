@@ -2,6 +2,7 @@
 
 pub mod notification_lists;
 pub mod notifications;
+pub mod recipient_mails;
 pub mod suppression;
 
 pub use runtime::mysql::Receipt;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the error")]
 
 mod api;
+mod bounding;
 mod commits;
 mod conflicts;
 mod consuming;

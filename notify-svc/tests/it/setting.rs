@@ -82,6 +82,7 @@ impl Setting {
             .env("EMAIL_TRANSPORT", "file")
             .env("EMAIL_DIR", self.emails.path().to_str().unwrap())
             .env("EMAIL_FROM", "Web Store <orders@example.com>")
+            .env("MAILS_PER_RECIPIENT_PER_HOUR", "0")
             .env("LOG_FILTER", "info,notify_svc=debug,inbox=debug")
     }
 
