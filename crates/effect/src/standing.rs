@@ -1,7 +1,7 @@
 //! How the other side stands, as attempts have shown: up, in doubt, or away. One for each process; nothing of it is kept.
 //!
 //! A fault that may be the other side's or one effect's, a refusal for good included, is decided by other effects: the party of
-//! the effect (see [`crate::Perform::party`]) is passed over for a while, and the next effect goes alone. If it goes through,
+//! the effect (see [`crate::Hold::is_of`]) is passed over for a while, and the next effect goes alone. If it goes through,
 //! the other side is up: the party's effect is tried at once, and pays if it fails again. If an effect of another party fails
 //! too, the other side is away: nobody pays, and the queue pauses, with backoff. As long as there is no other effect, nobody
 //! pays either.

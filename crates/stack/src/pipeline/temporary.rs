@@ -29,7 +29,7 @@ pub struct Pipeline {
     /// The broker.
     pub nats: Nats,
     plan: Plan,
-    /// Of the API of order-svc, whether it runs or not.
+    /// Of the API of order-svc, whether it runs or not; of the first one, if several do.
     orders: Arc<Port>,
     _scratch: Scratch,
 }
@@ -84,7 +84,8 @@ impl Pipeline {
     /// # Errors
     /// If it is not built.
     pub fn launch(&self, service: Program, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
-        let http = if service == Program::OrderSvc { Arc::clone(&self.orders) } else { Arc::new(Port::reserve()) };
+        let is_first = service == Program::OrderSvc && Arc::strong_count(&self.orders) == 1;
+        let http = if is_first { Arc::clone(&self.orders) } else { Arc::new(Port::reserve()) };
         let admin = Port::reserve();
         let mut launch = self.plan.launch(service.name(), service, [http.number(), admin.number()])?;
         if service == Program::NotifySvc {
