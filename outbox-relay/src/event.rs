@@ -14,8 +14,8 @@ use schema::envelope::{DATASCHEMA, Envelope, is_reserved_header};
 use schema::ids::EventId;
 use schema::names::{TOMBSTONE, TOMBSTONE_HEADER, TRACEPARENT_HEADER};
 use schema::sequence::Seq;
-use serde::Serialize;
 
+use crate::heal_epoch::HealEpoch;
 use crate::reason::reason;
 use crate::store::column::{HEADERS_BYTES_MAX, moment};
 use crate::store::outbox::PendingRow;
@@ -145,35 +145,6 @@ impl Event {
     /// The aggregate it belongs to.
     pub fn aggregate(&self) -> Aggregate {
         (self.envelope.aggregate_type.clone(), self.envelope.aggregate_id.to_string())
-    }
-}
-
-/// How often the broker lost an event, about; a part of its dedup id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct HealEpoch(pub u32);
-
-impl HealEpoch {
-    /// Of an event that was never lost.
-    pub const NONE: Self = Self(0);
-
-    /// The one after it, never that of an event that was never lost: after the largest comes 1 again.
-    pub const fn next(self) -> Self {
-        Self(self.0 % u32::MAX + 1)
-    }
-}
-
-/// `query_as!` reads a column with it.
-impl From<u32> for HealEpoch {
-    fn from(epoch: u32) -> Self {
-        Self(epoch)
-    }
-}
-
-impl std::fmt::Display for HealEpoch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -4,6 +4,7 @@ mod config;
 mod drain;
 mod event;
 mod heal;
+mod heal_epoch;
 mod hold;
 mod lease;
 mod limits;

@@ -96,6 +96,12 @@ pub struct Metrics {
     stale_settles: IntCounter,
 }
 
+const PUBLISHES: &str = "Attempts to publish an event, by outcome. fenced: the broker refused it because the stream ended \
+    elsewhere than this relay expected, and it was tried again at once; timeout: no answer in time; no_connection: there was none, \
+    or none could be made.";
+const BATCHES: &str = "Batches that were published, by path. atomic: as one; careful: event by event; after_refusal: event by \
+    event, because the broker refused the batch as one.";
+
 impl Metrics {
     /// Registers all of them.
     ///
@@ -105,27 +111,14 @@ impl Metrics {
         let by_label = |name, help, label, values: &[&str]| counters::register(registry, name, help, label, values);
         Ok(Self {
             claimed: counter!("relay_claimed_events_total", "Events claimed to be published.", registry)?,
-            publishes: by_label(
-                "relay_publishes_total",
-                "Attempts to publish an event, by outcome. fenced: the broker refused it because the stream ended elsewhere than \
-                 this relay expected, and it was tried again at once; timeout: no answer in time; no_connection: there was none, \
-                 or none could be made.",
-                "outcome",
-                &Publish::ALL.map(Publish::as_str),
-            )?,
+            publishes: by_label("relay_publishes_total", PUBLISHES, "outcome", &Publish::ALL.map(Publish::as_str))?,
             pubacks: by_label(
                 "relay_pubacks_total",
                 "Acknowledgements of the broker, by whether the stream stored the event now or had it already.",
                 "result",
                 &[Publish::Stored, Publish::Duplicate].map(Publish::as_str),
             )?,
-            batches: by_label(
-                "relay_batches_total",
-                "Batches that were published, by path. atomic: as one; careful: event by event; after_refusal: event by event, \
-                 because the broker refused the batch as one.",
-                "path",
-                &Path::ALL.map(Path::as_str),
-            )?,
+            batches: by_label("relay_batches_total", BATCHES, "path", &Path::ALL.map(Path::as_str))?,
             batch_events: histogram!("relay_batch_events", "Events in a batch.", BATCH_BUCKETS.to_vec(), registry)?,
             recovered: counter!(
                 "relay_recovered_events_total",

@@ -138,7 +138,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::HealEpoch;
+    use crate::heal_epoch::HealEpoch;
     use crate::store::column::{JsonText, Moment};
     use crate::subject::Pattern;
     use crate::terms::Taken;

@@ -14,7 +14,8 @@ use schema::sequence::{Seq, StreamSeq};
 
 use super::check::Check;
 use super::watcher::{WatchError, Watcher};
-use crate::event::{Aggregate, Event, HealEpoch};
+use crate::event::{Aggregate, Event};
+use crate::heal_epoch::HealEpoch;
 use crate::publish::Outage;
 use crate::publish::probe::Probe;
 use crate::publish::stream_now::StreamNow;

@@ -5,7 +5,7 @@ use schema::names::MSG_ID_HEADER;
 use schema::sequence::StreamSeq;
 use uuid::Uuid;
 
-use crate::event::HealEpoch;
+use crate::heal_epoch::HealEpoch;
 use crate::store::outbox_settle::Found;
 
 /// A message of the stream: its dedup id and its place.

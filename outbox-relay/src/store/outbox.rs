@@ -6,7 +6,7 @@
 
 use schema::sequence::{Seq, StreamSeq};
 
-use crate::event::HealEpoch;
+use crate::heal_epoch::HealEpoch;
 use futures::{Stream, TryStreamExt};
 use runtime::mysql::{Pool, PooledConnection};
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 //!
 //! A window is read by the index `claim`, so its cost is the same at ten thousand rows and at ten million. An event is changed only
 //! if its id and its place in the stream are those that were compared: a number alone may be another event's after a failover.
-//! SQL counts heal epochs as [`crate::event::HealEpoch::next`] does (`the_largest_heal_epoch_is_followed_by_one_again`).
+//! SQL counts heal epochs as [`crate::heal_epoch::HealEpoch::next`] does (`the_largest_heal_epoch_is_followed_by_one_again`).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::outbox::{PendingRow, pending_rows};
-use crate::event::HealEpoch;
+use crate::heal_epoch::HealEpoch;
 
 /// A published event, as far as it matters whether the stream still has it.
 #[derive(Debug)]

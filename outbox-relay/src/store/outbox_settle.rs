@@ -18,7 +18,7 @@ use schema::sequence::{Seq, StreamSeq};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::event::HealEpoch;
+use crate::heal_epoch::HealEpoch;
 
 /// Which event a settle is about: its place in the table, and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
 use super::state::State;
-use crate::event::HealEpoch;
+use crate::heal_epoch::HealEpoch;
 
 /// Rows that one statement of a list reads.
 const WINDOW: u64 = 10_000;
