@@ -16,7 +16,7 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// Which pages may ask the API.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CorsConfig {
-    /// Origins whose pages may ask the API from a browser, such as https://shop.example, separated by commas. None: only pages of the
+    /// Origins whose pages may ask the API from a browser, https://HOST or https://HOST:PORT, separated by commas. None: only pages of the
     /// API's own origin.
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,

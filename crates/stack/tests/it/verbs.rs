@@ -156,5 +156,5 @@ async fn colours_are_for_a_terminal_whose_person_wants_them() {
         assert!(!at_a_terminal(&url, &[without]).contains('\u{1b}'), "{without:?}");
     }
     let piped = text(&run("outbox-relay", &["status"], &[("DATABASE_URL", &url)]).stdout);
-    assert!(piped.contains("relay     NOT ACTIVE,") && !piped.contains('\u{1b}'), "{piped}");
+    assert!(piped.contains("relay     NOT ACTIVE;") && !piped.contains('\u{1b}'), "{piped}");
 }
