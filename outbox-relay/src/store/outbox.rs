@@ -4,15 +4,14 @@
 //! Claiming locks nothing: the lease makes this relay the only one that settles, and no row lock is held while the
 //! broker is asked.
 
-use schema::sequence::{Seq, StreamSeq};
-
-use crate::heal_epoch::HealEpoch;
 use futures::{Stream, TryStreamExt};
 use runtime::mysql::{Pool, PooledConnection};
+use schema::sequence::{Seq, StreamSeq};
 use uuid::Uuid;
 
 use super::column::{JsonText, Moment};
 use super::outbox_settle::Key;
+use crate::heal_epoch::HealEpoch;
 
 /// A pending row as it was written, faulty ones included.
 #[derive(Debug)]
