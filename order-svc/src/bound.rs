@@ -1,13 +1,14 @@
 //! How many orders a customer may place within an hour, and with one address: each sends mail to it.
 //!
-//! Counted in the database, among what is committed, so for all replicas together; what is placed at the same moment may exceed it.
+//! Counted in the database, among what is committed, so for all replicas together; what is placed at the same moment may exceed it, and
+//! so may the first order of a customer in each process (see [`crate::seen`]).
 //! Ids tell the time: they are UUIDv7, and the indexes of the lists end in them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use runtime::mysql::Transaction;
 use schema::ids::OrderId;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::domain::{CustomerId, Order};
 use crate::store::order_counts;
 
-const WINDOW: TimeDelta = TimeDelta::hours(1);
+pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
 
 /// Orders of one customer, and with one address, within an hour.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +67,14 @@ fn begin(now: DateTime<Utc>) -> OrderId {
 /// How long until an order is an hour old.
 fn until_it_leaves(OrderId(id): OrderId, now: DateTime<Utc>) -> Duration {
     let placed = id.get_timestamp().map_or(0, |timestamp| timestamp.to_unix().0);
-    let leaves = placed.saturating_add(WINDOW.num_seconds().unsigned_abs());
+    let leaves = placed.saturating_add(WINDOW.as_secs());
     Duration::from_secs(leaves.saturating_sub(now.timestamp().unsigned_abs()) + 1)
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     #[test]

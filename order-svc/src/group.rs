@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bound::Bound;
 use crate::domain::{IdempotencyKey, Order};
 use crate::metrics::Metrics;
+use crate::seen::Seen;
 use crate::store::{idempotency_keys, orders};
 
 /// Two keep the database busy: one prepares its group while the other waits for its COMMIT.
@@ -83,6 +84,7 @@ pub struct Lane {
     queue: Arc<QueueLock<mpsc::Receiver<Place>>>,
     group_max: usize,
     bound: Option<Bound>,
+    seen: Arc<Seen>,
 }
 
 /// The way into groups of at most `group_max` orders, and the lanes that write them. None if each order goes alone.
@@ -98,7 +100,7 @@ pub fn lanes(
     let (sender, queue) = mpsc::channel(WAITING_MAX);
     let queue = Arc::new(QueueLock::new(queue));
     let (pool, outbox, metrics) = (pool.clone(), outbox.clone(), metrics.clone());
-    let lane = Lane { pool, outbox, metrics, queue, group_max, bound };
+    let lane = Lane { pool, outbox, metrics, queue, group_max, bound, seen: Arc::new(Seen::new()) };
     (Some(Groups { queue: sender, keys: Arc::default() }), vec![lane; LANES])
 }
 
@@ -228,7 +230,7 @@ impl Lane {
             leave_if_taken(&mut tx, group).await?;
         }
         if let Some(bound) = self.bound {
-            leave_if_near(&mut tx, group, bound).await?;
+            leave_if_near(&mut tx, group, (bound, &self.seen)).await?;
         }
         if group.is_empty() {
             return tx.rollback().await.map(|()| None);
@@ -258,11 +260,15 @@ impl Lane {
 }
 
 /// Sends alone who may be above the bound: there each is counted by itself, and its key found first.
-async fn leave_if_near(tx: &mut Transaction, group: &mut Vec<Member>, bound: Bound) -> sqlx::Result<()> {
-    let orders: Vec<_> = group.iter().map(|member| &member.placing.order).collect();
-    let near = bound.near(tx, &orders).await?;
-    let mut places = 0..;
-    let is_near = |_: &mut Member| places.next().is_some_and(|place| near.contains(&place));
+async fn leave_if_near(
+    tx: &mut Transaction,
+    group: &mut Vec<Member>,
+    (bound, seen): (Bound, &Seen),
+) -> sqlx::Result<()> {
+    let orders = group.iter().map(|member| &member.placing.order);
+    let orders: Vec<_> = orders.filter(|order| seen.again(order)).collect();
+    let near: HashSet<_> = bound.near(tx, &orders).await?.into_iter().map(|place| orders[place].id).collect();
+    let is_near = |member: &mut Member| near.contains(&member.placing.order.id);
     group.extract_if(.., is_near).for_each(|member| member.tell(Fate::Alone));
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod payments;
 pub mod place;
 pub mod purge;
 pub mod run;
+mod seen;
 pub mod store;
 
 use outbox::Outbox;
