@@ -1,8 +1,8 @@
 //! How many orders a customer may place within an hour, and with one address: each sends mail to it.
 //!
 //! Counted in the database, among what is committed, so for all replicas together; what is placed at the same moment may exceed it, and
-//! so may the first order of a customer in each process (see [`crate::seen`]).
-//! Ids tell the time: they are UUIDv7, and the indexes of the lists end in them.
+//! so may the first order of a customer in each process (see `seen.rs`). Ids tell the time: they are UUIDv7, and the indexes of the lists end
+//! in them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
