@@ -73,17 +73,14 @@ impl<P: Perform> UnderWay<P> {
                 return tracing::warn!("effect's lease was lost, another process has it");
             }
         };
-        if let Attempt::PassedOver(left) = attempt {
-            return self.settle(None, &self.passed_over(left)).await;
-        }
         let was_away = !standing.is_up();
         let (became, settlement) = self.judge(attempt, begun_at);
         queue.metrics.set_up(standing.is_up());
         if let Settlement::Ended(..) = settlement {
             standing.ended(self.effect.id);
         }
-        self.settle(Some(became), &settlement).await;
-        if became == Became::Done {
+        self.settle(became, &settlement).await;
+        if became == Some(Became::Done) {
             self.hasten_others(begun_at, was_away).await;
         }
     }
@@ -106,9 +103,11 @@ impl<P: Perform> UnderWay<P> {
         }
     }
 
-    fn judge(&self, attempt: Attempt<P::Outcome>, begun_at: Instant) -> (Became, Settlement<P::Outcome>) {
+    /// What became of it, if it was tried, and what is to be written.
+    fn judge(&self, attempt: Attempt<P::Outcome>, begun_at: Instant) -> (Option<Became>, Settlement<P::Outcome>) {
         let (standing, party, has_witness) = (&self.shared.standing, self.hold.party(), self.hold.has_witness());
-        match attempt {
+        let (became, settlement) = match attempt {
+            Attempt::PassedOver(left) => return (None, self.passed_over(left)),
             Attempt::Done(outcome) => {
                 if standing.taken(&party, begun_at) {
                     tracing::info!(queue = self.shared.queue.name, "the other side of the effects answers again");
@@ -116,7 +115,6 @@ impl<P: Perform> UnderWay<P> {
                 (Became::Done, Settlement::Ended(End::Done, Some(outcome)))
             }
             Attempt::PutOff { reason, retry_after } => self.away(reason, retry_after),
-            Attempt::PassedOver(left) => (Became::PutOff, self.passed_over(left)),
             Attempt::Unknown(reason) => {
                 // Dead by its last attempt in any case: the other side may have done it as often.
                 let (became, settlement) = self.spend(Became::Unknown, reason);
@@ -139,7 +137,8 @@ impl<P: Perform> UnderWay<P> {
                 (Became::Withdrawn, Settlement::Ended(End::Withdrawn { reason }, Some(outcome)))
             }
             Attempt::Dead(reason) => self.dead(self.effect.is_unknown, reason, None),
-        }
+        };
+        (Some(became), settlement)
     }
 
     /// As it was before this attempt, and due.
