@@ -4,7 +4,7 @@
 //! so may the first order of a customer in each process (see `seen.rs`). Ids tell the time: they are UUIDv7, and the indexes of the lists end
 //! in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use runtime::mysql::Transaction;
 use schema::ids::OrderId;
 use uuid::Uuid;
 
-use crate::domain::{CustomerId, Order};
+use crate::domain::Order;
 use crate::store::order_counts;
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
@@ -32,30 +32,34 @@ impl Bound {
         Ok(in_the_way.map(|earlier| until_it_leaves(earlier, order.created_at)))
     }
 
-    /// Which of these orders, that are not inserted yet, might be too many, by their places: so near to the bound are their
-    /// customers and addresses that all of the most frequent one together might exceed it.
+    /// Which of these orders, that are not inserted yet, might be too many: so near to the bound are their customers and addresses
+    /// that all of the most frequent one together might exceed it.
     ///
     /// # Errors
     /// As the database has it.
-    pub async fn near(self, tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Vec<usize>> {
-        let Some(first) = orders.first() else { return Ok(Vec::new()) };
-        match self.0.get().checked_sub(most_of_one(orders)) {
-            Some(room) => order_counts::above(tx, orders, begin(first.created_at), room).await,
-            None => Ok((0..orders.len()).collect()),
-        }
+    pub async fn near(self, tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<HashSet<OrderId>> {
+        let Some(first) = orders.first() else { return Ok(HashSet::new()) };
+        let Some(room) = self.0.get().checked_sub(most_of_one(orders)) else {
+            return Ok(orders.iter().map(|order| order.id).collect());
+        };
+        let places = order_counts::above(tx, orders, begin(first.created_at), room).await?;
+        Ok(places.into_iter().map(|place| orders[place].id).collect())
     }
 }
 
 /// How many of the orders one customer, or one address, has at most.
 fn most_of_one(orders: &[&Order]) -> u32 {
     let mut counts = HashMap::<_, u32>::new();
-    for order in orders {
-        *counts.entry(("", order.email.as_deref().unwrap_or_default())).or_default() += 1;
-        if let Some(customer) = order.customer.as_ref().map(CustomerId::as_str) {
-            *counts.entry(("customer", customer)).or_default() += 1;
-        }
+    for key in orders.iter().flat_map(|order| keys(order)) {
+        *counts.entry(key).or_default() += 1;
     }
     counts.into_values().max().unwrap_or_default()
+}
+
+/// By what an order is counted: its address, and its customer.
+pub(crate) fn keys(order: &Order) -> impl Iterator<Item = (&'static str, &str)> {
+    let customer = order.customer.as_ref().map(|customer| ("customer", customer.as_str()));
+    order.email.as_deref().map(|address| ("address", address)).into_iter().chain(customer)
 }
 
 /// Before all ids of the hour until then.

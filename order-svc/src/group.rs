@@ -83,8 +83,8 @@ pub struct Lane {
     metrics: Metrics,
     queue: Arc<QueueLock<mpsc::Receiver<Place>>>,
     group_max: usize,
-    bound: Option<Bound>,
-    seen: Arc<Seen>,
+    /// With whom it is asked about.
+    bound: Option<(Bound, Arc<Seen>)>,
 }
 
 /// The way into groups of at most `group_max` orders, and the lanes that write them. None if each order goes alone.
@@ -100,7 +100,8 @@ pub fn lanes(
     let (sender, queue) = mpsc::channel(WAITING_MAX);
     let queue = Arc::new(QueueLock::new(queue));
     let (pool, outbox, metrics) = (pool.clone(), outbox.clone(), metrics.clone());
-    let lane = Lane { pool, outbox, metrics, queue, group_max, bound, seen: Arc::new(Seen::new()) };
+    let bound = bound.map(|bound| (bound, Arc::new(Seen::new())));
+    let lane = Lane { pool, outbox, metrics, queue, group_max, bound };
     (Some(Groups { queue: sender, keys: Arc::default() }), vec![lane; LANES])
 }
 
@@ -229,8 +230,8 @@ impl Lane {
         if group.len() > 1 {
             leave_if_taken(&mut tx, group).await?;
         }
-        if let Some(bound) = self.bound {
-            leave_if_near(&mut tx, group, (bound, &self.seen)).await?;
+        if let Some((bound, seen)) = &self.bound {
+            leave_if_near(&mut tx, group, (*bound, seen)).await?;
         }
         if group.is_empty() {
             return tx.rollback().await.map(|()| None);
@@ -267,7 +268,7 @@ async fn leave_if_near(
 ) -> sqlx::Result<()> {
     let orders = group.iter().map(|member| &member.placing.order);
     let orders: Vec<_> = orders.filter(|order| seen.again(order)).collect();
-    let near: HashSet<_> = bound.near(tx, &orders).await?.into_iter().map(|place| orders[place].id).collect();
+    let near = bound.near(tx, &orders).await?;
     let is_near = |member: &mut Member| near.contains(&member.placing.order.id);
     group.extract_if(.., is_near).for_each(|member| member.tell(Fate::Alone));
     Ok(())

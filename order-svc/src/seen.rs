@@ -6,8 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::bound::WINDOW;
-use crate::domain::{CustomerId, Order};
+use crate::bound::{WINDOW, keys};
+use crate::domain::Order;
 
 /// 2 MiB an hour: a million orders within it take one in sixteen strangers for known.
 const BITS: usize = 1 << 24;
@@ -34,14 +34,10 @@ impl Seen {
 
     /// Whether this order's customer or address was seen before; they are from now on.
     pub(crate) fn again(&self, order: &Order) -> bool {
-        let customer = order.customer.as_ref().map(CustomerId::as_str);
-        let address = order.email.as_deref();
-        let keys = [("customer", customer), ("address", address)];
         let mut hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
         hours.turn(Instant::now());
-        let known = keys.into_iter().filter_map(|(kind, key)| Some((kind, key?)));
         // Each of them is marked, whatever the first one was.
-        known.filter(|key| hours.mark(self.hasher.hash_one(key))).count() > 0
+        keys(order).filter(|key| hours.mark(self.hasher.hash_one(key))).count() > 0
     }
 }
 
