@@ -217,7 +217,7 @@ impl IntoResponses for CancelProblems {
     }
 }
 
-fn refused_ids() -> [Problem; 2] {
+pub(super) fn refused_ids() -> [Problem; 2] {
     [ReadError::MalformedId.problem(), NOT_FOUND.problem()]
 }
 

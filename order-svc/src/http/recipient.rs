@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::orders::NOT_FOUND;
+use super::orders::{NOT_FOUND, refused_ids};
 use crate::App;
 use crate::store::orders;
 
@@ -49,7 +49,6 @@ struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> Responses {
-        let refusals = [ReadError::MalformedId.problem(), NOT_FOUND.problem(), ApiError::Erased.problem()];
-        documented(refusals.into_iter().chain(faults()))
+        documented(refused_ids().into_iter().chain([ApiError::Erased.problem()]).chain(faults()))
     }
 }
