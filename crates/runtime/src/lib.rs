@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod connection_metrics;
+pub mod connector;
 pub mod counters;
 pub mod exit;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod nats;
 pub mod operator;
 pub mod page;
 pub mod readiness;
+pub mod renewable;
 pub mod retention;
 pub mod retry;
 pub mod telemetry;

@@ -61,14 +61,9 @@ impl Emails {
         if let Some(left) = hold.is_of(&address) {
             return Attempt::PassedOver(left);
         }
-        match suppression::cause(&self.pool, &address).await {
+        match self.kept_from(&address).await {
             Ok(None) => {}
-            Ok(Some(cause)) => return held_back(cause.into()),
-            Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
-        }
-        match self.wait(&address).await {
-            Ok(None) => {}
-            Ok(Some(waits)) => return waits,
+            Ok(Some(attempt)) => return attempt,
             Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
         }
         match self.mailer.send(email, &address, hold).await {
@@ -77,8 +72,12 @@ impl Emails {
         }
     }
 
-    /// None if there is room for one more email to this address. Those that are under way are not counted: as many more may leave.
-    async fn wait(&self, address: &str) -> sqlx::Result<Option<Attempt<Outcome>>> {
+    /// Why nothing is sent to this address now; none if it gets one more. Emails that are under way are not counted: as many more
+    /// may leave than the bound says.
+    async fn kept_from(&self, address: &str) -> sqlx::Result<Option<Attempt<Outcome>>> {
+        if let Some(cause) = suppression::cause(&self.pool, address).await? {
+            return Ok(Some(held_back(cause.into())));
+        }
         let Some(mails_max) = self.mails_max else { return Ok(None) };
         let wait = recipient_mails::wait(&self.pool, address, mails_max.get()).await?;
         let reason = || format!("the recipient got {mails_max} emails within this hour");

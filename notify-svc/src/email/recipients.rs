@@ -4,21 +4,21 @@
 //! outage, as one of the mail server is; the gauge tells the two apart.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prometheus::{IntGauge, Registry};
 use runtime::config::{Secret, Validate};
+use runtime::connector::{Connector, connector};
+use runtime::http::client::{bearer, keeping, retry_after};
+use runtime::renewable::Renewable;
 use runtime::tls;
 use schema::ids::OrderId;
 use serde::Deserialize;
@@ -30,8 +30,6 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Many times what an address takes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
-/// Shorter than servers and what stands before them keep a connection that nothing is said on.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Settings of whom to ask for an address.
 #[derive(Debug, Args)]
@@ -103,9 +101,9 @@ struct Answer {
 /// Asks order-svc. A handle: clone it. Connections are kept for the next email.
 #[derive(Clone)]
 pub struct Recipients {
-    http: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: Client<Connector, Empty<Bytes>>,
     base: Arc<str>,
-    token: Arc<Mutex<Option<Secret>>>,
+    token: Option<Arc<Renewable>>,
     is_up: IntGauge,
 }
 
@@ -115,20 +113,12 @@ impl Recipients {
     /// # Errors
     /// If the system's authorities can't be used, or its metric is registered already.
     pub fn new(config: &OrdersConfig, registry: &Registry) -> anyhow::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false); // https is the next one's
-        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client(None)?).https_or_http().enable_http1();
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME_MAX)
-            .build(connector.wrap_connector(tcp));
+        let http = keeping(connector(tls::client(None)?, CONNECT_TIME_MAX));
         let help = "0 if order-svc could not be asked for the recipient of the last email, else 1.";
         let is_up = IntGauge::new("notify_orders_up", help)?;
         is_up.set(1);
         registry.register(Box::new(is_up.clone()))?;
-        let token = Arc::new(Mutex::new(config.orders_token.clone()));
+        let token = config.orders_token.clone().map(|token| Arc::new(Renewable::new("ORDERS_TOKEN", token)));
         Ok(Self { http, base: config.orders_url.trim_end_matches('/').into(), token, is_up })
     }
 
@@ -144,16 +134,16 @@ impl Recipients {
 
     /// Asks; a second time if the token is refused and its file has another one by now.
     async fn ask(&self, order: OrderId) -> anyhow::Result<Answer> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let answer = self.ask_with(token.as_ref(), order).await?;
-        let Some(token) = token.filter(|_| answer.status == StatusCode::UNAUTHORIZED) else { return Ok(answer) };
-        let renewed = token.read_again();
-        if renewed.expose() == token.expose() {
+        let Some(renewable) = &self.token else { return self.ask_with(None, order).await };
+        let token = renewable.now();
+        let answer = self.ask_with(Some(&token), order).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        tracing::info!("ORDERS_TOKEN is not valid any more, going on with what its file says now");
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed.clone());
-        self.ask_with(Some(&renewed), order).await
+        match renewable.instead_of(&token) {
+            Some(renewed) => self.ask_with(Some(&renewed), order).await,
+            None => Ok(answer),
+        }
     }
 
     async fn ask_with(&self, token: Option<&Secret>, order: OrderId) -> anyhow::Result<Answer> {
@@ -162,9 +152,7 @@ impl Recipients {
             .body(Empty::new())
             .context("can't compose a request")?;
         if let Some(token) = token {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-                .map_err(|_| anyhow!("ORDERS_TOKEN has characters that no token has"))?;
-            bearer.set_sensitive(true);
+            let bearer = bearer(token).map_err(|_| anyhow!("ORDERS_TOKEN has characters that no token has"))?;
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }
         let asking = async {
@@ -174,10 +162,6 @@ impl Recipients {
         };
         timeout(TIME_MAX, asking).await.unwrap_or_else(|_| bail!("no answer within {TIME_MAX:?}"))
     }
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    Some(Duration::from_secs(headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?))
 }
 
 /// Of a body that is not what it should be nothing is told: it may have an address.

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod client;
 pub mod cors;
 pub mod docs;
 pub mod health;

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
@@ -20,6 +18,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Runtime;
 
 use super::config::Settings;
+use crate::connector::{Connector, connector};
 use crate::tls;
 
 /// The exporter that the variables ask for. It need not reach the collector yet.
@@ -29,14 +28,8 @@ use crate::tls;
 pub(super) fn exporter(settings: &Settings) -> anyhow::Result<Exporter> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("otlp").enable_all().build();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls::client(settings.certificate.as_deref())?)
-        .https_or_http()
-        .enable_http1();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false); // https is the connector's
-    tcp.set_connect_timeout(Some(settings.timeout));
-    let client = HyperClient::new(connector.wrap_connector(tcp), settings.timeout, None);
+    let connector = connector(tls::client(settings.certificate.as_deref())?, settings.timeout);
+    let client = HyperClient::new(connector, settings.timeout, None);
     let client = Client { runtime: runtime.context("starting the runtime of the exporter")?, client };
     let otlp = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
@@ -51,7 +44,7 @@ pub(super) fn exporter(settings: &Settings) -> anyhow::Result<Exporter> {
 #[derive(Debug)]
 struct Client {
     runtime: Runtime,
-    client: HyperClient<HttpsConnector<HttpConnector>>,
+    client: HyperClient<Connector>,
 }
 
 #[async_trait]

@@ -1,15 +1,14 @@
 //! SMTP_URL: which server, how to it, and as whom.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use percent_encoding::percent_decode_str;
 use runtime::config::Secret;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use runtime::tls;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 use url::Url;
 
 /// When TLS begins.
@@ -75,20 +74,7 @@ impl Server {
 
 /// Whom we trust: the authorities in a file, or the system's.
 pub(super) fn trust(ca_file: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unusable = || format!("SMTP_CA_FILE {}", path.display());
-            let found = CertificateDer::pem_file_iter(path).map_err(io::Error::other).with_context(unusable)?;
-            for certificate in found {
-                roots.add(certificate.map_err(io::Error::other).with_context(unusable)?).with_context(unusable)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(tls::client(ca_file).context("SMTP_CA_FILE")?))
 }
 
 #[cfg(test)]

@@ -4,24 +4,22 @@
 //! panic unless its process has chosen a cryptography provider.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{self, connect::CaptureConnection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use runtime::config::Secret;
+use runtime::connector::{Connector, connector};
+use runtime::http::client::{self, bearer, keeping};
+use runtime::renewable::Renewable;
+use runtime::tls;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::form_urlencoded;
 
 use super::super::config::StripeSettings;
@@ -30,8 +28,6 @@ use super::super::config::StripeSettings;
 const API_VERSION: &str = "2024-06-20";
 const BODY_BYTES_MAX: usize = 512 * 1024;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// Shorter than servers and what stands before them keep a connection that nothing is said on.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What is sent.
@@ -67,9 +63,9 @@ pub(super) enum Fault {
 /// Who asks. Connections are kept for the next request.
 #[derive(Clone)]
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: legacy::Client<Connector, Full<Bytes>>,
     base: Arc<str>,
-    key: Arc<Mutex<Secret>>,
+    key: Arc<Renewable>,
     time_max: Duration,
 }
 
@@ -96,17 +92,9 @@ impl Request {
 impl Client {
     /// It need not be up yet.
     pub(super) fn new(settings: &StripeSettings<'_>) -> anyhow::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false); // https is the next one's
-        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        tcp.set_nodelay(true);
-        let tls = trust(settings.ca_file)?;
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME_MAX)
-            .build(connector.wrap_connector(tcp));
-        let key = Arc::new(Mutex::new(settings.api_key.clone()));
+        let tls = tls::client(settings.ca_file).context("STRIPE_CA_FILE")?;
+        let http = keeping(connector(tls, CONNECT_TIME_MAX));
+        let key = Arc::new(Renewable::new("STRIPE_API_KEY", settings.api_key.clone()));
         Ok(Self { http, base: settings.api_url.into(), key, time_max: settings.time_max })
     }
 
@@ -117,18 +105,15 @@ impl Client {
 
     /// Asks; a second time if the key is refused and its file has another one by now.
     pub(super) async fn ask(&self, request: &Request, until: Instant) -> Result<Answer, Fault> {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let key = self.key.now();
         let answer = self.ask_with(&key, request, until).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let renewed = key.read_again();
-        if renewed.expose() == key.expose() {
-            return Ok(answer);
+        match self.key.instead_of(&key) {
+            Some(renewed) => self.ask_with(&renewed, request, until).await,
+            None => Ok(answer),
         }
-        tracing::info!("STRIPE_API_KEY is not valid any more, going on with what its file says now");
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = renewed.clone();
-        self.ask_with(&renewed, request, until).await
     }
 
     async fn ask_with(&self, key: &Secret, request: &Request, until: Instant) -> Result<Answer, Fault> {
@@ -149,9 +134,7 @@ impl Client {
     }
 
     fn compose(&self, key: &Secret, request: &Request) -> anyhow::Result<http::Request<Full<Bytes>>> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-            .map_err(|_| anyhow!("STRIPE_API_KEY has characters that no key has"))?;
-        bearer.set_sensitive(true);
+        let bearer = bearer(key).map_err(|_| anyhow!("STRIPE_API_KEY has characters that no key has"))?;
         let mut composed = http::Request::builder()
             .method(request.method.clone())
             .uri(format!("{}{}", self.base, request.path))
@@ -168,23 +151,6 @@ impl Client {
     }
 }
 
-/// Whom we trust: the authorities in a file, or the system's.
-fn trust(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unusable = || format!("STRIPE_CA_FILE {}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).with_context(unusable)? {
-                roots.add(certificate.with_context(unusable)?).with_context(unusable)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-}
-
 /// A request is put on a connection only when the connection is there.
 fn fault(connection: &CaptureConnection, error: anyhow::Error) -> Fault {
     match *connection.connection_metadata() {
@@ -194,8 +160,7 @@ fn fault(connection: &CaptureConnection, error: anyhow::Error) -> Fault {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+    client::retry_after(headers).map(|wait| wait.min(RETRY_AFTER_MAX))
 }
 
 impl fmt::Debug for Client {

@@ -7,20 +7,19 @@ use anyhow::{Context, anyhow, bail};
 use axum::http::Uri;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use url::Url;
 
 use super::keys::KeySet;
+use crate::connector::{Connector, connector};
 use crate::tls;
 
 /// A request that needs keys waits so long at most.
 const TIME_MAX: Duration = Duration::from_secs(3);
 const BYTES_MAX: usize = 1024 * 1024;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HttpClient = Client<Connector, Empty<Bytes>>;
 
 /// A JSON Web Key Set that can be read again.
 #[derive(Debug)]
@@ -35,12 +34,8 @@ impl Source {
     /// # Errors
     /// If the URL is none of HTTP.
     pub(super) fn url(url: &Url) -> anyhow::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false); // https is the connector's
-        tcp.set_connect_timeout(Some(TIME_MAX));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client(None)?).https_or_http().enable_http1();
-        let client =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.wrap_connector(tcp));
+        let connector = connector(tls::client(None)?, TIME_MAX);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self::Url(Box::new((url.as_str().parse()?, client))))
     }
 
