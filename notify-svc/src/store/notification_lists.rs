@@ -1,13 +1,11 @@
 //! `notifications` and what became of their emails, page by page, newest first. Each statement names its index.
 
-use chrono::{DateTime, Utc};
 use runtime::mysql::Pool;
 use runtime::page::Page;
-use schema::ids::{EventId, NotificationId, OrderId};
+use schema::ids::{NotificationId, OrderId};
 
-use super::notifications::Notification;
+use super::notifications::{Notification, notification_rows};
 use crate::notification::EmailState;
-use crate::suppression::HeldBack;
 
 /// A page of the notifications of an order, in any state or in one. Locks nothing.
 ///
@@ -19,13 +17,8 @@ pub async fn of_order(
     state: Option<EmailState>,
     page: Page,
 ) -> sqlx::Result<Vec<Notification>> {
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM notifications AS n
+    notification_rows!(
+        "FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.order_id = ? AND n.id < ?
              AND (? IS NULL OR ? = CASE WHEN n.sent_at IS NOT NULL THEN 'sent'
@@ -33,7 +26,7 @@ pub async fn of_order(
                                         WHEN e.state IN ('pending', 'dead') THEN e.state
                                         ELSE 'discarded' END)
            ORDER BY n.id DESC
-           LIMIT ?"#,
+           LIMIT ?",
         order_id,
         NotificationId(page.below),
         state.map(EmailState::as_str),
@@ -55,17 +48,12 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
         EmailState::Suppressed => return suppressed_page(pool, page).await,
         EmailState::Pending | EmailState::Dead | EmailState::Discarded => {}
     }
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM effect AS e FORCE INDEX (state_id)
+    notification_rows!(
+        "FROM effect AS e FORCE INDEX (state_id)
            STRAIGHT_JOIN notifications AS n ON n.id = e.id
            WHERE e.state = ? AND e.id < ?
            ORDER BY e.id DESC
-           LIMIT ?"#,
+           LIMIT ?",
         state.as_str(),
         NotificationId(page.below),
         page.rows_max(),
@@ -76,17 +64,12 @@ pub async fn in_state(pool: &Pool, state: EmailState, page: Page) -> sqlx::Resul
 
 /// A page of the notifications whose email was sent. Locks nothing.
 async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM notifications AS n FORCE INDEX (ended)
+    notification_rows!(
+        "FROM notifications AS n FORCE INDEX (ended)
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.ended = 'sent' AND n.id < ?
            ORDER BY n.id DESC
-           LIMIT ?"#,
+           LIMIT ?",
         NotificationId(page.below),
         page.rows_max(),
     )
@@ -98,13 +81,8 @@ async fn sent_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
 /// is read than a page of each.
 async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
     let (below, rows_max) = (NotificationId(page.below), page.rows_max());
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM (
+    notification_rows!(
+        "FROM (
                  (SELECT id FROM notifications FORCE INDEX (ended)
                   WHERE ended = 'bounce' AND id < ? ORDER BY id DESC LIMIT ?)
                  UNION ALL
@@ -123,7 +101,7 @@ async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notificati
            STRAIGHT_JOIN notifications AS n ON n.id = newest.id
            LEFT JOIN effect AS e ON e.id = n.id
            ORDER BY n.id DESC
-           LIMIT ?"#,
+           LIMIT ?",
         below,
         rows_max,
         below,
@@ -145,17 +123,12 @@ async fn suppressed_page(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notificati
 /// # Errors
 /// As [`of_order`].
 pub async fn all(pool: &Pool, page: Page) -> sqlx::Result<Vec<Notification>> {
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM notifications AS n
+    notification_rows!(
+        "FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
            WHERE n.id < ?
            ORDER BY n.id DESC
-           LIMIT ?"#,
+           LIMIT ?",
         NotificationId(page.below),
         page.rows_max(),
     )

@@ -57,6 +57,23 @@ impl Notification {
     }
 }
 
+/// `query_as!` of [`Notification`]s, from the FROM clause on, which names `notifications` n and their effects e.
+macro_rules! notification_rows {
+    ($from:literal, $($value:expr),* $(,)?) => {
+        sqlx::query_as!(
+            super::notifications::Notification,
+            r#"SELECT n.id AS "id: schema::ids::NotificationId", n.event_id AS "event_id: schema::ids::EventId", n.event_type,
+                  n.order_id AS "order_id: schema::ids::OrderId", n.product, n.quantity,
+                  n.created_at AS "created_at: chrono::DateTime<chrono::Utc>", n.sent_at AS "sent_at: chrono::DateTime<chrono::Utc>",
+                  n.suppressed AS "suppressed: crate::suppression::HeldBack",
+                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
+           "# + $from,
+            $($value),*
+        )
+    };
+}
+pub(super) use notification_rows;
+
 /// A row, in the order of the columns of [`insert_all`].
 #[derive(Serialize)]
 struct Row<'a>(Simple, Simple, &'static str, Simple, &'a str, u32);
@@ -195,15 +212,10 @@ pub async fn count_held_back(pool: &Pool, cause: HeldBack) -> sqlx::Result<i64> 
 /// # Errors
 /// Any fault.
 pub async fn find(pool: &Pool, id: NotificationId) -> sqlx::Result<Option<Notification>> {
-    sqlx::query_as!(
-        Notification,
-        r#"SELECT n.id AS "id: NotificationId", n.event_id AS "event_id: EventId", n.event_type,
-                  n.order_id AS "order_id: OrderId", n.product, n.quantity,
-                  n.created_at AS "created_at: DateTime<Utc>", n.sent_at AS "sent_at: DateTime<Utc>", n.suppressed AS "suppressed: HeldBack",
-                  e.attempts AS "attempts?", e.last_error AS "last_error?", e.state AS "effect_state?"
-           FROM notifications AS n
+    notification_rows!(
+        "FROM notifications AS n
            LEFT JOIN effect AS e ON e.id = n.id
-           WHERE n.id = ?"#,
+           WHERE n.id = ?",
         id,
     )
     .fetch_optional(pool)

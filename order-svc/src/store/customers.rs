@@ -1,14 +1,13 @@
 //! One customer's rows of `orders`, and `customer_action`, the record of who exported and erased them. The record has no address:
 //! its digest tells whether it is about one that somebody names.
 
-use chrono::{DateTime, Utc};
 use runtime::mysql::{Pool, Transaction};
 use runtime::operator::decision::By;
 use schema::ids::OrderId;
+use sqlx::query;
 use sqlx::types::Json;
-use sqlx::{query, query_as};
 
-use super::orders::Row;
+use super::orders::{Row, order_rows};
 use crate::domain::{CustomerId, Order, Subject};
 
 /// What was done.
@@ -29,6 +28,12 @@ impl Action {
     }
 }
 
+macro_rules! page_rows {
+    ($pool:expr, $from:literal, $subject:expr, $after:expr, $limit:expr) => {
+        order_rows!($from + " AND id > ? ORDER BY id LIMIT ?", $subject, $after, $limit).fetch_all($pool).await?
+    };
+}
+
 /// The orders above one, `limit` at most, by id. Locks nothing.
 ///
 /// # Errors
@@ -36,38 +41,16 @@ impl Action {
 pub async fn page(pool: &Pool, subject: &Subject, after: OrderId, limit: u32) -> sqlx::Result<Vec<Order>> {
     let rows = match subject {
         Subject::Customer(customer) => {
-            query_as!(
-                Row,
-                r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                          created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-                   FROM orders FORCE INDEX (by_customer)
-                   WHERE customer = ?
-                     AND id > ?
-                   ORDER BY id
-                   LIMIT ?"#,
+            page_rows!(
+                pool,
+                "FROM orders FORCE INDEX (by_customer) WHERE customer = ?",
                 customer.as_str(),
                 after,
-                limit,
+                limit
             )
-            .fetch_all(pool)
-            .await?
         }
         Subject::Address(address) => {
-            query_as!(
-                Row,
-                r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                          created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-                   FROM orders FORCE INDEX (by_email)
-                   WHERE email = ?
-                     AND id > ?
-                   ORDER BY id
-                   LIMIT ?"#,
-                address,
-                after,
-                limit,
-            )
-            .fetch_all(pool)
-            .await?
+            page_rows!(pool, "FROM orders FORCE INDEX (by_email) WHERE email = ?", address, after, limit)
         }
     };
     rows.into_iter().map(Row::into_order).collect()

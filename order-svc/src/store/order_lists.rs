@@ -7,9 +7,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use runtime::mysql::Pool;
 use runtime::page::Page;
 use schema::ids::OrderId;
-use sqlx::query_as;
 
-use super::orders::Row;
+use super::orders::{Row, order_rows};
 use crate::domain::{CustomerId, Order, OrderFilter};
 
 /// Reads the orders of a page and one more if there is one, newest first. Locks nothing.
@@ -30,11 +29,8 @@ pub async fn page(pool: &Pool, filter: &OrderFilter, page: Page) -> sqlx::Result
 macro_rules! listed {
     ($pool:expr, $filter:expr, $page:expr, $from:literal, $($value:expr),*) => {{
         let ((first, end), (from, to)) = (ids($filter, $page), span($filter));
-        query_as!(
-            Row,
-            r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           "# + $from + "
+        order_rows!(
+            $from + "
              AND id >= ?
              AND id < ?
              AND created_at >= ?

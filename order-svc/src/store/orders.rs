@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use runtime::mysql::rows::{self, Inserts};
 use runtime::mysql::{Pool, Transaction};
 use schema::ids::OrderId;
-use sqlx::{query, query_as};
+use sqlx::query;
 
 use super::Receipt;
 use crate::domain::{CustomerId, Order, OrderStatus, PaymentState};
@@ -42,21 +42,27 @@ pub async fn insert(tx: &mut Transaction, orders: &[&Order]) -> sqlx::Result<Rec
     Ok(Receipt::First)
 }
 
+/// `query_as!` of [`Row`]s, from the FROM clause on.
+macro_rules! order_rows {
+    ($sql:literal $(+ $more:literal)*, $($value:expr),* $(,)?) => {
+        sqlx::query_as!(
+            super::orders::Row,
+            r#"SELECT id AS "id: schema::ids::OrderId", customer, product, quantity, email, status, payment, version,
+                  created_at AS "created_at: chrono::DateTime<chrono::Utc>",
+                  updated_at AS "updated_at: chrono::DateTime<chrono::Utc>"
+           "# + $sql $(+ $more)*,
+            $($value),*
+        )
+    };
+}
+pub(super) use order_rows;
+
 /// Reads an order. Locks nothing.
 ///
 /// # Errors
 /// As the database has it, or if the row holds what this version of the code does not know.
 pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
-    let row = query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders
-           WHERE id = ?"#,
-        id
-    )
-    .fetch_optional(pool)
-    .await?;
+    let row = order_rows!("FROM orders WHERE id = ?", id).fetch_optional(pool).await?;
     row.map(Row::into_order).transpose()
 }
 
@@ -65,17 +71,7 @@ pub async fn find(pool: &Pool, id: OrderId) -> sqlx::Result<Option<Order>> {
 /// # Errors
 /// As [`find`].
 pub async fn lock(tx: &mut Transaction, id: OrderId) -> sqlx::Result<Option<Order>> {
-    let row = query_as!(
-        Row,
-        r#"SELECT id AS "id: OrderId", customer, product, quantity, email, status, payment, version,
-                  created_at AS "created_at: DateTime<Utc>", updated_at AS "updated_at: DateTime<Utc>"
-           FROM orders
-           WHERE id = ?
-           FOR UPDATE"#,
-        id
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let row = order_rows!("FROM orders WHERE id = ? FOR UPDATE", id).fetch_optional(&mut *tx).await?;
     row.map(Row::into_order).transpose()
 }
 
