@@ -7,11 +7,11 @@
 # user 65532 and writes nothing, so the root file system can be read-only; notify-svc with EMAIL_TRANSPORT=file
 # needs a volume. Settings and verbs: `podman run order-svc --help`.
 #
-# The bases are arguments, for whoever mirrors or pins them by digest, which k8s/README.md says how to find and renew;
+# The bases are named by digest, which k8s/README.md says how to renew, and are arguments, for whoever mirrors them;
 # k8s/prove-images proves this file on two that it makes from Debian packages.
 
-ARG BUILD_IMAGE=docker.io/library/rust:1.95-slim-bookworm
-ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+ARG BUILD_IMAGE=docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build

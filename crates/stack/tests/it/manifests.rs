@@ -1,5 +1,6 @@
 //! Manifests and programs held together: what is written in k8s/ against what the programs say and do.
 
+mod images;
 mod network;
 mod rendered;
 
