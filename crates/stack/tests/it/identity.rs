@@ -2,6 +2,7 @@
 
 mod customers;
 mod keys;
+mod server;
 
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::http::Uri;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use url::Url;
@@ -12,7 +13,7 @@ use url::Url;
 use super::issuer::Issuer;
 use super::source::Source;
 use crate::config::duration;
-use crate::tls::is_loopback;
+use crate::tls::{self, is_loopback};
 
 /// Clocks of a cluster differ by less.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
@@ -41,6 +42,11 @@ pub struct AuthConfig {
     #[arg(long, env = "AUTH_JWKS_URL")]
     pub auth_jwks_url: Option<Url>,
 
+    /// PEM file of the authorities that may have signed the certificate of AUTH_JWKS_URL, in place of the system's. It is read again
+    /// at each fetch.
+    #[arg(long, env = "AUTH_JWKS_CA_FILE", value_parser = tls::certificates)]
+    pub auth_jwks_ca_file: Option<PathBuf>,
+
     /// How far the issuer's clock may differ from ours, for the times in a token.
     #[arg(long, env = "AUTH_LEEWAY", default_value = "30s", value_parser = duration)]
     pub auth_leeway: Duration,
@@ -66,16 +72,17 @@ impl AuthConfig {
             (None, None) => false,
             _ => true,
         };
-        let is_alone = self.auth_audience.is_none() && !has_keys;
+        let is_alone = self.auth_audience.is_none() && !has_keys && self.auth_jwks_ca_file.is_none();
         match (&self.auth_issuer, self.auth) {
             (Some(_), Some(Auth::None)) => Err("AUTH=none and AUTH_ISSUER are both set: which one counts?".to_owned()),
             (Some(_), None) if self.auth_audience.is_none() || !has_keys => {
                 Err("AUTH_ISSUER needs AUTH_AUDIENCE, and AUTH_JWKS_FILE or AUTH_JWKS_URL".to_owned())
             }
             (Some(_), None) => self.check_url(),
-            (None, _) if !is_alone => {
-                Err("AUTH_AUDIENCE, AUTH_JWKS_FILE and AUTH_JWKS_URL mean nothing without AUTH_ISSUER".to_owned())
-            }
+            (None, _) if !is_alone => Err(
+                "AUTH_AUDIENCE, AUTH_JWKS_FILE, AUTH_JWKS_URL and AUTH_JWKS_CA_FILE mean nothing without AUTH_ISSUER"
+                    .to_owned(),
+            ),
             (None, Some(Auth::None)) => Ok(()),
             (None, None) if http_addr.ip().is_loopback() => Ok(()),
             (None, None) => Err(format!(
@@ -90,6 +97,9 @@ impl AuthConfig {
         }
         match &self.auth_jwks_url {
             Some(url) if url.scheme() == "https" => Ok(()),
+            _ if self.auth_jwks_ca_file.is_some() => {
+                Err("AUTH_JWKS_CA_FILE needs an AUTH_JWKS_URL that begins with https://".to_owned())
+            }
             Some(url) if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) => Ok(()),
             Some(_) => Err("AUTH_JWKS_URL must be https: whoever can change the keys can sign tokens".to_owned()),
             None => Ok(()),
@@ -99,7 +109,7 @@ impl AuthConfig {
     /// The issuer, or none if nobody is asked for a token; says which.
     ///
     /// # Errors
-    /// If the system's authorities can't be read.
+    /// If AUTH_JWKS_URL is none of HTTP.
     pub fn issuer(&self) -> anyhow::Result<Option<Issuer>> {
         let (Some(issuer), Some(audience)) = (&self.auth_issuer, &self.auth_audience) else {
             tracing::info!("nobody is asked for a token: whoever reaches the API may do everything");
@@ -107,7 +117,10 @@ impl AuthConfig {
         };
         let source = match (&self.auth_jwks_file, &self.auth_jwks_url) {
             (Some(path), _) => Source::File(path.clone()),
-            (None, Some(url)) => Source::url(url).context("AUTH_JWKS_URL can't be used")?,
+            (None, Some(url)) => Source::Url {
+                url: url.as_str().parse::<Uri>().context("AUTH_JWKS_URL can't be used")?,
+                authorities: self.auth_jwks_ca_file.clone(),
+            },
             (None, None) => anyhow::bail!("AUTH_ISSUER needs AUTH_JWKS_FILE or AUTH_JWKS_URL"),
         };
         tracing::info!(issuer, audience, "the API asks for a token");
@@ -127,9 +140,12 @@ mod tests {
         auth: AuthConfig,
     }
 
+    fn parsed(flags: &str) -> AuthConfig {
+        Command::try_parse_from(["x"].into_iter().chain(flags.split_whitespace())).unwrap().auth
+    }
+
     fn checked(flags: &str, http_addr: &str) -> Result<(), String> {
-        let command = Command::try_parse_from(["x"].into_iter().chain(flags.split_whitespace())).unwrap();
-        command.auth.check(http_addr.parse().unwrap())
+        parsed(flags).check(http_addr.parse().unwrap())
     }
 
     const ISSUER: &str = "--auth-issuer=https://id.example --auth-audience=shop";
@@ -166,5 +182,19 @@ mod tests {
             let reason = checked(flags, "127.0.0.1:1").unwrap_err();
             assert!(reason.contains(named) && !reason.contains('\n'), "{flags}: {reason}");
         }
+    }
+
+    #[test]
+    fn authorities_are_for_a_server_that_has_to_prove_its_name() {
+        let refusal = |flags: &str| {
+            let auth = AuthConfig { auth_jwks_ca_file: Some("/ca.pem".into()), ..parsed(flags) };
+            auth.check("0.0.0.0:1".parse().unwrap()).err().unwrap_or_default()
+        };
+        assert_eq!(refusal(&format!("{ISSUER} --auth-jwks-url=https://id.example/keys")), "");
+        for flags in ["--auth-jwks-file=/keys", "--auth-jwks-url=http://127.0.0.1:2/keys"] {
+            let reason = refusal(&format!("{ISSUER} {flags}"));
+            assert!(reason.starts_with("AUTH_JWKS_CA_FILE needs"), "{reason}");
+        }
+        assert!(refusal("").contains("nothing without AUTH_ISSUER"));
     }
 }

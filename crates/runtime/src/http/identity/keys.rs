@@ -33,7 +33,8 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// The key of this name, if it may check this algorithm. A token that names none is taken for the only one that may.
+    /// The key of this name that may check this algorithm, the first if there are several. A token that names none is taken for
+    /// the only one that may.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| key.algorithms.contains(&algorithm));
         let found = match id {
@@ -111,6 +112,18 @@ mod tests {
         assert!(set(&[ec(&json!({"kid": "a"}))]).unwrap().find(None, Algorithm::ES256).is_some());
         let two = set(&[ec(&json!({"kid": "a"})), ec(&json!({"kid": "b"}))]).unwrap();
         assert!(two.find(None, Algorithm::ES256).is_none());
+    }
+
+    #[test]
+    fn of_keys_of_one_name_the_first_that_fits_the_algorithm_counts() {
+        // RFC 8037, appendix A.2
+        let ed25519 =
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let keys = set(&[ed25519, ec(&json!({"kid": "a"})), ec(&json!({"kid": "a"}))]).unwrap();
+        for algorithm in [Algorithm::EdDSA, Algorithm::ES256] {
+            let first = keys.0.iter().find(|key| key.algorithms.contains(&algorithm)).unwrap();
+            assert!(std::ptr::eq(keys.find(Some("a"), algorithm).unwrap(), &raw const first.key), "{algorithm:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod caller;
 mod config;
 mod guard;
+mod held;
 mod issuer;
 mod keys;
 mod refusal;

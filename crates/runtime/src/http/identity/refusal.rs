@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::problem::Problem;
 
-/// Keys are fetched every few seconds until there are some.
+/// Keys are fetched every few seconds until they can be had.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a caller is refused.
@@ -20,7 +20,7 @@ pub enum Refusal {
     InvalidToken(&'static str),
     /// 403: the token lacks this scope, or another that would do.
     InsufficientScope(Cow<'static, str>),
-    /// 503: the issuer's keys were not to be had since the service started.
+    /// 503: the issuer's keys can't be had, and among those that were, if any, is none for the token.
     NoKeys,
 }
 
@@ -43,7 +43,7 @@ impl Refusal {
                     .challenge(format!(r#"Bearer realm="api", error="insufficient_scope", scope="{scope}""#))
             }
             Self::NoKeys => {
-                let title = "The service can't check tokens yet";
+                let title = "The token can't be checked now";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "issuer-unavailable", title).retry_after(RETRY_AFTER)
             }
         }

@@ -1,49 +1,38 @@
 //! The issuer's keys change, and can't be had.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use reqwest::Client;
 use schema::database::ORDERS;
 use schema::scope;
 use stack::Engine;
 use stack::issuer::Issuer;
-use stack::testing::{Database, Port, eventually};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use stack::testing::{Database, Port, Service, eventually};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use super::{Guarded, answer, order_svc};
+use super::server::Server;
+use super::{Answer, Guarded, answer, order_svc};
+use crate::authority::{Authority, Flaw};
 
-/// Serves one document to everybody, until it is dropped.
-struct Server {
-    asked: Arc<AtomicUsize>,
-    serving: JoinHandle<()>,
+/// An order-svc that asks this URL for the keys of [`Issuer`]s.
+fn asking(database: &Database, url: &str) -> Service {
+    let service = order_svc(database).env("AUTH_ISSUER", Issuer::NAME).env("AUTH_AUDIENCE", Issuer::AUDIENCE);
+    service.env("AUTH_JWKS_URL", url)
 }
 
-impl Server {
-    async fn start(port: u16, document: String) -> Server {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
-        let serving = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{document}",
-                    document.len()
-                );
-                // A client that hangs up early is no concern of a server's.
-                if stream.read(&mut [0; 4096]).await.is_ok() {
-                    stream.write_all(answer.as_bytes()).await.ok();
-                }
-            }
-        });
-        Server { asked, serving }
-    }
+async fn list(service: &Service, token: &str) -> Answer {
+    answer(Client::new().get(service.url("/api/orders")).bearer_auth(token)).await
+}
 
-    async fn stop(self) {
-        self.serving.abort();
-        self.serving.await.ok();
+async fn readiness(service: &Service) -> String {
+    reqwest::get(service.admin_url("/readyz")).await.unwrap().text().await.unwrap()
+}
+
+impl Answer {
+    /// Whether nobody can say now if the token is good.
+    fn is_unjudged(&self) -> bool {
+        let is_unjudged = self.status == 503 && self.body["code"] == "issuer-unavailable";
+        assert!(!is_unjudged || self.headers.contains_key("retry-after"), "{:?}", self.headers);
+        is_unjudged
     }
 }
 
@@ -71,8 +60,8 @@ async fn a_key_set_that_is_away_or_broken_leaves_the_last_keys() {
             None => std::fs::remove_file(&guarded.jwks).unwrap(),
         }
         eventually("it has noticed", async || {
-            guarded.list(&unknown).await.refused(401, "invalid-token");
-            said("the issuer's keys can't be had") == times + 1
+            let answer = guarded.list(&unknown).await;
+            answer.is_unjudged() && said("the issuer's keys can't be had") == times + 1
         })
         .await;
         assert_eq!(guarded.list(&good).await.status, 200);
@@ -86,26 +75,90 @@ async fn a_key_set_that_is_away_or_broken_leaves_the_last_keys() {
 async fn a_key_set_that_is_away_at_the_start_is_waited_for_and_needed_no_more_afterwards() {
     let database = Database::create(Engine::MySql, &ORDERS).await;
     let (issuer, port) = (Issuer::generate("first").unwrap(), Port::reserve());
-    let mut service = order_svc(&database)
-        .env("AUTH_ISSUER", Issuer::NAME)
-        .env("AUTH_AUDIENCE", Issuer::AUDIENCE)
-        .env("AUTH_JWKS_URL", format!("http://127.0.0.1:{}/keys", port.number()));
+    let mut service = asking(&database, &format!("http://127.0.0.1:{}/keys", port.number()));
     service.spawn();
     let url = service.url("/api/orders");
     let token = issuer.token("ada", &[scope::ORDERS]).unwrap();
-    let list = async || answer(reqwest::Client::new().get(&url).bearer_auth(&token)).await;
     eventually("it serves", async || reqwest::get(&url).await.is_ok()).await;
-    let away = list().await;
-    assert_eq!((away.status, away.body["code"].as_str()), (503, Some("issuer-unavailable")));
-    assert!(away.headers.contains_key("retry-after"));
-    let ready = async || reqwest::get(service.admin_url("/readyz")).await.unwrap().text().await.unwrap();
-    assert!(ready().await.contains("waiting for the issuer's keys"));
+    assert!(list(&service, &token).await.is_unjudged());
+    assert!(readiness(&service).await.contains("waiting for the issuer's keys"));
 
     let server = Server::start(port.number(), issuer.jwks()).await;
-    eventually("the keys are fetched", async || list().await.status == 200).await;
-    eventually("it is ready", async || ready().await.starts_with("ready")).await;
+    eventually("the keys are fetched", async || list(&service, &token).await.status == 200).await;
+    eventually("it is ready", async || readiness(&service).await.starts_with("ready")).await;
     server.stop().await;
-    assert_eq!(list().await.status, 200, "the keys are kept");
+    assert_eq!(list(&service, &token).await.status, 200, "the keys are kept");
+}
+
+#[tokio::test]
+async fn a_token_whose_key_can_not_be_fetched_is_not_called_bad() {
+    let database = Database::create(Engine::MySql, &ORDERS).await;
+    let [first, second] = ["first", "second"].map(|id| Issuer::generate(id).unwrap());
+    let [old, new] = [&first, &second].map(|issuer| issuer.token("ada", &[scope::ORDERS]).unwrap());
+    let port = Port::reserve();
+    let server = Server::start(port.number(), first.jwks()).await;
+    let service = asking(&database, &format!("http://127.0.0.1:{}/keys", port.number())).start().await;
+    list(&service, &new).await.refused(401, "invalid-token");
+
+    server.stop().await;
+    eventually("it has noticed", async || list(&service, &new).await.is_unjudged()).await;
+    for n in 0..20 {
+        let made_up = Issuer::generate(&format!("made up {n}")).unwrap().token("eve", &[scope::ORDERS]).unwrap();
+        assert!(list(&service, &made_up).await.is_unjudged());
+    }
+    let stranger = Issuer::generate("first").unwrap().token("eve", &[scope::ORDERS]).unwrap();
+    list(&service, &stranger).await.refused(401, "invalid-token");
+    assert_eq!(list(&service, &old).await.status, 200, "others notice nothing");
+    assert!(readiness(&service).await.starts_with("ready"));
+
+    let server = Server::start(port.number(), second.jwks()).await;
+    eventually("the new key is taken", async || list(&service, &new).await.status == 200).await;
+    list(&service, &old).await.refused(401, "invalid-token");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_breaks_off_no_fetch() {
+    let database = Database::create(Engine::MySql, &ORDERS).await;
+    let [first, second] = ["first", "second"].map(|id| Issuer::generate(id).unwrap());
+    let port = Port::reserve();
+    let server = Server::start(port.number(), first.jwks()).await;
+    let service = asking(&database, &format!("http://127.0.0.1:{}/keys", port.number())).start().await;
+    let token = second.token("ada", &[scope::ORDERS]).unwrap();
+    server.publish(second.jwks());
+    server.hold(true);
+    let address = service.url("");
+    let mut impatient = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+    let request = format!("GET /api/orders HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer {token}\r\n\r\n");
+    impatient.write_all(request.as_bytes()).await.unwrap();
+    eventually("the keys are asked for", async || server.asked() == 2).await;
+    drop(impatient);
+    server.hold(false);
+    eventually("the new key is taken", async || list(&service, &token).await.status == 200).await;
+    assert_eq!(server.asked(), 2, "the fetch went on");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_issuer_with_an_authority_of_its_own_is_believed_if_it_is_that_one() {
+    let database = Database::create(Engine::MySql, &ORDERS).await;
+    let (issuer, port) = (Issuer::generate("first").unwrap(), Port::reserve());
+    let [authority, other] = [Authority::new(), Authority::new()];
+    let certificate = authority.sign("issuer", Flaw::None);
+    let server = Server::start_with_tls(port.number(), issuer.jwks(), &certificate).await;
+    let trusted = other.file();
+    let mut service = asking(&database, &format!("https://127.0.0.1:{}/keys", port.number()))
+        .env("AUTH_JWKS_CA_FILE", trusted.to_str().unwrap());
+    service.spawn();
+    eventually("it says why there are no keys", async || service.log().contains("UnknownIssuer")).await;
+    assert_eq!(server.asked(), 0, "nothing was said to it");
+
+    // Its authority is renewed, or was mistaken.
+    std::fs::copy(authority.file(), &trusted).unwrap();
+    service.until_ready().await;
+    let token = issuer.token("ada", &[scope::ORDERS]).unwrap();
+    assert_eq!(list(&service, &token).await.status, 200);
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -113,22 +166,16 @@ async fn made_up_keys_cost_the_issuer_few_questions() {
     let database = Database::create(Engine::MySql, &ORDERS).await;
     let (issuer, port) = (Issuer::generate("first").unwrap(), Port::reserve());
     let server = Server::start(port.number(), issuer.jwks()).await;
-    let service = order_svc(&database)
-        .env("AUTH_ISSUER", Issuer::NAME)
-        .env("AUTH_AUDIENCE", Issuer::AUDIENCE)
-        .env("AUTH_JWKS_URL", format!("http://127.0.0.1:{}/keys", port.number()))
-        .start()
-        .await;
+    let service = asking(&database, &format!("http://127.0.0.1:{}/keys", port.number())).start().await;
     let began = std::time::Instant::now();
     for n in 0..200 {
         let token = Issuer::generate(&format!("made up {n}")).unwrap().token("eve", &[scope::ORDERS]).unwrap();
-        let request = reqwest::Client::new().get(service.url("/api/orders")).bearer_auth(token);
-        answer(request).await.refused(401, "invalid-token");
+        list(&service, &token).await.refused(401, "invalid-token");
     }
     // At the start, once a minute, and once in five seconds at most for such tokens; one more for where a span begins.
     let seconds = began.elapsed().as_secs();
     let bound = 3 + seconds / 60 + seconds / 5;
-    let asked = server.asked.load(Ordering::SeqCst);
+    let asked = server.asked();
     assert!(asked as u64 <= bound, "{asked} questions in {seconds} s");
     server.stop().await;
 }
