@@ -2,7 +2,7 @@
 
 fn main() {
     // `sqlx::migrate!` embeds the files; cargo does not see new ones by itself.
-    for part in ["outbox", "inbox", "effect", "orders", "notifications", "payments"] {
+    for part in ["outbox", "inbox", "effect", "disclosure", "orders", "notifications", "payments"] {
         println!("cargo:rerun-if-changed={part}");
     }
 }

@@ -42,8 +42,8 @@ impl PaymentVerb {
     pub fn common(&self) -> &CommonConfig {
         match self {
             Self::List(config) => &config.common,
-            Self::Refund(config) => config.decision.common(),
-            Self::Settle(config) => config.decision.common(),
+            Self::Refund(config) => &config.decision.common,
+            Self::Settle(config) => &config.decision.common,
         }
     }
 }
@@ -129,7 +129,7 @@ pub async fn payment(verb: PaymentVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let found = stuck::list(&config.common.pool()?, PaymentId(config.after), config.limit).await;
+    let found = stuck::list(&config.common.pool().await?, PaymentId(config.after), config.limit).await;
     config.common.print(&found.context("reading payments")?, |payments| table(payments))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -155,7 +155,7 @@ fn table(payments: &[Stuck]) -> String {
 
 async fn decide(id: Uuid, fact: Fact, config: &DecisionConfig) -> anyhow::Result<ExitCode> {
     let id = PaymentId(id);
-    let mut tx = config.common().pool()?.begin().await.context("connecting to the database")?;
+    let mut tx = config.common.pool().await?.begin().await.context("connecting to the database")?;
     let (verdict, reason) = match apply(&mut tx, id, fact, config).await? {
         None => {
             tx.commit().await.context("committing")?;
@@ -167,7 +167,7 @@ async fn decide(id: Uuid, fact: Fact, config: &DecisionConfig) -> anyhow::Result
         }
     };
     let outcome = verdict.outcome(if fact == Fact::RefundAgain { "is refunded once more" } else { "settled" });
-    config.common().print(&Decided { outcome, payment: id, reason }, |decided| match &decided.reason {
+    config.common.print(&Decided { outcome, payment: id, reason }, |decided| match &decided.reason {
         Some(reason) => format!("{}: {}; nothing was changed\n", decided.outcome, one_line(reason)),
         None => format!("payment {} {}\n", decided.payment, decided.outcome),
     })?;

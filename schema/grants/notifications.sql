@@ -37,6 +37,8 @@ GRANT SELECT, INSERT, UPDATE ON effect TO 'notifications_operator'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'notifications_operator'@'%';
 GRANT SELECT, INSERT, DELETE ON suppression TO 'notifications_operator'@'%';
 GRANT INSERT ON suppression_action TO 'notifications_operator'@'%';
+-- Addresses are shown on record.
+GRANT SELECT, INSERT ON disclosure TO 'notifications_operator'@'%';
 
 -- Inspectors read; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
@@ -56,6 +58,7 @@ GRANT SELECT ON effect_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON suppression TO 'notifications_inspector'@'%';
 GRANT SELECT ON recipient_mails TO 'notifications_inspector'@'%';
 GRANT SELECT ON suppression_action TO 'notifications_inspector'@'%';
+GRANT SELECT ON disclosure TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications_text TO 'notifications_inspector'@'%';

@@ -57,6 +57,8 @@ GRANT INSERT (event_id, aggregate_type, aggregate_id, aggregate_version, event_t
 GRANT SELECT, UPDATE ON orders TO 'orders_operator'@'%';
 -- A customer is exported or erased.
 GRANT INSERT ON customer_action TO 'orders_operator'@'%';
+-- Addresses are shown on record.
+GRANT SELECT, INSERT ON disclosure TO 'orders_operator'@'%';
 
 -- Inspectors read; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
@@ -67,6 +69,7 @@ GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_stream TO 'orders_inspector'@'%';
 GRANT SELECT ON idempotency_keys TO 'orders_inspector'@'%';
 GRANT SELECT ON customer_action TO 'orders_inspector'@'%';
+GRANT SELECT ON disclosure TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_discarded TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_action TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox_pause TO 'orders_inspector'@'%';

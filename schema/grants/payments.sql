@@ -60,6 +60,8 @@ GRANT SELECT, INSERT, UPDATE ON payments TO 'payments_operator'@'%';
 GRANT SELECT, INSERT, UPDATE ON effect TO 'payments_operator'@'%';
 GRANT SELECT, INSERT ON effect_action TO 'payments_operator'@'%';
 GRANT INSERT ON payment_action TO 'payments_operator'@'%';
+-- Addresses are shown on record.
+GRANT SELECT, INSERT ON disclosure TO 'payments_operator'@'%';
 
 -- Inspectors read; `inspect/payments/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'payments_inspector'@'%' ACCOUNT LOCK;
@@ -69,6 +71,7 @@ GRANT SELECT ON payments TO 'payments_inspector'@'%';
 GRANT SELECT ON effect TO 'payments_inspector'@'%';
 GRANT SELECT ON effect_action TO 'payments_inspector'@'%';
 GRANT SELECT ON payment_action TO 'payments_inspector'@'%';
+GRANT SELECT ON disclosure TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox_gate TO 'payments_inspector'@'%';
 GRANT SELECT ON inbox_parked TO 'payments_inspector'@'%';

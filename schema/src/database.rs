@@ -1,8 +1,8 @@
 //! The three databases: their migrations, forward only, and the grants of their users.
 //!
-//! A database is composed: what any service with an outbox, an inbox or effects outside of the database has, and what is its
+//! A database is composed: what any service with an outbox, an inbox, effects outside of the database or verbs has, and what is its
 //! own. Each part numbers its migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from
-//! 2001, the effects from 4001, a service's views of several parts from 9001), so that any of them can go on without the others.
+//! 2001, the effects from 4001, the record of the verbs from 5001, a service's views of several parts from 9001), so that any of them can go on without the others.
 //! A file that was released is not changed.
 
 use sqlx::MySqlConnection;
@@ -14,6 +14,9 @@ pub static OUTBOX: Migrator = sqlx::migrate!("./outbox");
 pub static INBOX: Migrator = sqlx::migrate!("./inbox");
 /// What any database has that keeps effects to be performed outside of it.
 pub static EFFECT: Migrator = sqlx::migrate!("./effect");
+
+/// What any database has whose verbs can show personal data: they do only on record.
+pub static DISCLOSURE: Migrator = sqlx::migrate!("./disclosure");
 
 static ORDERS_OWN: Migrator = sqlx::migrate!("./orders");
 static NOTIFICATIONS_OWN: Migrator = sqlx::migrate!("./notifications");
@@ -38,7 +41,7 @@ pub struct Definition {
 /// Orders, the outbox and what its relay keeps, and the inbox of what is told about payments.
 pub static ORDERS: Definition = Definition {
     name: "orders",
-    parts: &[&ORDERS_OWN, &OUTBOX, &INBOX],
+    parts: &[&ORDERS_OWN, &OUTBOX, &INBOX, &DISCLOSURE],
     grants: include_str!("../grants/orders.sql"),
     require_tls: include_str!("../grants/orders.tls.sql"),
     users: &["order_svc", "outbox_relay", "orders_operator", "orders_inspector"],
@@ -47,7 +50,7 @@ pub static ORDERS: Definition = Definition {
 /// The inbox, the notifications and their emails.
 pub static NOTIFICATIONS: Definition = Definition {
     name: "notifications",
-    parts: &[&NOTIFICATIONS_OWN, &INBOX, &EFFECT],
+    parts: &[&NOTIFICATIONS_OWN, &INBOX, &EFFECT, &DISCLOSURE],
     grants: include_str!("../grants/notifications.sql"),
     require_tls: include_str!("../grants/notifications.tls.sql"),
     users: &["notify_svc", "notifications_operator", "notifications_inspector"],
@@ -56,7 +59,7 @@ pub static NOTIFICATIONS: Definition = Definition {
 /// The inbox, the payments, what is asked of their provider, and the outbox of their events.
 pub static PAYMENTS: Definition = Definition {
     name: "payments",
-    parts: &[&PAYMENTS_OWN, &OUTBOX, &INBOX, &EFFECT],
+    parts: &[&PAYMENTS_OWN, &OUTBOX, &INBOX, &EFFECT, &DISCLOSURE],
     grants: include_str!("../grants/payments.sql"),
     require_tls: include_str!("../grants/payments.tls.sql"),
     users: &["payment_svc", "payment_relay", "payments_operator", "payments_inspector"],

@@ -36,8 +36,8 @@ impl EffectVerb {
         match self {
             Self::List(config) => &config.common,
             Self::Show(config) => &config.common,
-            Self::Requeue(config) => config.decision.common(),
-            Self::Discard(config) => config.decision.common(),
+            Self::Requeue(config) => &config.decision.common,
+            Self::Discard(config) => &config.decision.common,
         }
     }
 }
@@ -152,7 +152,7 @@ pub async fn effect(verb: EffectVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.common.pool()?;
+    let pool = config.common.pool().await?;
     let mut effects = Vec::new();
     let states: &[State] = match config.state {
         None => &[State::Dead, State::Pending],
@@ -193,7 +193,7 @@ fn yes_or_no(is_true: bool) -> String {
 }
 
 async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.common.pool()?;
+    let pool = config.common.pool().await?;
     let id = EffectId(config.id);
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let found = action::by_ids(&mut tx, &[id]).await.context("reading effect")?.pop();
@@ -245,7 +245,7 @@ async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn begin(decision: &DecisionConfig) -> anyhow::Result<Transaction> {
-    decision.common().pool()?.begin().await.context("connecting to the database")
+    decision.common.pool().await?.begin().await.context("connecting to the database")
 }
 
 async fn decide(
@@ -284,7 +284,7 @@ fn refusal(ids: &[EffectId], found: &[Line]) -> Option<(Became, String)> {
 }
 
 fn tell(decision: &DecisionConfig, decided: &Decided) -> anyhow::Result<ExitCode> {
-    decision.common().print(decided, |decided| match &decided.reason {
+    decision.common.print(decided, |decided| match &decided.reason {
         Some(reason) => format!("{}: {}; nothing was changed\n", decided.outcome, one_line(reason)),
         None => format!("{} effects {}\n", decided.effects.len(), decided.outcome),
     })?;

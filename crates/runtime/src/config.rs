@@ -20,7 +20,7 @@ use clap::{Arg, Command, Parser};
 
 use crate::telemetry::{LogFormat, chain};
 use crate::terminal::{complain, one_line};
-use crate::{exit, manual};
+use crate::{asked, exit, manual};
 
 pub use crate::exit::{EXIT_CONFIG, EXIT_UNHEALTHY, Misconfigured};
 
@@ -70,6 +70,7 @@ pub fn parse<C: Parser + Validate>() -> Result<C, ExitCode> {
     };
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     let (command, unread) = with_secret_files(manual::with_manual(C::command()), Some(&words));
+    asked::note(&command, &words);
     let matches = command.clone().try_get_matches();
     if let Some(answered) = matches.as_ref().ok().and_then(|matches| manual::answer(command, matches)) {
         return Err(answered);

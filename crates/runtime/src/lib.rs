@@ -2,6 +2,7 @@
 //!
 //! Guarantees one way to start, to be watched and to stop. Knows nothing of orders, outbox or inbox.
 
+mod asked;
 pub mod config;
 pub mod connection_metrics;
 pub mod connector;
@@ -11,6 +12,7 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 pub mod manual;
+pub mod mask;
 pub mod migrate;
 pub mod mysql;
 pub mod nats;
@@ -20,6 +22,7 @@ pub mod readiness;
 pub mod renewable;
 pub mod retention;
 pub mod retry;
+mod store;
 pub mod telemetry;
 pub mod terminal;
 pub mod time;

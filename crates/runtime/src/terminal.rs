@@ -10,19 +10,47 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::mask;
+
 /// Characters of a line that tells why a process ends.
 const COMPLAINT_CHARS_MAX: usize = 4000;
+
+/// Whether email addresses can be read in what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// See [`mask`].
+    Masked,
+    /// As they are. Whoever asks for it has recorded who reads them.
+    Shown,
+}
+
+impl Addresses {
+    fn of(self, text: String, masked: impl FnOnce(&str) -> String) -> String {
+        match self {
+            Self::Masked => masked(&text),
+            Self::Shown => text,
+        }
+    }
+}
 
 /// Prints an answer on standard output: as JSON for programs, or as the text that `text` makes of it for people. Whoever
 /// closes the pipe, as `head` does, has read enough.
 ///
 /// # Errors
 /// If it can't be made JSON, or can't be written, as when the disk is full.
-pub fn print<T: Serialize>(answer: &T, is_json: bool, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+pub fn print<T: Serialize>(
+    answer: &T,
+    addresses: Addresses,
+    is_json: bool,
+    text: impl FnOnce(&T) -> String,
+) -> io::Result<()> {
     let mut output = io::stdout().lock();
     let text = match is_json {
-        true => json(&serde_json::to_string(answer)?) + "\n",
-        false => painted(&lines(&text(answer)), output.is_terminal() && !config::no_color()),
+        true => json(&addresses.of(serde_json::to_string(answer)?, mask::json)) + "\n",
+        false => {
+            let text = addresses.of(text(answer), mask::text);
+            painted(&lines(&text), output.is_terminal() && !config::no_color())
+        }
     };
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -77,10 +105,10 @@ fn painted(text: &str, has_colours: bool) -> String {
     painted
 }
 
-/// Prints one line on standard error, where it is told why a process ends: all that a text of others says, but no more than
-/// fits on a screen.
+/// Prints one line on standard error, where it is told why a process ends: all that a text of others says but email addresses,
+/// and no more than fits on a screen.
 pub fn complain(text: &str) {
-    let line: String = one_line(text).chars().take(COMPLAINT_CHARS_MAX).collect();
+    let line: String = one_line(&mask::text(text)).chars().take(COMPLAINT_CHARS_MAX).collect();
     // Nothing useful is left to do if standard error is closed.
     writeln!(io::stderr(), "{line}").ok();
 }

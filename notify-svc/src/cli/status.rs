@@ -78,7 +78,7 @@ struct Consumer {
 /// # Errors
 /// If the database can't be read; a broker that does not answer is reported as one.
 pub async fn status(config: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.common.pool()?;
+    let pool = config.common.pool().await?;
     let (source, paid) = (handler::source(), payments::source(names::PAYMENTS_STREAM));
     let queue = effect::sample(&pool, QUEUE).await.context("counting the emails")?;
     let sent = notifications::count_sent(&pool).await.context("counting the emails")?;

@@ -16,7 +16,7 @@ use crate::suppression::{Cause, is_address};
 /// What to do with addresses that get no email.
 #[derive(Debug, Subcommand)]
 pub enum SuppressionVerb {
-    /// List the addresses that get no email, each with the cause, and who added it.
+    /// List the addresses that get no email, masked, each with the cause, and who added it.
     List(ListConfig),
     /// Have addresses get no email from now on, also none that waits already; exits 2 if one is suppressed already. All or none. An
     /// email that is under way is sent.
@@ -30,8 +30,8 @@ impl SuppressionVerb {
     pub fn common(&self) -> &CommonConfig {
         match self {
             Self::List(config) => &config.common,
-            Self::Add(config) => config.decision.common(),
-            Self::Remove(config) => config.decision.common(),
+            Self::Add(config) => &config.decision.common,
+            Self::Remove(config) => &config.decision.common,
         }
     }
 }
@@ -51,7 +51,7 @@ pub struct ListConfig {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
 
-    /// Only addresses above this one: the last of the page before.
+    /// Only addresses above this one: the last of the page before, which --show-personal-data shows. A beginning will do, such as m.
     #[arg(long, default_value = "")]
     pub after: String,
 }
@@ -124,7 +124,7 @@ pub async fn suppression(verb: SuppressionVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(ListConfig { common, cause, limit, after }: ListConfig) -> anyhow::Result<ExitCode> {
-    let found = suppression::list(&common.pool()?, cause, &after, limit).await.context("reading suppression")?;
+    let found = suppression::list(&common.pool().await?, cause, &after, limit).await.context("reading suppression")?;
     common.print(&found, |found| table(found))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -140,7 +140,7 @@ fn table(found: &[Suppressed]) -> String {
 async fn add(AddConfig { mut addresses, cause, decision }: AddConfig) -> anyhow::Result<ExitCode> {
     // Two persons who add the same ones wait for each other, and not both.
     addresses.sort();
-    let mut tx = decision.common().pool()?.begin().await.context("connecting to the database")?;
+    let mut tx = decision.common.pool().await?.begin().await.context("connecting to the database")?;
     for address in &addresses {
         if suppression::add(&mut tx, address, cause, decision.by()).await.context("writing suppression")?
             == Receipt::Duplicate
@@ -156,7 +156,7 @@ async fn add(AddConfig { mut addresses, cause, decision }: AddConfig) -> anyhow:
 
 async fn remove(RemoveConfig { mut addresses, decision }: RemoveConfig) -> anyhow::Result<ExitCode> {
     addresses.sort();
-    let mut tx = decision.common().pool()?.begin().await.context("connecting to the database")?;
+    let mut tx = decision.common.pool().await?.begin().await.context("connecting to the database")?;
     for address in &addresses {
         if suppression::remove(&mut tx, address, decision.by()).await.context("writing suppression")?.is_none() {
             tx.rollback().await.context("ending the transaction")?;
@@ -169,7 +169,7 @@ async fn remove(RemoveConfig { mut addresses, decision }: RemoveConfig) -> anyho
 }
 
 fn tell(decision: &DecisionConfig, answer: &Decided) -> anyhow::Result<ExitCode> {
-    decision.common().print(answer, |answer| match &answer.reason {
+    decision.common.print(answer, |answer| match &answer.reason {
         Some(reason) => format!("{}: {reason}; nothing was changed\n", answer.outcome),
         None => format!("{} addresses {}\n", answer.addresses.len(), answer.outcome),
     })?;

@@ -105,7 +105,7 @@ both_engines! {
         let mut connection = pool.acquire().await.unwrap();
         for statement in [
             "DROP VIEW inbox_text, effect_text, notifications_text",
-            "DROP TABLE suppression, suppression_action, recipient_mails, effect, effect_action, inbox_action, inbox_position, inbox_read, inbox_reread",
+            "DROP TABLE suppression, suppression_action, recipient_mails, disclosure, effect, effect_action, inbox_action, inbox_position, inbox_read, inbox_reread",
             "DROP TABLE inbox, inbox_gate, inbox_dead, inbox_skipped, inbox_parked, notifications, _sqlx_migrations",
         ] {
             sqlx::raw_sql(statement).execute(&mut *connection).await.unwrap();

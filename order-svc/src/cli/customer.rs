@@ -23,7 +23,7 @@ const BATCH: u32 = 500;
 /// What to do about what is kept of a customer.
 #[derive(Debug, Subcommand)]
 pub enum CustomerVerb {
-    /// Print all of a customer's orders as JSON, with their events and payments; exits 3 if there are none.
+    /// Print all of a customer's orders as JSON, the address as it is, with their events and payments; exits 3 if there are none.
     Export(CustomerConfig),
     /// Erase a customer's address from all their orders; exits 3 if they have none. The orders stay, and no email goes out for
     /// them any more. In small transactions: one that is cut off is run again. Orders that come afterwards have their address.
@@ -59,7 +59,7 @@ impl CustomerVerb {
     /// What every one of them needs.
     pub fn common(&self) -> &CommonConfig {
         let (Self::Export(config) | Self::Erase(config)) = self;
-        config.decision.common()
+        &config.decision.common
     }
 }
 
@@ -119,7 +119,7 @@ pub async fn customer(verb: CustomerVerb) -> anyhow::Result<ExitCode> {
 }
 
 async fn export(CustomerConfig { subject, decision }: CustomerConfig) -> anyhow::Result<ExitCode> {
-    let (pool, subject) = (decision.common().pool()?, subject.subject()?);
+    let (pool, subject) = (decision.common.pool().await?, subject.subject()?);
     let mut export = Export { orders: Vec::new() };
     let mut after = OrderId(Uuid::nil());
     loop {
@@ -135,7 +135,7 @@ async fn export(CustomerConfig { subject, decision }: CustomerConfig) -> anyhow:
     customers::record(&mut tx, Action::Export, (&subject, orders), decision.by()).await.context("recording it")?;
     tx.commit().await.context("committing")?;
     // Nothing is shown that could not be recorded.
-    CommonConfig { json: true, ..decision.common().clone() }.print(&export, |_| String::new())?;
+    decision.common.hand_over(&export)?;
     Ok(if export.orders.is_empty() { Verdict::NotFound.status() } else { ExitCode::SUCCESS })
 }
 
@@ -156,7 +156,7 @@ async fn exported(pool: &Pool, order: Order) -> anyhow::Result<ExportedOrder> {
 }
 
 async fn erase(CustomerConfig { subject, decision }: CustomerConfig) -> anyhow::Result<ExitCode> {
-    let (pool, subject) = (decision.common().pool()?, subject.subject()?);
+    let (pool, subject) = (decision.common.pool().await?, subject.subject()?);
     let (mut erased, mut after, mut is_known) = (0, OrderId(Uuid::nil()), false);
     loop {
         let page = customers::page(&pool, &subject, after, BATCH).await.context("reading orders")?;
@@ -174,7 +174,7 @@ async fn erase(CustomerConfig { subject, decision }: CustomerConfig) -> anyhow::
     }
     let verdict = if is_known { Verdict::CarriedOut } else { Verdict::NotFound };
     let answer = Erased { outcome: verdict.outcome("erased"), erased, remains: REMAINS };
-    decision.common().print(&answer, |answer| match verdict {
+    decision.common.print(&answer, |answer| match verdict {
         Verdict::CarriedOut => format!("{} orders erased; what remains:\n  {}\n", answer.erased, REMAINS.join("\n  ")),
         _ => format!("{}: there are no such orders; nothing was changed\n", answer.outcome),
     })?;

@@ -41,7 +41,7 @@ pub struct CheckConfig {
 /// If a setting can't be used. That a server is away is a finding.
 pub async fn check(config: CheckConfig) -> anyhow::Result<ExitCode> {
     let preflight = Preflight {
-        pool: config.common.pool()?,
+        pool: config.common.pool().await?,
         broker: Broker::new(nats::connect("outbox-relay stream check", &config.nats).await?),
         demands: Demands {
             stream: config.stream,

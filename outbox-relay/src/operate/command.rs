@@ -140,20 +140,20 @@ impl Validate for Config {
             Command::Run(config) => config.validate(),
             Command::Health(_) => Ok(()),
             Command::Status(StatusConfig { common, .. })
-            | Command::Event(EventVerb::List(ListConfig { common, .. }) | EventVerb::Show(ShowConfig { common, .. }))
-            | Command::Subject(SubjectVerb::List(common)) => common.validate(),
-            Command::Event(
-                EventVerb::Requeue(RequeueConfig { act, .. })
-                | EventVerb::Discard(DiscardConfig { act, .. })
-                | EventVerb::Purge(PurgeConfig { act, .. }),
+            | Command::Event(
+                EventVerb::List(ListConfig { common, .. })
+                | EventVerb::Show(ShowConfig { common, .. })
+                | EventVerb::Requeue(RequeueConfig { common, .. })
+                | EventVerb::Discard(DiscardConfig { common, .. })
+                | EventVerb::Purge(PurgeConfig { common, .. }),
             )
             | Command::Subject(
-                SubjectVerb::Pause(PauseConfig { act, .. }) | SubjectVerb::Resume(ResumeConfig { act, .. }),
+                SubjectVerb::List(common)
+                | SubjectVerb::Pause(PauseConfig { common, .. })
+                | SubjectVerb::Resume(ResumeConfig { common, .. }),
             )
-            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { act, .. })) => act.common.validate(),
-            Command::Event(EventVerb::Replay(replay)) => {
-                replay.act.common.validate().and_then(|()| replay.nats.validate())
-            }
+            | Command::Stream(StreamVerb::Forget(ForgetStreamConfig { common, .. })) => common.validate(),
+            Command::Event(EventVerb::Replay(replay)) => replay.common.validate().and_then(|()| replay.nats.validate()),
             Command::Stream(StreamVerb::Check(check)) => check.common.validate().and_then(|()| check.nats.validate()),
         }
     }

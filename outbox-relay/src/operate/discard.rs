@@ -17,13 +17,13 @@ use crate::store::outbox_operator::{self, ChosenRow, ChosenState};
 use crate::store::{discarded, outbox_held};
 use crate::subject;
 use runtime::exit::Refused;
-use runtime::operator::ActConfig;
+use runtime::operator::CommonConfig;
 
 /// Settings of `discard`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DiscardConfig {
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
 
     /// Ids of dead or held events.
     #[arg(required = true)]
@@ -57,8 +57,8 @@ struct Discarded {
 /// # Errors
 /// If one of the events is neither dead nor held, or its tombstone could not be published; nothing was changed then.
 pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
-    let act = &config.act;
-    let pool = act.common.pool()?;
+    let common = &config.common;
+    let pool = common.pool().await?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let chosen = outbox_operator::by_ids(&mut tx, &each_once(&config.events)).await.context("reading the outbox")?;
     check_chosen(&config.events, &chosen, &[ChosenState::Dead, ChosenState::Held])?;
@@ -70,7 +70,7 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     }
 
     let seqs: Vec<Seq> = chosen.iter().map(|row| row.seq).collect();
-    let recorded = discarded::record(&mut tx, &seqs, &act.actor, &config.reason).await.context("recording")?;
+    let recorded = discarded::record(&mut tx, &seqs, &common.actor, &config.reason).await.context("recording")?;
     let tombstones =
         outbox_operator::make_tombstones(&mut tx, &seqs, config.subject.as_deref()).await.context("discarding")?;
     let planned = seqs.len() as u64;
@@ -80,12 +80,12 @@ pub async fn discard(config: DiscardConfig) -> anyhow::Result<ExitCode> {
     outbox_operator::remove_tombstones(&mut tx, &without).await.context("removing")?;
     let scope = scope_of(&chosen);
     let reason = Some(config.reason.as_str());
-    let entry = Action { actor: &act.actor, verb: Verb::Discard, scope: &scope, reason, events: tombstones };
+    let entry = Action { actor: &common.actor, verb: Verb::Discard, scope: &scope, reason, events: tombstones };
     action::record(&mut tx, &entry).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
 
     let answer = Discarded { discarded: tombstones, tombstones: with.len() as u64, released };
-    act.common.print(&answer, |answer| {
+    common.print(&answer, |answer| {
         let Discarded { discarded, tombstones, released } = answer;
         format!("{discarded} events discarded, {tombstones} tombstones to be published, {released} held events go on\n")
     })?;

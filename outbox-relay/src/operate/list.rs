@@ -64,7 +64,7 @@ pub fn aggregate(text: &str) -> Result<(String, AggregateId), String> {
 /// # Errors
 /// If the outbox can't be read.
 pub async fn list(config: ListConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.common.pool()?;
+    let pool = config.common.pool().await?;
     let filter = Filter {
         state: config.state,
         aggregate: config.aggregate,

@@ -11,15 +11,16 @@ use crate::store::action::{self, Action, Verb};
 use crate::store::pause::PauseRow;
 use crate::subject::{self, Pattern};
 use runtime::exit::Refused;
+use runtime::mysql::Pool;
+use runtime::operator::CommonConfig;
 use runtime::operator::table::Table;
 use runtime::operator::time;
-use runtime::operator::{ActConfig, CommonConfig};
 
 /// Settings of `pause`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PauseConfig {
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
 
     /// Subjects that wait: order.created, order.*, or > for all.
     #[arg(value_parser = subject::pattern)]
@@ -34,20 +35,20 @@ pub struct PauseConfig {
 ///
 /// # Errors
 /// If it is paused already, or the database refuses.
-pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow::Result<ExitCode> {
-    let pool = act.common.pool()?;
+pub async fn pause(PauseConfig { common, pattern, reason }: PauseConfig) -> anyhow::Result<ExitCode> {
+    let pool = common.pool().await?;
     let pattern = pattern.as_str();
     let mut tx = pool.begin().await.context("connecting to the database")?;
-    match store::pause::add(&mut tx, pattern, &reason, &act.actor).await {
+    match store::pause::add(&mut tx, pattern, &reason, &common.actor).await {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             anyhow::bail!(Refused(format!("{pattern} is paused already")))
         }
         result => result.context("writing outbox_pause")?,
     }
-    let action = Action { actor: &act.actor, verb: Verb::Pause, scope: pattern, reason: Some(&reason), events: 0 };
+    let action = Action { actor: &common.actor, verb: Verb::Pause, scope: pattern, reason: Some(&reason), events: 0 };
     action::record(&mut tx, &action).await.context("recording the action")?;
     tx.commit().await.context("committing")?;
-    list(act.common).await
+    print(&common, &pool).await
 }
 
 /// Shows what is paused.
@@ -55,7 +56,12 @@ pub async fn pause(PauseConfig { act, pattern, reason }: PauseConfig) -> anyhow:
 /// # Errors
 /// If the database can't be read.
 pub async fn list(common: CommonConfig) -> anyhow::Result<ExitCode> {
-    let pauses = store::pause::list(&common.pool()?).await.context("reading outbox_pause")?;
+    let pool = common.pool().await?;
+    print(&common, &pool).await
+}
+
+async fn print(common: &CommonConfig, pool: &Pool) -> anyhow::Result<ExitCode> {
+    let pauses = store::pause::list(pool).await.context("reading outbox_pause")?;
     common.print(&pauses, |pauses| table(pauses))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,14 +10,14 @@ use serde::Serialize;
 use crate::hold::retention::{Step, Walk, rest_after};
 use crate::store::action::{self, Action, Verb};
 use crate::store::outbox_view;
-use runtime::operator::ActConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::progress::Progress;
 
 /// Settings of `purge`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PurgeConfig {
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
 
     /// Delete what was published longer ago than this, as far as it is proven to be in the stream. What is deleted can't be
     /// replayed, nor healed if the stream is lost.
@@ -40,8 +40,8 @@ struct Purged {
 /// # Errors
 /// If the database refuses; what was deleted until then stays deleted, and another run goes on.
 pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
-    let act = &config.act;
-    let pool = act.common.pool()?;
+    let common = &config.common;
+    let pool = common.pool().await?;
     let last = outbox_view::last_seq(&pool).await.context("reading the outbox")?;
     let progress = Progress::new("purging", last.0);
     let mut walk = Walk::new(config.older_than, config.dry_run);
@@ -59,12 +59,13 @@ pub async fn purge(config: PurgeConfig) -> anyhow::Result<ExitCode> {
     drop(progress);
     if !config.dry_run && walk.purged > 0 {
         let scope = format!("published more than {} ago", humantime::format_duration(config.older_than));
-        let entry = Action { actor: &act.actor, verb: Verb::Purge, scope: &scope, reason: None, events: walk.purged };
+        let entry =
+            Action { actor: &common.actor, verb: Verb::Purge, scope: &scope, reason: None, events: walk.purged };
         let mut tx = pool.begin().await.context("connecting to the database")?;
         action::record(&mut tx, &entry).await.context("recording the action")?;
         tx.commit().await.context("committing")?;
     }
-    act.common.print(&Purged { events: walk.purged, dry_run: config.dry_run }, |answer| {
+    common.print(&Purged { events: walk.purged, dry_run: config.dry_run }, |answer| {
         let verb = if answer.dry_run { "would be deleted" } else { "deleted" };
         format!("{} published events {verb}\n", answer.events)
     })?;

@@ -22,7 +22,7 @@ use crate::publish::replayer::Replayer;
 use crate::store::action::{self, Action, Verb};
 use crate::store::{outbox_replay, outbox_view};
 use crate::subject;
-use runtime::operator::ActConfig;
+use runtime::operator::CommonConfig;
 use runtime::operator::progress::Progress;
 
 /// Published events read at once.
@@ -35,7 +35,7 @@ const PAGE: usize = 100;
 #[command(group = clap::ArgGroup::new("which").required(true).args(["events", "aggregate", "since"]))]
 pub struct ReplayConfig {
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
     #[command(flatten)]
     pub nats: NatsConfig,
 
@@ -91,7 +91,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
     if let Some(subject) = &config.subject {
         subject::check(subject).map_err(anyhow::Error::msg)?;
     }
-    let pool = config.act.common.pool()?;
+    let pool = config.common.pool().await?;
     let chosen = chosen(&pool, &config).await?;
     let id = config.run.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     let client = nats::connect("outbox-relay event replay", &config.nats).await?;
@@ -101,7 +101,7 @@ pub async fn replay(config: ReplayConfig) -> anyhow::Result<ExitCode> {
         return Err(error.context(run.again()));
     }
     let replayed = Replayed { events: run.events, run: run.replayer.run, dry_run: config.dry_run };
-    config.act.common.print(&replayed, |answer| {
+    config.common.print(&replayed, |answer| {
         let verb = if answer.dry_run { "would be published again" } else { "published again" };
         format!("{} events {verb}, run {}\n", answer.events, answer.run)
     })?;
@@ -181,7 +181,7 @@ impl Run<'_> {
         if self.config.dry_run {
             return Ok(());
         }
-        let actor = &self.config.act.actor;
+        let actor = &self.config.common.actor;
         let entry = Action { actor, verb: Verb::Replay, scope, reason: None, events: self.events };
         let mut tx = self.pool.begin().await.context("connecting to the database")?;
         action::record(&mut tx, &entry).await.context("recording the action")?;

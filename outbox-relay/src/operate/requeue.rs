@@ -20,14 +20,14 @@ use crate::store::action::{self, Action, Verb};
 use crate::store::column::JsonText;
 use crate::store::outbox_operator::ChosenState;
 use crate::store::{outbox_held, outbox_operator};
-use runtime::operator::ActConfig;
+use runtime::operator::CommonConfig;
 
 /// Settings of `requeue`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["events", "dead"]))]
 pub struct RequeueConfig {
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
 
     /// Ids of events that are dead, or marked as published though no relay published them.
     pub events: Vec<Uuid>,
@@ -91,7 +91,7 @@ async fn refused(tx: &mut Transaction, seqs: &[Seq]) -> anyhow::Result<Vec<Refus
 /// # Errors
 /// If one of the events is neither dead nor unsettled, or still breaks the contract, or the database refuses; nothing was changed then.
 pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.act.common.pool()?;
+    let pool = config.common.pool().await?;
     let mut tx = pool.begin().await.context("connecting to the database")?;
     let chosen = if config.dead {
         outbox_operator::dead(&mut tx, config.event_type.as_deref(), config.error_part.as_deref(), config.limit).await
@@ -113,14 +113,15 @@ pub async fn requeue(config: RequeueConfig) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(requeued == seqs.len() as u64, changed_meanwhile());
     let released = outbox_held::release_later(&mut tx, &seqs).await.context("releasing held events")?;
     let scope = scope_of(&chosen);
-    let entry = Action { actor: &config.act.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
+    let entry =
+        Action { actor: &config.common.actor, verb: Verb::Requeue, scope: &scope, reason: None, events: requeued };
     if requeued > 0 {
         action::record(&mut tx, &entry).await.context("recording the action")?;
     }
     tx.commit().await.context("committing")?;
 
     let events = chosen.iter().map(|row| row.event_id).collect();
-    config.act.common.print(&Requeued { requeued, released, events, refused }, |answer| {
+    config.common.print(&Requeued { requeued, released, events, refused }, |answer| {
         let mut said = format!("{} events requeued, {} held events go on\n", answer.requeued, answer.released);
         for Refused { event, reason } in &answer.refused {
             said.push_str(&format!("event {event} is left dead, it would be again: {reason}\n"));

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use runtime::exit::NotFound;
+use runtime::mask;
 use runtime::terminal::one_line;
 use serde::Serialize;
 use uuid::Uuid;
@@ -39,7 +40,7 @@ struct Shown {
 /// # Errors
 /// If there is no such event, or the database can't be read.
 pub async fn show(config: ShowConfig) -> anyhow::Result<ExitCode> {
-    let pool = config.common.pool()?;
+    let pool = config.common.pool().await?;
     let event = outbox_view::show(&pool, config.event).await.context("reading the outbox")?;
     let discarded = discarded::of_event(&pool, config.event).await.context("reading outbox_discarded")?;
     let id = config.event;
@@ -97,6 +98,8 @@ fn event(row: &ShownRow) -> String {
 fn payload(text: &str) -> String {
     let mut shown: String = text.chars().take(PAYLOAD_SHOWN).collect();
     if shown.len() < text.len() {
+        // What is cut within an address would not be known for one.
+        shown.truncate(shown.rfind(mask::ends_word).unwrap_or_default());
         shown.push_str(&format!("... ({} bytes; --json prints all)", text.len()));
     }
     one_line(&shown)

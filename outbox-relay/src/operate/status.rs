@@ -109,7 +109,7 @@ pub struct StatusConfig {
 /// # Errors
 /// If the database can't be read.
 pub async fn status(StatusConfig { common, watch }: StatusConfig) -> anyhow::Result<ExitCode> {
-    let pool = common.pool()?;
+    let pool = common.pool().await?;
     let Some(pause) = watch else { return print(&common, read(&pool).await?) };
     let mut last = Ok(ExitCode::SUCCESS);
     // One for all the time: what arrives while an answer is written counts, too.

@@ -31,7 +31,7 @@ impl GapVerb {
     pub fn common(&self) -> &CommonConfig {
         match self {
             Self::List(config) => &config.common,
-            Self::Skip(config) => config.act.common(),
+            Self::Skip(config) => &config.act.common,
         }
     }
 }
@@ -155,7 +155,7 @@ async fn skip<H: Handler>(config: SkipConfig, inbox: &Inbox<H>) -> anyhow::Resul
         Err(nothing @ Unskippable::NothingWaits) => refused(Verdict::NotFound, &nothing),
         Err(refusal) => refused(Verdict::Refused, &refusal),
     };
-    act.common().print(&answer, |answer| match (&answer.reason, answer.from_version) {
+    act.common.print(&answer, |answer| match (&answer.reason, answer.from_version) {
         (Some(reason), _) => format!("{aggregate_id} {}: {reason}\n", answer.outcome),
         (None, from) => format!("{aggregate_id} goes on without versions {} to {to_version}\n", from.unwrap_or(1)),
     })?;

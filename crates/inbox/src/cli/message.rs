@@ -38,7 +38,7 @@ impl MessageVerb {
         match self {
             Self::List(config) => &config.common,
             Self::Show(config) => &config.common,
-            Self::Requeue(config) | Self::Discard(config) => config.act.common(),
+            Self::Requeue(config) | Self::Discard(config) => &config.act.common,
         }
     }
 }
@@ -237,7 +237,7 @@ async fn decide<H: Handler>(config: DecideConfig, inbox: &Inbox<H>, decision: De
         progress.at(answers.len() as u64);
     }
     drop(progress);
-    act.common().print(&answers, |answers| answers.iter().map(line).collect())?;
+    act.common.print(&answers, |answers| answers.iter().map(line).collect())?;
     Ok(answers.iter().map(|answer| answer.verdict).max().unwrap_or(Verdict::CarriedOut).status())
 }
 

@@ -49,7 +49,7 @@ impl InboxVerb {
     /// # Errors
     /// If the database can't be read or written, or the stream can't be read.
     pub async fn run<H: Handler>(self, source: Source, handler: H) -> anyhow::Result<ExitCode> {
-        let inbox = Inbox { pool: self.common().pool()?, source: Arc::new(source), handler };
+        let inbox = Inbox { pool: self.common().pool().await?, source: Arc::new(source), handler };
         match self {
             Self::Message(verb) => message::message(verb, &inbox).await,
             Self::Gap(verb) => gap::gap(verb, &inbox).await,

@@ -27,7 +27,7 @@ impl StreamVerb {
     /// What every one of them needs.
     pub fn common(&self) -> &CommonConfig {
         let Self::Reread(config) = self;
-        config.act.common()
+        &config.act.common
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn stream<H: Handler>(
         Some(from) => Decided { outcome: "noted", from_sequence: Some(from) },
         None => Decided { outcome: "refused", from_sequence: None },
     };
-    config.act.common().print(&answer, |answer| match answer.from_sequence {
+    config.act.common.print(&answer, |answer| match answer.from_sequence {
         Some(from) => format!("the stream is read again from sequence {from}\n"),
         None => "refused: nothing was read yet\n".to_owned(),
     })?;

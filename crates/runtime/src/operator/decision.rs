@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ActConfig, CommonConfig};
+use super::CommonConfig;
 use crate::config;
 use crate::exit::{EXIT_NOT_FOUND, EXIT_REFUSED};
 
 /// Settings of a verb that decides.
 #[derive(Clone, Debug, Args)]
 pub struct DecisionConfig {
-    /// See [`ActConfig`].
+    /// See [`CommonConfig`].
     #[command(flatten)]
-    pub act: ActConfig,
+    pub common: CommonConfig,
 
     /// The reason, for the record.
     #[arg(long, value_parser = config::reason)]
@@ -30,14 +30,9 @@ pub struct By<'a> {
 }
 
 impl DecisionConfig {
-    /// What it has as every verb has.
-    pub fn common(&self) -> &CommonConfig {
-        &self.act.common
-    }
-
     /// Who decides, and the reason.
     pub fn by(&self) -> By<'_> {
-        By { actor: &self.act.actor, reason: &self.reason }
+        By { actor: &self.common.actor, reason: &self.reason }
     }
 }
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use runtime::config::Secret;
 use runtime::exit::{EXIT_UNHEALTHY, Misconfigured};
-use runtime::terminal;
+use runtime::terminal::{self, Addresses};
 use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use schema::names;
 
@@ -100,8 +100,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     if let Some(gateway) = settings.gateway_url.as_ref().filter(|_| settings.order) {
         findings.push(order::check(gateway, settings.token_file.as_ref()).await);
     }
-    terminal::print(&findings, settings.json, |findings| findings.iter().map(Finding::lines).collect())
-        .context("writing the answer")?;
+    terminal::print(&findings, Addresses::Masked, settings.json, |findings| {
+        findings.iter().map(Finding::lines).collect()
+    })
+    .context("writing the answer")?;
     let is_well = findings.iter().all(Finding::is_well);
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNHEALTHY) })
 }

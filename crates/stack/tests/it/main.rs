@@ -11,6 +11,7 @@ mod console;
 mod cors;
 mod database;
 mod demo;
+mod disclosing;
 mod doctor;
 mod erasing;
 mod gateway;

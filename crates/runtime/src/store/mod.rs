@@ -1,0 +1,3 @@
+//! The SQL of the verbs of every program.
+
+pub(crate) mod disclosure;
