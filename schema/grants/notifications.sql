@@ -40,7 +40,7 @@ GRANT INSERT ON suppression_action TO 'notifications_operator'@'%';
 -- Addresses are shown on record.
 GRANT SELECT, INSERT ON disclosure TO 'notifications_operator'@'%';
 
--- Inspectors read; `inspect/notifications/*.sql` needs no more than this.
+-- Inspectors read all but addresses that get no email; `inspect/notifications/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'notifications_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON _sqlx_migrations TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox TO 'notifications_inspector'@'%';
@@ -55,9 +55,9 @@ GRANT SELECT ON inbox_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON notifications TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_action TO 'notifications_inspector'@'%';
-GRANT SELECT ON suppression TO 'notifications_inspector'@'%';
+GRANT SELECT (cause, added_at, added_by, reason) ON suppression TO 'notifications_inspector'@'%';
 GRANT SELECT ON recipient_mails TO 'notifications_inspector'@'%';
-GRANT SELECT ON suppression_action TO 'notifications_inspector'@'%';
+GRANT SELECT (id, acted_at, actor, action, cause, reason) ON suppression_action TO 'notifications_inspector'@'%';
 GRANT SELECT ON disclosure TO 'notifications_inspector'@'%';
 GRANT SELECT ON inbox_text TO 'notifications_inspector'@'%';
 GRANT SELECT ON effect_text TO 'notifications_inspector'@'%';

@@ -60,10 +60,10 @@ GRANT INSERT ON customer_action TO 'orders_operator'@'%';
 -- Addresses are shown on record.
 GRANT SELECT, INSERT ON disclosure TO 'orders_operator'@'%';
 
--- Inspectors read; `inspect/orders/*.sql` needs no more than this.
+-- Inspectors read all but the customers' addresses; `inspect/orders/*.sql` needs no more than this.
 CREATE USER IF NOT EXISTS 'orders_inspector'@'%' ACCOUNT LOCK;
 GRANT SELECT ON _sqlx_migrations TO 'orders_inspector'@'%';
-GRANT SELECT ON orders TO 'orders_inspector'@'%';
+GRANT SELECT (id, customer, product, quantity, status, payment, version, created_at, updated_at) ON orders TO 'orders_inspector'@'%';
 GRANT SELECT ON outbox TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_lease TO 'orders_inspector'@'%';
 GRANT SELECT ON relay_stream TO 'orders_inspector'@'%';

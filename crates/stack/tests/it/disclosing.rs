@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use schema::database::{Definition, NOTIFICATIONS, ORDERS, PAYMENTS};
-use sqlx::{Executor, MySqlPool};
+use sqlx::{AssertSqlSafe, Executor, MySqlPool};
 use stack::testing::{Database, binary};
 use stack::{Engine, both_engines};
 
@@ -172,6 +172,27 @@ both_engines! {
         let recorded = databases.recorded("outbox-relay").await.pop().unwrap();
         let expected = ("eve", "outbox-relay event list --show-personal-data --database-url ... --actor eve");
         assert_eq!((recorded.0.as_str(), recorded.1.as_str()), expected);
+    }
+
+    async fn an_inspector_reads_no_address_in_a_view_or_by_a_query(engine: Engine) {
+        let databases = Databases::full_of_addresses(engine).await;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/inspect");
+        let query = |file: &str| std::fs::read_to_string(format!("{folder}/{file}")).unwrap().trim_end().trim_end_matches(';').to_owned();
+        for (program, from, column) in [
+            ("notify-svc", "effect_text".to_owned(), "last_error"),
+            ("notify-svc", "notifications_text".to_owned(), "last_error"),
+            ("notify-svc", format!("({}) AS q", query("notifications/suppressed.sql")), "reason"),
+            ("notify-svc", format!("({}) AS q", query("notifications/dead_messages.sql")), "reason"),
+            ("payment-svc", "effect_text".to_owned(), "last_error"),
+            ("payment-svc", format!("({}) AS q", query("payments/stuck.sql")), "last_error"),
+            ("payment-svc", format!("({}) AS q", query("payments/order_payment.sql")), "last_error"),
+        ] {
+            let (database, definition) = databases.of(program);
+            let inspector = database.pool(&format!("{}_inspector", definition.name)).await;
+            let sql = format!("SELECT {column} FROM {from}");
+            let found: String = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&inspector).await.unwrap();
+            assert!(found.contains("***@example.org") && !found.contains("hopper"), "{sql}: {found}");
+        }
     }
 }
 

@@ -104,6 +104,7 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "INSERT INTO outbox (subject) VALUES ('x')",
             "UPDATE orders SET status = 'cancelled'",
             "DELETE FROM outbox",
+            "SELECT email FROM orders",
             "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
         ],
     ),
@@ -125,6 +126,8 @@ const REFUSED: [(&str, &[&str]); 11] = [
         &[
             "UPDATE notifications SET sent_at = NULL",
             "DELETE FROM inbox",
+            "SELECT address FROM suppression",
+            "SELECT address FROM suppression_action",
             "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
         ],
     ),

@@ -26,7 +26,7 @@ const WINDOWS: [(&str, &[(&str, u64)]); 3] = [
     ),
     (
         "notifications",
-        &[("dead_messages", 100), ("emails", 50_000), ("gaps", 100), ("order_effects", 20), ("suppressed", 200)],
+        &[("dead_messages", 100), ("emails", 50_000), ("gaps", 100), ("order_effects", 20), ("suppressed", 100)],
     ),
     ("payments", &[("effects", 30_000), ("order_payment", 20), ("stuck", 100)]),
 ];
