@@ -4,6 +4,7 @@ mod limits;
 mod operations;
 mod services;
 mod tls;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -39,18 +40,26 @@ impl Setup {
 
     /// In front of another order-svc.
     async fn start_before(order_svc: String, tls: Option<(PathBuf, PathBuf)>, seen: Arc<Mutex<Vec<String>>>) -> Self {
-        Self::start_behind(order_svc, tls, seen, false).await
+        let notify_svc = service("notify-svc", Arc::clone(&seen)).await;
+        Self::start_behind([order_svc, notify_svc], tls, seen, false).await
+    }
+
+    /// In front of another notify-svc, with a door of their own for operations.
+    async fn start_before_notify_svc(notify_svc: String) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let order_svc = service("order-svc", Arc::clone(&seen)).await;
+        Self::start_behind([order_svc, notify_svc], None, seen, true).await
     }
 
     /// With a door of their own for operations.
     async fn start_with_operations() -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let order_svc = service("order-svc", Arc::clone(&seen)).await;
-        Self::start_behind(order_svc, None, seen, true).await
+        let [order_svc, notify_svc] = ["order-svc", "notify-svc"].map(|name| service(name, Arc::clone(&seen)));
+        Self::start_behind([order_svc.await, notify_svc.await], None, seen, true).await
     }
 
     async fn start_behind(
-        order_svc: String,
+        [order_svc, notify_svc]: [String; 2],
         tls: Option<(PathBuf, PathBuf)>,
         seen: Arc<Mutex<Vec<String>>>,
         has_operations: bool,
@@ -61,7 +70,7 @@ impl Setup {
             listen: format!("127.0.0.1:{}", gateway.number()),
             tls,
             order_svc,
-            notify_svc: service("notify-svc", Arc::clone(&seen)).await,
+            notify_svc,
             payment_svc: service("payment-svc", Arc::clone(&seen)).await,
             folder: folder.path().join("gateway"),
             output: Output::File(folder.path().join("nginx.log")),

@@ -193,6 +193,19 @@ fn every_file_that_a_setting_names_is_mounted_from_a_secret_that_has_it() {
     }
 }
 
+#[test]
+fn production_is_told_of_complaints_if_its_overlay_lists_the_component() {
+    let setting = |components: &[&str]| {
+        let overlay = Overlay::render_with("prod", components);
+        let workload = overlay.object("Deployment", "web-notification", "notification-service");
+        let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+        overlay.environment(&container).remove("SUPPRESSION_WEBHOOK_SECRET_FILE").flatten()
+    };
+    assert_eq!(setting(&[]), None);
+    let file = setting(&["suppression-webhook"]).unwrap();
+    assert_eq!(file, "/run/secrets/notification-service/SUPPRESSION_WEBHOOK_SECRET", "beside the other secrets");
+}
+
 /// Looks into the secrets that an overlay makes; those of `prod` are not ours to make.
 fn assert_secret_has(overlay: &Overlay, container: &Container<'_>, volume: &Value, key: &str) {
     let volume = list(&pod_of(container.workload)["volumes"]).find(|candidate| candidate["name"] == *volume).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stack::home::Home;
 use stack::testing::copy_folder;
 
@@ -24,6 +24,11 @@ pub struct Container<'a> {
 
 impl Overlay {
     pub fn render(name: &'static str) -> Overlay {
+        Self::render_with(name, &[])
+    }
+
+    /// As an overlay renders it that has this one as its base, and these components.
+    pub fn render_with(name: &'static str, components: &[&str]) -> Overlay {
         let root = Home::find().unwrap().root().to_owned();
         // A copy whose production knows who issues tokens.
         let copy = tempfile::tempdir().unwrap();
@@ -32,7 +37,12 @@ impl Overlay {
         }
         let production = copy.path().join("k8s/overlays/prod");
         std::fs::copy(production.join("issuer.env.example"), production.join("issuer.env")).unwrap();
-        let text = kustomize(&copy.path().join("k8s/overlays").join(name)).unwrap();
+        let own = copy.path().join("k8s/overlays/own");
+        std::fs::create_dir(&own).unwrap();
+        let components = components.iter().map(|component| format!("../../components/{component}"));
+        let listed = json!({"resources": [format!("../{name}")], "components": components.collect::<Vec<_>>()});
+        std::fs::write(own.join("kustomization.yaml"), listed.to_string()).unwrap();
+        let text = kustomize(&own).unwrap();
         Overlay { name, objects: serde_saphyr::from_multiple(&text).unwrap() }
     }
 
