@@ -1,6 +1,5 @@
 //! Settings and verbs of notify-svc.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -9,9 +8,9 @@ use inbox::InboxConfig;
 use inbox::cli::InboxVerb;
 use runtime::config::{ProcessConfig, Secret, Validate, duration};
 use runtime::health::HealthConfig;
+use runtime::http::config::HttpConfig;
 use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
-use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
@@ -84,9 +83,9 @@ pub struct RunConfig {
     #[command(flatten)]
     pub orders: OrdersConfig,
 
-    /// Address of the API.
-    #[arg(long, env = "HTTP_ADDR")]
-    pub http_addr: SocketAddr,
+    /// See [`HttpConfig`].
+    #[command(flatten)]
+    pub http: HttpConfig,
 
     /// See [`AuthConfig`].
     #[command(flatten)]
@@ -137,11 +136,11 @@ impl Validate for RunConfig {
         self.email.validate()?;
         self.orders.validate()?;
         self.inbox.validate()?;
-        self.auth.check(self.http_addr)?;
+        self.auth.check(self.http.http_addr)?;
         if self.suppression_webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < WEBHOOK_SECRET_MIN) {
             return Err(format!("SUPPRESSION_WEBHOOK_SECRET must have at least {WEBHOOK_SECRET_MIN} characters"));
         }
-        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
+        self.http.check(&self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
-    let listener = server::bind(config.http_addr).await?;
+    let listener = config.http.bind().await?;
     let transport = config.email.transport().map_err(anyhow::Error::msg)?;
     let mailer = Mailer::open(transport).await?;
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
@@ -83,7 +83,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     parts.spawn("housekeeping", housekeeping.run());
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
-    tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "notify-svc serves");
+    tracing::info!(http = %config.http.http_addr, admin = %config.process.admin_addr, "notify-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
 }
 

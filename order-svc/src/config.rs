@@ -1,6 +1,5 @@
 //! The settings of order-svc: flags or environment variables.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use inbox::InboxConfig;
@@ -8,10 +7,10 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::config::HttpConfig;
 use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
 use runtime::http::layers::REQUEST_TIMEOUT;
-use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
@@ -56,9 +55,9 @@ pub enum Verb {
 /// Settings of `order-svc run`.
 #[derive(Debug, clap::Args)]
 pub struct RunConfig {
-    /// Address of the API.
-    #[arg(long, env = "HTTP_ADDR")]
-    pub http_addr: SocketAddr,
+    /// See [`HttpConfig`].
+    #[command(flatten)]
+    pub http: HttpConfig,
 
     /// See [`AuthConfig`].
     #[command(flatten)]
@@ -121,8 +120,8 @@ impl Validate for RunConfig {
         self.database.validate()?;
         self.nats.validate()?;
         self.inbox.validate()?;
-        self.auth.check(self.http_addr)?;
-        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX)?;
+        self.auth.check(self.http.http_addr)?;
+        self.http.check(&self.process, InboxConfig::STOP_TIME_MAX)?;
         let acquire_timeout = self.database.database_acquire_timeout;
         if acquire_timeout >= REQUEST_TIMEOUT || acquire_timeout.is_zero() {
             return Err(format!(

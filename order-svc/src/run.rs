@@ -36,7 +36,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
-    let listener = server::bind(config.http_addr).await?;
+    let listener = config.http.bind().await?;
     let client = wake::connect("order-svc", &config.nats, &registry).await?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
@@ -66,7 +66,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
         inbox.spawn_aside(&mut parts, &readiness, &stopping);
     }
     parts.serve_admin(admin_listener, registry, readiness);
-    tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "order-svc serves");
+    tracing::info!(http = %config.http.http_addr, admin = %config.process.admin_addr, "order-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
 }
 

@@ -1,7 +1,5 @@
 //! The settings of payment-svc: flags or environment variables.
 
-use std::net::SocketAddr;
-
 use clap::{Args, Parser, Subcommand};
 use effect::EffectConfig;
 use effect::cli::EffectVerb;
@@ -10,9 +8,9 @@ use inbox::cli::InboxVerb;
 use outbox::OutboxConfig;
 use runtime::config::{ProcessConfig, Validate};
 use runtime::health::HealthConfig;
+use runtime::http::config::HttpConfig;
 use runtime::http::cors::CorsConfig;
 use runtime::http::identity::AuthConfig;
-use runtime::http::server;
 use runtime::migrate::MigrateConfig;
 use runtime::mysql::DatabaseConfig;
 use runtime::nats::NatsConfig;
@@ -55,9 +53,9 @@ pub enum Verb {
 /// Settings of `run`.
 #[derive(Debug, Args)]
 pub struct RunConfig {
-    /// Address of the API.
-    #[arg(long, env = "HTTP_ADDR")]
-    pub http_addr: SocketAddr,
+    /// See [`HttpConfig`].
+    #[command(flatten)]
+    pub http: HttpConfig,
 
     /// See [`AuthConfig`].
     #[command(flatten)]
@@ -115,7 +113,7 @@ impl Validate for RunConfig {
         self.nats.validate()?;
         self.provider.validate()?;
         self.inbox.validate()?;
-        self.auth.check(self.http_addr)?;
-        server::check(self.http_addr, &self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
+        self.auth.check(self.http.http_addr)?;
+        self.http.check(&self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }

@@ -42,7 +42,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let registry = prometheus::default_registry().clone();
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
-    let listener = server::bind(config.http_addr).await?;
+    let listener = config.http.bind().await?;
     let provider = Provider::open(&config.provider).await?;
     let pool = mysql::pool(&config.database).context("DATABASE_URL is malformed")?;
     pool.unready_while_refused(&readiness);
@@ -79,6 +79,6 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     parts.spawn("wake", wake::run(client, names::PAYMENTS_WAKE_SUBJECT, outbox_wake, shutdown.clone()));
     parts.spawn("http", server::serve(listener, router, shutdown));
     parts.serve_admin(admin_listener, registry, readiness);
-    tracing::info!(http = %config.http_addr, admin = %config.process.admin_addr, "payment-svc serves");
+    tracing::info!(http = %config.http.http_addr, admin = %config.process.admin_addr, "payment-svc serves");
     Ok(parts.run(config.process.shutdown_grace).await)
 }

@@ -154,6 +154,7 @@ impl Services {
             order_svc: self.order_svc().address(),
             notify_svc: self.of(Program::NotifySvc).address(),
             payment_svc: self.of(Program::PaymentSvc).address(),
+            services_tls: None,
             output: Output::File(self.folder.path().join("nginx.log")),
             folder,
         };

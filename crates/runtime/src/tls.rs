@@ -1,7 +1,7 @@
 //! Files of TLS: read when settings are checked, so that a missing one ends the process at its start. And which servers may
 //! be spoken to without TLS.
 //!
-//! Who connects to MySQL or NATS reads them again for each connection: a renewed certificate needs no restart.
+//! Who connects to MySQL or NATS reads them again for each connection, and so does an API: a renewed certificate needs no restart.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -68,15 +68,15 @@ pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The library's own words for a broken file quote its bytes.
-fn describe(error: &pem::Error, wanted: &str) -> String {
+/// What is wrong with a file: the library's own words for a broken one quote its bytes.
+pub(crate) fn describe(error: &pem::Error, wanted: &str) -> String {
     match error {
         pem::Error::Io(error) => format!("cannot be read: {error}"),
         _ => lacks(wanted),
     }
 }
 
-fn lacks(wanted: &str) -> String {
+pub(crate) fn lacks(wanted: &str) -> String {
     format!("holds no sound {wanted} in PEM")
 }
 

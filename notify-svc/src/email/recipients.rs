@@ -4,6 +4,7 @@
 //! outage, as one of the mail server is; the gauge tells the two apart.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +35,13 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Settings of whom to ask for an address.
 #[derive(Debug, Args)]
 pub struct OrdersConfig {
-    /// Where order-svc is, which knows to whom an email goes: http://HOST:PORT or https://HOST:PORT.
+    /// Where order-svc is, which knows to whom an email goes: http://HOST:PORT or https://HOST:PORT. One to another machine that is not https is warned of at start.
     #[arg(long, env = "ORDERS_URL")]
     pub orders_url: String,
+
+    /// PEM file of the authorities that may have signed order-svc's certificate, in place of the system's.
+    #[arg(long, env = "ORDERS_CA_FILE", value_parser = tls::certificates)]
+    pub orders_ca_file: Option<PathBuf>,
 
     /// A token for order-svc with the scope recipients, if it asks for one. Its file is read again when order-svc refuses the token.
     #[arg(long, env = "ORDERS_TOKEN", hide_env_values = true)]
@@ -48,19 +53,27 @@ impl OrdersConfig {
     pub const TIME_MAX: Duration = Duration::from_secs(2 * TIME_MAX.as_secs());
 }
 
-/// Without a slash at the end. What is malformed is not repeated: it may have a password.
-fn base(text: &str) -> Result<&str, String> {
+/// What is malformed is not repeated: it may have a password.
+fn parse(text: &str) -> Result<Url, String> {
     let malformed = || "ORDERS_URL must look like http://HOST:PORT, without user, query and fragment".to_owned();
     let url = Url::parse(text).map_err(|_| malformed())?;
     let is_plain =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     let is_http = matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty());
-    if is_plain && is_http { Ok(text.trim_end_matches('/')) } else { Err(malformed()) }
+    if is_plain && is_http { Ok(url) } else { Err(malformed()) }
+}
+
+/// Whether what is said to this URL, the token, and what it answers, an address, can be read on its way.
+fn is_overheard(url: &Url) -> bool {
+    url.scheme() == "http" && !url.host_str().is_some_and(tls::is_loopback)
 }
 
 impl Validate for OrdersConfig {
     fn validate(&self) -> Result<(), String> {
-        base(&self.orders_url)?;
+        let url = parse(&self.orders_url)?;
+        if self.orders_ca_file.is_some() && url.scheme() != "https" {
+            return Err("ORDERS_CA_FILE needs an ORDERS_URL that begins with https://".to_owned());
+        }
         let token = self.orders_token.as_ref().map(Secret::expose).unwrap_or_default();
         let is_sound = token.bytes().all(|byte| byte.is_ascii_graphic());
         is_sound.then_some(()).ok_or_else(|| "ORDERS_TOKEN has characters that no token has".to_owned())
@@ -111,9 +124,17 @@ impl Recipients {
     /// order-svc need not be up yet.
     ///
     /// # Errors
-    /// If the system's authorities can't be used, or its metric is registered already.
+    /// If the authorities can't be used, or its metric is registered already.
     pub fn new(config: &OrdersConfig, registry: &Registry) -> anyhow::Result<Self> {
-        let http = keeping(connector(tls::client(None)?, CONNECT_TIME_MAX));
+        let url = parse(&config.orders_url).map_err(anyhow::Error::msg)?;
+        if is_overheard(&url) {
+            tracing::warn!(
+                host = url.host_str(),
+                "the connection to order-svc is not encrypted, and addresses cross it; an ORDERS_URL that begins with https:// would encrypt it"
+            );
+        }
+        let tls = tls::client(config.orders_ca_file.as_deref()).context("ORDERS_CA_FILE")?;
+        let http = keeping(connector(tls, CONNECT_TIME_MAX));
         let help = "0 if order-svc could not be asked for the recipient of the last email, else 1.";
         let is_up = IntGauge::new("notify_orders_up", help)?;
         is_up.set(1);
@@ -231,12 +252,18 @@ mod tests {
 
     #[test]
     fn where_order_svc_is_has_to_be_a_url() {
-        assert_eq!(base("http://orders:8080/"), Ok("http://orders:8080"));
-        assert_eq!(base("https://orders/shop"), Ok("https://orders/shop"));
+        for (url, is_read_by_others) in [
+            ("http://orders:8080/", true),
+            ("https://orders/shop", false),
+            ("http://127.0.0.1:8081", false),
+            ("http://[::1]:8081", false),
+        ] {
+            assert_eq!(is_overheard(&parse(url).unwrap()), is_read_by_others, "{url}");
+        }
         for malformed in
             ["", "orders", "orders:8080", "ftp://orders", "http://u:p@orders", "http://orders?a", "http://o#a"]
         {
-            assert!(base(malformed).is_err(), "{malformed}");
+            assert!(parse(malformed).is_err(), "{malformed}");
         }
     }
 }

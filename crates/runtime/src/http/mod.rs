@@ -2,7 +2,9 @@
 
 pub mod admin;
 pub mod api;
+pub mod certificate;
 pub mod client;
+pub mod config;
 pub mod cors;
 pub mod docs;
 pub mod health;

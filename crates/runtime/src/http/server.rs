@@ -1,4 +1,4 @@
-//! Serves a router on a listener until shutdown, with a bound on everything a client can make us wait for.
+//! Serves a router on a listener until shutdown, in plain HTTP or by TLS, with a bound on everything a client can make us wait for.
 //!
 //! The listener is passed in, so that a test can bind port 0 and an occupied port fails before anything starts.
 
@@ -15,44 +15,46 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::ProcessConfig;
+use super::certificate::Certificate;
+use crate::telemetry::chain;
 
+/// A client that has not done its part of a TLS handshake by then is disconnected.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that has not sent a whole request head by then is disconnected; also the idle time of a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// About what a request head may have, in bytes; 431 above it. The driver checks after each read, so that some more may pass.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers that the driver reads: more than are taken, so that the refusal is a problem document as all others are.
 const HEADERS_PARSED_MAX: usize = 256;
-/// Open connections; more wait in the kernel's backlog.
+/// Open connections, those in their handshake too; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests in flight when a stop begins have this long to be answered.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// Refuses what a process with an API can't run with: `work_time_max` is the longest that its other work takes which a stop
-/// does not interrupt.
-///
-/// # Errors
-/// What is wrong, in a sentence.
-pub fn check(http_addr: SocketAddr, process: &ProcessConfig, work_time_max: Duration) -> Result<(), String> {
-    let ProcessConfig { admin_addr, shutdown_grace, .. } = *process;
-    if http_addr == admin_addr && http_addr.port() != 0 {
-        return Err("HTTP_ADDR and ADMIN_ADDR must differ: the admin port is not for the public".to_owned());
-    }
-    let work_time_max = DRAIN_MAX.max(work_time_max);
-    if shutdown_grace <= work_time_max {
-        return Err(format!(
-            "SHUTDOWN_GRACE {shutdown_grace:?} is too short: work that can't be interrupted may take {work_time_max:?}"
-        ));
-    }
-    Ok(())
-}
 /// Pause after an accept failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Listener {
+    /// The port.
+    pub tcp: TcpListener,
+    /// By which TLS is spoken there; without one it is plain HTTP.
+    pub certificate: Option<Certificate>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, certificate: None }
+    }
+}
 
 /// Takes the port, or says which one is taken.
 ///
@@ -67,22 +69,23 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// If requests were still unanswered after 10 s of draining.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(listener: impl Into<Listener>, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let Listener { tcp, certificate } = listener.into();
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    while let Some(accepted) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
+    while let Some(accepted) = shutdown.run_until_cancelled(accept(&tcp, &places)).await {
         let (stream, place) = accepted?;
-        let connection = attend(stream, router.clone(), shutdown.clone());
+        let connection = attend(stream, certificate.clone(), router.clone(), shutdown.clone());
         connections.spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended badly");
+                tracing::debug!(error = chain(error.as_ref()), "connection ended badly");
             }
             drop(place);
         });
     }
-    drop(listener);
+    drop(tcp);
     connections.close();
-    let drained = tokio::time::timeout(DRAIN_MAX, connections.wait()).await;
+    let drained = timeout(DRAIN_MAX, connections.wait()).await;
     drained.context("requests were still unanswered when the drain time ended")
 }
 
@@ -98,11 +101,32 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> anyhow::Resu
 }
 
 /// Serves one connection to its end.
-async fn attend(stream: TcpStream, router: Router, shutdown: CancellationToken) -> hyper::Result<()> {
+async fn attend(
+    stream: TcpStream,
+    certificate: Option<Certificate>,
+    router: Router,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     // An answer is one small write: waiting to fill a packet would only delay it.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "setting TCP_NODELAY failed");
     }
+    let Some(certificate) = certificate else { return Ok(converse(stream, router, shutdown).await?) };
+    let handshake = timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream));
+    tokio::select! {
+        // What has come already is read before the stop is heeded.
+        biased;
+        stream = handshake => Ok(converse(stream.context("no TLS handshake in time")??, router, shutdown).await?),
+        () = shutdown.cancelled() => Ok(()),
+    }
+}
+
+/// Answers what is asked on a connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    router: Router,
+    shutdown: CancellationToken,
+) -> hyper::Result<()> {
     let was_asked = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&was_asked);
     let service = service_fn(move |request| {

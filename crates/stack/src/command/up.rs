@@ -165,6 +165,7 @@ async fn start_gateway(plan: &Plan, settings: &Settings) -> anyhow::Result<Nginx
         order_svc: Settings::address(settings.order_svc_port),
         notify_svc: Settings::address(settings.notify_svc_port),
         payment_svc: Settings::address(settings.payment_svc_port),
+        services_tls: None,
         folder: plan.folder.join("nginx"),
         output: plan.output("nginx")?,
     };

@@ -32,6 +32,9 @@ pub struct Gateway {
     pub notify_svc: String,
     /// payment-svc, `host:port`.
     pub payment_svc: String,
+    /// What the services' certificates are held to: the file with their authorities, and their name. Without, they are spoken to in
+    /// plain HTTP.
+    pub services_tls: Option<(PathBuf, String)>,
     /// Folder for its configuration, pid and temporary files; created when it does not exist.
     pub folder: PathBuf,
     /// Where its output goes.
@@ -102,11 +105,20 @@ fn configure(home: &Home, gateway: &Gateway) -> anyhow::Result<()> {
     let operations = |port| format!("listen 127.0.0.1:{port};\nset $operations_port {port};\n");
     let listen = listen + &gateway.operations.map(operations).unwrap_or_default();
     let upstream = |address: &str| format!("server {address} max_fails=0;\n");
+    let services = match &gateway.services_tls {
+        None => "map \"\" $services_scheme { default http; }\n".to_owned(),
+        Some((authorities, name)) => format!(
+            "map \"\" $services_scheme {{ default https; }}\nproxy_ssl_verify on;\nproxy_ssl_trusted_certificate \"{}\";\n\
+             proxy_ssl_name {name};\nproxy_ssl_server_name on;\n",
+            authorities.display()
+        ),
+    };
     let beside = [
         ("listen.conf", listen),
         ("order-svc.conf", upstream(&gateway.order_svc)),
         ("notify-svc.conf", upstream(&gateway.notify_svc)),
         ("payment-svc.conf", upstream(&gateway.payment_svc)),
+        ("services.conf", services),
     ];
     for (name, text) in beside {
         let path = gateway.folder.join(name);

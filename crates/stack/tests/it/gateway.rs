@@ -1,5 +1,6 @@
 //! The gateway: real nginx with the real configuration, in front of services that write down what reaches them.
 
+mod encrypted;
 mod limits;
 mod operations;
 mod services;
@@ -72,6 +73,7 @@ impl Setup {
             order_svc,
             notify_svc,
             payment_svc: service("payment-svc", Arc::clone(&seen)).await,
+            services_tls: None,
             folder: folder.path().join("gateway"),
             output: Output::File(folder.path().join("nginx.log")),
         };

@@ -13,6 +13,7 @@ mod database;
 mod demo;
 mod disclosing;
 mod doctor;
+mod encrypted;
 mod erasing;
 mod gateway;
 mod grants;

@@ -206,6 +206,23 @@ fn production_is_told_of_complaints_if_its_overlay_lists_the_component() {
     assert_eq!(file, "/run/secrets/notification-service/SUPPRESSION_WEBHOOK_SECRET", "beside the other secrets");
 }
 
+#[test]
+fn in_production_what_crosses_the_cluster_is_encrypted() {
+    let overlay = Overlay::render("prod");
+    for (program, namespace, deployment, http, _) in SERVICES {
+        let workload = overlay.object("Deployment", namespace, deployment);
+        let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
+        let environment = overlay.environment(&container);
+        let has = |name: &str| environment.contains_key(name);
+        assert!(has("DATABASE_CA_FILE") && has("NATS_CA_FILE"), "{program}");
+        assert_eq!(has("HTTP_CERT_FILE") && has("HTTP_KEY_FILE"), http.is_some(), "{program}");
+        let plain = environment.iter().find(|(name, value)| {
+            name.ends_with("_URL") && value.as_ref().is_some_and(|value| value.starts_with("http://"))
+        });
+        assert_eq!(plain, None, "{program}");
+    }
+}
+
 /// Looks into the secrets that an overlay makes; those of `prod` are not ours to make.
 fn assert_secret_has(overlay: &Overlay, container: &Container<'_>, volume: &Value, key: &str) {
     let volume = list(&pod_of(container.workload)["volumes"]).find(|candidate| candidate["name"] == *volume).unwrap();
@@ -273,6 +290,7 @@ fn nginx_and_nats_accept_the_configurations_in_the_manifests() {
         let here = |text: &str| {
             let here = folder.path().display().to_string();
             let text = text.replace("/run/secrets/gateway-tls", &here).replace("/run/secrets/nats-tls", &here);
+            let text = text.replace("/run/secrets/services-ca", &here);
             text.lines()
                 .map(|line| match line.split_once(".svc.cluster.local") {
                     Some((before, after)) if before.starts_with("server ") => format!("server 127.0.0.1{after}\n"),

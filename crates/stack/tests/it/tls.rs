@@ -231,11 +231,12 @@ fn a_file_that_can_not_be_used_ends_with_64_and_one_line() {
     let of_servers =
         ["DATABASE", "NATS"].map(|server| ["CA", "CERT", "KEY"].map(|kind| format!("{server}_{kind}_FILE")));
     let of_servers: Vec<String> = of_servers.concat();
-    let of_emails = vec!["SMTP_CA_FILE".to_owned()];
+    let of_http = ["AUTH_JWKS_CA_FILE", "HTTP_CERT_FILE", "HTTP_KEY_FILE"].map(str::to_owned).to_vec();
+    let of_emails = ["ORDERS_CA_FILE", "SMTP_CA_FILE"].map(str::to_owned).to_vec();
     for (program, names) in [
-        ("order-svc", of_servers.clone()),
+        ("order-svc", [of_servers.clone(), of_http.clone()].concat()),
         ("outbox-relay", of_servers.clone()),
-        ("notify-svc", [of_servers, of_emails].concat()),
+        ("notify-svc", [of_servers, of_http, of_emails].concat()),
     ] {
         for name in &names {
             for (path, reason) in [
