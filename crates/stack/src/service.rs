@@ -63,6 +63,22 @@ impl Program {
         }
     }
 
+    /// The user at its database for people, who run its verbs.
+    #[must_use]
+    pub fn operator(self) -> &'static str {
+        match self {
+            Program::OrderSvc | Program::OutboxRelay => "orders_operator",
+            Program::NotifySvc => "notifications_operator",
+            Program::PaymentSvc | Program::PaymentRelay => "payments_operator",
+        }
+    }
+
+    /// The user at its database for a verb: the one for people. Only [`OWN_CHECK`] runs as the program's own.
+    #[must_use]
+    pub fn user_of(self, verb: &[&str]) -> &'static str {
+        if verb.starts_with(&OWN_CHECK) { self.user() } else { self.operator() }
+    }
+
     /// Its database.
     #[must_use]
     pub fn database(self) -> &'static Definition {
@@ -96,6 +112,9 @@ impl Program {
         }
     }
 }
+
+/// The verb of a relay that looks at the rights of the relay's own user.
+pub const OWN_CHECK: [&str; 2] = ["stream", "check"];
 
 /// How to run a service under a name, from its file, on a port for its API and one for `/readyz`. It still has to be told
 /// where its database and NATS are.

@@ -9,6 +9,7 @@ use inbox::process::Unskippable;
 use notify_svc::handler::{self, Notifications};
 use runtime::operator::decision::By;
 use schema::aggregate::AggregateId;
+use stack::service::Program;
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
 
@@ -58,7 +59,7 @@ both_engines! {
         setting.until_count("inbox_dead", 2).await;
         setting.until_count("inbox_parked", 3).await;
         let inbox = Inbox {
-            pool: setting.database.service_pool("notify_svc", 2),
+            pool: setting.database.service_pool(Program::NotifySvc.operator(), 2),
             source: Arc::new(handler::source()),
             handler: Notifications::default(),
         };

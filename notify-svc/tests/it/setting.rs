@@ -15,6 +15,7 @@ use schema::ids::{EventId, OrderId};
 use schema::names;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, MySqlPool};
+use stack::service::Program;
 use stack::testing::{Cluster, Database, MySql, Nats, Recipients, Service, eventually, eventually_within};
 use stack::{Engine, recipients};
 use tempfile::TempDir;
@@ -271,7 +272,7 @@ pub(crate) async fn metric(service: &Service, series: &str) -> f64 {
     value.trim().parse().unwrap()
 }
 
-/// The program with another verb, under the service's own user: its status, and what it printed.
+/// The program with another verb, as the user for people: its status, and what it printed.
 pub(crate) fn verb(setting: &Setting, arguments: &[&str]) -> (bool, String) {
     let output = verb_command(setting, arguments).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -283,7 +284,8 @@ pub(crate) fn verb_command(setting: &Setting, arguments: &[&str]) -> std::proces
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_notify-svc"));
     // As in a pod.
     command.env_remove("USER");
-    command.args(arguments).env("DATABASE_URL", setting.database.url("notify_svc")).env("NATS_URL", setting.nats.url());
+    let database = setting.database.url(Program::NotifySvc.operator());
+    command.args(arguments).env("DATABASE_URL", database).env("NATS_URL", setting.nats.url());
     command
 }
 

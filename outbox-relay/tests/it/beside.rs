@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use futures::StreamExt;
 use schema::names::{MSG_ID_HEADER, STREAM};
-use stack::service::Program;
 use stack::testing::{eventually, eventually_within};
 use stack::{Engine, both_engines};
 use tokio::task::JoinHandle;
@@ -125,16 +124,7 @@ async fn a_replay_beside_a_drain_costs_it_no_event_and_no_order() {
     let drained = async || world.count("pending").await == 0;
     eventually_within(PATIENCE, "all is drained", &drained).await;
     let begin = std::time::Instant::now();
-    let replay = std::process::Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-        .args(["event", "replay", "--since", "1h"])
-        .env_clear()
-        .env("DATABASE_URL", world.database.url("outbox_relay"))
-        .env("NATS_URL", world.nats.url())
-        .env("USER", "ada")
-        .envs(Program::OutboxRelay.settings())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let replay = world.command(&["event", "replay", "--since", "1h"]).stdout(Stdio::piped()).spawn().unwrap();
     append_orders(&world, orders).await;
     eventually_within(PATIENCE, "all is drained beside it", &drained).await;
     println!("drained {} beside the replay after {:?}", orders * 5, begin.elapsed());

@@ -36,22 +36,25 @@ impl World {
 
     /// As [`World::verb`], with further environment.
     pub fn verb_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
-        let user = if arguments.starts_with(&["stream", "check"]) { "outbox_relay" } else { "orders_operator" };
-        let output = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-            .args(arguments)
-            .env_clear()
-            .env("DATABASE_URL", self.database.url(user))
-            .env("NATS_URL", self.nats.url())
-            .env("USER", "ada")
-            .envs(Program::OutboxRelay.settings())
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
+        let output = self.command(arguments).envs(environment.iter().copied()).output().unwrap();
         Answer {
             code: output.status.code(),
             said: String::from_utf8(output.stdout).unwrap(),
             complained: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// The process of a verb, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-relay"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", self.database.url(Program::OutboxRelay.user_of(arguments)))
+            .env("NATS_URL", self.nats.url())
+            .env("USER", "ada")
+            .envs(Program::OutboxRelay.settings());
+        command
     }
 
     /// Runs a verb with `--json` that must succeed.

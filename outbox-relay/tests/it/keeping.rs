@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use stack::service::Program;
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
 use uuid::Uuid;
@@ -121,7 +122,7 @@ both_engines! {
         let line = format!("{} {} --dry-run", env!("CARGO_BIN_EXE_outbox-relay"), purge.join(" "));
         let seen = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-            .env("DATABASE_URL", world.database.url("outbox_relay"))
+            .env("DATABASE_URL", world.database.url(Program::OutboxRelay.operator()))
             .env("USER", "ada")
             .stdin(Stdio::null())
             .output()

@@ -1,6 +1,6 @@
 //! A purge goes by the proof that holds when it deletes.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use async_nats::jetstream::stream::Config;
 use stack::testing::eventually;
@@ -36,13 +36,7 @@ both_engines! {
         let mut holder = world.pool.begin().await.unwrap();
         let hold = "SELECT seq FROM outbox ORDER BY seq LIMIT 1 OFFSET 20 FOR UPDATE";
         sqlx::query(hold).fetch_all(&mut *holder).await.unwrap();
-        let mut purge = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-            .args(["event", "purge", "--older-than", "1h"])
-            .env("DATABASE_URL", world.database.url("outbox_relay"))
-            .env("USER", "ada")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut purge = world.command(&["event", "purge", "--older-than", "1h"]).stdout(Stdio::null()).spawn().unwrap();
         eventually("it waits", async || world.waits_for_a_row().await).await;
         let take_back = "UPDATE relay_stream SET proven_seq = 0";
         sqlx::query(take_back).execute(&world.pool).await.unwrap();

@@ -1,7 +1,7 @@
 //! `status --watch`: what a person sees who leaves it open.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,13 +20,8 @@ struct Watching {
 
 impl Watching {
     fn start(world: &World) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-            .args(["status", "--watch", "50ms", "--json"])
-            .env_clear()
-            .env("DATABASE_URL", world.database.url("outbox_relay"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let watch = ["status", "--watch", "50ms", "--json"];
+        let mut process = world.command(&watch).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, lines }
     }

@@ -7,6 +7,7 @@ use payment_svc::provider::{LedgerEntry, ledger, magic};
 use schema::ids::{EffectId, OrderId, PaymentId};
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
+use stack::service::Program;
 use stack::testing::{Database, Engine, Service, eventually, eventually_within};
 use tempfile::TempDir;
 
@@ -19,6 +20,7 @@ pub(crate) struct Shop {
     admin: MySqlPool,
     ledger: TempDir,
     pub(crate) service: Service,
+    /// Of the user for people.
     url: String,
     payment: PaymentId,
 }
@@ -56,7 +58,7 @@ impl Shop {
             .env("NATS_URL", "nats://127.0.0.1:1")
             .env("PAYMENT_PROVIDER", "simulated")
             .env("PAYMENT_SIMULATOR_DIR", ledger.path().to_str().unwrap());
-        let url = database.url("payment_svc");
+        let url = database.url(Program::PaymentSvc.operator());
         Self { _database: database, admin, ledger, service, url, payment }
     }
 

@@ -17,7 +17,7 @@ struct Program {
 }
 
 async fn verb(service: &Service, arguments: &[&str]) -> ExitCode {
-    let url = format!("--database-url={}", service.database.url("payment_svc"));
+    let url = format!("--database-url={}", service.database.url("payments_operator"));
     let decides = matches!(arguments[0], "requeue" | "discard");
     let further: &[&str] = if decides { &["--actor", "ada", "--reason", "a test"] } else { &[] };
     let arguments = [&["program"], arguments, &[&url], further].concat();

@@ -64,9 +64,9 @@ async fn bring_up(home: &Home, settings: &Settings, supervisor: &mut Supervisor,
         supervisor.during(announced(&format!("database {}", service.database().name), step)).await?;
     }
     let tokens = settings.auth.then(|| Tokens::make(&plan.folder)).transpose()?;
-    let launches = SERVICES.map(|service| launch(&plan, settings, service, tokens.as_ref()));
-    let launches = launches.into_iter().collect::<anyhow::Result<Vec<Launch>>>()?;
-    for launch in &launches {
+    let launches = SERVICES.map(|service| Ok((service, launch(&plan, settings, service, tokens.as_ref())?)));
+    let launches = launches.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    for (_, launch) in &launches {
         supervisor.start(launch.clone())?;
     }
     for service in SERVICES {

@@ -9,6 +9,7 @@ use schema::names::{NOTIFY_DURABLE, STREAM};
 use serde_json::{Value, json};
 use stack::Engine;
 use stack::server::NatsSetup;
+use stack::service::Program;
 use stack::testing::{Nats, eventually};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -30,9 +31,9 @@ impl Pipeline {
         .await;
     }
 
-    /// A verb of the relay, under the relay's users.
+    /// A verb of the relay, as the relay's user of NATS.
     fn relay_verb(&self, arguments: &[&str]) -> String {
-        let (database, nats) = (self.orders.url("outbox_relay"), self.nats.url());
+        let (database, nats) = (self.orders.url(Program::OutboxRelay.user_of(arguments)), self.nats.url());
         let users = [("NATS_USER", "outbox-relay"), ("NATS_PASSWORD", Nats::PASSWORD)];
         let servers = [("DATABASE_URL", database.as_str()), ("NATS_URL", nats.as_str())];
         let output = run("outbox-relay", arguments, &[servers, users].concat());
@@ -66,7 +67,7 @@ async fn each_service_does_all_its_work_as_its_nats_user() {
     a_tombstone_is_published(&pipeline).await;
 
     let status = [
-        ("DATABASE_URL", pipeline.notifications.url("notify_svc")),
+        ("DATABASE_URL", pipeline.notifications.url(Program::NotifySvc.operator())),
         ("NATS_URL", pipeline.nats.url()),
         ("NATS_USER", "notify-svc".to_owned()),
         ("NATS_PASSWORD", Nats::PASSWORD.to_owned()),

@@ -95,7 +95,7 @@ both_engines! {
         let ended = "SELECT CAST(SUM(suppressed = 'erased') AS SIGNED), CAST(SUM(sent_at IS NOT NULL) AS SIGNED) FROM notifications";
         let ended = async || sqlx::query_as::<_, (Option<i64>, Option<i64>)>(ended).fetch_one(&admin).await.unwrap();
         eventually("hers are held back, and the other one's is sent", async || ended().await == (Some(2), Some(1))).await;
-        let (url, nats) = (pipeline.orders.url("outbox_relay"), pipeline.nats.url());
+        let (url, nats) = (pipeline.orders.url("orders_operator"), pipeline.nats.url());
         let environment = [
             ("DATABASE_URL", url.as_str()), ("NATS_URL", &nats), ("NATS_USER", "outbox-relay"), ("NATS_PASSWORD", stack::testing::Nats::PASSWORD),
         ];

@@ -309,7 +309,12 @@ async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_n
         ("outbox-relay status", "relay     active"),
         ("outbox-relay stream check --json", r#""is_complete":true"#),
         ("notify-svc status", "emails sent"),
-        // Under the users for people.
+        // What no service's user may.
+        ("outbox-relay subject pause order.viewed --reason 'a test'", "order.viewed"),
+        ("payment-relay subject pause payment.viewed --reason 'a test'", "payment.viewed"),
+        ("notify-svc suppression add eve@example.com --cause complaint --reason 'a test'", "1 addresses added"),
+        ("notify-svc suppression remove eve@example.com --reason 'a test'", "1 addresses removed"),
+        // Under the users who only read.
         (r#"outbox-relay status --database-url "$ORDERS_DATABASE_URL""#, "relay     active"),
         (r#"outbox-relay event list --database-url "$ORDERS_DATABASE_URL""#, "order.created"),
         (&format!("outbox-relay stream check --json {of_a_person}"), r#""is_complete":true"#),
@@ -317,6 +322,8 @@ async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_n
         let (code, said) = place.shell(line).await;
         assert!(matches!(code, Some(0 | 4)) && said.contains(answer), "{line}: {code:?}: {said}");
     }
+    let (_, said) = place.shell("outbox-relay stream check --json; payment-relay stream check --json").await;
+    assert!(!said.contains("\"grants\""), "a relay's rights are looked at as the relay's user: {said}");
     let (code, said) = place.shell("\"$STACK\" doctor --order").await;
     assert!(code == Some(0) && said.contains("ok   an order: ") && said.contains("payment-relay: is ready"), "{said}");
     for (database, table) in [("ORDERS", "outbox"), ("NOTIFICATIONS", "inbox"), ("PAYMENTS", "payments")] {

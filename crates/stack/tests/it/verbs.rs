@@ -59,10 +59,9 @@ both_engines! {
         let notifications = Database::create(engine, &NOTIFICATIONS).await;
         let payments = Database::create(engine, &PAYMENTS).await;
         let url = |program: &str| match program {
-            "order-svc" => orders.url("order_svc"),
-            "outbox-relay" => orders.url("outbox_relay"),
-            "notify-svc" => notifications.url("notify_svc"),
-            _ => payments.url("payment_svc"),
+            "order-svc" | "outbox-relay" => orders.url("orders_operator"),
+            "notify-svc" => notifications.url("notifications_operator"),
+            _ => payments.url("payments_operator"),
         };
         for (program, verb, status) in KNOWN {
             let output = run(program, verb, &[("DATABASE_URL", &url(program)), ("USER", "ada")]);
@@ -149,7 +148,7 @@ fn at_a_terminal(database_url: &str, environment: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn colours_are_for_a_terminal_whose_person_wants_them() {
     let orders = Database::create(Engine::MySql, &ORDERS).await;
-    let url = orders.url("outbox_relay");
+    let url = orders.url("orders_operator");
     let red = "\u{1b}[1;31mNOT ACTIVE\u{1b}[0m";
     assert!(at_a_terminal(&url, &[("TERM", "xterm")]).contains(red));
     for without in [("NO_COLOR", "1"), ("TERM", "dumb")] {

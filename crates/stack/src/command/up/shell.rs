@@ -13,7 +13,7 @@ use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
 use stack::home::Home;
 use stack::pipeline::Plan;
 use stack::process::{Launch, quoted};
-use stack::service::Program;
+use stack::service::{OWN_CHECK, Program};
 
 use super::settings::Settings;
 use super::tokens::Tokens;
@@ -40,18 +40,24 @@ impl Shell {
     pub(super) fn make(
         &self,
         plan: &Plan,
-        services: &[Launch],
+        services: &[(Program, Launch)],
         settings: &Settings,
         tokens: Option<&Tokens>,
     ) -> anyhow::Result<()> {
         self.write(plan, services, settings, tokens).with_context(|| format!("cannot write {}", self.0.display()))
     }
 
-    fn write(&self, plan: &Plan, services: &[Launch], settings: &Settings, tokens: Option<&Tokens>) -> io::Result<()> {
+    fn write(
+        &self,
+        plan: &Plan,
+        services: &[(Program, Launch)],
+        settings: &Settings,
+        tokens: Option<&Tokens>,
+    ) -> io::Result<()> {
         let bin = self.0.join("bin");
         DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
-        for service in services {
-            command(&bin.join(service.name()), &service.script())?;
+        for (service, launch) in services {
+            command(&bin.join(service.name()), &verbs(plan, *service, launch))?;
         }
         for (database, user) in INSPECTORS {
             command(&bin.join(format!("{database}-sql")), &client(plan, database, user))?;
@@ -89,6 +95,18 @@ fn command(path: &Path, script: &str) -> io::Result<()> {
 fn private(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())
+}
+
+/// A program's verbs, as the user for people.
+fn verbs(plan: &Plan, service: Program, launch: &Launch) -> String {
+    let own_check = match service {
+        Program::OutboxRelay | Program::PaymentRelay => {
+            format!("if [ \"$1 $2\" = '{}' ]; then\n{}\nfi\n", OWN_CHECK.join(" "), launch.script())
+        }
+        Program::OrderSvc | Program::NotifySvc | Program::PaymentSvc => String::new(),
+    };
+    let operator = plan.database_url(service.operator(), service.database().name);
+    format!("{own_check}{}", launch.clone().env("DATABASE_URL", operator).script())
 }
 
 fn client(plan: &Plan, database: &str, user: &str) -> String {

@@ -219,7 +219,7 @@ impl Watched {
             Program::PaymentSvc | Program::PaymentRelay => &self.payments,
         };
         let environment = [
-            ("DATABASE_URL", &*database.url(program.user())),
+            ("DATABASE_URL", &*database.url(program.user_of(verb))),
             ("NATS_URL", &*self.nats.url()),
             ("NATS_USER", program.name()),
             ("NATS_PASSWORD", Nats::PASSWORD),
