@@ -83,8 +83,9 @@ pub enum SubjectVerb {
 /// What to do with the stream.
 #[derive(Debug, Subcommand)]
 pub enum StreamVerb {
-    /// Check whether database, stream, consumers and settings are what the promises rest on, and change nothing. Exits 4 if
-    /// a promise does not hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
+    /// Check whether database, stream, consumers and settings are what the promises rest on, and change nothing. It looks at
+    /// the rights of the user in DATABASE_URL: give it the relay's, not the one for people. Exits 4 if a promise does not
+    /// hold, with --strict also if there is a warning; 1 if the database or the broker does not answer.
     Check(Box<CheckConfig>),
     /// Let the outbox be published to another stream from now on; what that one lacks is published to it.
     Forget(ForgetStreamConfig),

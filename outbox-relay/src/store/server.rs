@@ -55,14 +55,33 @@ pub async fn claim_plan(pool: &Pool) -> sqlx::Result<ClaimPlan> {
     })
 }
 
-/// Tries rights by statements that match no row: no seq is 0.
+/// Tries rights by statements that match no row: no seq is 0. The columns are all that a relay settles or heals; UPDATE is granted
+/// on each.
 pub async fn may_settle(pool: &Pool) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE outbox SET attempts = attempts WHERE seq = 0").execute(pool).await.map(drop)
+    sqlx::query!(
+        "UPDATE outbox
+         SET state           = state,
+             attempts        = attempts,
+             next_attempt_at = next_attempt_at,
+             last_error      = last_error,
+             published_at    = published_at,
+             stream_seq      = stream_seq,
+             heal_epoch      = heal_epoch
+         WHERE seq = 0"
+    )
+    .execute(pool)
+    .await
+    .map(drop)
 }
 
 /// As [`may_settle`], for retention.
 pub async fn may_purge(pool: &Pool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM outbox WHERE seq = 0").execute(pool).await.map(drop)
+}
+
+/// As [`may_settle`], for the retention of what discarded events were.
+pub async fn may_purge_discarded(pool: &Pool) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM outbox_discarded WHERE id = 0").execute(pool).await.map(drop)
 }
 
 /// As [`may_settle`], for the lease.

@@ -1,7 +1,8 @@
-//! `schema/grants/*.sql`: each service can do its work under its own user, and nothing else.
+//! `schema/grants/*.sql`: each service can do its work under its own user, people theirs under another, and neither more.
 
-use schema::database::{NOTIFICATIONS, ORDERS, PAYMENTS};
+use schema::database::{Definition, NOTIFICATIONS, ORDERS, PAYMENTS};
 use sqlx::{AssertSqlSafe, Executor, MySqlPool};
+use stack::service::Program;
 use stack::testing::{Database, eventually};
 use stack::{Engine, both_engines};
 use uuid::Uuid;
@@ -28,10 +29,12 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "UPDATE relay_lease SET epoch = 0",
             "UPDATE relay_stream SET proven_seq = 0",
             "UPDATE idempotency_keys SET created_at = NULL",
+            "UPDATE orders SET product = 'x'",
+            "UPDATE orders SET customer = NULL",
             "SELECT * FROM outbox_discarded",
             "SELECT * FROM outbox_action",
             "SELECT * FROM outbox_pause",
-            "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
+            "SELECT * FROM customer_action",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -45,11 +48,12 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "DELETE FROM relay_lease",
             "INSERT INTO relay_stream (name) VALUES ('x')",
             "DELETE FROM relay_stream",
-            "UPDATE outbox_action SET actor = 'nobody'",
+            "UPDATE outbox SET event_id = ''",
+            "UPDATE outbox SET occurred_at = '2026-01-01'",
+            "SELECT * FROM outbox_action",
             "DELETE FROM outbox_action",
             "UPDATE outbox_discarded SET reason = 'none'",
             "UPDATE outbox_pause SET reason = 'none'",
-            "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -59,6 +63,13 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "UPDATE relay_lease SET epoch = 0",
             "DELETE FROM orders",
             "INSERT INTO orders (id) VALUES (1)",
+            "UPDATE orders SET customer = 'eve'",
+            "UPDATE outbox SET stream_seq = 7",
+            "UPDATE outbox SET event_id = ''",
+            "INSERT INTO inbox_dead (subject) VALUES ('x')",
+            "UPDATE inbox_dead SET payload = ''",
+            "INSERT INTO inbox_position (consumer) VALUES ('x')",
+            "SELECT * FROM outbox_action",
             "SELECT * FROM idempotency_keys",
             "INSERT INTO outbox (subject, state) VALUES ('order.created', 'published')",
             "DELETE FROM inbox",
@@ -75,9 +86,11 @@ const REFUSED: [(&str, &[&str]); 11] = [
         "notifications_operator",
         &[
             "DELETE FROM notifications",
+            "UPDATE notifications SET sent_at = NULL",
             "DELETE FROM effect",
             "DELETE FROM inbox",
             "DELETE FROM inbox_dead",
+            "SELECT * FROM recipient_mails",
             "DELETE FROM suppression_action",
             "DELETE FROM effect_action",
             "UPDATE disclosure SET actor = 'nobody'",
@@ -113,11 +126,9 @@ const REFUSED: [(&str, &[&str]); 11] = [
         &[
             "UPDATE inbox SET event_type = 'x'",
             "DELETE FROM inbox_gate",
-            "DELETE FROM inbox_action",
+            "SELECT * FROM inbox_action",
             "UPDATE suppression_action SET actor = 'nobody'",
-            "DELETE FROM effect_action",
-            "UPDATE effect_action SET actor = 'nobody'",
-            "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
+            "SELECT * FROM effect_action",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -136,12 +147,11 @@ const REFUSED: [(&str, &[&str]); 11] = [
         &[
             "UPDATE prices SET unit_minor = 1",
             "DELETE FROM payments",
-            "DELETE FROM effect_action",
-            "UPDATE effect_action SET actor = 'nobody'",
+            "SELECT * FROM effect_action",
+            "SELECT * FROM payment_action",
             "UPDATE outbox SET state = 'published'",
             "INSERT INTO outbox (subject, state) VALUES ('payment.refunded', 'published')",
             "SELECT * FROM outbox_discarded",
-            "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
@@ -153,11 +163,69 @@ const REFUSED: [(&str, &[&str]); 11] = [
             "SELECT * FROM inbox",
             "INSERT INTO outbox (subject) VALUES ('x')",
             "DELETE FROM outbox_action",
-            "INSERT INTO disclosure (actor, verb) VALUES ('eve', 'x')",
             "SELECT * FROM _sqlx_migrations",
         ],
     ),
     ("payments_inspector", &["UPDATE payments SET state = 'refunded'", "DELETE FROM effect"]),
+];
+
+/// What people decide about what a service has received.
+const OF_AN_INBOX: [&str; 4] = [
+    "INSERT INTO inbox_action (actor, action, subject, reason) VALUES ('ada', 'skip', 'x', 'x')",
+    "INSERT INTO inbox_skipped (consumer, aggregate_type, aggregate_id, from_version, to_version, reason)
+     VALUES ('x', 'order', 'x', 1, 1, 'x')",
+    "UPDATE inbox_dead SET note = 'x' WHERE id = 0",
+    "UPDATE inbox_dead SET resolution = 'discarded', resolved_at = UTC_TIMESTAMP(6), note = 'x' WHERE id = 0",
+];
+
+/// What people decide about events that are to be published.
+const OF_AN_OUTBOX: [&str; 7] = [
+    "INSERT INTO outbox_action (actor, action, scope, events) VALUES ('ada', 'purge', 'x', 0)",
+    "INSERT INTO outbox_pause (pattern, reason, paused_by) VALUES ('x', 'x', 'ada')",
+    "DELETE FROM outbox_pause WHERE pattern = 'x'",
+    "INSERT INTO outbox_discarded (discarded_by, reason, seq, event_id, aggregate_type, aggregate_id, event_type, subject, payload,
+                                   occurred_at)
+     VALUES ('ada', 'x', 1, 'x', 'order', 'x', 'x', 'x', '{}', UTC_TIMESTAMP(6))",
+    "UPDATE outbox SET payload = '{}', headers = NULL WHERE seq = 0",
+    "UPDATE outbox SET subject = 'x' WHERE seq = 0",
+    "UPDATE outbox SET discarded_at = UTC_TIMESTAMP(6) WHERE seq = 0",
+];
+
+/// What people decide about effects outside of the database.
+const OF_EFFECTS: [&str; 1] =
+    ["INSERT INTO effect_action (actor, action, effect_id, reason) VALUES ('ada', 'discard', 'x', 'x')"];
+
+const OF_ORDERS: [&str; 2] = [
+    "UPDATE orders SET email = NULL WHERE FALSE",
+    "INSERT INTO customer_action (actor, action, orders, reason) VALUES ('ada', 'erase', 0, 'x')",
+];
+
+/// That a person saw addresses.
+const OF_EACH: [&str; 1] = ["INSERT INTO disclosure (actor, verb) VALUES ('ada', 'message show 1')"];
+
+const OF_NOTIFICATIONS: [&str; 1] = ["DELETE FROM suppression WHERE address = 'x'"];
+
+const OF_PAYMENTS: [&str; 1] = [
+    "INSERT INTO payment_action (actor, action, payment_id, state_before, reason) VALUES ('ada', 'refund', 'x', 'due', 'x')",
+];
+
+/// A database's user for people, its services' users, and the statements that only a verb runs.
+type Decisions = (&'static Definition, &'static str, &'static [&'static str], &'static [&'static [&'static str]]);
+
+static DECISIONS: [Decisions; 3] = [
+    (&ORDERS, "orders_operator", &["order_svc", "outbox_relay"], &[&OF_EACH, &OF_ORDERS, &OF_AN_INBOX, &OF_AN_OUTBOX]),
+    (
+        &NOTIFICATIONS,
+        "notifications_operator",
+        &["notify_svc"],
+        &[&OF_EACH, &OF_NOTIFICATIONS, &OF_AN_INBOX, &OF_EFFECTS],
+    ),
+    (
+        &PAYMENTS,
+        "payments_operator",
+        &["payment_svc", "payment_relay"],
+        &[&OF_EACH, &OF_PAYMENTS, &OF_AN_INBOX, &OF_AN_OUTBOX, &OF_EFFECTS],
+    ),
 ];
 
 /// What everybody is refused.
@@ -182,24 +250,24 @@ async fn is_refused(pool: &MySqlPool, user: &str, statement: &str) {
 
 impl Pipeline {
     /// Verbs of the services' programs under the users for people, the check of the relay under the relay's; each ends well.
-    fn verb(&self, program: &str, arguments: &[&str]) -> String {
+    fn verb(&self, program: Program, arguments: &[&str]) -> String {
         let database = match program {
-            "notify-svc" => self.notifications.url("notifications_operator"),
-            _ if arguments.starts_with(&["stream", "check"]) => self.orders.url("outbox_relay"),
-            _ => self.orders.url("orders_operator"),
+            Program::NotifySvc => &self.notifications,
+            _ => &self.orders,
         };
+        let database = database.url(program.user_of(arguments));
         let nats = self.nats.url();
         let environment = [
             ("DATABASE_URL", database.as_str()),
             ("NATS_URL", &nats),
-            ("NATS_USER", program),
+            ("NATS_USER", program.name()),
             ("NATS_PASSWORD", stack::testing::Nats::PASSWORD),
             ("USER", "ada"),
         ];
-        let output = run(program, arguments, &environment);
+        let output = run(program.file(), arguments, &environment);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         // 4: it did its work, and has seen that an event is dead.
-        assert!(matches!(output.status.code(), Some(0 | 4)), "{program} {arguments:?}: {said}");
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{program:?} {arguments:?}: {said}");
         said
     }
 }
@@ -257,9 +325,9 @@ both_engines! {
             &["event", "replay", "--aggregate", &format!("order/{order}")],
             &["event", "purge", "--older-than", "1d"],
         ] {
-            pipeline.verb("outbox-relay", arguments);
+            pipeline.verb(Program::OutboxRelay, arguments);
         }
-        let findings = pipeline.verb("outbox-relay", &["stream", "check"]);
+        let findings = pipeline.verb(Program::OutboxRelay, &["stream", "check"]);
         assert!(!findings.contains("grants"), "{findings}");
         for arguments in [
             &["status"][..],
@@ -270,13 +338,32 @@ both_engines! {
             &["suppression", "list"],
             &["suppression", "remove", "eve@example.com", "--reason", "a test"],
         ] {
-            pipeline.verb("notify-svc", arguments);
+            pipeline.verb(Program::NotifySvc, arguments);
         }
         for verb in ["export", "erase"] {
-            pipeline.verb("order-svc", &["customer", verb, "--email", "ada@example.com", "--reason", "a test"]);
+            pipeline.verb(Program::OrderSvc, &["customer", verb, "--email", "ada@example.com", "--reason", "a test"]);
         }
         let logs = services.logs();
         assert!(!logs.contains("denied"), "{logs}");
+    }
+
+    async fn what_only_a_verb_does_is_granted_to_people_and_refused_to_every_service(engine: Engine) {
+        for (definition, operator, services, decisions) in DECISIONS {
+            let database = Database::create(engine, definition).await;
+            let person = database.pool(operator).await;
+            for statement in decisions.concat() {
+                let mut tx = person.begin().await.unwrap();
+                let done = tx.execute(statement).await;
+                done.unwrap_or_else(|error| panic!("{operator}: {statement}: {error}"));
+                tx.rollback().await.unwrap();
+            }
+            for user in services {
+                let service = database.pool(user).await;
+                for statement in decisions.concat() {
+                    is_refused(&service, user, statement).await;
+                }
+            }
+        }
     }
 
     async fn each_service_is_refused_what_it_does_not_need(engine: Engine) {

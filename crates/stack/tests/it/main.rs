@@ -39,6 +39,7 @@ mod servers;
 mod services;
 mod sessions;
 mod sign_in;
+mod statements;
 mod stopping;
 mod tls;
 mod tracing;

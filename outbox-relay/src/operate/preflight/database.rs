@@ -32,6 +32,7 @@ async fn ask(pool: &Pool) -> sqlx::Result<Vec<Finding>> {
     let rights = [
         ("events can't be settled", server::may_settle(pool).await),
         ("published events can't be purged", server::may_purge(pool).await),
+        ("what discarded events were can't be purged", server::may_purge_discarded(pool).await),
         ("the lease can't be taken", server::may_lease(pool).await),
         ("what the stream held can't be remembered", server::may_watch(pool).await),
         ("pauses can't be followed", server::may_follow_pauses(pool).await),
@@ -79,6 +80,9 @@ const BY_GRANTS_OR_SCHEMA: [u16; 9] = [1044, 1045, 1054, 1142, 1143, 1146, 1227,
 /// The index that a statement names is not there.
 const NO_INDEX: u16 = 1176;
 const INDEX: &str = "create the index: KEY claim (state, seq); then ANALYZE TABLE outbox";
+/// The rights are those of whoever asks.
+const GRANTS: &str = "apply the migrations and the grants of the database, for orders: order-svc migrate and schema/grants/orders.sql; \
+                      or ask as the relay's user, not as the one for people";
 /// Passes by itself: too many connections, a shutdown, a wait for a lock, a deadlock, a statement that was ended.
 const PASSING: [u16; 9] = [1040, 1053, 1203, 1205, 1213, 1226, 1317, 3024, 3032];
 
@@ -94,7 +98,7 @@ fn refused(what: &str, error: sqlx::Error) -> sqlx::Result<Option<Finding>> {
     let (setting, fix) = if number == NO_INDEX {
         ("claim", INDEX.to_owned())
     } else if BY_GRANTS_OR_SCHEMA.contains(&number) {
-        ("grants", "apply the migrations and the grants of the database, for orders: order-svc migrate and schema/grants/orders.sql".to_owned())
+        ("grants", GRANTS.to_owned())
     } else {
         ("statements", format!("see what the server's manual says of error {number}"))
     };
