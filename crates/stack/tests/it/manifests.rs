@@ -3,6 +3,7 @@
 mod images;
 mod network;
 mod rendered;
+mod verbs;
 
 use std::process::Command;
 
@@ -54,7 +55,9 @@ fn every_setting_is_one_that_its_program_knows() {
             let containers = overlay.containers_of(program);
             assert!(!containers.is_empty(), "{}: nothing runs {program}", overlay.name);
             for container in containers {
-                let verb = container.spec["args"][0].as_str().unwrap();
+                // What people run has the settings of its service.
+                let is_of_people = container.workload["kind"] == "CronJob";
+                let verb = if is_of_people { "run" } else { container.spec["args"][0].as_str().unwrap() };
                 let help = Command::new(binary(program)).args([verb, "--help"]).output().unwrap();
                 let help = String::from_utf8(help.stdout).unwrap();
                 let help = help.split_whitespace().collect::<Vec<_>>().join(" "); // wrapped at any space
@@ -181,7 +184,12 @@ fn every_file_that_a_setting_names_is_mounted_from_a_secret_that_has_it() {
         for (program, ..) in SERVICES {
             for container in overlay.containers_of(program) {
                 let environment = overlay.environment(&container);
+                // What people run signs in to the database and NATS only.
+                let is_of_people = container.workload["kind"] == "CronJob";
                 let files = environment.iter().filter(|(name, _)| name.ends_with("_FILE"));
+                let files = files.filter(|(name, _)| {
+                    !is_of_people || ["DATABASE_", "NATS_"].iter().any(|server| name.starts_with(server))
+                });
                 for (name, path) in files {
                     let (folder, key) = path.as_ref().unwrap().rsplit_once('/').unwrap();
                     let mount = list(&container.spec["volumeMounts"]).find(|mount| mount["mountPath"] == folder);
@@ -226,7 +234,12 @@ fn in_production_what_crosses_the_cluster_is_encrypted() {
 /// Looks into the secrets that an overlay makes; those of `prod` are not ours to make.
 fn assert_secret_has(overlay: &Overlay, container: &Container<'_>, volume: &Value, key: &str) {
     let volume = list(&pod_of(container.workload)["volumes"]).find(|candidate| candidate["name"] == *volume).unwrap();
-    let secret = volume["secret"]["secretName"].as_str().unwrap();
+    let of_a_key = |source: &&Value| list(&source["secret"]["items"]).any(|item| item["key"] == key);
+    let secret = match list(&volume["projected"]["sources"]).find(of_a_key) {
+        Some(source) => &source["secret"]["name"],
+        None => &volume["secret"]["secretName"],
+    };
+    let secret = secret.as_str().unwrap_or_else(|| panic!("no secret is to have {key}: {volume}"));
     if overlay.name == "dev" {
         let data = &overlay.object("Secret", namespace_of(container.workload), secret)["data"];
         assert!(data[key].is_string(), "{secret} has no {key}");
@@ -253,7 +266,9 @@ fn a_pod_is_given_longer_to_end_than_its_program_takes() {
     let gateway = std::fs::read_to_string(Home::find().unwrap().root().join("gateway/nginx.conf")).unwrap();
     let nats = std::fs::read_to_string(Home::find().unwrap().root().join("k8s/base/nats/nats.conf")).unwrap();
     for overlay in OVERLAYS.map(Overlay::render) {
-        for workload in overlay.workloads().filter(|workload| workload["kind"] != "Job") {
+        for workload in
+            overlay.workloads().filter(|workload| !matches!(workload["kind"].as_str(), Some("Job" | "CronJob")))
+        {
             let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
             let drain = match container.spec["name"].as_str().unwrap() {
                 "nginx" => seconds(gateway.split("worker_shutdown_timeout ").nth(1).unwrap()),

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::rendered::{OVERLAYS, Overlay, list, name_of, namespace_of};
+use super::rendered::{OVERLAYS, Overlay, list, name_of, namespace_of, template_of};
 
 /// From pods, to pods, on a port.
 type Arrow = (String, String, u64);
 
-const DESIGN: [(&str, &str, u64); 9] = [
+const DESIGN: [(&str, &str, u64); 12] = [
     ("web-gateway/gateway", "web-order/order-service", 8081),
     ("web-gateway/gateway", "web-notification/notification-service", 8082),
     ("web-gateway/gateway", "web-payment/payment-service", 8084),
@@ -19,9 +19,13 @@ const DESIGN: [(&str, &str, u64); 9] = [
     ("web-notification/notification-service", "web-order/order-service", 8081),
     ("web-payment/payment-service", "web-nats/nats", 4222),
     ("web-payment/payment-relay", "web-nats/nats", 4222),
+    // What people run.
+    ("web-order/orders-operator", "web-nats/nats", 4222),
+    ("web-notification/notifications-operator", "web-nats/nats", 4222),
+    ("web-payment/payments-operator", "web-nats/nats", 4222),
 ];
 
-const DEV: [(&str, &str, u64); 8] = [
+const DEV: [(&str, &str, u64); 11] = [
     ("web-order/order-service", "web-mysql/mysql", 3306),
     ("web-order/outbox-relay", "web-mysql/mysql", 3306),
     ("web-order/orders-migrate", "web-mysql/mysql", 3306),
@@ -30,6 +34,9 @@ const DEV: [(&str, &str, u64); 8] = [
     ("web-payment/payment-service", "web-mysql/mysql", 3306),
     ("web-payment/payment-relay", "web-mysql/mysql", 3306),
     ("web-payment/payments-migrate", "web-mysql/mysql", 3306),
+    ("web-order/orders-operator", "web-mysql/mysql", 3306),
+    ("web-notification/notifications-operator", "web-mysql/mysql", 3306),
+    ("web-payment/payments-operator", "web-mysql/mysql", 3306),
 ];
 
 const PROD: [(&str, &str, u64); 1] = [("web-nats/nats", "web-nats/nats", 6222)];
@@ -137,11 +144,14 @@ fn selected(overlay: &Overlay, namespace: &str, selector: &Value) -> Vec<String>
     let named: Vec<&str> = match (&selector["matchLabels"][NAME], expression) {
         (Value::String(name), _) => vec![name],
         (_, Some(expression)) => list(&expression["values"]).filter_map(Value::as_str).collect(),
-        _ => overlay.workloads().filter(|workload| namespace_of(workload) == namespace).map(name_of).collect(),
+        _ => {
+            let own = overlay.workloads().filter(|workload| namespace_of(workload) == namespace);
+            own.filter_map(|workload| template_of(workload)["metadata"]["labels"][NAME].as_str()).collect()
+        }
     };
     for name in &named {
         let exists = overlay.workloads().any(|workload| {
-            namespace_of(workload) == namespace && workload["spec"]["template"]["metadata"]["labels"][NAME] == **name
+            namespace_of(workload) == namespace && template_of(workload)["metadata"]["labels"][NAME] == **name
         });
         assert!(exists || !namespace.starts_with("web-"), "{}: no pod is {namespace}/{name}", overlay.name);
     }

@@ -58,7 +58,7 @@ impl Overlay {
 
     /// What makes pods.
     pub fn workloads(&self) -> impl Iterator<Item = &Value> {
-        self.objects.iter().filter(|object| object["spec"]["template"]["spec"]["containers"].is_array())
+        self.objects.iter().filter(|object| pod_of(object)["containers"].is_array())
     }
 
     /// The containers that run one of our programs, those that run first among them.
@@ -122,7 +122,13 @@ pub fn namespace_of(object: &Value) -> &str {
 }
 
 pub fn pod_of(workload: &Value) -> &Value {
-    &workload["spec"]["template"]["spec"]
+    &template_of(workload)["spec"]
+}
+
+/// What its pods are made of: for a CronJob that of its jobs.
+pub fn template_of(workload: &Value) -> &Value {
+    let spec = if workload["kind"] == "CronJob" { &workload["spec"]["jobTemplate"]["spec"] } else { &workload["spec"] };
+    &spec["template"]
 }
 
 /// The items of a list; nothing if it is not there.
