@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod content;
 pub mod database;
+pub mod email;
 pub mod envelope;
 pub mod event;
 pub mod ids;

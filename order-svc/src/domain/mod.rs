@@ -1,7 +1,6 @@
 //! What an order is and what may happen to it. Pure: no clock, no database, no HTTP.
 
 mod customer;
-mod email;
 mod entries;
 mod idempotency_key;
 mod new_order;

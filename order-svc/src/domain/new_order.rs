@@ -4,19 +4,21 @@
 //! nothing is trimmed or normalised. Names that appear twice are refused, because parsers differ in which one wins.
 //! The number of violations is bounded by the body limit of the HTTP server.
 
+use schema::email;
 use serde_json::value::RawValue;
 
-use super::email;
 use super::entries::Entries;
 
 /// The limits that the rules apply.
 pub mod rules {
+    use schema::email;
+
     /// Characters (Unicode scalar values) that a product may have.
     pub const PRODUCT_CHARS_MAX: usize = 200;
     /// The largest quantity of one order.
     pub const QUANTITY_MAX: u32 = 1000;
     /// Bytes that an email address may have.
-    pub const EMAIL_BYTES_MAX: usize = super::email::BYTES_MAX;
+    pub const EMAIL_BYTES_MAX: usize = email::BYTES_MAX;
 }
 
 const PRODUCT: &str = "must be a string of 1 to 200 characters, some of them visible";

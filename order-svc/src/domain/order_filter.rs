@@ -4,10 +4,11 @@
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use runtime::page::UNKNOWN_PARAMETER;
+use schema::email;
 use schema::ids::OrderId;
 use uuid::{Builder, Uuid};
 
-use super::{CustomerId, OrderStatus, email};
+use super::{CustomerId, OrderStatus};
 
 /// A plus sign in a query means a space.
 const EMAIL_WITH_PLUS: &str =

@@ -1,5 +1,5 @@
-//! Which email addresses we take: the plain ones, `local@domain.tld` in ASCII, that can be delivered to: a top-level domain has
-//! two letters or more, so that neither an IP address nor a cut-off name passes for a host.
+//! Which email addresses an order may have: the plain ones, `local@domain.tld` in ASCII, that can be delivered to: a top-level
+//! domain has two letters or more, so that neither an IP address nor a cut-off name passes for a host.
 //!
 //! Stricter than RFC 5322 on purpose: display names, quoted local parts, IP literals, hosts without a dot and
 //! internationalised addresses are refused, because each of them is a way to surprise an SMTP server or a log.
@@ -7,10 +7,10 @@
 use email_address::{EmailAddress, Options};
 
 /// Bytes that an address may have: the path limit of RFC 5321 without its angle brackets.
-pub(super) const BYTES_MAX: usize = 254;
+pub const BYTES_MAX: usize = 254;
 
 /// Whether notify-svc can write to this address without quoting or encoding any of it.
-pub(super) fn is_plain(address: &str) -> bool {
+pub fn is_plain(address: &str) -> bool {
     let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
     address.len() <= BYTES_MAX
         && address.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>()".contains(&byte))
