@@ -46,7 +46,7 @@ impl Housekeeping {
             retention,
             addresses: gauges(
                 "notify_suppressed_addresses",
-                "Addresses that get no email, by cause; 100000: that many or more.",
+                "Addresses that get no email, by cause, one with several causes by each; 100000: that many or more.",
                 &Cause::ALL.map(Cause::as_str),
             )?,
             emails: gauges(

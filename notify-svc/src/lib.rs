@@ -3,6 +3,7 @@
 //! The crate `inbox` guarantees one effect of each event in its database, in the order of its order's versions; what the
 //! effect is, `handler` says. Emails leave at least once. It is a library so that its parts can be tested one by one.
 
+pub mod address;
 pub mod cli;
 pub mod config;
 pub mod email;
@@ -31,6 +32,6 @@ pub struct App {
     pub payments_monitor: Option<inbox::consumer::Monitor>,
     /// What the inbox of the orders has counted.
     pub inbox_metrics: inbox::metrics::Metrics,
-    /// What whoever tells of complaints signs with; none if nobody may.
+    /// What whoever tells of bounces, complaints and unsubscribers signs with; none if nobody may.
     pub webhook_secret: Option<Secret>,
 }

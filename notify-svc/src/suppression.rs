@@ -1,4 +1,5 @@
-//! Why an address gets no email, and why an email was held back.
+//! Why an address gets no email, and why an email was held back. An address may be suppressed for several causes at once, and gets
+//! nothing until each was removed: that a mailbox works again says nothing of its owner's will.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -7,17 +8,12 @@ use utoipa::ToSchema;
 /// Whom an address that was added after a bounce is recorded as added by.
 pub const ITSELF: &str = "notify-svc";
 
-/// Whether this could be an address in the database.
-pub fn is_address(text: &str) -> bool {
-    text.chars().count() <= 254 && text.contains('@') && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
 /// Why an address gets no email.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, ValueEnum, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema, ValueEnum, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(rename_all = "lowercase")]
 pub enum Cause {
-    /// The mail server said for good that there is no such recipient.
+    /// Its mail server said for good that there is no such recipient, to us or, later, to a mail provider.
     Bounce,
     /// Its owner complained.
     Complaint,

@@ -1,11 +1,13 @@
--- Addresses that get no email, whatever they are told of. An email that is enqueued already is held back too.
+-- Addresses that get no email, whatever they are told of. An email that is enqueued already is held back too. Each cause has a row of
+-- its own: an address gets nothing as long as one is left.
 CREATE TABLE suppression (
     address  VARCHAR(254)                                              NOT NULL COMMENT 'in lower case, as LOWER makes it: whoever looks an address up does the same',
     cause    ENUM ('bounce', 'complaint', 'unsubscribed', 'operator')  NOT NULL,
     added_at DATETIME(6)                                               NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
-    added_by VARCHAR(100)                                              NOT NULL COMMENT 'a person, or notify-svc itself after a bounce',
+    added_by VARCHAR(100)                                              NOT NULL COMMENT 'a person, webhook, or notify-svc itself after a bounce',
     reason   VARCHAR(1000)                                             NOT NULL,
-    PRIMARY KEY (address),
+    -- whether an address gets no email: WHERE address = ? ORDER BY cause LIMIT 1
+    PRIMARY KEY (address, cause),
     -- lists and counts of one cause: WHERE cause = ? AND address > ? ORDER BY address
     KEY cause (cause, address)
 ) ENGINE = InnoDB

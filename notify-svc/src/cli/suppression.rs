@@ -10,18 +10,20 @@ use runtime::operator::table::Table;
 use runtime::operator::{CommonConfig, time};
 use serde::Serialize;
 
+use crate::address::{self, NO_ADDRESS};
 use crate::store::suppression::{self, Suppressed};
-use crate::suppression::{Cause, is_address};
+use crate::suppression::Cause;
 
 /// What to do with addresses that get no email.
 #[derive(Debug, Subcommand)]
 pub enum SuppressionVerb {
-    /// List the addresses that get no email, masked, each with the cause, and who added it.
+    /// List the addresses that get no email, masked, a line for each cause, and who added it.
     List(ListConfig),
-    /// Have addresses get no email from now on, also none that waits already; exits 2 if one is suppressed already. All or none. An
-    /// email that is under way is sent.
+    /// Have addresses get no email from now on, also none that waits already; exits 2 if one is suppressed for
+    /// that cause already. All or none. An email that is under way is sent.
     Add(AddConfig),
-    /// Have addresses get emails again; exits 3 if one is not suppressed. All or none. What was held back is not sent.
+    /// Have one cause not count any more; exits 3 if an address is not suppressed for it. All or none. Addresses without another cause
+    /// get emails again; what was held back is not sent.
     Remove(RemoveConfig),
 }
 
@@ -47,7 +49,7 @@ pub struct ListConfig {
     #[arg(long, value_enum)]
     pub cause: Option<Cause>,
 
-    /// Lines at most.
+    /// Addresses at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
 
@@ -59,7 +61,7 @@ pub struct ListConfig {
 /// Settings of `suppression add`.
 #[derive(Debug, Args)]
 pub struct AddConfig {
-    /// The addresses; upper and lower case are the same.
+    /// The addresses; upper and lower case are the same, and a domain in another script is its xn-- form.
     #[arg(required = true, value_parser = address)]
     pub addresses: Vec<String>,
 
@@ -75,9 +77,13 @@ pub struct AddConfig {
 /// Settings of `suppression remove`.
 #[derive(Debug, Args)]
 pub struct RemoveConfig {
-    /// The addresses; upper and lower case are the same.
+    /// The addresses, as for `suppression add`.
     #[arg(required = true, value_parser = address)]
     pub addresses: Vec<String>,
+
+    /// Which cause: that a mailbox works again says nothing of whether its owner wants emails.
+    #[arg(long, value_enum)]
+    pub cause: Cause,
 
     /// See [`DecisionConfig`].
     #[command(flatten)]
@@ -90,25 +96,25 @@ struct Decided {
     verdict: Verdict,
     outcome: &'static str,
     addresses: Vec<String>,
+    /// Those that get nothing all the same, for another cause.
+    still_suppressed: Vec<String>,
     /// Why nothing was changed.
     reason: Option<String>,
 }
 
 impl Decided {
     fn done(outcome: &'static str, addresses: Vec<String>) -> Self {
-        Self { verdict: Verdict::CarriedOut, outcome, addresses, reason: None }
+        Self { verdict: Verdict::CarriedOut, outcome, addresses, still_suppressed: Vec::new(), reason: None }
     }
 
     fn not(verdict: Verdict, addresses: Vec<String>, reason: String) -> Self {
-        Self { verdict, outcome: verdict.outcome(""), addresses, reason: Some(reason) }
+        let outcome = verdict.outcome("");
+        Self { verdict, outcome, addresses, still_suppressed: Vec::new(), reason: Some(reason) }
     }
 }
 
-/// Something that could be an address in the database.
-fn address(text: &str) -> Result<String, String> {
-    is_address(text)
-        .then(|| text.to_owned())
-        .ok_or_else(|| "must be an email address of at most 254 characters".to_owned())
+fn address(text: &str) -> Result<String, &'static str> {
+    address::plain(text).ok_or(NO_ADDRESS)
 }
 
 /// Does what the verb says.
@@ -140,13 +146,14 @@ fn table(found: &[Suppressed]) -> String {
 async fn add(AddConfig { mut addresses, cause, decision }: AddConfig) -> anyhow::Result<ExitCode> {
     // Two persons who add the same ones wait for each other, and not both.
     addresses.sort();
+    addresses.dedup();
     let mut tx = decision.common.pool().await?.begin().await.context("connecting to the database")?;
     for address in &addresses {
         if suppression::add(&mut tx, address, cause, decision.by()).await.context("writing suppression")?
             == Receipt::Duplicate
         {
             tx.rollback().await.context("ending the transaction")?;
-            let reason = format!("{address} is suppressed already");
+            let reason = format!("{address} is suppressed for that cause already");
             return tell(&decision, &Decided::not(Verdict::Refused, addresses, reason));
         }
     }
@@ -154,24 +161,42 @@ async fn add(AddConfig { mut addresses, cause, decision }: AddConfig) -> anyhow:
     tell(&decision, &Decided::done("added", addresses))
 }
 
-async fn remove(RemoveConfig { mut addresses, decision }: RemoveConfig) -> anyhow::Result<ExitCode> {
+async fn remove(RemoveConfig { mut addresses, cause, decision }: RemoveConfig) -> anyhow::Result<ExitCode> {
     addresses.sort();
-    let mut tx = decision.common.pool().await?.begin().await.context("connecting to the database")?;
+    addresses.dedup();
+    let pool = decision.common.pool().await?;
+    let mut tx = pool.begin().await.context("connecting to the database")?;
     for address in &addresses {
-        if suppression::remove(&mut tx, address, decision.by()).await.context("writing suppression")?.is_none() {
+        if !suppression::remove(&mut tx, address, cause, decision.by()).await.context("writing suppression")? {
             tx.rollback().await.context("ending the transaction")?;
-            let reason = format!("{address} is not suppressed");
+            let reason = format!("{address} is not suppressed for that cause");
             return tell(&decision, &Decided::not(Verdict::NotFound, addresses, reason));
         }
     }
     tx.commit().await.context("committing")?;
-    tell(&decision, &Decided::done("removed", addresses))
+    let mut decided = Decided::done("removed", addresses);
+    for address in &decided.addresses {
+        if suppression::cause(&pool, address).await.context("reading suppression")?.is_some() {
+            decided.still_suppressed.push(address.clone());
+        }
+    }
+    tell(&decision, &decided)
 }
 
 fn tell(decision: &DecisionConfig, answer: &Decided) -> anyhow::Result<ExitCode> {
     decision.common.print(answer, |answer| match &answer.reason {
         Some(reason) => format!("{}: {reason}; nothing was changed\n", answer.outcome),
-        None => format!("{} addresses {}\n", answer.addresses.len(), answer.outcome),
+        None if answer.still_suppressed.is_empty() => {
+            format!("{} addresses {}\n", answer.addresses.len(), answer.outcome)
+        }
+        None => {
+            let Decided { addresses, outcome, still_suppressed, .. } = answer;
+            format!(
+                "{} addresses {outcome}; {} still suppressed for another cause\n",
+                addresses.len(),
+                still_suppressed.len()
+            )
+        }
     })?;
     Ok(answer.verdict.status())
 }

@@ -1,4 +1,4 @@
-//! Complaints and unsubscribers, told by whoever receives them: a mail provider, or the store's own pages.
+//! Bounces, complaints and unsubscribers, told by whoever receives them: a mail provider, or the store's own pages.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
+use crate::address::{self, NO_ADDRESS};
 use crate::store::suppression;
-use crate::suppression::{Cause, is_address};
+use crate::suppression::Cause;
 use crate::webhook::is_signed;
 
 /// Addresses that one request may name: they fit into a body however they are written, escapes included.
@@ -38,8 +39,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Unwanted {
-    /// Upper and lower case are the same.
-    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$", example = "ada@example.com")]
+    /// An address that an order can have. Upper and lower case are the same; angle brackets, `mailto:` and a domain in another script
+    /// are taken for the address that they mean.
+    #[schema(pattern = "^[^@]+@[^@]+$", example = "ada@example.com")]
     address: String,
     cause: UnwantedCause,
     /// What is known of it, for people.
@@ -51,19 +53,31 @@ struct Unwanted {
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum UnwantedCause {
+    /// There is no such recipient, as its mail server said after it had taken the email.
+    Bounce,
     /// Its owner complained.
     Complaint,
     /// Its owner wants none.
     Unsubscribed,
 }
 
+impl From<UnwantedCause> for Cause {
+    fn from(cause: UnwantedCause) -> Self {
+        match cause {
+            UnwantedCause::Bounce => Self::Bounce,
+            UnwantedCause::Complaint => Self::Complaint,
+            UnwantedCause::Unsubscribed => Self::Unsubscribed,
+        }
+    }
+}
+
 /// What became of them.
 #[derive(Debug, Serialize, ToSchema)]
 struct Taken {
-    /// Addresses that get no email from now on.
+    /// Addresses that are suppressed for that cause from now on.
     #[schema(example = 1)]
     added: usize,
-    /// Addresses that got none before; what was known of them stays.
+    /// Addresses that were suppressed for that cause before; what was known of them stays.
     #[schema(example = 0)]
     known: usize,
 }
@@ -132,7 +146,7 @@ impl IntoResponses for HookProblems {
 /// Who wants no more email?
 ///
 /// For a mail provider's webhook, or the store's own pages. Signed with the secret of `SUPPRESSION_WEBHOOK_SECRET_FILE`; without that
-/// there is nothing here. All addresses are added, or none; one that is there already stays as it is.
+/// there is nothing here. All addresses are added, or none; one that is there already for that cause stays as it is.
 #[utoipa::path(
     post,
     path = "/api/notifications/suppressions",
@@ -154,47 +168,42 @@ async fn suppress(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Re
     if !is_signed(secret.expose(), signed, &body, Utc::now()) {
         return Err(HookError::NotSigned);
     }
-    let unwanted: Vec<Unwanted> =
-        serde_json::from_slice(&body).map_err(|error| HookError::Malformed(error.to_string()))?;
-    let unwanted = checked(unwanted).map_err(HookError::Invalid)?;
+    let told: Vec<Unwanted> = serde_json::from_slice(&body).map_err(|error| HookError::Malformed(error.to_string()))?;
+    let unwanted = checked(told).map_err(HookError::Invalid)?;
     let taken = add(&app, &unwanted).await?;
     tracing::info!(added = taken.added, known = taken.known, "addresses were suppressed by the webhook");
     Ok(Json(taken))
 }
 
-/// By address, in order: of two requests with the same ones the second waits for the first.
-fn checked(unwanted: Vec<Unwanted>) -> Result<BTreeMap<String, Unwanted>, Vec<Violation>> {
-    if unwanted.len() > ADDRESSES_MAX {
+/// Reasons by address and cause, in order: of two requests with the same ones the second waits for the first.
+fn checked(told: Vec<Unwanted>) -> Result<BTreeMap<(String, Cause), String>, Vec<Violation>> {
+    if told.len() > ADDRESSES_MAX {
         return Err(vec![Violation::new("", format!("must have at most {ADDRESSES_MAX} addresses"))]);
     }
-    let wrong = unwanted.iter().enumerate().filter_map(|(place, Unwanted { address, reason, .. })| {
-        let is_short = reason.chars().count() <= REASON_CHARS_MAX;
-        if is_address(address) { (!is_short).then(|| long_reason(place)) } else { Some(no_address(place)) }
-    });
-    let wrong: Vec<_> = wrong.collect();
-    if !wrong.is_empty() {
-        return Err(wrong);
+    let (mut unwanted, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (place, Unwanted { address, cause, reason }) in told.into_iter().enumerate() {
+        match address::plain(&address) {
+            None => wrong.push(no_address(place)),
+            Some(_) if reason.chars().count() > REASON_CHARS_MAX => wrong.push(long_reason(place)),
+            Some(address) => drop(unwanted.insert((address, cause.into()), reason)),
+        }
     }
-    Ok(unwanted.into_iter().map(|unwanted| (unwanted.address.to_lowercase(), unwanted)).collect())
+    if wrong.is_empty() { Ok(unwanted) } else { Err(wrong) }
 }
 
 fn no_address(place: usize) -> Violation {
-    Violation::new(format!("/{place}/address"), "must be an email address of at most 254 characters")
+    Violation::new(format!("/{place}/address"), NO_ADDRESS)
 }
 
 fn long_reason(place: usize) -> Violation {
     Violation::new(format!("/{place}/reason"), format!("must have at most {REASON_CHARS_MAX} characters"))
 }
 
-async fn add(app: &App, unwanted: &BTreeMap<String, Unwanted>) -> sqlx::Result<Taken> {
+async fn add(app: &App, unwanted: &BTreeMap<(String, Cause), String>) -> sqlx::Result<Taken> {
     let mut tx = app.pool.begin().await?;
     let mut taken = Taken { added: 0, known: 0 };
-    for (address, Unwanted { cause, reason, .. }) in unwanted {
-        let cause = match cause {
-            UnwantedCause::Complaint => Cause::Complaint,
-            UnwantedCause::Unsubscribed => Cause::Unsubscribed,
-        };
-        match suppression::add(&mut tx, address, cause, By { actor: ACTOR, reason }).await? {
+    for ((address, cause), reason) in unwanted {
+        match suppression::add(&mut tx, address, *cause, By { actor: ACTOR, reason }).await? {
             Receipt::First => taken.added += 1,
             Receipt::Duplicate => taken.known += 1,
         }

@@ -1,5 +1,5 @@
 //! `suppression`: addresses that get no email, and `suppression_action`, the record of who added and removed them. The database
-//! makes addresses lower case, the same way for what is kept and for what is looked up.
+//! makes addresses lower case, the same way for what is kept and for what is looked up. Each cause has a row of its own.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const REASON_CHARS_MAX: usize = 1000;
 /// Where counting stops.
 pub const COUNT_MAX: u32 = 100_000;
 
-/// An address that gets nothing.
+/// An address that gets nothing, and one of its causes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Suppressed {
     /// Why.
@@ -29,16 +29,23 @@ pub struct Suppressed {
     pub address: String,
 }
 
-/// Why this address gets nothing; none if it does. Locks nothing.
+/// Why this address gets nothing, of several causes the first one; none if it gets emails. Locks nothing.
 ///
 /// # Errors
 /// Any fault.
 pub async fn cause(pool: &Pool, address: &str) -> sqlx::Result<Option<Cause>> {
-    let found = sqlx::query!(r#"SELECT cause AS "cause: Cause" FROM suppression WHERE address = LOWER(?)"#, address);
+    let found = sqlx::query!(
+        r#"SELECT cause AS "cause: Cause"
+           FROM suppression
+           WHERE address = LOWER(?)
+           ORDER BY cause
+           LIMIT 1"#,
+        address,
+    );
     Ok(found.fetch_optional(pool).await?.map(|found| found.cause))
 }
 
-/// Adds an address; a duplicate if it is there already, which stays as it is. Locks its key until the transaction ends.
+/// Adds an address; a duplicate if it is there for this cause already, which stays as it is. Locks its key until the transaction ends.
 ///
 /// # Errors
 /// Any fault but a taken key.
@@ -60,17 +67,18 @@ pub async fn add(tx: &mut Transaction, address: &str, cause: Cause, by: By<'_>) 
     Ok(receipt)
 }
 
-/// Removes an address, and says why it was there; none if it was not. Locks its row until the transaction ends.
+/// Removes one cause of an address; false if it is not there for that. Locks its row until the transaction ends.
 ///
 /// # Errors
 /// Any fault.
-pub async fn remove(tx: &mut Transaction, address: &str, by: By<'_>) -> sqlx::Result<Option<Cause>> {
-    let found =
-        sqlx::query!(r#"SELECT cause AS "cause: Cause" FROM suppression WHERE address = LOWER(?) FOR UPDATE"#, address);
-    let Some(cause) = found.fetch_optional(&mut *tx).await?.map(|found| found.cause) else { return Ok(None) };
-    sqlx::query!("DELETE FROM suppression WHERE address = LOWER(?)", address).execute(&mut *tx).await?;
-    record(tx, ("remove", address), cause, by).await?;
-    Ok(Some(cause))
+pub async fn remove(tx: &mut Transaction, address: &str, cause: Cause, by: By<'_>) -> sqlx::Result<bool> {
+    let deleted =
+        sqlx::query!("DELETE FROM suppression WHERE address = LOWER(?) AND cause = ?", address, cause.as_str());
+    let is_removed = deleted.execute(&mut *tx).await?.rows_affected() == 1;
+    if is_removed {
+        record(tx, ("remove", address), cause, by).await?;
+    }
+    Ok(is_removed)
 }
 
 async fn record(
@@ -93,21 +101,24 @@ async fn record(
     Ok(())
 }
 
-/// The addresses above one, of any cause or of one, by address. Locks nothing.
+/// So many addresses above one, with all their causes or with one, by address. Locks nothing.
 ///
 /// # Errors
 /// Any fault.
-pub async fn list(pool: &Pool, cause: Option<Cause>, after: &str, lines_max: u32) -> sqlx::Result<Vec<Suppressed>> {
+pub async fn list(pool: &Pool, cause: Option<Cause>, after: &str, addresses_max: u32) -> sqlx::Result<Vec<Suppressed>> {
     let Some(cause) = cause else {
         return sqlx::query_as!(
             Suppressed,
             r#"SELECT cause AS "cause: Cause", added_at AS "added_at: DateTime<Utc>", added_by, reason, address
-               FROM suppression
-               WHERE address > LOWER(?)
-               ORDER BY address
-               LIMIT ?"#,
+               FROM (SELECT DISTINCT address
+                     FROM suppression
+                     WHERE address > LOWER(?)
+                     ORDER BY address
+                     LIMIT ?) AS page
+               JOIN suppression USING (address)
+               ORDER BY address, cause"#,
             after,
-            lines_max,
+            addresses_max,
         )
         .fetch_all(pool)
         .await;
@@ -121,7 +132,7 @@ pub async fn list(pool: &Pool, cause: Option<Cause>, after: &str, lines_max: u32
            LIMIT ?"#,
         cause.as_str(),
         after,
-        lines_max,
+        addresses_max,
     )
     .fetch_all(pool)
     .await

@@ -49,7 +49,7 @@ both_engines! {
 
         server.heal();
         // Requeued as they are they would be held back.
-        let (is_done, said) = verb(&setting, &[&["suppression", "remove", "gone@example.com"][..], &because].concat());
+        let (is_done, said) = verb(&setting, &[&["suppression", "remove", "gone@example.com", "--cause", "bounce"][..], &because].concat());
         assert!(is_done, "{said}");
         let (is_done, requeued) = verb_json(&setting, &[&["email", "requeue", "--dead", "--error", "mailbox"][..], &because].concat());
         assert!(is_done && requeued["effects"] == serde_json::json!([gone]), "{requeued}");

@@ -69,7 +69,7 @@ both_engines! {
         assert_eq!(get(&service, "/api/events/stats").await["emails"]["pending"], 0);
 
         // Whoever is removed gets what comes from then on, and not what was held back.
-        let (is_done, said) = verb_json(&setting, &[&["suppression", "remove", "Late@example.com"][..], &BECAUSE].concat());
+        let (is_done, said) = verb_json(&setting, &[&["suppression", "remove", "Late@example.com", "--cause", "unsubscribed"][..], &BECAUSE].concat());
         assert!(is_done && said["outcome"] == "removed", "{said}");
         setting.publish(&[&Published::created_by("late@example.com")]).await;
         until(&setting, "state = 'sent'", 2).await;
@@ -105,21 +105,50 @@ both_engines! {
         until(&setting, "state = 'suppressed'", 2).await;
     }
 
+    async fn an_address_gets_nothing_until_each_of_its_causes_is_removed(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let server = server().await;
+        let service = smtp_service(&setting, &server).start().await;
+        for cause in ["bounce", "unsubscribed"] {
+            let (is_done, said) = suppress(&setting, &["ada@example.com", "--cause", cause]);
+            assert!(is_done, "{said}");
+        }
+        assert!(suppress(&setting, &["eve@example.com"]).0);
+        let (_, page) = verb_json(&setting, &["suppression", "list", "--limit", "1"]);
+        let causes: Vec<_> = page.as_array().unwrap().iter().map(|line| line["cause"].as_str().unwrap()).collect();
+        assert_eq!(causes, ["bounce", "unsubscribed"], "a page has all causes of its addresses");
+
+        let remove = |cause| verb_json(&setting, &[&["suppression", "remove", "Ada@example.com", "--cause", cause][..], &BECAUSE].concat());
+        assert!(!verb(&setting, &[&["suppression", "remove", "ada@example.com"][..], &BECAUSE].concat()).0, "a cause is needed");
+        let (is_done, said) = remove("bounce");
+        assert!(is_done && said["still_suppressed"].as_array().unwrap().len() == 1, "{said}");
+        let (is_done, said) = remove("bounce");
+        assert!(!is_done && said["outcome"] == "unknown", "{said}");
+        setting.publish(&[&Published::created_by("ada@example.com")]).await;
+        until(&setting, "state = 'suppressed'", 1).await;
+        assert_eq!(suppressed(&service).await, [pair("ada@example.com", "unsubscribed")]);
+
+        let (is_done, said) = remove("unsubscribed");
+        assert!(is_done && said["still_suppressed"].as_array().unwrap().is_empty(), "{said}");
+        setting.publish(&[&Published::created_by("ada@example.com")]).await;
+        until(&setting, "state = 'sent'", 1).await;
+    }
+
     async fn decisions_about_suppressed_addresses_are_all_or_none_and_recorded(engine: Engine) {
         let setting = Setting::new(engine).await;
         assert!(!verb(&setting, &["suppression", "add", "a@example.com"]).0, "a reason is needed");
         assert!(!verb(&setting, &["suppression", "add", "nobody", "--reason", "a test"]).0, "an address is needed");
         assert!(suppress(&setting, &["a@example.com", "B@example.com"]).0);
         let (is_done, said) = suppress(&setting, &["c@example.com", "A@EXAMPLE.com"]);
-        assert!(!is_done && said["reason"].as_str().unwrap().contains("suppressed already"), "{said}");
-        let remove = [&["suppression", "remove", "a@example.com", "c@example.com"][..], &BECAUSE].concat();
+        assert!(!is_done && said["reason"].as_str().unwrap().contains("suppressed for that cause already"), "{said}");
+        let remove = [&["suppression", "remove", "a@example.com", "c@example.com", "--cause", "operator"][..], &BECAUSE].concat();
         let (is_done, said) = verb_json(&setting, &remove);
         assert!(!is_done && said["reason"].as_str().unwrap().contains("not suppressed"), "{said}");
         assert_eq!((setting.count("suppression").await, setting.count("suppression_action").await), (2, 2));
         let (_, listed) = verb_json(&setting, &["suppression", "list", "--after", "a@example.com"]);
         let listed = listed.as_array().unwrap();
         assert_eq!((listed.len(), &listed[0]["address"], &listed[0]["cause"]), (1, &json!("b***@example.com"), &json!("operator")));
-        assert!(verb(&setting, &[&["suppression", "remove", "A@example.com"][..], &BECAUSE].concat()).0);
+        assert!(verb(&setting, &[&["suppression", "remove", "A@example.com", "--cause", "operator"][..], &BECAUSE].concat()).0);
         let (_, said) = verb(&setting, &["suppression", "list"]);
         assert!(said.contains("eve") && said.contains("ticket 12") && !said.contains("a***@example.com"), "{said}");
         let recorded: (String, String, String, String) =

@@ -1,4 +1,4 @@
-//! The webhook of complaints and unsubscribers: who may call it, and what it does.
+//! The webhook of bounces, complaints and unsubscribers: who may call it, and what it does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stack::testing::Service;
 use stack::{Engine, both_engines};
 
-use crate::setting::{Setting, verb_json};
+use crate::setting::{Setting, verb, verb_json};
 
 const SECRET: &str = "a secret of this test that is long enough";
 
@@ -60,12 +60,43 @@ both_engines! {
         assert_eq!(tell(&service, SECRET, &told).await, (200, json!({ "added": 0, "known": 2 })));
         let (_, listed) = verb_json(&setting, &["suppression", "list"]);
         let column = |name: &str| listed.as_array().unwrap().iter().map(|line| line[name].clone()).collect::<Vec<_>>();
-        assert_eq!(column("address"), ["ada@example.com", "eve@example.com"]);
+        assert_eq!(column("address"), ["a***@example.com", "e***@example.com"]);
         assert_eq!(column("cause"), ["complaint", "unsubscribed"]);
         assert_eq!(column("added_by"), ["webhook", "webhook"]);
         assert_eq!(column("reason"), ["abuse report 4711", "by the link"]);
         assert_eq!(setting.count("suppression_action").await, 2);
         assert!(!service.log().contains("@example.com"), "no address is in the log");
+    }
+
+    async fn what_is_told_later_of_a_suppressed_address_is_kept_beside_what_was_known(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = start(&setting, &secret_file(&setting)).await;
+        let told = |causes: &[&str]| causes.iter().map(|cause| json!({ "address": "ada@example.com", "cause": cause, "reason": "a test" })).collect();
+        assert_eq!(tell(&service, SECRET, &told(&["bounce"])).await, (200, json!({ "added": 1, "known": 0 })));
+        let all = ["unsubscribed", "bounce", "complaint"];
+        assert_eq!(tell(&service, SECRET, &told(&all)).await, (200, json!({ "added": 2, "known": 1 })));
+        let (_, listed) = verb_json(&setting, &["suppression", "list"]);
+        let causes: Vec<_> = listed.as_array().unwrap().iter().map(|line| line["cause"].as_str().unwrap()).collect();
+        assert_eq!(causes, ["bounce", "complaint", "unsubscribed"]);
+    }
+
+    async fn an_address_in_another_notation_is_suppressed_as_an_order_has_it(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let service = start(&setting, &secret_file(&setting)).await;
+        let one = |address: &str| json!({ "address": address, "cause": "complaint", "reason": "a test" });
+        for refused in ["nobody", "Ada <ada@example.com>", "\u{e4}da@example.com", "ada@localhost", "ada@[127.0.0.1]"] {
+            let (status, answer) = tell(&service, SECRET, &json!([one("eve@example.com"), one(refused)])).await;
+            assert_eq!((status, &answer["errors"][0]["pointer"]), (422, &json!("/1/address")), "{refused}: {answer}");
+            let (is_done, _) = verb(&setting, &["suppression", "add", refused, "--reason", "a test"]);
+            assert!(!is_done, "{refused}");
+        }
+        assert_eq!(setting.count("suppression").await, 0);
+        let told = ["Ada@ex\u{e4}mple.com", "<angle@example.com>", "mailto:mt@example.com", "ada@xn--exmple-cua.com"].map(one);
+        assert_eq!(tell(&service, SECRET, &json!(told)).await, (200, json!({ "added": 3, "known": 0 })));
+        assert!(verb(&setting, &["suppression", "add", "<verb@ex\u{e4}mple.com>", "--reason", "a test"]).0);
+        let kept: Vec<String> =
+            sqlx::query_scalar("SELECT address FROM suppression ORDER BY address").fetch_all(&setting.pool).await.unwrap();
+        assert_eq!(kept, ["ada@xn--exmple-cua.com", "angle@example.com", "mt@example.com", "verb@xn--exmple-cua.com"]);
     }
 
     async fn what_is_not_signed_with_the_secret_of_now_suppresses_nobody(engine: Engine) {
@@ -97,7 +128,7 @@ both_engines! {
         let one = |address: &str, cause: &str| json!({ "address": address, "cause": cause, "reason": "a test" });
         let (status, answer) = tell(&service, SECRET, &json!([one("ada@example.com", "complaint"), one("nobody", "complaint")])).await;
         assert_eq!((status, &answer["errors"][0]["pointer"]), (422, &json!("/1/address")), "{answer}");
-        assert_eq!(tell(&service, SECRET, &json!([one("ada@example.com", "bounce")])).await.0, 400);
+        assert_eq!(tell(&service, SECRET, &json!([one("ada@example.com", "operator")])).await.0, 400);
         assert_eq!(tell(&service, SECRET, &json!({})).await.0, 400);
         let long = json!([{ "address": "ada@example.com", "cause": "complaint", "reason": "x".repeat(201) }]);
         assert_eq!(tell(&service, SECRET, &long).await.1["errors"][0]["pointer"], "/0/reason");

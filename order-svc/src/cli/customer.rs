@@ -103,7 +103,7 @@ struct Erased {
 const REMAINS: &[&str] = &[
     "emails that were sent, and the mail server's logs: up to whoever runs it",
     "backups and binary logs of the database orders from before: until they are deleted",
-    "a suppressed address: until `notify-svc suppression remove ADDRESS`; its record stays",
+    "a suppressed address: until `notify-svc suppression remove ADDRESS --cause CAUSE`; its record stays",
     "what the mail server said of an email, if it quoted the address: as long as notify-svc keeps the email (EMAIL_RETENTION), and in the record of a decision about it",
 ];
 

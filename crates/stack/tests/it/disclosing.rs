@@ -17,8 +17,12 @@ const SHOW: &str = "--show-personal-data";
 /// Verbs that print an address, each with the status that it ends with.
 const VERBS: [(&str, &[&str], i32); 15] = [
     ("notify-svc", &["suppression", "list"], 0),
-    ("notify-svc", &["suppression", "add", GRACE, "--reason", "x"], 2),
-    ("notify-svc", &["suppression", "remove", "not.grace.hopper@example.org", "--reason", "x"], 3),
+    ("notify-svc", &["suppression", "add", GRACE, "--cause", "bounce", "--reason", "x"], 2),
+    (
+        "notify-svc",
+        &["suppression", "remove", "not.grace.hopper@example.org", "--cause", "operator", "--reason", "x"],
+        3,
+    ),
     ("notify-svc", &["email", "list"], 0),
     ("notify-svc", &["email", "show", ID], 0),
     ("notify-svc", &["message", "list"], 0),

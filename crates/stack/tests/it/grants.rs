@@ -336,7 +336,7 @@ both_engines! {
             &["inbox", "show", &event],
             &["suppression", "add", "eve@example.com", "--cause", "complaint", "--reason", "a test"],
             &["suppression", "list"],
-            &["suppression", "remove", "eve@example.com", "--reason", "a test"],
+            &["suppression", "remove", "eve@example.com", "--cause", "complaint", "--reason", "a test"],
         ] {
             pipeline.verb(Program::NotifySvc, arguments);
         }

@@ -313,7 +313,7 @@ async fn a_shell_is_given_the_verbs_and_databases_of_a_stack_that_is_up_and_of_n
         ("outbox-relay subject pause order.viewed --reason 'a test'", "order.viewed"),
         ("payment-relay subject pause payment.viewed --reason 'a test'", "payment.viewed"),
         ("notify-svc suppression add eve@example.com --cause complaint --reason 'a test'", "1 addresses added"),
-        ("notify-svc suppression remove eve@example.com --reason 'a test'", "1 addresses removed"),
+        ("notify-svc suppression remove eve@example.com --cause complaint --reason 'a test'", "1 addresses removed"),
         // Under the users who only read.
         (r#"outbox-relay status --database-url "$ORDERS_DATABASE_URL""#, "relay     active"),
         (r#"outbox-relay event list --database-url "$ORDERS_DATABASE_URL""#, "order.created"),
