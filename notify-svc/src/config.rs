@@ -18,12 +18,10 @@ use runtime::nats::NatsConfig;
 use crate::cli::status::StatusConfig;
 use crate::cli::suppression::SuppressionVerb;
 use crate::email::{EmailConfig, OrdersConfig};
+use crate::webhook;
 
 /// Bytes of a request body: those of ten addresses with their reasons, and what the gateway lets through.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Characters of a secret that can't be guessed.
-const WEBHOOK_SECRET_MIN: usize = 32;
 
 /// Turns order and payment events into notifications, exactly one effect each in its database, and emails them.
 #[derive(Debug, Parser)]
@@ -100,8 +98,8 @@ pub struct RunConfig {
     #[arg(long, env = "PAYMENTS_STREAM")]
     pub payments_stream: Option<String>,
 
-    /// What whoever tells of complaints and unsubscribers signs with, at least 32 characters: see POST /api/notifications/suppressions,
-    /// which is off without it. Its file is read again at each request.
+    /// What whoever tells of bounces, complaints and unsubscribers signs with, at least 32 characters: see POST /api/notifications/suppressions,
+    /// which is off without it. Its file is read again at each request; a shorter one in it is not taken, and the one before stays.
     #[arg(long, env = "SUPPRESSION_WEBHOOK_SECRET", hide_env_values = true)]
     pub suppression_webhook_secret: Option<Secret>,
 
@@ -137,9 +135,7 @@ impl Validate for RunConfig {
         self.orders.validate()?;
         self.inbox.validate()?;
         self.auth.check(self.http.http_addr)?;
-        if self.suppression_webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < WEBHOOK_SECRET_MIN) {
-            return Err(format!("SUPPRESSION_WEBHOOK_SECRET must have at least {WEBHOOK_SECRET_MIN} characters"));
-        }
+        self.suppression_webhook_secret.as_ref().map_or(Ok(()), webhook::check)?;
         self.http.check(&self.process, InboxConfig::STOP_TIME_MAX.max(effect::STOP_TIME_MAX))
     }
 }

@@ -18,8 +18,10 @@ pub mod suppression;
 pub mod tell;
 pub mod webhook;
 
-use runtime::config::Secret;
+use std::sync::Arc;
+
 use runtime::mysql::Pool;
+use runtime::renewable::Renewable;
 
 /// What the API needs. Made of handles: clone it.
 #[derive(Clone, Debug)]
@@ -33,5 +35,5 @@ pub struct App {
     /// What the inbox of the orders has counted.
     pub inbox_metrics: inbox::metrics::Metrics,
     /// What whoever tells of bounces, complaints and unsubscribers signs with; none if nobody may.
-    pub webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<Arc<Renewable>>,
 }

@@ -14,6 +14,7 @@ use runtime::lifecycle::Lifecycle;
 use runtime::mysql::Pool;
 use runtime::nats::Client;
 use runtime::readiness::Readiness;
+use runtime::renewable::Renewable;
 use runtime::{connection_metrics, mysql, nats};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use crate::email::{Emails, Mailer, QUEUE, Recipients};
 use crate::handler::{self, Notifications};
 use crate::housekeeping::Housekeeping;
 use crate::payments::{self, Payments};
-use crate::{App, http};
+use crate::{App, http, webhook};
 
 /// Runs until asked to stop.
 ///
@@ -67,6 +68,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
     let payments_monitor = payments.as_ref().map(Running::monitor);
     let (monitor, inbox_metrics) = (inbox.monitor(), inbox.metrics());
     let webhook_secret = config.suppression_webhook_secret;
+    let webhook_secret = webhook_secret.map(|secret| Arc::new(Renewable::new(webhook::SETTING, secret)));
     let app = App { pool, monitor, payments_monitor, inbox_metrics, webhook_secret };
     let issuer = config.auth.issuer()?;
     let router = config.cors.around(http::router(app, HttpMetrics::register(&registry)?, issuer.clone()));

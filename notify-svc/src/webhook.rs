@@ -1,4 +1,4 @@
-//! Who may tell this service of complaints and unsubscribers: whoever signs with the secret that both know.
+//! Who may tell this service of bounces, complaints and unsubscribers: whoever signs with the secret that both know.
 //!
 //! The signature is the HMAC-SHA256 of the time, a full stop and the body, as hexadecimal digits. It is compared in constant time, and
 //! good for five minutes before and after that time; told twice, the same changes nothing.
@@ -6,9 +6,24 @@
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use ring::hmac;
+use runtime::config::Secret;
 
+/// Where the secret comes from.
+pub const SETTING: &str = "SUPPRESSION_WEBHOOK_SECRET";
+
+/// Characters of a secret that can't be guessed.
+const CHARS_MIN: usize = 32;
 /// Clocks differ, and a message takes its time.
 const AGE_MAX_SECONDS: u64 = 300;
+
+/// Whether a secret is long enough, without the blanks around it.
+///
+/// # Errors
+/// One line that names the setting.
+pub fn check(secret: &Secret) -> Result<(), String> {
+    let is_long = secret.expose().trim().chars().count() >= CHARS_MIN;
+    is_long.then_some(()).ok_or_else(|| format!("{SETTING} must have at least {CHARS_MIN} characters"))
+}
 
 /// Whether this is the signature of a body that was signed now, with this secret; `timestamp` is in seconds since 1970.
 pub fn is_signed(secret: &str, (timestamp, signature): (&str, &str), body: &[u8], now: DateTime<Utc>) -> bool {

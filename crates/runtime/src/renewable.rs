@@ -1,4 +1,4 @@
-//! A secret that the other side may stop taking, because its file has another one by now.
+//! A secret whose file may have another one by now. The last good one stays until the file has another good one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +31,18 @@ impl Renewable {
         tracing::info!("{} is not valid any more, going on with what its file says now", self.setting);
         *self.secret() = renewed.clone();
         Some(renewed)
+    }
+
+    /// The secret as its file has it now; the one that was good last, if that is not fit, or the file can't be read.
+    pub fn read_again(&self, check: impl FnOnce(&Secret) -> Result<(), String>) -> Secret {
+        let mut secret = self.secret();
+        let renewed = secret.read_again();
+        if let Err(reason) = check(&renewed) {
+            tracing::warn!(reason, "a secret's file has one that is not fit, going on with the one before");
+        } else {
+            *secret = renewed;
+        }
+        secret.clone()
     }
 
     /// What is under the lock is whole between any two statements.

@@ -23,7 +23,7 @@ use crate::App;
 use crate::address::{self, NO_ADDRESS};
 use crate::store::suppression;
 use crate::suppression::Cause;
-use crate::webhook::is_signed;
+use crate::webhook::{self, is_signed};
 
 /// Addresses that one request may name: they fit into a body however they are written, escapes included.
 const ADDRESSES_MAX: usize = 10;
@@ -162,7 +162,7 @@ impl IntoResponses for HookProblems {
     responses((status = 200, description = "They get no email", body = Taken), HookProblems)
 )]
 async fn suppress(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Json<Taken>, HookError> {
-    let secret = app.webhook_secret.as_ref().ok_or(HookError::Off)?.read_again();
+    let secret = app.webhook_secret.as_ref().ok_or(HookError::Off)?.read_again(webhook::check);
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let signed = (header("x-webhook-timestamp"), header("x-webhook-signature"));
     if !is_signed(secret.expose(), signed, &body, Utc::now()) {

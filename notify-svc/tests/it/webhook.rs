@@ -122,6 +122,24 @@ both_engines! {
         assert_eq!(tell(&service, "the next secret of this test, long enough", &complaint("ada@example.com")).await.0, 200);
     }
 
+    async fn a_secret_that_is_too_short_is_not_taken_and_the_one_before_stays(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        let secret = secret_file(&setting);
+        let service = start(&setting, &secret).await;
+        let (next, told) = ("the next secret of this test, long enough", complaint("ada@example.com"));
+        fs::write(&secret, next).unwrap();
+        assert_eq!(tell(&service, next, &told).await.0, 200);
+        for short in ["x", " \n", "", &" ".repeat(40), &"x".repeat(31)] {
+            fs::write(&secret, short).unwrap();
+            assert_eq!(tell(&service, short.trim_end_matches('\n'), &told).await.0, 401, "{short:?}");
+            assert_eq!(tell(&service, SECRET, &told).await.0, 401, "it was replaced by a good one");
+            assert_eq!(tell(&service, next, &told).await.0, 200, "{short:?}");
+        }
+        assert!(service.log().contains("SUPPRESSION_WEBHOOK_SECRET must have at least 32 characters"));
+        fs::write(&secret, SECRET).unwrap();
+        assert_eq!(tell(&service, SECRET, &told).await.0, 200);
+    }
+
     async fn addresses_are_suppressed_all_or_none(engine: Engine) {
         let setting = Setting::new(engine).await;
         let service = start(&setting, &secret_file(&setting)).await;
