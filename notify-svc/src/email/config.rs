@@ -55,8 +55,8 @@ pub struct EmailConfig {
     #[arg(long, env = "EMAIL_RATE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub email_rate_max: u32,
 
-    /// Emails that a recipient gets within an hour of the clock, counted in the database, for all replicas together; the next ones wait
-    /// for another hour, and spend no attempt. 0: as many as there are.
+    /// Emails that a recipient gets at most within an hour of the clock, as from 14:00 to 15:00, counted in the database, for all replicas
+    /// together; the next ones wait for another hour, and spend no attempt. 0: as many as there are.
     #[arg(long, env = "MAILS_PER_RECIPIENT_PER_HOUR", default_value_t = 20)]
     pub mails_per_recipient_per_hour: u32,
 

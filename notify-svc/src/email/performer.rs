@@ -14,7 +14,8 @@ use super::Mailer;
 use super::message::Email;
 use super::recipients::{LookupError, Recipient, Recipients};
 use super::send_error::SendError;
-use crate::store::{notifications, recipient_mails, suppression};
+use crate::store::recipient_mails::{self, Booking, Place};
+use crate::store::{notifications, suppression};
 use crate::suppression::{Cause, HeldBack, ITSELF};
 
 /// Sends emails. Made of handles: clone it.
@@ -24,7 +25,7 @@ pub struct Emails {
     pub pool: Pool,
     /// Knows to whom an email goes.
     pub recipients: Recipients,
-    /// What a recipient gets within an hour; none is no bound.
+    /// What a recipient gets within an hour of the clock; none is no bound.
     pub mails_max: Option<NonZeroU32>,
     /// Takes the emails away.
     pub mailer: Arc<Mailer>,
@@ -34,10 +35,7 @@ pub struct Emails {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The transport took it.
-    Sent {
-        /// The address.
-        address: String,
-    },
+    Sent,
     /// Its recipient gets nothing.
     HeldBack(HeldBack),
     /// There is no such recipient, as the server said.
@@ -47,6 +45,14 @@ pub enum Outcome {
         /// What the server said.
         reason: String,
     },
+}
+
+/// Whether an address gets an email now.
+enum Admission {
+    /// It does, and the place is taken, if there is a bound.
+    Open(Option<Place>),
+    /// It does not: the attempt ends so.
+    Closed(Attempt<Outcome>),
 }
 
 impl Emails {
@@ -61,35 +67,43 @@ impl Emails {
         if let Some(left) = hold.is_of(&address) {
             return Attempt::PassedOver(left);
         }
-        match self.kept_from(&address).await {
-            Ok(None) => {}
-            Ok(Some(attempt)) => return attempt,
+        let place = match self.admit(&address).await {
+            Ok(Admission::Open(place)) => place,
+            Ok(Admission::Closed(attempt)) => return attempt,
             Err(error) => return Attempt::PutOff { reason: chain(&error), retry_after: None },
-        }
+        };
         match self.mailer.send(email, &address, hold).await {
-            Ok(()) => Attempt::Done(Outcome::Sent { address }),
-            Err(error) => self.failed(&error, address),
+            Ok(()) => Attempt::Done(Outcome::Sent),
+            Err(error) => {
+                if let (Some(place), true) = (place, error.is_not_sent()) {
+                    self.give_back(&address, place).await;
+                }
+                self.failed(&error, address)
+            }
         }
     }
 
-    /// Why nothing is sent to this address now; none if it gets one more. Emails that are under way are not counted: as many more
-    /// may leave than the bound says.
-    async fn kept_from(&self, address: &str) -> sqlx::Result<Option<Attempt<Outcome>>> {
+    /// Whether this address gets an email now. Its place is taken before it is sent: whoever dies from here on, or is given up, keeps it
+    /// until the hour is over.
+    async fn admit(&self, address: &str) -> sqlx::Result<Admission> {
         if let Some(cause) = suppression::cause(&self.pool, address).await? {
-            return Ok(Some(held_back(cause.into())));
+            return Ok(Admission::Closed(held_back(cause.into())));
         }
-        let Some(mails_max) = self.mails_max else { return Ok(None) };
-        let wait = recipient_mails::wait(&self.pool, address, mails_max.get()).await?;
-        let reason = || format!("the recipient got {mails_max} emails within this hour");
-        Ok(wait.map(|delay| Attempt::Waits { reason: reason(), delay }))
+        let Some(mails_max) = self.mails_max else { return Ok(Admission::Open(None)) };
+        Ok(match recipient_mails::take(&self.pool, address, mails_max.get()).await? {
+            Booking::Taken(place) => Admission::Open(Some(place)),
+            Booking::Full(delay) => {
+                let reason = format!("the recipient gets at most {mails_max} emails within an hour of the clock");
+                Admission::Closed(Attempt::Waits { reason, delay })
+            }
+        })
     }
 
-    async fn sent(&self, tx: &mut Transaction, id: NotificationId, address: &str) -> sqlx::Result<()> {
-        notifications::sent(tx, id).await?;
-        if self.mails_max.is_some() {
-            recipient_mails::count(tx, address).await?;
+    /// Without it the recipient gets one email less within this hour, and no more than the bound says.
+    async fn give_back(&self, address: &str, place: Place) {
+        if let Err(error) = recipient_mails::give_back(&self.pool, address, place).await {
+            tracing::warn!(error = chain(&error), "an email that did not leave counts until the hour is over");
         }
-        Ok(())
     }
 
     fn failed(&self, error: &SendError, address: String) -> Attempt<Outcome> {
@@ -139,13 +153,13 @@ impl Perform for Emails {
     async fn conclude(&self, tx: &mut Transaction, effect: &Effect, outcome: &Outcome) -> anyhow::Result<()> {
         let id = NotificationId(effect.id.0);
         match outcome {
-            Outcome::Sent { address } => self.sent(tx, id, address).await.context("recording that an email was sent"),
+            Outcome::Sent => notifications::sent(tx, id).await.context("recording that an email was sent"),
             Outcome::HeldBack(cause) => {
                 notifications::suppressed(tx, id, *cause).await.context("recording that an email was held back")
             }
             Outcome::Bounced { address, reason } => {
                 let by = By { actor: ITSELF, reason };
-                // A duplicate was added meanwhile, by a person or by another email.
+                // A duplicate was added meanwhile, by a person, the webhook or another email.
                 suppression::add(tx, address, Cause::Bounce, by).await.context("suppressing an address")?;
                 Ok(())
             }

@@ -25,3 +25,18 @@ pub enum SendError {
     #[error("email can't be composed")]
     Invalid(#[source] anyhow::Error),
 }
+
+impl SendError {
+    /// Whether it is certain that nobody gets this email by this attempt.
+    pub(super) const fn is_not_sent(&self) -> bool {
+        match self {
+            Self::Unknown(_) => false,
+            Self::Unreachable(_)
+            | Self::Unclear(_)
+            | Self::Refused(_)
+            | Self::Rejected(_)
+            | Self::NoRecipient(_)
+            | Self::Invalid(_) => true,
+        }
+    }
+}

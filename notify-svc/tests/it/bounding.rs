@@ -1,4 +1,6 @@
-//! A recipient has a bound of emails within an hour, which the database counts.
+//! A recipient has a bound of emails within an hour, which the database counts before each is sent.
+
+use std::time::Duration;
 
 use stack::smtp::{Fault, Stage};
 use stack::testing::eventually;
@@ -7,7 +9,8 @@ use stack::{Engine, both_engines};
 use crate::email_faults::{all_due, count, server, smtp_service, until};
 use crate::setting::{Published, Setting};
 
-const WAITS: &str = "state = 'pending' AND attempts = 0 AND last_error = 'the recipient got 2 emails within this hour'";
+const WAITS: &str = "state = 'pending' AND attempts = 0 AND last_error = 'the recipient gets at most 2 emails within an hour of the clock'";
+const AT_MOST: &str = "state = 'pending' AND attempts = 0 AND last_error LIKE 'the recipient gets at most %'";
 const PASSED: &str = "SELECT COUNT(*) FROM recipient_mails WHERE hour < UNIX_TIMESTAMP() DIV 3600";
 
 impl Setting {
@@ -17,6 +20,18 @@ impl Setting {
                    SELECT UNIX_TIMESTAMP() DIV 3600 + n, UNHEX(SHA2(?, 256)), 2
                    FROM (SELECT -3 AS n UNION SELECT 0 UNION SELECT 1) AS hours";
         sqlx::query(got).bind(address).execute(&self.pool).await.unwrap();
+    }
+
+    /// Nothing is sent to this address if the hour ends while the test runs.
+    async fn is_full_in_the_next_hour(&self, address: &str) {
+        let full = "INSERT INTO recipient_mails (hour, recipient, mails)
+                    VALUES (UNIX_TIMESTAMP() DIV 3600 + 1, UNHEX(SHA2(?, 256)), 1000)";
+        sqlx::query(full).bind(address).execute(&self.pool).await.unwrap();
+    }
+
+    async fn counted(&self) -> i64 {
+        let counted = "SELECT CAST(COALESCE(SUM(mails), 0) AS SIGNED) FROM recipient_mails";
+        sqlx::query_scalar(counted).fetch_one(&self.pool).await.unwrap()
     }
 
     async fn passed(&self) -> i64 {
@@ -53,13 +68,45 @@ both_engines! {
         let _service = smtp_service(&setting, &server).env("MAILS_PER_RECIPIENT_PER_HOUR", "1").start().await;
         setting.publish(&[&Published::created_by("ada@example.com")]).await;
         until(&setting, "state = 'pending' AND attempts = 1", 1).await;
-        assert_eq!(setting.count("recipient_mails").await, 0);
+        assert_eq!(setting.counted().await, 0);
         server.heal();
         eventually("it is sent", async || {
             all_due(&setting).await;
             count(&setting, "state = 'sent'").await == 1
         })
         .await;
-        assert_eq!(setting.count("recipient_mails").await, 1);
+        assert_eq!((setting.counted().await, server.mails().len()), (1, 1));
+    }
+
+    async fn an_email_of_which_nobody_knows_whether_it_was_taken_counts(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        setting.is_full_in_the_next_hour("ada@example.com").await;
+        let server = server().await;
+        server.keep_silent_after_data(true);
+        let _service = smtp_service(&setting, &server).env("MAILS_PER_RECIPIENT_PER_HOUR", "1").start().await;
+        setting.publish(&[&Published::created_by("ada@example.com")]).await;
+        until(&setting, "state = 'pending' AND attempts = 1 AND is_unknown = 1", 1).await;
+        server.heal();
+        eventually("it waits for another hour", async || {
+            all_due(&setting).await;
+            count(&setting, "state = 'pending' AND attempts = 1 AND last_error LIKE 'the recipient gets at most 1 emails %'").await == 1
+        })
+        .await;
+        assert_eq!(server.mails().len(), 1);
+    }
+
+    async fn two_replicas_and_a_slow_server_send_a_recipient_no_more_than_the_bound(engine: Engine) {
+        let setting = Setting::new(engine).await;
+        setting.is_full_in_the_next_hour("ada@example.com").await;
+        let server = server().await;
+        server.fail(Stage::Dot, Fault::Late(Duration::from_secs(1)));
+        let replica = || smtp_service(&setting, &server).env("SMTP_FINAL_TIMEOUT", "30s").env("MAILS_PER_RECIPIENT_PER_HOUR", "3");
+        let _services = [replica().start().await, replica().start().await];
+        let orders: Vec<_> = (0..36).map(|_| Published::created_by("ada@example.com")).collect();
+        setting.publish(&orders.iter().collect::<Vec<_>>()).await;
+        until(&setting, &format!("(state = 'sent' OR {AT_MOST})"), 36).await;
+        let sent = count(&setting, "state = 'sent'").await;
+        assert!((1..=3).contains(&sent), "{sent} were sent");
+        assert_eq!(i64::try_from(server.mails().len()).unwrap(), sent);
     }
 }
