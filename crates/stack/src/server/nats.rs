@@ -58,13 +58,14 @@ pub struct NatsUser {
 }
 
 /// All that accounts.conf has.
-pub const NATS_USERS: [NatsUser; 6] = [
+pub const NATS_USERS: [NatsUser; 7] = [
     NatsUser { name: "order-svc", variable: "ORDER_SVC_PASSWORD" },
     NatsUser { name: "outbox-relay", variable: "OUTBOX_RELAY_PASSWORD" },
     NatsUser { name: "notify-svc", variable: "NOTIFY_SVC_PASSWORD" },
     NatsUser { name: "payment-svc", variable: "PAYMENT_SVC_PASSWORD" },
     NatsUser { name: "payment-relay", variable: "PAYMENT_RELAY_PASSWORD" },
     NatsUser { name: "operator", variable: "OPERATOR_PASSWORD" },
+    NatsUser { name: "admin", variable: "ADMIN_PASSWORD" },
 ];
 
 /// Files of a nats-server that speaks TLS, and only with clients that have a certificate themselves.

@@ -130,6 +130,14 @@ impl Nats {
         Nats::client(url, "operator").await
     }
 
+    /// As [`Nats::operator`], of the user `admin`.
+    ///
+    /// # Panics
+    /// If none takes it.
+    pub async fn admin(url: &str) -> Client {
+        Nats::client(url, "admin").await
+    }
+
     /// As [`Nats::operator`], of any user.
     ///
     /// # Panics

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{PullConsumer, pull};
-use async_nats::{ConnectOptions, Event};
-use futures::StreamExt;
-use schema::names::{NOTIFY_DURABLE, STREAM};
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{self, AckKind};
+use async_nats::{Client, ConnectOptions, Event};
+use futures::{StreamExt, TryStreamExt};
+use schema::names::{NOTIFY_DURABLE, PAYMENT_DURABLE, STREAM};
 use serde_json::{Value, json};
 use stack::Engine;
-use stack::server::NatsSetup;
+use stack::server::{NATS_USERS, NatsSetup};
 use stack::service::Program;
 use stack::testing::{Nats, eventually};
 use tokio::sync::mpsc;
@@ -76,7 +77,7 @@ async fn each_service_does_all_its_work_as_its_nats_user() {
     let status = run("notify-svc", &["status", "--json"], &status);
     assert!(String::from_utf8_lossy(&status.stdout).contains(r#""ack_floor":"#), "{status:?}");
 
-    // The operator takes the consumer away, and then the stream.
+    // The admin takes the consumer away, and then the stream.
     let jetstream = pipeline.jetstream().await;
     let stream = jetstream.get_stream(STREAM).await.unwrap();
     stream.delete_consumer(NOTIFY_DURABLE).await.unwrap();
@@ -198,23 +199,39 @@ const NOTIFY_SVC: [Right; 14] = [
     Subscribe("_INBOX.outbox-relay.>"),
 ];
 
-const OPERATOR: [Right; 16] = [
-    Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.notify-svc-payments"),
+const OPERATOR: [Right; 32] = [
     Publish("order.created"),
     Publish("outbox.wake.orders"),
+    Publish("$JS.API.STREAM.CREATE.EVIL"),
+    Publish("$JS.API.STREAM.UPDATE.ORDERS"),
+    Publish("$JS.API.STREAM.DELETE.ORDERS"),
+    Publish("$JS.API.STREAM.PURGE.ORDERS"),
+    Publish("$JS.API.STREAM.SNAPSHOT.ORDERS"),
+    Publish("$JS.API.STREAM.RESTORE.EVIL"),
+    Publish("$JS.API.STREAM.MSG.DELETE.ORDERS"),
+    Publish("$JS.API.DIRECT.GET.ORDERS"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.take"),
+    Publish("$JS.API.CONSUMER.CREATE.ORDERS.take.order.created"),
+    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS.order-svc"),
+    Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.take"),
+    Publish("$JS.API.CONSUMER.DELETE.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.PAUSE.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.RESET.ORDERS.notify-svc"),
     Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
+    Publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.take"),
+    Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.notify-svc-payments"),
     Publish("$JS.ACK.ORDERS.notify-svc.1.1.1.1.0"),
     Publish("$JS.ACK._.hash.ORDERS.notify-svc.1.1.1.1.0"),
-    Publish("$JS.API.CONSUMER.RESET.ORDERS.notify-svc"),
-    Publish("$JS.API.CONSUMER.CREATE.ORDERS"),
-    Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc"),
-    Publish("$JS.API.CONSUMER.CREATE.ORDERS.notify-svc.order.created"),
-    Publish("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.notify-svc"),
-    Publish("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.order-svc"),
-    Publish("$JS.API.CONSUMER.CREATE.PAYMENTS"),
-    Publish("$JS.ACK.ORDERS.payment-svc.1.1.1.1.0"),
+    Publish("$JS.FC.ORDERS.notify-svc.1"),
+    Publish("$JS.hub.API.STREAM.CREATE.EVIL"),
+    Publish("$JS.hub.API.STREAM.SNAPSHOT.ORDERS"),
+    Publish("$JS.hub.API.CONSUMER.CREATE.ORDERS.take"),
+    Publish("$JS.hub.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc"),
+    Publish("$JS.hub.API.STREAM.INFO.ORDERS"),
     Subscribe("order.>"),
-    Subscribe("_INBOX.notify-svc.>"),
+    Subscribe("$JS.ACK.>"),
+    Subscribe("_INBOX.outbox-relay.>"),
 ];
 
 #[tokio::test]
@@ -229,65 +246,163 @@ async fn nats_refuses_each_user_what_it_does_not_need() {
         ("operator", &OPERATOR),
     ];
     for (user, rights) in users {
+        let mut client = Listening::connect(&nats.url(), user).await;
+        for right in rights {
+            let refused = match right {
+                Publish(subject) => {
+                    client.client.publish(*subject, "".into()).await.unwrap();
+                    format!("publish to \"{subject}\"")
+                }
+                Subscribe(subject) => {
+                    client.client.subscribe(*subject).await.unwrap();
+                    format!("subscription to \"{subject}\"")
+                }
+            };
+            client.is_refused(&refused).await;
+        }
+    }
+}
+
+/// A user who hears what the server refuses.
+struct Listening {
+    user: &'static str,
+    client: Client,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Listening {
+    async fn connect(url: &str, user: &'static str) -> Self {
         let (heard, mut events) = mpsc::channel(64);
         let client = ConnectOptions::with_user_and_password(user.to_owned(), Nats::PASSWORD.to_owned())
+            .custom_inbox_prefix(format!("_INBOX.{user}"))
             .event_callback(move |event| {
                 let heard = heard.clone();
                 async move { heard.send(event).await.unwrap() }
             })
-            .connect(nats.url())
+            .connect(url)
             .await
             .unwrap();
         assert!(matches!(events.recv().await, Some(Event::Connected)));
-        for right in rights {
-            let refused = match right {
-                Publish(subject) => {
-                    client.publish(*subject, "".into()).await.unwrap();
-                    format!("permissions violation for publish to \"{subject}\"")
-                }
-                Subscribe(subject) => {
-                    client.subscribe(*subject).await.unwrap();
-                    format!("permissions violation for subscription to \"{subject}\"")
-                }
-            };
-            let event = tokio::time::timeout(Duration::from_secs(10), events.recv()).await;
-            let event = event.unwrap_or_else(|_| panic!("{user} may: {refused}")).unwrap().to_string();
-            assert!(event.to_lowercase().contains(&refused.to_lowercase()), "{user}: {refused}: {event}");
-        }
+        Self { user, client, events }
+    }
+
+    /// The next thing that the server says is that it refuses this.
+    async fn is_refused(&mut self, what: &str) {
+        let event = tokio::time::timeout(Duration::from_secs(10), self.events.recv()).await;
+        let event = event.unwrap_or_else(|_| panic!("{} may: {what}", self.user)).unwrap().to_string();
+        let refused = format!("permissions violation for {what}").to_lowercase();
+        assert!(event.to_lowercase().contains(&refused), "{}: {what}: {event}", self.user);
     }
 }
 
 #[tokio::test]
 async fn a_consumer_can_not_be_changed_under_another_name() {
     let pipeline = Pipeline::start(Engine::MySql).await;
-    let options = ConnectOptions::with_user_and_password("operator".to_owned(), Nats::PASSWORD.to_owned());
-    let operator = options.custom_inbox_prefix("_INBOX.operator").connect(pipeline.nats.url()).await.unwrap();
+    let payment_svc = Nats::client(&pipeline.nats.url(), PAYMENT_DURABLE).await;
     let body = json!({ "stream_name": STREAM, "config": { "name": NOTIFY_DURABLE, "max_deliver": 1 } });
-    let answer = operator.request("$JS.API.CONSUMER.CREATE.ORDERS.mine", body.to_string().into()).await.unwrap();
+    let subject = format!("$JS.API.CONSUMER.CREATE.{STREAM}.{PAYMENT_DURABLE}");
+    let answer = payment_svc.request(subject, body.to_string().into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
-    assert_eq!(answer["name"], "mine", "{answer}");
+    assert_eq!(answer["name"], PAYMENT_DURABLE, "{answer}");
     let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
     assert_eq!(stream.consumer_info(NOTIFY_DURABLE).await.unwrap().config.max_deliver, -1);
 }
 
+/// Requests that have the server itself acknowledge under `ack`, or pull for a consumer at `pull`.
+fn through_the_server(ack: &str, pull: &str) -> [(&'static str, Value); 5] {
+    let transform = json!([{ "src": "order.created", "dest": "evil.created" }]);
+    let evil = json!({
+        "name": "EVIL", "subjects": ["evil.>"], "storage": "memory",
+        "sources": [{ "name": STREAM, "subject_transforms": transform }],
+        "republish": { "src": "evil.created", "dest": ack, "headers_only": true },
+    });
+    let push = |config: Value| json!({ "stream_name": STREAM, "config": config });
+    let take = json!({
+        "name": "take", "deliver_subject": pull, "headers_only": true, "ack_policy": "explicit", "deliver_policy": "all",
+    });
+    let durable = json!({ "durable_name": "take", "deliver_subject": pull, "ack_policy": "explicit" });
+    [
+        ("STREAM.CREATE.EVIL", evil),
+        ("CONSUMER.CREATE.ORDERS.take", push(take)),
+        ("CONSUMER.DURABLE.CREATE.ORDERS.take", push(durable)),
+        ("STREAM.SNAPSHOT.ORDERS", json!({ "deliver_subject": ack })),
+        ("STREAM.SNAPSHOT.ORDERS", json!({ "deliver_subject": pull })),
+    ]
+}
+
+/// Nor has it the server do so. It sees what it needs.
 #[tokio::test]
 async fn an_operator_reads_the_stream_and_takes_no_message_from_another_consumer() {
-    let mut pipeline = Pipeline::start(Engine::MySql).await;
-    pipeline.services.notify_svc.terminate().await;
-    let order = pipeline.services.place().await;
-    pipeline.until_published().await;
-    let stream = pipeline.jetstream().await.get_stream(STREAM).await.unwrap();
-    let first = async |consumer: PullConsumer| {
-        let mut batch = consumer.fetch().max_messages(1).expires(Duration::from_secs(1)).messages().await.unwrap();
-        batch.next().await.map(Result::unwrap)
+    let further = "feature_flags { js_ack_fc_v2: true }".to_owned();
+    for further in [String::new(), further] {
+        let nats = NatsSetup { accounts: Nats::accounts(), further, ..NatsSetup::default() };
+        let mut pipeline = Pipeline::start_on(Engine::MySql, Nats::start_with(nats).await).await;
+        pipeline.services.notify_svc.terminate().await;
+        let orders = [pipeline.services.place().await, pipeline.services.place().await];
+        pipeline.until_published().await;
+        let url = pipeline.nats.url();
+        let stream = jetstream::new(Nats::client(&url, NOTIFY_DURABLE).await).get_stream_no_info(STREAM).await.unwrap();
+        let theirs: PullConsumer = stream.get_consumer(NOTIFY_DURABLE).await.unwrap();
+        let mut batch = theirs.fetch().max_messages(1).messages().await.unwrap();
+        let unanswered = batch.next().await.unwrap().unwrap();
+
+        let mut operator = Listening::connect(&url, "operator").await;
+        let (ack, pull) = (unanswered.reply.clone().unwrap(), "$JS.API.CONSUMER.MSG.NEXT.ORDERS.notify-svc");
+        for (request, body) in through_the_server(&ack, pull) {
+            for api in ["$JS.API", "$JS.hub.API"] {
+                let subject = format!("{api}.{request}");
+                operator.client.publish(subject.clone(), body.to_string().into()).await.unwrap();
+                operator.is_refused(&format!("publish to \"{subject}\"")).await;
+            }
+        }
+        for subject in [&ack, pull] {
+            operator.client.publish(subject.to_owned(), "".into()).await.unwrap();
+            operator.is_refused(&format!("publish to \"{subject}\"")).await;
+        }
+        let ask = "$JS.API.STREAM.INFO.ORDERS";
+        operator.client.publish_with_reply(ask, ack.clone(), "".into()).await.unwrap();
+        operator.is_refused(&format!("publish with reply of \"{ack}\"")).await;
+        operator.client.publish_with_reply(ask, pull, "".into()).await.unwrap();
+        looks_around(&operator.client).await;
+        let left = jetstream::new(operator.client.clone()).get_stream(STREAM).await.unwrap();
+        let left = left.consumer_info(NOTIFY_DURABLE).await.unwrap();
+        let (given, answered) = (left.delivered.stream_sequence, left.ack_floor.stream_sequence);
+        assert_eq!((given, answered, left.num_ack_pending, left.num_waiting), (1, 0, 1, 0));
+
+        unanswered.ack_with(AckKind::Nak(None)).await.unwrap();
+        pipeline.services.notify_svc.restart().await;
+        for order in orders {
+            pipeline.services.until_notified(&order).await;
+        }
+    }
+}
+
+/// All that a person looks at.
+async fn looks_around(operator: &Client) {
+    let jetstream = jetstream::new(operator.clone());
+    assert_eq!(jetstream.query_account().await.unwrap().streams, 1);
+    assert_eq!(jetstream.stream_names().try_collect::<Vec<_>>().await.unwrap(), [STREAM]);
+    assert_eq!(jetstream.streams().try_collect::<Vec<_>>().await.unwrap()[0].state.messages, 2);
+    let stream = jetstream.get_stream(STREAM).await.unwrap();
+    assert_eq!(stream.get_raw_message(1).await.unwrap().subject.as_str(), "order.created");
+    assert_eq!(stream.get_last_raw_message_by_subject("order.created").await.unwrap().sequence, 2);
+    assert_eq!(stream.consumer_names().try_collect::<Vec<_>>().await.unwrap(), [NOTIFY_DURABLE]);
+    assert_eq!(stream.consumers().try_collect::<Vec<_>>().await.unwrap()[0].name, NOTIFY_DURABLE);
+}
+
+#[tokio::test]
+async fn nobody_opens_a_user_who_is_locked() {
+    let nats = Nats::start_with_accounts().await;
+    let admin = NATS_USERS.iter().find(|user| user.name == "admin").unwrap();
+    let connect = |password: &str| {
+        ConnectOptions::with_user_and_password("admin".to_owned(), password.to_owned()).connect(nats.url())
     };
-    let theirs: PullConsumer = stream.get_consumer(NOTIFY_DURABLE).await.unwrap();
-    assert!(first(theirs).await.is_none(), "the operator has taken what was notify-svc's");
-    let config = pull::Config { name: Some("operator-reads".to_owned()), ..pull::Config::default() };
-    let seen = first(stream.create_consumer(config).await.unwrap()).await.unwrap();
-    seen.ack().await.unwrap();
-    pipeline.services.notify_svc.restart().await;
-    pipeline.services.until_notified(&order).await;
+    connect(Nats::PASSWORD).await.unwrap();
+    nats.set_passwords(&[(*admin, "$2a$11$locked")]);
+    eventually("it is locked", async || connect(Nats::PASSWORD).await.is_err()).await;
+    for password in ["", "locked", "$2a$11$locked"] {
+        connect(password).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ impl Pipeline {
     }
 
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(Nats::operator(&self.nats.url()).await)
+        jetstream::new(Nats::admin(&self.nats.url()).await)
     }
 
     /// The dedup ids of all messages in the stream.

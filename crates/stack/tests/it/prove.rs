@@ -196,7 +196,7 @@ struct Scene {
     orders: MySqlConnection,
     notifications: MySqlConnection,
     payments: MySqlConnection,
-    operator: Client,
+    admin: Client,
     books: TempDir,
     _payments: Database,
 }
@@ -242,9 +242,9 @@ impl Scene {
         }
         let orders = account::connect(&pipeline.orders.admin_url()).await.unwrap();
         let notifications = account::connect(&pipeline.notifications.admin_url()).await.unwrap();
-        let operator = Nats::operator(&pipeline.nats.url()).await;
+        let admin = Nats::admin(&pipeline.nats.url()).await;
         let (_payments, payments) = (payments, paid);
-        Self { pipeline, asked, refunded, orders, notifications, payments, operator, books, _payments }
+        Self { pipeline, asked, refunded, orders, notifications, payments, admin, books, _payments }
     }
 
     async fn id(&mut self, query: &'static str) -> String {
@@ -275,10 +275,10 @@ impl Scene {
     }
 
     async fn violated(&mut self) -> Vec<(&'static str, String)> {
-        let evidence = Evidence::read(&mut self.orders, &mut self.notifications, &self.operator).await.unwrap();
+        let evidence = Evidence::read(&mut self.orders, &mut self.notifications, &self.admin).await.unwrap();
         let books = self.books.path();
         let evidence = evidence
-            .with_payments((&mut self.orders, &mut self.notifications, &mut self.payments), &self.operator, books)
+            .with_payments((&mut self.orders, &mut self.notifications, &mut self.payments), &self.admin, books)
             .await
             .unwrap();
         let violated = check(&self.asked, &evidence).into_iter().filter(|claim| !claim.holds());
@@ -296,7 +296,7 @@ impl Scene {
     }
 
     async fn messages(&self) -> Vec<Stored> {
-        let mut stream = jetstream::new(self.operator.clone()).get_stream(STREAM).await.unwrap();
+        let mut stream = jetstream::new(self.admin.clone()).get_stream(STREAM).await.unwrap();
         let mut messages = Vec::new();
         for sequence in 1..=stream.info().await.unwrap().state.last_sequence {
             let message = stream.get_raw_message(sequence).await.unwrap();
@@ -327,7 +327,7 @@ impl Scene {
 
     /// Puts an empty one in its place.
     async fn forget_stream(&self) {
-        let jetstream = jetstream::new(self.operator.clone());
+        let jetstream = jetstream::new(self.admin.clone());
         let config: Config = jetstream.get_stream(STREAM).await.unwrap().cached_info().config.clone();
         jetstream.delete_stream(STREAM).await.unwrap();
         jetstream.create_stream(config).await.unwrap();

@@ -39,5 +39,5 @@ pub(crate) async fn until_drained(orders: &MySqlPool, notifications: &MySqlPool)
 
 pub(crate) async fn evidence(orders: &MySqlPool, notifications: &MySqlPool, nats_url: &str) -> Evidence {
     let (mut orders, mut notifications) = (orders.acquire().await.unwrap(), notifications.acquire().await.unwrap());
-    Evidence::read(&mut orders, &mut notifications, &Nats::operator(nats_url).await).await.unwrap()
+    Evidence::read(&mut orders, &mut notifications, &Nats::admin(nats_url).await).await.unwrap()
 }

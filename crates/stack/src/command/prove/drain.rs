@@ -87,7 +87,7 @@ impl Trial<'_> {
     }
 
     async fn undelivered(&self) -> anyhow::Result<Vec<(i64, &'static str)>> {
-        let jetstream = jetstream::new(self.pipeline.operator().await?);
+        let jetstream = jetstream::new(self.pipeline.admin().await?);
         let (mut pending, mut unanswered) = (0, 0);
         for (stream, durable) in CONSUMERS {
             let stream = jetstream.get_stream(stream).await?;

@@ -182,7 +182,7 @@ impl Pipeline {
     /// Reads what is there.
     pub(super) async fn evidence(&self) -> anyhow::Result<Evidence> {
         let Databases { mut orders, mut notifications, mut payments } = self.databases().await?;
-        let nats = self.operator().await?;
+        let nats = self.admin().await?;
         let evidence = Evidence::read(&mut orders, &mut notifications, &nats).await?;
         evidence.with_payments((&mut orders, &mut notifications, &mut payments), &nats, &self.books).await
     }
@@ -208,13 +208,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// A connection to NATS of the user who may read everything.
-    pub(super) async fn operator(&self) -> anyhow::Result<async_nats::Client> {
-        let options =
-            ConnectOptions::with_user_and_password("operator".to_owned(), self.plan.passwords.of_nats("operator"));
+    /// A connection to NATS of the user who may read the streams through consumers of its own.
+    pub(super) async fn admin(&self) -> anyhow::Result<async_nats::Client> {
+        let options = ConnectOptions::with_user_and_password("admin".to_owned(), self.plan.passwords.of_nats("admin"));
         let urls = self.plan.nats_url();
         let urls: Vec<&str> = urls.split(',').collect();
-        let connecting = options.custom_inbox_prefix("_INBOX.operator").connect(urls);
+        let connecting = options.custom_inbox_prefix("_INBOX.admin").connect(urls);
         connecting.await.context("cannot connect to NATS")
     }
 }

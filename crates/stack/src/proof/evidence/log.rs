@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::{self, stream::Stream};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use schema::aggregate::AggregateId;
@@ -94,7 +94,7 @@ async fn read_all(nats: &async_nats::Client, name: &str, unreadable: &mut Vec<St
         return Ok(found);
     }
     let last = stream.cached_info().state.last_sequence;
-    let mut messages = reader(&stream).await?;
+    let mut messages = stream.create_consumer(OrderedConfig::default()).await?.messages().await?;
     loop {
         let message = timeout(NEXT_WITHIN, messages.next()).await.context("no message came")?;
         let message = message.context("the stream's reader ended")??;
@@ -108,13 +108,6 @@ async fn read_all(nats: &async_nats::Client, name: &str, unreadable: &mut Vec<St
             return Ok(found);
         }
     }
-}
-
-async fn reader(stream: &Stream) -> anyhow::Result<jetstream::consumer::pull::Ordered> {
-    // Whoever may create nameless consumers may change those of others: the operator may not.
-    let name = Some(format!("proof-{}", Uuid::now_v7().simple()));
-    let consumer = stream.create_consumer(OrderedConfig { name, ..OrderedConfig::default() }).await?;
-    Ok(consumer.messages().await?)
 }
 
 fn read_one(message: &jetstream::Message, sequence: u64) -> anyhow::Result<Message> {

@@ -67,8 +67,8 @@ async fn publish_another_under_its_id(watched: &Watched) {
 
 /// Limits the stream although a consumer is away, and has it drop what is old instead of refusing what is new.
 async fn keep_one_message(watched: &Watched) {
-    let operator = jetstream::new(Nats::operator(&watched.nats.url()).await);
-    let stream = operator.get_stream(names::STREAM).await.unwrap();
+    let admin = jetstream::new(Nats::admin(&watched.nats.url()).await);
+    let stream = admin.get_stream(names::STREAM).await.unwrap();
     let config = Config { max_messages: 1, discard: DiscardPolicy::Old, ..stream.cached_info().config.clone() };
-    operator.update_stream(config).await.unwrap();
+    admin.update_stream(config).await.unwrap();
 }
