@@ -49,7 +49,7 @@ RUN find schema crates order-svc outbox-relay notify-svc payment-svc -name '*.rs
     mkdir -p crates/stack/src crates/bench/src && touch crates/stack/src/lib.rs crates/bench/src/lib.rs && \
     cargo build --release --locked --package order-svc --package outbox-relay --package notify-svc --package payment-svc
 COPY LICENSE-MIT LICENSE-APACHE ./
-COPY .ci/licences .ci/
+COPY .ci/licences .ci/swagger-ui.licences .ci/
 RUN for program in order-svc outbox-relay notify-svc payment-svc; do \
         .ci/licences "$program" >"target/release/$program.licences" || exit; \
     done
