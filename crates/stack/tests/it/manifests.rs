@@ -109,6 +109,10 @@ const JWKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/identity/jwks.
 fn production_does_not_render_without_an_issuer_and_nobody_is_asked_only_where_it_says_so() {
     let production = Home::find().unwrap().root().join("k8s/overlays/prod");
     assert!(kustomize(&production).unwrap_err().contains("issuer.env"), "nobody has said who issues tokens");
+    for none in ["", "AUTH_ISSUER=\nAUTH_AUDIENCE=web-store\n", "AUTH=none\n"] {
+        let refused = Overlay::of("prod", &[], none).err().unwrap();
+        assert!(refused.contains("replacement source") || refused.contains("out of bounds"), "{none:?}: {refused}");
+    }
     for overlay in OVERLAYS.map(Overlay::render) {
         for (program, namespace, deployment, http, _) in SERVICES {
             let workload = overlay.object("Deployment", namespace, deployment);

@@ -29,21 +29,25 @@ impl Overlay {
 
     /// As an overlay renders it that has this one as its base, and these components.
     pub fn render_with(name: &'static str, components: &[&str]) -> Overlay {
+        let issuer = Home::find().unwrap().root().join("k8s/overlays/prod/issuer.env.example");
+        Overlay::of(name, components, &std::fs::read_to_string(issuer).unwrap()).unwrap()
+    }
+
+    /// The same of a copy whose production knows this of who issues tokens, or why it does not render.
+    pub fn of(name: &'static str, components: &[&str], issuer: &str) -> Result<Overlay, String> {
         let root = Home::find().unwrap().root().to_owned();
-        // A copy whose production knows who issues tokens.
         let copy = tempfile::tempdir().unwrap();
         for folder in ["gateway", "k8s", "schema"] {
             copy_folder(&root.join(folder), &copy.path().join(folder));
         }
         let production = copy.path().join("k8s/overlays/prod");
-        std::fs::copy(production.join("issuer.env.example"), production.join("issuer.env")).unwrap();
+        std::fs::write(production.join("issuer.env"), issuer).unwrap();
         let own = copy.path().join("k8s/overlays/own");
         std::fs::create_dir(&own).unwrap();
         let components = components.iter().map(|component| format!("../../components/{component}"));
         let listed = json!({"resources": [format!("../{name}")], "components": components.collect::<Vec<_>>()});
         std::fs::write(own.join("kustomization.yaml"), listed.to_string()).unwrap();
-        let text = kustomize(&own).unwrap();
-        Overlay { name, objects: serde_saphyr::from_multiple(&text).unwrap() }
+        Ok(Overlay { name, objects: serde_saphyr::from_multiple(&kustomize(&own)?).unwrap() })
     }
 
     pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
