@@ -18,7 +18,8 @@ const ORDER: &str = r#"{"product":"Espresso machine","quantity":2,"email":"ada@e
 
 async fn order_svc(database: &Database) -> (Service, Setup) {
     let service = Service::new(binary("order-svc")).env("DATABASE_URL", database.url("order_svc"));
-    let service = service.env("NATS_URL", "nats://127.0.0.1:1").start().await;
+    let service =
+        service.env("NATS_URL", "nats://127.0.0.1:1").env("CORS_ORIGINS", "https://shop.example").start().await;
     let address = service.url("").trim_start_matches("http://").to_owned();
     let setup = Setup::start_before(address, None, Arc::new(Mutex::new(Vec::new()))).await;
     (service, setup)
@@ -94,6 +95,43 @@ async fn every_refusal_of_the_two_is_a_problem_document() {
         assert!(head.to_lowercase().contains("content-type: application/problem+json"), "{text}");
         let body = body.trim_matches(|char: char| char.is_ascii_hexdigit() || char.is_ascii_whitespace());
         assert!(body.contains(&format!("\"code\":\"{code}\"")), "{text}");
+    }
+}
+
+/// What a service documents as a header, and what a browser sends for a page of another origin.
+#[tokio::test]
+async fn each_header_that_a_service_understands_reaches_it() {
+    let operations = operations();
+    let parameters = operations.iter().flat_map(|operation| operation["parameters"].as_array().into_iter().flatten());
+    let documented = parameters.filter(|parameter| parameter["in"] == "header").map(|it| it["name"].as_str().unwrap());
+    let of_browsers = ["Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Authorization"];
+    let names: BTreeSet<String> = documented.chain(of_browsers).map(str::to_lowercase).collect();
+    assert!(names.len() > 8, "{names:?}");
+    let headers: String = names.iter().map(|name| format!("{name}: 1\r\n")).collect();
+    let setup = Setup::start().await;
+    setup.raw(&format!("GET /api/orders HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n{headers}\r\n")).await;
+    let head = setup.last_head();
+    let lost: Vec<_> = names.iter().filter(|name| !head.contains(&format!("\n{name}: 1\r"))).collect();
+    assert!(lost.is_empty(), "{lost:?} of {head}");
+}
+
+#[tokio::test]
+async fn a_page_of_a_named_origin_may_ask_through_the_gateway() {
+    let database = Database::create(Engine::MySql, &ORDERS).await;
+    let (_service, setup) = order_svc(&database).await;
+    for (origin, is_named) in [("https://shop.example", true), ("https://evil.example", false)] {
+        let request = |method: &str, further: &str| {
+            format!(
+                "{method} /api/orders HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nOrigin: {origin}\r\n{further}\r\n"
+            )
+        };
+        let asked = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
+        for request in [request("OPTIONS", asked), request("GET", "")] {
+            let (status, text) = setup.raw(&request).await;
+            assert!((200..300).contains(&status), "{text}");
+            let allowed = format!("access-control-allow-origin: {origin}\r");
+            assert_eq!(text.to_lowercase().contains(&allowed), is_named, "{text}");
+        }
     }
 }
 
