@@ -48,7 +48,7 @@ async fn attend(State((metrics, guard)): State<(HttpMetrics, Guard)>, request: R
     let span = tracing::info_span!(
         "http.request",
         method = %request.method(),
-        path = request.uri().path(),
+        route = arrival.route(), // and not the path: whoever mistypes a request may have put an address there
         request.id = id.to_str().unwrap_or_default(),
         trace_id = field::Empty,
         otel.kind = field::Empty,
