@@ -1,5 +1,5 @@
 //! The pipeline that is put to the proof: real servers, the services as processes under their least-privilege users, a proxy
-//! in each line between a service and a server, a mail server for each notify-svc and the folder that stands for the payment
+//! in each line between a service and whom it asks, a mail server for each notify-svc and the folder that stands for the payment
 //! provider, which nothing is done to.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,12 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a service's own grace: what takes longer has not stopped as it promises.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
+/// Whom notify-svc asks to whom an email goes.
+const ORDER_SVC: &str = "order-svc";
+
 /// The services, by their names here, in the order in which events pass them.
 const SERVICES: [(&str, Program); 8] = [
-    ("order-svc", Program::OrderSvc),
+    (ORDER_SVC, Program::OrderSvc),
     ("outbox-relay-1", Program::OutboxRelay),
     ("outbox-relay-2", Program::OutboxRelay),
     ("payment-svc-1", Program::PaymentSvc),
@@ -85,7 +88,10 @@ pub(super) struct Databases {
 pub(super) fn names(engine: Engine, nats_nodes: u16) -> (Vec<String>, Vec<String>) {
     let services = || SERVICES.iter().map(|(name, ..)| (*name).to_owned());
     let servers = std::iter::once(engine.name().to_owned()).chain(Plan::nats_names(nats_nodes.into()));
-    let lines = services().flat_map(|service| [line(&service, engine.name()), line(&service, "nats")]);
+    let lines = SERVICES.iter().flat_map(|(name, service)| {
+        let asked = (*service == Program::NotifySvc).then_some(ORDER_SVC);
+        [engine.name(), "nats"].into_iter().chain(asked).map(|server| line(name, server))
+    });
     (services().chain(servers).collect(), lines.collect())
 }
 
@@ -141,8 +147,11 @@ impl Pipeline {
         if service == Program::NotifySvc {
             let mut mail_server = SmtpServer::new();
             mail_server.start().await.context("cannot start a mail server")?;
-            launch = launch.env("SMTP_URL", mail_server.url()).env("ORDERS_URL", self.order_svc());
+            let order_svc = TcpProxy::start(self.ports[ORDER_SVC][0].number()).await;
+            let orders_url = format!("http://127.0.0.1:{}", order_svc.port());
+            launch = launch.env("SMTP_URL", mail_server.url()).env("ORDERS_URL", orders_url);
             self.mail_servers.insert(name, mail_server);
+            self.add(line(name, ORDER_SVC), Victim::Line(vec![order_svc]));
         }
         self.add(line(name, engine.name()), Victim::Line(vec![database]));
         self.add(line(name, "nats"), Victim::Line(nats));
@@ -152,7 +161,7 @@ impl Pipeline {
 
     /// order-svc's `http://` URL.
     pub(super) fn order_svc(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports["order-svc"][0].number())
+        format!("http://127.0.0.1:{}", self.ports[ORDER_SVC][0].number())
     }
 
     /// Waits until each service says that it is ready.
