@@ -4,6 +4,7 @@
 //! so may the first order of a customer in each process (see `seen.rs`). Ids tell the time: they are UUIDv7, and the indexes of the lists end
 //! in them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -56,10 +57,10 @@ fn most_of_one(orders: &[&Order]) -> u32 {
     counts.into_values().max().unwrap_or_default()
 }
 
-/// By what an order is counted: its address, and its customer.
-pub(crate) fn keys(order: &Order) -> impl Iterator<Item = (&'static str, &str)> {
-    let customer = order.customer.as_ref().map(|customer| ("customer", customer.as_str()));
-    order.email.as_deref().map(|address| ("address", address)).into_iter().chain(customer)
+/// By what an order is counted: its address, in lower case as in the database, and its customer.
+pub(crate) fn keys(order: &Order) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    let customer = order.customer.as_ref().map(|customer| ("customer", customer.as_str().into()));
+    order.email.as_ref().map(|address| ("address", address.to_lowercase().into())).into_iter().chain(customer)
 }
 
 /// Before all ids of the hour until then.

@@ -9,8 +9,10 @@ use std::time::Instant;
 use crate::bound::{WINDOW, keys};
 use crate::domain::Order;
 
-/// 2 MiB an hour: a million orders within it take one in sixteen strangers for known.
-const BITS: usize = 1 << 24;
+/// 2 MiB an hour, of which each customer and each address marks two bits: a million of them within two hours take one in eighty
+/// strangers for known, and a hundred thousand one in seven thousand.
+const WORDS: usize = 1 << 18;
+const BITS: u64 = 1 << 24;
 
 /// Whom this process knows.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Seen {
 
 impl Hours {
     fn new(begun_at: Instant) -> Self {
-        Self { begun_at, this: vec![0; BITS / 64], last: vec![0; BITS / 64] }
+        Self { begun_at, this: vec![0; WORDS], last: vec![0; WORDS] }
     }
 
     /// Forgets what is older than an hour, after an hour.
@@ -53,16 +55,17 @@ impl Hours {
             *self = Self::new(now);
         } else if passed >= WINDOW {
             self.begun_at = now;
-            self.last = std::mem::replace(&mut self.this, vec![0; BITS / 64]);
+            self.last = std::mem::replace(&mut self.this, vec![0; WORDS]);
         }
     }
 
     /// Whether it was marked before.
     fn mark(&mut self, hash: u64) -> bool {
-        let place = usize::try_from(hash % BITS as u64).expect("below BITS");
-        let (word, bit) = (place / 64, 1 << (place % 64));
-        let was = (self.this[word] | self.last[word]) & bit != 0;
-        self.this[word] |= bit;
+        // Both halves of a hash are as good as two hashes.
+        let bits = [hash, hash >> 32].map(|half| half % BITS);
+        let places = bits.map(|bit| (usize::try_from(bit / 64).expect("a word"), 1 << (bit % 64)));
+        let was = places.iter().all(|&(word, bit)| (self.this[word] | self.last[word]) & bit != 0);
+        places.iter().for_each(|&(word, bit)| self.this[word] |= bit);
         was
     }
 }

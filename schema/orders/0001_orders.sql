@@ -11,13 +11,14 @@ CREATE TABLE orders (
     version    INT UNSIGNED                            NOT NULL COMMENT 'of the last event appended for this order; assigned under the row lock',
     created_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
     updated_at DATETIME(6)                             NOT NULL COMMENT 'UTC',
+    email_lower VARCHAR(254) AS (LOWER(email)) VIRTUAL COMMENT 'by this an address is found, counted and erased: mail servers take both cases for one',
     PRIMARY KEY (id),
     -- a list of one status: WHERE status = ? AND id < ? ORDER BY id DESC
     KEY by_status (status, id),
     -- the orders of who asks: WHERE customer = ? AND id < ? ORDER BY id DESC
     KEY by_customer (customer, id),
-    -- the orders with an address: WHERE email = ? AND id < ? ORDER BY id DESC
-    KEY by_email (email, id)
+    -- the orders with an address: WHERE email_lower = ? AND id < ? ORDER BY id DESC
+    KEY by_email (email_lower, id)
 ) ENGINE = InnoDB
   DEFAULT CHARACTER SET = utf8mb4
   COLLATE = utf8mb4_bin;
@@ -49,7 +50,7 @@ CREATE TABLE customer_action (
     actor          VARCHAR(100)                                         NOT NULL,
     action         ENUM ('export', 'erase')                             NOT NULL,
     customer       VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin   NULL     COMMENT 'sub, if that is how the customer was named',
-    address_sha256 BINARY(32)                                           NULL     COMMENT 'SHA-256 of the address, if that is how',
+    address_sha256 BINARY(32)                                           NULL     COMMENT 'SHA-256 of the address in lower case, if that is how',
     orders         BIGINT UNSIGNED                                      NOT NULL COMMENT 'how many it was about',
     reason         VARCHAR(1000)                                        NOT NULL,
     PRIMARY KEY (id)

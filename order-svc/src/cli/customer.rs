@@ -6,6 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use outbox::{StoredEvent, story};
+use runtime::http::identity;
 use runtime::mysql::Pool;
 use runtime::operator::CommonConfig;
 use runtime::operator::decision::{DecisionConfig, Verdict};
@@ -47,12 +48,12 @@ pub struct CustomerConfig {
 #[group(required = true, multiple = false)]
 pub struct SubjectConfig {
     /// The customer, as their tokens name them: sub.
-    #[arg(long)]
-    pub customer: Option<String>,
+    #[arg(long, value_parser = sub)]
+    pub customer: Option<Subject>,
 
-    /// The address, byte by byte as the orders have it: another spelling is another address.
-    #[arg(long)]
-    pub email: Option<String>,
+    /// The address; upper and lower case are the same.
+    #[arg(long, value_parser = Subject::address)]
+    pub email: Option<Subject>,
 }
 
 impl CustomerVerb {
@@ -63,10 +64,15 @@ impl CustomerVerb {
     }
 }
 
+/// The customer with this `sub`, which a token could have.
+fn sub(sub: &str) -> Result<Subject, &'static str> {
+    let sub = identity::Subject::parse(sub).ok_or("must be 1 to 255 visible ASCII characters, as the sub of a token is")?;
+    Ok(Subject::Customer(CustomerId::new(sub.as_str())))
+}
+
 impl SubjectConfig {
     fn subject(self) -> anyhow::Result<Subject> {
-        let customer = self.customer.map(|customer| Subject::Customer(CustomerId::new(customer)));
-        customer.or(self.email.map(Subject::Address)).context("--customer or --email is needed")
+        self.customer.or(self.email).context("--customer or --email is needed")
     }
 }
 

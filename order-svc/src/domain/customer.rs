@@ -1,5 +1,7 @@
 //! Whose an order is, and whose orders somebody may see.
 
+use schema::email;
+
 /// A customer, as the issuer of their tokens knows them: `sub`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CustomerId(String);
@@ -20,6 +22,17 @@ pub enum Whose {
     Anybodys,
     /// This customer's own. Others' are as if they did not exist.
     Of(CustomerId),
+}
+
+impl Subject {
+    /// Whoever ordered with this address.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn address(address: &str) -> Result<Self, &'static str> {
+        let is_one = email::is_plain(address);
+        is_one.then(|| Self::Address(address.to_owned())).ok_or("must be a plain email address, as an order's is")
+    }
 }
 
 impl CustomerId {

@@ -22,7 +22,7 @@ pub struct OrderFilter {
     pub status: Option<OrderStatus>,
     /// Only this customer's orders. No parameter sets it: it is who asks.
     pub customer: Option<CustomerId>,
-    /// Only orders with this address; compared byte by byte.
+    /// Only orders with this address; upper and lower case are the same.
     pub email: Option<String>,
     /// Only orders placed then or later.
     pub created_from: Option<DateTime<Utc>>,

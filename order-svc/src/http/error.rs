@@ -36,8 +36,8 @@ pub(super) enum ApiError {
     PreconditionFailed(String),
     /// 413: the body is above the limit.
     TooLarge,
-    /// 415: the body does not call itself JSON.
-    UnsupportedMediaType,
+    /// 415: the body does not call itself what it has to be.
+    UnsupportedMediaType(&'static str),
     /// 415: the body is compressed.
     UnsupportedEncoding,
     /// 422: the order breaks rules.
@@ -88,14 +88,12 @@ impl ApiError {
                     .detail(format!("Its ETag is {etag}"))
             }
             Self::TooLarge => layers::too_large().detail(format!("A body has at most {BODY_BYTES_MAX} bytes")),
-            Self::UnsupportedMediaType => {
-                unsupported("unsupported-media-type", "The body must be JSON", "Content-Type must be application/json")
+            Self::UnsupportedMediaType(media_type) => {
+                unsupported("unsupported-media-type", "The body is of another type")
+                    .detail(format!("Content-Type must be {media_type}"))
             }
-            Self::UnsupportedEncoding => unsupported(
-                "unsupported-content-encoding",
-                "The body must not be compressed",
-                "Content-Encoding must be identity, or absent",
-            ),
+            Self::UnsupportedEncoding => unsupported("unsupported-content-encoding", "The body must not be compressed")
+                .detail("Content-Encoding must be identity, or absent"),
             Self::InvalidOrder(violations) => {
                 unprocessable("invalid-order", "The order breaks a rule").errors(all(violations))
             }
@@ -134,8 +132,8 @@ fn unprocessable(code: &'static str, title: &'static str) -> Problem {
 }
 
 /// 415.
-fn unsupported(code: &'static str, title: &'static str, rule: &'static str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, title).detail(rule)
+fn unsupported(code: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, title)
 }
 
 fn all(violations: Vec<Violation>) -> Vec<problem::Violation> {

@@ -15,6 +15,10 @@ use crate::config::BODY_TIMEOUT;
 use crate::domain::{CustomerId, IdempotencyKey, Whose};
 use outbox::TraceParent;
 
+pub(super) const JSON: &str = "application/json";
+/// The notation of a query.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The bytes of a body that calls itself JSON and is within the limits of size and time.
 pub(super) struct JsonBody(pub(super) Bytes);
 
@@ -22,15 +26,32 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        if !is_plain(request.headers()) {
-            return Err(ApiError::UnsupportedEncoding);
-        }
-        let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
-        body.map_err(|_| ApiError::SlowBody)?.map(Self).map_err(unreadable)
+        body(JSON, request, state).await.map(Self)
     }
+}
+
+/// The text of a body that calls itself a form and is within the same limits.
+pub(super) struct FormBody(pub(super) String);
+
+impl<S: Send + Sync> FromRequest<S> for FormBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = body(FORM, request, state).await?;
+        // Whatever is no text is no value of a parameter either.
+        Ok(Self(String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+async fn body<S: Send + Sync>(media_type: &'static str, request: Request, state: &S) -> Result<Bytes, ApiError> {
+    if !is(media_type, request.headers()) {
+        return Err(ApiError::UnsupportedMediaType(media_type));
+    }
+    if !is_plain(request.headers()) {
+        return Err(ApiError::UnsupportedEncoding);
+    }
+    let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+    body.map_err(|_| ApiError::SlowBody)?.map_err(unreadable)
 }
 
 /// Who orders; none where nobody is asked for a token.
@@ -63,10 +84,9 @@ async fn identity<S: Sync>(parts: &mut Parts, state: &S) -> Result<Identity, Rea
     Identity::from_request_parts(parts, state).await.map_err(|_| ReadError::Internal)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is(media_type: &str, headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case("application/json")
+    content_type.split(';').next().is_some_and(|said| said.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// Whether the bytes of the body are what it says, not something to unpack first.

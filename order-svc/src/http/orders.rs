@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::extract::{Customer, JsonBody, idempotency_key, traceparent};
+use super::extract::{Customer, JSON, JsonBody, idempotency_key, traceparent};
 use super::order_response::{Etag, OrderResponse, Precondition, not_modified, shown};
 use crate::App;
 use crate::cancel::{Cancelled, cancel};
@@ -179,7 +179,7 @@ impl IntoResponses for PlaceProblems {
             ApiError::MalformedKey,
             ApiError::SlowBody,
             ApiError::TooLarge,
-            ApiError::UnsupportedMediaType,
+            ApiError::UnsupportedMediaType(JSON),
             ApiError::UnsupportedEncoding,
             ApiError::OrderGone,
             ApiError::InvalidOrder(vec![violation]),

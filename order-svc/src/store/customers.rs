@@ -50,7 +50,7 @@ pub async fn page(pool: &Pool, subject: &Subject, after: OrderId, limit: u32) ->
             )
         }
         Subject::Address(address) => {
-            page_rows!(pool, "FROM orders FORCE INDEX (by_email) WHERE email = ?", address, after, limit)
+            page_rows!(pool, "FROM orders FORCE INDEX (by_email) WHERE email_lower = LOWER(?)", address, after, limit)
         }
     };
     rows.into_iter().map(Row::into_order).collect()
@@ -90,7 +90,7 @@ pub async fn record(
     };
     query!(
         "INSERT INTO customer_action (actor, action, customer, address_sha256, orders, reason)
-         VALUES (?, ?, ?, UNHEX(SHA2(?, 256)), ?, ?)",
+         VALUES (?, ?, ?, UNHEX(SHA2(LOWER(?), 256)), ?, ?)",
         by.actor,
         action.as_str(),
         customer,

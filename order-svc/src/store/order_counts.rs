@@ -17,7 +17,7 @@ pub async fn at(tx: &mut Transaction, order: &Order, since: OrderId, place: u32)
         r#"SELECT MAX(id) AS "id: OrderId"
            FROM ((SELECT id
                   FROM orders FORCE INDEX (by_email)
-                  WHERE email = ? AND id > ?
+                  WHERE email_lower = LOWER(?) AND id > ?
                   ORDER BY id DESC
                   LIMIT 1 OFFSET ?)
                  UNION ALL
@@ -52,7 +52,7 @@ pub async fn above(tx: &mut Transaction, orders: &[&Order], since: OrderId, room
                                               customer VARCHAR(255) CHARACTER SET ascii   PATH '$[2]')) AS list
            WHERE (SELECT 1
                   FROM orders FORCE INDEX (by_email)
-                  WHERE orders.email = list.email AND orders.id > ?
+                  WHERE orders.email_lower = LOWER(list.email) AND orders.id > ?
                   LIMIT 1 OFFSET ?) IS NOT NULL
               OR (SELECT 1
                   FROM orders FORCE INDEX (by_customer)

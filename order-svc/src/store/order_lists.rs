@@ -70,7 +70,7 @@ async fn by_email(pool: &Pool, filter: &OrderFilter, page: Page, email: &str) ->
         filter,
         page,
         "FROM orders FORCE INDEX (by_email)
-           WHERE email = ?
+           WHERE email_lower = LOWER(?)
              AND status = COALESCE(?, status)",
         email,
         status

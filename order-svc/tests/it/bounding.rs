@@ -78,6 +78,15 @@ both_engines! {
         eventually("others are not", async || ordered(&api, "another@example.com").await.status == 201).await;
     }
 
+    async fn the_case_of_an_address_makes_no_other_one_of_it(engine: Engine) {
+        let api = Api::bounded(engine, BOUND).await;
+        for email in ["ada@example.com", "Ada@example.com", "ADA@Example.COM"] {
+            assert_eq!(ordered(&api, email).await.status, 201);
+        }
+        ordered(&api, "aDa@example.com").await.problem(429, "too-many-orders");
+        assert_eq!(api.count("SELECT COUNT(DISTINCT email) FROM orders").await, 3, "each is kept as it was written");
+    }
+
     async fn a_customer_is_bounded_whatever_the_addresses(engine: Engine) {
         let api = Api::bounded(engine, BOUND).await;
         for number in 0..=BOUND {

@@ -126,6 +126,10 @@ async fn ask((method, url): (&Method, &str), token: Option<&str>) -> u16 {
     if *method == Method::POST && url.ends_with("/api/orders") {
         request = request.json(&json!({"product": "Mug", "quantity": 1, "email": "ada@example.com"}));
     }
+    if url.ends_with("/api/orders/search") {
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        request = request.header(form.0, form.1).body("email=ada@example.com");
+    }
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
