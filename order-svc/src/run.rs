@@ -37,7 +37,7 @@ pub async fn run(config: RunConfig) -> anyhow::Result<ExitCode> {
 
     let admin_listener = server::bind(config.process.admin_addr).await?;
     let listener = config.http.bind().await?;
-    let client = wake::connect("order-svc", &config.nats, &registry).await?;
+    let client = wake::connect("order-svc", &config.nats, (&readiness, &registry)).await?;
     let (app, lanes) = app(&config, &registry)?;
     app.pool.unready_while_refused(&readiness);
     connection_metrics::register(&registry, &app.pool)?;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use prometheus::Registry;
 use runtime::nats::NatsConfig;
+use runtime::readiness::Readiness;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -46,12 +47,13 @@ impl Wake {
     }
 }
 
-/// Connects in the background, for ever; `/metrics` tells how the connection is. `name` is the service's.
+/// Connects in the background, for ever; `/metrics` tells how the connection is, and the service is not ready if NATS never took its
+/// login. `name` is the service's.
 ///
 /// # Errors
 /// If an address can't be parsed, or there is such a connection already.
-pub async fn connect(name: &'static str, config: &NatsConfig, registry: &Registry) -> anyhow::Result<Client> {
-    runtime::nats::connect_told(name, config, registry).await
+pub async fn connect(name: &'static str, config: &NatsConfig, told: (&Readiness, &Registry)) -> anyhow::Result<Client> {
+    runtime::nats::connect_serving(name, config, told).await
 }
 
 /// Sends the hints that are asked for to the relay's `subject`, until nobody is `served` any more; then the last one, if it

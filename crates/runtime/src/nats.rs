@@ -49,36 +49,62 @@ impl NatsConfig {
 /// What NATS says to a login that it refuses.
 const REFUSAL: &str = "authorization violation";
 
-/// As [`connect_told`], for a process that is not ready while NATS refuses its login: its secret may have been rotated, and
-/// another replica may have the new one.
+const UNREADY: &str = "nats: it refuses our login";
+
+/// How NATS takes our login.
+#[derive(Clone, Debug, Default)]
+struct Login {
+    is_refused: Arc<AtomicBool>,
+    /// It is refused, and never was anything else.
+    is_refused_from_the_start: Arc<AtomicBool>,
+    was_taken: Arc<AtomicBool>,
+}
+
+impl Login {
+    fn refused(&self, is_refused: bool) {
+        self.is_refused.store(is_refused, Ordering::Relaxed);
+        self.is_refused_from_the_start.store(is_refused && !self.was_taken.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn taken(&self) {
+        self.was_taken.store(true, Ordering::Relaxed);
+        self.refused(false);
+    }
+}
+
+/// As [`connect`], for a process that is not ready while NATS refuses its login: its secret may have been rotated, and
+/// another replica may have the new one. `/metrics` tells how the connection is.
 ///
 /// # Errors
-/// As [`connect_told`].
+/// As [`connect`], or if there is such a connection already.
 pub async fn connect_ready(
     name: &'static str,
     config: &NatsConfig,
     (readiness, registry): (&Readiness, &Registry),
 ) -> anyhow::Result<Client> {
-    let is_refused = Arc::new(AtomicBool::new(false));
-    readiness.unready_while("nats: it refuses our login", Arc::clone(&is_refused));
-    told(name, config, registry, is_refused).await
+    let login = Login::default();
+    readiness.unready_while(UNREADY, Arc::clone(&login.is_refused));
+    told(name, config, registry, login).await
 }
 
-/// As [`connect`], and `/metrics` tells how the connection is.
+/// As [`connect_ready`], for a process that serves without NATS, too: a login that NATS never took makes it unready, so that a rollout
+/// with a wrong secret stops; one that is refused later is only told, for with all replicas unready nobody would be served.
 ///
 /// # Errors
-/// As [`connect`], or if there is such a connection already.
-pub async fn connect_told(name: &'static str, config: &NatsConfig, registry: &Registry) -> anyhow::Result<Client> {
-    told(name, config, registry, Arc::default()).await
-}
-
-async fn told(
+/// As [`connect_ready`].
+pub async fn connect_serving(
     name: &'static str,
     config: &NatsConfig,
-    registry: &Registry,
-    is_refused: Arc<AtomicBool>,
+    (readiness, registry): (&Readiness, &Registry),
 ) -> anyhow::Result<Client> {
-    let client = open(name, config, Arc::clone(&is_refused)).await?;
+    let login = Login::default();
+    readiness.unready_while(UNREADY, Arc::clone(&login.is_refused_from_the_start));
+    told(name, config, registry, login).await
+}
+
+async fn told(name: &'static str, config: &NatsConfig, registry: &Registry, login: Login) -> anyhow::Result<Client> {
+    let is_refused = Arc::clone(&login.is_refused);
+    let client = open(name, config, login).await?;
     connection_metrics::register_nats(registry, &client, is_refused)?;
     Ok(client)
 }
@@ -89,10 +115,10 @@ async fn told(
 /// # Errors
 /// If an address can't be parsed.
 pub async fn connect(name: &'static str, config: &NatsConfig) -> anyhow::Result<Client> {
-    open(name, config, Arc::default()).await
+    open(name, config, Login::default()).await
 }
 
-async fn open(name: &'static str, config: &NatsConfig, is_refused: Arc<AtomicBool>) -> anyhow::Result<Client> {
+async fn open(name: &'static str, config: &NatsConfig, login: Login) -> anyhow::Result<Client> {
     let addresses = addresses(&config.nats_url)?;
     let bare = addresses.iter().map(without_credentials).collect::<io::Result<Vec<_>>>()?;
     if config.nats_access.nats_ca_file.is_none()
@@ -103,7 +129,7 @@ async fn open(name: &'static str, config: &NatsConfig, is_refused: Arc<AtomicBoo
             "nothing asks for encryption of the connection to NATS; NATS_CA_FILE would encrypt it"
         );
     }
-    let is_taken = Arc::clone(&is_refused);
+    let taken = login.clone();
     let client = options(name, config)
         .retry_on_initial_connect()
         .max_reconnects(None)
@@ -113,12 +139,12 @@ async fn open(name: &'static str, config: &NatsConfig, is_refused: Arc<AtomicBoo
         })
         .reconnect_to_server_callback(move |servers, _| {
             let was_refused = |server: &Server| server.last_error.as_ref().is_some_and(|error| error.contains(REFUSAL));
-            is_refused.store(servers.iter().any(was_refused), Ordering::Relaxed);
+            login.refused(servers.iter().any(was_refused));
             async move { log_failures(&servers) }
         })
         .event_callback(move |event| {
             if matches!(event, Event::Connected) {
-                is_taken.store(false, Ordering::Relaxed);
+                taken.taken();
             }
             async move { log(&event) }
         })

@@ -15,6 +15,7 @@ use runtime::http::metrics::HttpMetrics;
 use runtime::http::server;
 use runtime::mysql::{self, DatabaseConfig, DatabaseTls};
 use runtime::nats::{NatsAccess, NatsConfig};
+use runtime::readiness::Readiness;
 use schema::event::EventType;
 use schema::names;
 use serde_json::{Value, json};
@@ -101,7 +102,7 @@ impl Api {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let broker = NatsConfig { nats_url: Secret::from(nats_url.to_owned()), nats_access: NatsAccess::default() };
-        let nats = wake::connect("order-svc", &broker, &registry).await.unwrap();
+        let nats = wake::connect("order-svc", &broker, (&Readiness::new(shutdown.clone()), &registry)).await.unwrap();
         tokio::spawn(wake::run(nats, names::ORDERS_WAKE_SUBJECT, app.outbox.wake(), shutdown.clone()));
         for lane in lanes {
             tokio::spawn(lane.run(shutdown.clone()));

@@ -121,6 +121,7 @@ both_engines! {
         for service in [&services.order_svc, &services.relay, &services.notify_svc] {
             eventually("it says so", async || metric(service, "nats_login_refused").await == 1.0).await;
         }
+        assert_eq!(readyz(&services.order_svc).await.0, 200, "it takes orders without NATS");
         let during = services.place().await;
         write(&file, "fresh");
         for service in services.each() {
@@ -139,6 +140,27 @@ both_engines! {
             assert_eq!(service.terminate().await.code(), Some(0), "{}", service.log());
             assert!(!service.log().contains("fresh"), "{}", service.log());
         }
+    }
+
+    async fn an_order_service_that_nats_never_let_in_is_not_ready(engine: Engine) {
+        let (orders, nats) = (Database::create(engine, &ORDERS).await, Nats::start_with_accounts().await);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        write(&file, "wrong");
+        let mut service = Service::new(binary("order-svc"))
+            .env("DATABASE_URL", orders.url("order_svc"))
+            .env("NATS_URL", nats.url())
+            .env("NATS_USER", "order-svc")
+            .env("NATS_PASSWORD_FILE", file.to_str().unwrap());
+        service.spawn();
+        eventually("its login is refused more than once", async || {
+            service.log().matches("authorization violation").count() > 2
+        })
+        .await;
+        let (status, text) = readyz(&service).await;
+        assert!(status == 503 && text.contains("nats: it refuses our login"), "{status} {text}");
+        write(&file, Nats::PASSWORD);
+        service.until_ready().await;
     }
 
     async fn passwords_that_are_rotated_under_load_lose_no_order(engine: Engine) {
