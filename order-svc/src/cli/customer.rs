@@ -66,7 +66,8 @@ impl CustomerVerb {
 
 /// The customer with this `sub`, which a token could have.
 fn sub(sub: &str) -> Result<Subject, &'static str> {
-    let sub = identity::Subject::parse(sub).ok_or("must be 1 to 255 visible ASCII characters, as the sub of a token is")?;
+    let sub =
+        identity::Subject::parse(sub).ok_or("must be 1 to 255 visible ASCII characters, as the sub of a token is")?;
     Ok(Subject::Customer(CustomerId::new(sub.as_str())))
 }
 
