@@ -130,6 +130,7 @@ async fn a_token_that_proves_nothing_is_refused_with_its_reason() {
         (of(json!({"aud": ["another", "third"]})), "the token is for another audience"),
         (of(json!({"aud": null})), "the token lacks one of exp, iss and aud"),
         (of(json!({"iss": "https://issuer.localhost/"})), "the token is of another issuer"),
+        (of(json!({"iss": ["https://issuer.example", Issuer::NAME]})), "the token is malformed"),
         (of(json!({"iss": null})), "the token lacks one of exp, iss and aud"),
         (of(json!({"sub": null})), "the token has no sub"),
         (of(json!({"sub": "ada "})), "sub is not 1 to 255 visible ASCII characters"),

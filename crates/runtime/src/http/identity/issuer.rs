@@ -36,6 +36,9 @@ struct Inner {
 /// What is read from a token.
 #[derive(Deserialize)]
 struct Claims {
+    /// One text: the library would take a list that has the right one in it.
+    #[serde(rename = "iss")]
+    _iss: Option<String>,
     sub: Option<String>,
     scope: Option<ScopeClaim>,
     scp: Option<ScopeClaim>,
