@@ -21,7 +21,7 @@ static SERVICES: [(&Definition, &str, &[&str]); 5] = [
 ];
 
 /// A part of each statement that only verbs run.
-const OF_PEOPLE: [&str; 15] = [
+const OF_PEOPLE: [&str; 14] = [
     "INSERT INTO inbox_action ",
     "INSERT INTO inbox_skipped ",
     "SET resolution = ?, resolved_at = UTC_TIMESTAMP(6), note = ?",
@@ -36,7 +36,6 @@ const OF_PEOPLE: [&str; 15] = [
     "FROM effect_action ",
     "INSERT INTO payment_action ",
     "DELETE FROM suppression WHERE",
-    "FROM suppression WHERE address = LOWER(?) FOR UPDATE",
 ];
 
 /// With one space for any white space.
