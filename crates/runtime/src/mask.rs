@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::mem;
 
+use crate::terminal::colour;
+
 /// How the at sign is written: as itself, in a URL, in JSON that is a text, in HTML.
 const AT_SIGNS: [&str; 4] = ["@", "%40", "\\u0040", "&#64;"];
 
@@ -30,8 +32,7 @@ pub fn json(json: &str) -> String {
 
 /// Whether no address goes on beyond this character.
 pub fn ends_word(c: char) -> bool {
-    // The last three are what colours a text before it is printed.
-    c.is_whitespace() || c.is_control() || "<>()[],;:\"\u{e000}\u{e001}\u{e002}".contains(c)
+    c.is_whitespace() || c.is_control() || colour::is_mark(c) || "<>()[],;:\"".contains(c)
 }
 
 /// What is before the first string, that string with its quotes, and what is after it.

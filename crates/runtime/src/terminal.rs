@@ -4,12 +4,15 @@
 //! [`crate::config::exit`]: a holder's name, a reason, a header or a broker's answer is whatever somebody wrote. Colours are for
 //! people at a terminal who did not set `NO_COLOR`.
 
+pub(crate) mod colour;
 mod config;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
+use self::colour::painted;
+pub use self::colour::{bad, good};
 use crate::mask;
 
 /// Characters of a line that tells why a process ends.
@@ -58,18 +61,6 @@ pub fn print<T: Serialize>(
     }
 }
 
-/// What needs a person, in red where there are colours.
-#[must_use]
-pub fn bad(text: &str) -> String {
-    format!("{BAD}{text}{END}")
-}
-
-/// What is as it should be, in green where there are colours.
-#[must_use]
-pub fn good(text: &str) -> String {
-    format!("{GOOD}{text}{END}")
-}
-
 /// Clears the screen, if there is one, before an answer takes the place of the last.
 ///
 /// # Errors
@@ -77,32 +68,6 @@ pub fn good(text: &str) -> String {
 pub fn clear() -> io::Result<()> {
     let mut output = io::stdout().lock();
     if output.is_terminal() { output.write_all(b"\x1b[H\x1b[2J") } else { Ok(()) }
-}
-
-/// Where colours begin and end in a text that is not printed yet. What others wrote can have them too: it may choose its colour,
-/// and nothing else.
-const BAD: char = '\u{e000}';
-const GOOD: char = '\u{e001}';
-const END: char = '\u{e002}';
-
-fn painted(text: &str, has_colours: bool) -> String {
-    let (mut painted, mut is_open) = (String::with_capacity(text.len()), false);
-    for c in text.chars() {
-        // No colour goes on into the next line.
-        if is_open && matches!(c, END | '\n') {
-            painted.push_str("\x1b[0m");
-            is_open = false;
-        }
-        match c {
-            BAD | GOOD if has_colours => {
-                painted.push_str(if c == BAD { "\x1b[1;31m" } else { "\x1b[32m" });
-                is_open = true;
-            }
-            BAD | GOOD | END => {}
-            _ => painted.push(c),
-        }
-    }
-    painted
 }
 
 /// Prints one line on standard error, where it is told why a process ends: all that a text of others says but email addresses,
@@ -160,14 +125,6 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn colours_are_for_those_who_want_them_and_end_with_their_line() {
-        let text = format!("{}, {}\n{BAD}b\nc\n", bad("a"), good("b"));
-        assert_eq!(painted(&text, false), "a, b\nb\nc\n");
-        let coloured = "\x1b[1;31ma\x1b[0m, \x1b[32mb\x1b[0m\n\x1b[1;31mb\x1b[0m\nc\n";
-        assert_eq!(painted(&text, true), coloured);
-    }
 
     #[test]
     fn a_text_of_others_stays_in_its_line_and_shows_what_it_is() {
