@@ -97,16 +97,11 @@ fn private(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// A program's verbs, as the user for people.
+/// A program's verbs, as the user for people; [`Program::user_of`] in a shell's words.
 fn verbs(plan: &Plan, service: Program, launch: &Launch) -> String {
-    let own_check = match service {
-        Program::OutboxRelay | Program::PaymentRelay => {
-            format!("if [ \"$1 $2\" = '{}' ]; then\n{}\nfi\n", OWN_CHECK.join(" "), launch.script())
-        }
-        Program::OrderSvc | Program::NotifySvc | Program::PaymentSvc => String::new(),
-    };
     let operator = plan.database_url(service.operator(), service.database().name);
-    format!("{own_check}{}", launch.clone().env("DATABASE_URL", operator).script())
+    let (own, of_people) = (launch.script(), launch.clone().env("DATABASE_URL", operator).script());
+    format!("if [ \"$1 $2\" = '{}' ]; then\n{own}\nfi\n{of_people}", OWN_CHECK.join(" "))
 }
 
 fn client(plan: &Plan, database: &str, user: &str) -> String {
