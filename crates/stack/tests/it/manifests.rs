@@ -129,26 +129,54 @@ fn production_does_not_render_without_an_issuer_and_nobody_is_asked_only_where_i
     }
 }
 
+/// What the programs of the manifests connect to.
+struct Servers {
+    orders: Database,
+    notifications: Database,
+    payments: Database,
+    nats: Nats,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let create = async |definition| Database::create(Engine::MySql, definition).await;
+        Self {
+            orders: create(&schema::database::ORDERS).await,
+            notifications: create(&schema::database::NOTIFICATIONS).await,
+            payments: create(&schema::database::PAYMENTS).await,
+            nats: Nats::start().await,
+        }
+    }
+
+    /// The one of the programs in a namespace.
+    fn database(&self, namespace: &str) -> &Database {
+        match namespace {
+            "web-order" => &self.orders,
+            "web-payment" => &self.payments,
+            _ => &self.notifications,
+        }
+    }
+}
+
 /// Each service runs with the settings of the manifests, secrets and places apart, and every probe is asked of it.
 #[tokio::test]
 async fn the_services_start_with_these_settings_and_answer_every_probe() {
-    let orders = Database::create(Engine::MySql, &schema::database::ORDERS).await;
-    let notifications = Database::create(Engine::MySql, &schema::database::NOTIFICATIONS).await;
-    let payments = Database::create(Engine::MySql, &schema::database::PAYMENTS).await;
-    let nats = Nats::start().await;
+    let servers = Servers::start().await;
     for overlay in OVERLAYS.map(Overlay::render) {
         let mut running = Vec::new();
         for (program, namespace, deployment, http, admin) in SERVICES {
             let workload = overlay.object("Deployment", namespace, deployment);
             let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
-            let url = match deployment {
-                "order-service" => orders.url("order_svc"),
-                "outbox-relay" => orders.url("outbox_relay"),
-                "payment-service" => payments.url("payment_svc"),
-                "payment-relay" => payments.url("payment_relay"),
-                _ => notifications.url("notify_svc"),
+            let user = match deployment {
+                "order-service" => "order_svc",
+                "outbox-relay" => "outbox_relay",
+                "payment-service" => "payment_svc",
+                "payment-relay" => "payment_relay",
+                _ => "notify_svc",
             };
-            let mut service = Service::new(binary(program)).env("DATABASE_URL", url).env("NATS_URL", nats.url());
+            let url = servers.database(namespace).url(user);
+            let mut service =
+                Service::new(binary(program)).env("DATABASE_URL", url).env("NATS_URL", servers.nats.url());
             for (name, value) in overlay.environment(&container) {
                 service = with_setting(service, &name, value);
             }

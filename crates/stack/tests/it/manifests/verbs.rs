@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use stack::Engine;
 use stack::service::Program;
-use stack::testing::{Database, Nats};
 
+use super::Servers;
 use super::rendered::{Container, OVERLAYS, Overlay, list, name_of, namespace_of, pod_of};
 use crate::services::run;
 
@@ -80,23 +79,15 @@ fn what_people_run_waits_for_a_person() {
 /// With the settings of each overlay, places and passwords apart.
 #[tokio::test]
 async fn a_verb_runs_with_these_settings_as_the_user_for_people() {
-    let orders = Database::create(Engine::MySql, &schema::database::ORDERS).await;
-    let notifications = Database::create(Engine::MySql, &schema::database::NOTIFICATIONS).await;
-    let payments = Database::create(Engine::MySql, &schema::database::PAYMENTS).await;
-    let nats = Nats::start().await;
+    let servers = Servers::start().await;
     for overlay in OVERLAYS.map(Overlay::render) {
         for (namespace, name, program, verb, status) in VERBS {
             let workload = overlay.object("CronJob", namespace, name);
             let container = Container { workload, spec: &pod_of(workload)["containers"][0] };
             assert_eq!(container.spec["name"], program.file());
-            let database = match namespace {
-                "web-order" => &orders,
-                "web-payment" => &payments,
-                _ => &notifications,
-            };
             let given = [
-                ("DATABASE_URL", database.url(program.operator())),
-                ("NATS_URL", nats.url()),
+                ("DATABASE_URL", servers.database(namespace).url(program.operator())),
+                ("NATS_URL", servers.nats.url()),
                 ("USER", "ada".to_owned()),
             ];
             let settings = overlay.environment(&container).into_iter();
@@ -109,7 +100,7 @@ async fn a_verb_runs_with_these_settings_as_the_user_for_people() {
             assert_eq!(output.status.code(), Some(status), "{}: {name}: {said}", overlay.name);
         }
         // For the next overlay.
-        for database in [&orders, &payments] {
+        for database in [&servers.orders, &servers.payments] {
             sqlx::query("DELETE FROM outbox_pause").execute(&database.admin_pool().await).await.unwrap();
         }
     }
