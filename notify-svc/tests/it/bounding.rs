@@ -6,7 +6,7 @@ use stack::smtp::{Fault, Stage};
 use stack::testing::eventually;
 use stack::{Engine, both_engines};
 
-use crate::email_faults::{all_due, count, server, smtp_service, until};
+use crate::email_faults::{count, server, smtp_service, until, until_when_due};
 use crate::setting::{Published, Setting};
 
 const WAITS: &str = "state = 'pending' AND attempts = 0 AND last_error = 'the recipient gets at most 2 emails within an hour of the clock'";
@@ -53,11 +53,7 @@ both_engines! {
         eventually("counts of hours that passed are purged", async || setting.passed().await == 0).await;
 
         sqlx::query("UPDATE recipient_mails SET hour = hour - 2 ORDER BY hour").execute(&setting.pool).await.unwrap();
-        eventually("they are sent", async || {
-            all_due(&setting).await;
-            count(&setting, "state = 'sent'").await == 4
-        })
-        .await;
+        until_when_due(&setting, "state = 'sent'", 4).await;
         assert_eq!(server.mails().len(), 4);
     }
 
@@ -70,11 +66,7 @@ both_engines! {
         until(&setting, "state = 'pending' AND attempts = 1", 1).await;
         assert_eq!(setting.counted().await, 0);
         server.heal();
-        eventually("it is sent", async || {
-            all_due(&setting).await;
-            count(&setting, "state = 'sent'").await == 1
-        })
-        .await;
+        until_when_due(&setting, "state = 'sent'", 1).await;
         assert_eq!((setting.counted().await, server.mails().len()), (1, 1));
     }
 
@@ -87,11 +79,8 @@ both_engines! {
         setting.publish(&[&Published::created_by("ada@example.com")]).await;
         until(&setting, "state = 'pending' AND attempts = 1 AND is_unknown = 1", 1).await;
         server.heal();
-        eventually("it waits for another hour", async || {
-            all_due(&setting).await;
-            count(&setting, "state = 'pending' AND attempts = 1 AND last_error LIKE 'the recipient gets at most 1 emails %'").await == 1
-        })
-        .await;
+        let waits = "state = 'pending' AND attempts = 1 AND last_error LIKE 'the recipient gets at most 1 emails %'";
+        until_when_due(&setting, waits, 1).await;
         assert_eq!(server.mails().len(), 1);
     }
 

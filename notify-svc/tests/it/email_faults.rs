@@ -36,6 +36,16 @@ pub(crate) async fn until(setting: &Setting, condition: &str, emails: i64) {
     eventually_within(Duration::from_secs(60), &what, async || count(setting, condition).await == emails).await;
 }
 
+/// The same while all that wait are due, again and again.
+pub(crate) async fn until_when_due(setting: &Setting, condition: &str, emails: i64) {
+    let what = format!("{emails} emails with {condition}, all being due");
+    eventually(&what, async || {
+        all_due(setting).await;
+        count(setting, condition).await == emails
+    })
+    .await;
+}
+
 /// Those that are under way stay so. Locks rows in another order than the service, and gives way to it.
 pub(crate) async fn all_due(setting: &Setting) {
     // A statement that finds nothing to change locks what it looked at all the same, and a claim passes over that.
@@ -192,11 +202,7 @@ async fn an_answer_that_comes_too_late_is_read_by_no_other_email() {
     assert_eq!(count(&setting, "state = 'dead'").await, 0);
     assert_eq!(mails_to(&server, "refused@example.com"), 0);
     server.heal();
-    eventually("all are sent", async || {
-        all_due(&setting).await;
-        count(&setting, "state = 'sent'").await == 48
-    })
-    .await;
+    until_when_due(&setting, "state = 'sent'", 48).await;
     let mut copies: HashMap<String, usize> = HashMap::new();
     for mail in server.mails() {
         *copies.entry(mail.header("Message-ID").to_owned()).or_default() += 1;

@@ -9,7 +9,7 @@ use stack::smtp::SmtpServer;
 use stack::testing::{Service, eventually};
 use stack::{Engine, both_engines};
 
-use crate::email_faults::{all_due, count};
+use crate::email_faults::until_when_due;
 use crate::setting::{Published, Setting, get, verb};
 
 fn smtp_service(setting: &Setting, server: &SmtpServer) -> Service {
@@ -86,11 +86,7 @@ both_engines! {
             let service = smtp_service(&setting, &server).env("EMAIL_ATTEMPTS_MAX", "2").start().await;
             let event = Published::created();
             setting.publish(&[&event]).await;
-            eventually("it is put off again and again", async || {
-                all_due(&setting).await;
-                count(&setting, "put_off > 2 AND state = 'pending' AND attempts < 2").await == 1
-            })
-            .await;
+            until_when_due(&setting, "put_off > 2 AND state = 'pending' AND attempts < 2", 1).await;
             sqlx::query("UPDATE effect SET created_at = created_at - INTERVAL 2 HOUR").execute(&setting.pool).await.unwrap();
             let (is_well, said) = verb(&setting, &["status"]);
             assert!(!is_well && said.contains("1 emails wait for more than an hour"), "{said}");
