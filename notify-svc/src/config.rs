@@ -98,8 +98,8 @@ pub struct RunConfig {
     #[arg(long, env = "PAYMENTS_STREAM")]
     pub payments_stream: Option<String>,
 
-    /// What whoever tells of bounces, complaints and unsubscribers signs with, at least 32 characters: see POST /api/notifications/suppressions,
-    /// which is off without it. Its file is read again at each request; a shorter one in it is not taken, and the one before stays.
+    /// What whoever tells of bounces, complaints and unsubscribers signs with, at least 32 characters: see POST
+    /// /api/notifications/suppressions, which is off without it. Its file is read again at each request; a shorter one in it is not taken, and the one before stays.
     #[arg(long, env = "SUPPRESSION_WEBHOOK_SECRET", hide_env_values = true)]
     pub suppression_webhook_secret: Option<Secret>,
 

@@ -2,8 +2,8 @@
 //!
 //! A database is composed: what any service with an outbox, an inbox, effects outside of the database or verbs has, and what is its
 //! own. Each part numbers its migrations in a range of its own (a service's own from 1, the outbox from 1001, the inbox from
-//! 2001, the effects from 4001, the record of the verbs from 5001, a service's views of several parts from 9001), so that any of them can go on without the others.
-//! A file that was released is not changed.
+//! 2001, the effects from 4001, the record of the verbs from 5001, a service's views of several parts from 9001), so that any of
+//! them can go on without the others. A file that was released is not changed.
 
 use sqlx::MySqlConnection;
 use sqlx::migrate::{MigrateError, Migrator};

@@ -9,7 +9,7 @@ use crate::mask;
 
 static ASKED: OnceLock<String> = OnceLock::new();
 
-/// What [`note`] was told; nothing before that.
+/// The words that [`note`] kept; empty before it was called.
 pub fn asked() -> &'static str {
     ASKED.get().map_or("", String::as_str)
 }

@@ -35,7 +35,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Settings of whom to ask for an address.
 #[derive(Debug, Args)]
 pub struct OrdersConfig {
-    /// Where order-svc is, which knows to whom an email goes: http://HOST:PORT or https://HOST:PORT. One to another machine that is not https is warned of at start.
+    /// Where order-svc is, which knows to whom an email goes: http://HOST:PORT or https://HOST:PORT. One to another machine that is not
+    /// https is warned of at start.
     #[arg(long, env = "ORDERS_URL")]
     pub orders_url: String,
 

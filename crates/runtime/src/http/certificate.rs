@@ -1,7 +1,7 @@
 //! The certificate of a server, which may be renewed while it runs.
 //!
-//! Guarantees that a connection is offered what the files have when it begins, if that can be used, else what they had last. What
-//! can't be used is told once. A pair is two files: one that is half written is such a case, and the next connection finds it whole.
+//! Guarantees that a connection is offered the pair that the files hold when it begins, or the last good pair if that one can't be used.
+//! A bad pair is logged once. While only one of the two files is renewed the pair is bad; the next connection reads both again.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where an API listens, and by what it proves that it is the one.
+//! Where an API listens, and with which certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,9 @@ pub struct HttpConfig {
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
 
-    /// PEM file with the API's certificate, and behind it those that lead to its authority. With it the API speaks TLS and nothing else. It is read again for each connection: a renewed one needs no restart. Without it, an address that is not loopback is warned of at start.
+    /// PEM file with the API's certificate, and behind it those that lead to its authority. With it the API speaks TLS and nothing else.
+    /// It is read again for each connection: a renewed one needs no restart. Without it, an address that is not loopback is warned of at
+    /// start.
     #[arg(long, env = "HTTP_CERT_FILE", value_parser = tls::certificates, requires = "http_key_file")]
     pub http_cert_file: Option<PathBuf>,
 
@@ -46,7 +48,7 @@ impl HttpConfig {
         Ok(())
     }
 
-    /// What the API shows who it is by; none if it does not.
+    /// The certificate of the API; none if it speaks plain HTTP.
     ///
     /// # Errors
     /// Why the files can't be used; nothing of what is in them.
